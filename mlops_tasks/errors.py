@@ -1,0 +1,84 @@
+"""The error family: each class owns its exit code, each message names the thing, the place and the cure."""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+
+@unique
+class ExitCode(IntEnum):
+    """How every task ends; the README lists the same numbers."""
+
+    DONE = 0
+    STEP_FAILED = 1
+    BAD_INPUT = 2
+    OUT_OF_ORDER = 3
+    WORKSPACE = 4
+    RUN_FAILED = 5
+    GATE_NOT_MET = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class ReleaseError(Exception):
+    """A failure that a person can act on.
+
+    `what` says what is wrong, `where` names the file (with line and column where there is one) or the setting, and
+    `cure` says what to type or change. A cure that names a task writes it as `inv <task>`: it is shown under the name
+    that the user's own collection gives that task.
+    """
+
+    exit_code = ExitCode.STEP_FAILED
+
+    def __init__(self, what: str, *, where: object = "", cure: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = str(where)
+        self.cure = cure
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  in: {self.where}")
+        lines.append(f"  do: {self.cure}")
+        return "\n".join(lines)
+
+
+class StepFailed(ReleaseError):
+    """A step began and could not be finished."""
+
+
+class BadInput(ReleaseError):
+    """The settings or the project's files are wrong; nothing was begun."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class OutOfOrder(ReleaseError):
+    """A step's input is missing, stale, or in use by somebody else."""
+
+    exit_code = ExitCode.OUT_OF_ORDER
+
+
+class WorkspaceError(ReleaseError):
+    """The workspace, or whatever stands for it, refused or cannot be reached."""
+
+    exit_code = ExitCode.WORKSPACE
+
+
+class RunFailed(ReleaseError):
+    """The run was started and did not end well."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
+class Interrupted(ReleaseError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Terminated(ReleaseError):
+    """Somebody sent SIGTERM, as CI systems do when a job is cancelled."""
+
+    exit_code = ExitCode.TERMINATED

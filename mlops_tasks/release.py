@@ -1,0 +1,136 @@
+"""Release: the one object that the steps share, as a value and as its file's content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What `name` decided: an absolute experiment name, and the branch's own folder below the wheel root."""
+
+    experiment: str
+    wheel_folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """One built wheel. `file` and `library` are relative to the top folder; `size` is in bytes.
+
+    `sources` is the digest of the library's files that it was built from and `generator` the build backend with its
+    version, as the wheel itself states it; a wheel that was given by hand has neither library nor sources.
+    """
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str
+    size: int
+    generator: str = ""
+    library: str | None = None
+    sources: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """One wheel in the store: `uri` as the store names it, relative to the top folder for a folder below that."""
+
+    distribution: str
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One changed place: the file (relative to the project), the entry as it stood and as it stands now."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patched:
+    """The staged project. `project_dir` is relative to the top folder."""
+
+    project_dir: str
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder."""
+
+    run_id: str
+    experiment_id: str
+    status: str
+    backend: str
+    url: str
+    entry_point: str
+    job_run_id: int | None = None
+    log: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try at a run, recorded before anything is sent: `run_id` follows once MLflow has given one."""
+
+    id: str
+    run_id: str | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Everything that is known about the release of one project to one target.
+
+    `project` is the setting's value, a path relative to the top folder or a URI. `digests` has one entry for each
+    step that has run: the SHA-256 over that step's inputs, so that a later step can tell when it has gone stale.
+    """
+
+    target: str
+    project: str
+    branch: str
+    commit: str | None = None
+    dirty: bool | None = None
+    names: Names | None = None
+    wheels: tuple[Wheel, ...] | None = None
+    deployed: tuple[Deployed, ...] | None = None
+    patched: Patched | None = None
+    run: Run | None = None
+    attempt: Attempt | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def with_step(self, step: str, digest: str, **facts: Any) -> Release:
+        """A new release with one step's facts and the digest of the inputs that they came from."""
+        return replace(self, digests={**self.digests, step: digest}, **facts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record's form: `version` first, and no key for what is not known yet."""
+        known = {key: value for key, value in asdict(self).items() if value is not None and value != {}}
+        return {"version": VERSION, **known}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Release:
+        """The inverse of `to_dict`.
+
+        Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.
+        """
+        values = dict(data)
+        if values.pop("version") != VERSION:
+            raise ValueError("not a record of this version")
+        for key, kind in (("names", Names), ("run", Run), ("attempt", Attempt)):
+            if key in values:
+                values[key] = kind(**values[key])
+        for key, kind in (("wheels", Wheel), ("deployed", Deployed)):
+            if key in values:
+                values[key] = tuple(kind(**item) for item in values[key])
+        if "patched" in values:
+            references = tuple(Reference(**item) for item in values["patched"]["references"])
+            values["patched"] = Patched(**{**values["patched"], "references": references})
+        return cls(**values)

@@ -1,0 +1,62 @@
+"""What steps say: meaning only. How a person sees it is `console`'s business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Report(Protocol):
+    """Where a step tells what it does. A step never prints."""
+
+    def step(self, name: str, made: str) -> None:
+        """The one line with what step `name` made: its result."""
+
+    def detail(self, text: str) -> None:
+        """Something a person would want to know while the step works."""
+
+    def warning(self, text: str) -> None:
+        """Something that is probably not meant, though the step goes on."""
+
+    def debug(self, text: str) -> None:
+        """What is of interest only when things go wrong (`--verbose`)."""
+
+    def output(self, line: str) -> None:
+        """One line that somebody else's program printed (an entry point), without its line end."""
+
+    def text(self, text: str) -> None:
+        """A result that is text in itself, such as a diff."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A result that is a table."""
+
+    @contextmanager
+    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A transfer of `total` bytes; the callable takes the bytes moved since it was last called."""
+        yield lambda _: None
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Work of unknown length."""
+        yield
+
+
+class Silent:
+    """A report that nobody reads: the default of the Python API."""
+
+    def step(self, name: str, made: str) -> None: ...
+    def detail(self, text: str) -> None: ...
+    def warning(self, text: str) -> None: ...
+    def debug(self, text: str) -> None: ...
+    def output(self, line: str) -> None: ...
+    def text(self, text: str) -> None: ...
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None: ...
+
+    @contextmanager
+    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield lambda _: None
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        yield
