@@ -52,6 +52,13 @@ class Reference:
     old: str
     new: str
 
+    def to_dict(self) -> dict[str, str]:
+        return {"file": self.file, "from": self.old, "to": self.new}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Reference:
+        return cls(file=data["file"], old=data["from"], new=data["to"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Patched:
@@ -113,6 +120,8 @@ class Release:
     def to_dict(self) -> dict[str, Any]:
         """The record's form: `version` first, and no key for what is not known yet."""
         known = {key: value for key, value in asdict(self).items() if value is not None and value != {}}
+        if self.patched is not None:
+            known["patched"]["references"] = [reference.to_dict() for reference in self.patched.references]
         return {"version": VERSION, **known}
 
     @classmethod
@@ -131,6 +140,6 @@ class Release:
             if key in values:
                 values[key] = tuple(kind(**item) for item in values[key])
         if "patched" in values:
-            references = tuple(Reference(**item) for item in values["patched"]["references"])
+            references = tuple(Reference.from_dict(item) for item in values["patched"]["references"])
             values["patched"] = Patched(**{**values["patched"], "references": references})
         return cls(**values)

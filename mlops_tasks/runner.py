@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+Completed = subprocess.CompletedProcess[str]
+
 
 class Runner(Protocol):
     def __call__(
         self, command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> Completed:
         """Run `command` (never through a shell) to its end, with its output captured as text.
 
         `env` is the whole environment, not an addition to this process's. A program that does not exist raises
@@ -19,9 +21,7 @@ class Runner(Protocol):
         """
 
 
-def run_command(
-    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
     """The Runner that really runs programs. Output that is not UTF-8 is kept, with surrogates for the odd bytes."""
     return subprocess.run(
         list(command),

@@ -1,0 +1,52 @@
+"""Where wheels are put: one Protocol, one chooser by URI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mlops_tasks import errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One file that the store holds: `size` in bytes, and its SHA-256 where the store can tell it cheaply."""
+
+    size: int
+    sha256: str | None
+
+
+class Store(Protocol):
+    """A place for wheels. Every folder in it is named by a URI below the store's own root.
+
+    Each method raises WorkspaceError where the store refuses or cannot be reached.
+    """
+
+    display_name: str
+
+    def list_files(self, folder: str) -> dict[str, Stored]:
+        """The files directly in `folder` by name; empty where there is no such folder."""
+
+    def make_folder(self, folder: str) -> None:
+        """Make `folder` and its parents; fine where it exists."""
+
+    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+        """Put `source` into `folder` under its own name, whole or not at all; the answer is its URI.
+
+        `moved` is told the bytes as they go.
+        """
+
+
+def choose(root: str, *, top: Path) -> Store:
+    """The store for `root`: a folder today, other schemes where a workspace is."""
+    from mlops_tasks.stores import folder
+
+    if root.startswith(("dbfs:", "/Volumes/", "/Workspace/")):
+        raise errors.BadInput(
+            f"{root} lies in a Databricks workspace, and the local target writes to none",
+            where="wheel_root",
+            cure="give a folder, or leave wheel_root out",
+        )
+    return folder.FolderStore(top=top)

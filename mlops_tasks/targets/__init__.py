@@ -1,0 +1,113 @@
+"""Where a project runs: one Protocol, one chooser. No other module asks which target it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlops_tasks import errors, runner, state
+from mlops_tasks.release import Run
+from mlops_tasks.report import Report
+from mlops_tasks.stores import Store
+
+if TYPE_CHECKING:
+    from mlops_tasks.project import mlproject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be made: the staged project and everything that is said of its run.
+
+    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `timeout`
+    and `poll_interval` are seconds; `log` is the file that keeps the entry point's output; `record` is logged with
+    the run.
+    """
+
+    project: mlproject.Project
+    entry_point: str
+    given: Mapping[str, str]
+    parameters: Mapping[str, str]
+    experiment_name: str | None
+    experiment_id: str | None
+    run_name: str | None
+    tags: Mapping[str, str]
+    backend: str
+    env_manager: str
+    timeout: float | None
+    poll_interval: float
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end."""
+
+    run_id: str
+    experiment_id: str
+    backend: str
+    job_run_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
+
+    run_id: str
+    name: str
+    status: str
+    started: int
+    metrics: Mapping[str, float]
+
+
+class Target(Protocol):
+    """A place where wheels are kept and projects run.
+
+    Every method may raise WorkspaceError: the place refuses or cannot be reached.
+    """
+
+    display_name: str
+    wheel_root: str
+    """The wheel root where the settings name none."""
+
+    def user(self) -> str:
+        """The user's name there, for experiment names."""
+
+    def store(self, wheel_root: str) -> Store: ...
+
+    def absolute_uri(self, uri: str) -> str:
+        """A stored wheel's URI in the form that holds on whatever machine the project runs."""
+
+    def is_reachable(self, entry: str) -> bool:
+        """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""
+
+    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
+        """The MLflow backend for `wanted` (a name, or `auto`), and why."""
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        """Have everything ready for `job`'s run and make it known to MLflow."""
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        """The run at its end, whatever that was; its output goes to `log` and to the report.
+
+        Interrupted or Terminated while following stops the run and marks it KILLED.
+        """
+
+    def pick_up(self, run_id: str) -> Run:
+        """What became of a run that nobody follows any more; one that never ended is marked KILLED."""
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        """The experiment's runs, newest first."""
+
+
+def choose(
+    name: str, *, top: Path, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner
+) -> Target:
+    if name != "local":
+        raise errors.BadInput(
+            f"the target {name} is not part of this version", where="target", cure="use `--target local`"
+        )
+    from mlops_tasks.targets import local
+
+    return local.LocalTarget(top=top, places=places, environ=environ, run=run)

@@ -1,0 +1,119 @@
+"""A run is submit, save, follow, save: the record is free while the run is followed, the attempt is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_tasks import checks, errors, record
+from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import Inputs
+from mlops_tasks.release import Release, Run
+from mlops_tasks.targets import Job, Submitted
+
+
+def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
+    """Run the staged project and follow it to its end; RunFailed unless it finished."""
+    from mlops_tasks.steps import run
+
+    with record.held(bench.attempt_lock, "run"):
+        with bench.record.locked("run"):
+            release = _close_crashed(bench, checks.begin(bench, steps, "run", inputs))
+            job = prepare(bench, release, inputs)
+            release = run.begin_attempt(release)
+            bench.record.save(release)
+        submitted = bench.target.submit(_described(bench, job, release), report=bench.report)
+        _save_run_id(bench, submitted.run_id)
+        found, log = _follow(bench, job, submitted)
+        release = _save_end(bench, found)
+    run.judge(found, log=log, report=bench.report)
+    bench.places.prune(bench.record_folder, keep=job.project.folder)
+    return release
+
+
+def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
+    """Everything that is known of the run before it is begun; nothing is sent, nothing is written."""
+    from mlops_tasks.project import mlproject
+
+    if release.patched is None:
+        raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
+    settings = bench.settings
+    project = mlproject.load(bench.top / release.patched.project_dir)
+    backend, why = bench.target.choose_backend(settings.backend, project)
+    bench.report.debug(f"backend {backend}: {why}")
+    return Job(
+        project=project,
+        entry_point=settings.entry_point,
+        given=settings.parameters,
+        parameters=mlproject.resolve_entry_point(project, settings.entry_point, settings.parameters),
+        experiment_name=_experiment_name(release, inputs),
+        experiment_id=inputs.experiment_id,
+        run_name=settings.run_name,
+        tags=settings.tags,
+        backend=backend,
+        env_manager=settings.env_manager,
+        timeout=settings.timeout,
+        poll_interval=settings.poll_interval,
+        record={},
+    )
+
+
+def _experiment_name(release: Release, inputs: Inputs) -> str | None:
+    if inputs.experiment_id is not None:
+        return None
+    return inputs.experiment_name or (release.names.experiment if release.names else None)
+
+
+def _described(bench: Bench, job: Job, release: Release) -> Job:
+    """The job with what the run is tagged with, and the record that is logged with it."""
+    from mlops_tasks.steps import run
+
+    tags = run.run_tags(
+        release, ci_url=bench.facts.ci_url, entry_point=job.entry_point, user=bench.target.user(), tags=job.tags
+    )
+    return replace(job, tags=tags, record=release.to_dict())
+
+
+def _close_crashed(bench: Bench, release: Release) -> Release:
+    """Take up the attempt that a crash left behind: what came of its run is found out and kept by run id."""
+    attempt = release.attempt
+    if attempt is None or attempt.ended or attempt.run_id is None:
+        return release
+    found = bench.target.pick_up(attempt.run_id)
+    bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
+    closed = replace(release, attempt=replace(attempt, ended=True), run=found)
+    bench.record.save(closed)
+    return closed
+
+
+def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
+    log = bench.record_folder / "runs" / f"{submitted.run_id}.log"
+    name = job.run_name or submitted.run_id[:8]
+    bench.report.detail(f"run {name}: {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}")
+    try:
+        return bench.target.follow(job, submitted, log=log, report=bench.report), log
+    except BaseException:
+        _save_end(bench, bench.target.pick_up(submitted.run_id))
+        raise
+
+
+def _save_run_id(bench: Bench, run_id: str) -> None:
+    with bench.record.locked("run"):
+        release = bench.record.load()
+        if release is not None and release.attempt is not None:
+            bench.record.save(replace(release, attempt=replace(release.attempt, run_id=run_id)))
+
+
+def _save_end(bench: Bench, found: Run) -> Release:
+    """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
+    with bench.record.locked("run"):
+        release = bench.record.load()
+        if release is None or release.attempt is None or release.attempt.run_id != found.run_id:
+            raise errors.OutOfOrder(
+                f"the record was replaced while run {found.run_id} was followed ({found.status})",
+                where=bench.record_folder,
+                cure="`inv status`",
+            )
+        release = replace(release, attempt=replace(release.attempt, ended=True), run=found)
+        bench.record.save(release)
+    return release

@@ -1,0 +1,136 @@
+"""Bench: what the steps of one command stand on, each found out once and only when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_tasks import errors, facts, record, runner, slugs, state
+from mlops_tasks.report import Report
+from mlops_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_tasks import stores, targets
+    from mlops_tasks.project import mlproject
+
+URI_SCHEMES = ("dbfs:", "/Volumes/", "/Workspace/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """`root` is the folder that holds tasks.py: relative paths in the settings count from there."""
+
+    root: Path
+    settings: Settings
+    report: Report
+    run: runner.Runner
+    environ: Mapping[str, str]
+    dry_run: bool
+
+    @cached_property
+    def facts(self) -> facts.Facts:
+        return facts.gather(
+            self.root,
+            branch=self.settings.branch,
+            branch_origin=self.settings.origins.get("branch", ""),
+            environ=self.environ,
+            runner=self.run,
+        )
+
+    @property
+    def top(self) -> Path:
+        return self.facts.top
+
+    @cached_property
+    def places(self) -> state.StateFolder:
+        return state.StateFolder(self.top)
+
+    @cached_property
+    def record(self) -> record.Record:
+        real = record.RecordFile(self.record_folder)
+        return record.ScratchRecord(real) if self.dry_run else real
+
+    @property
+    def record_folder(self) -> Path:
+        return self.places.record_folder(slugs.slug(self.project_name), self.settings.target)
+
+    @property
+    def attempt_lock(self) -> Path:
+        """Held for as long as a run is followed; the system lets go of it however the process ends."""
+        return self.record_folder / "attempt.lock"
+
+    @cached_property
+    def project_name(self) -> str:
+        """The project as the record names it: relative to the top folder, or its URI without any password."""
+        if self.is_fetched:
+            from mlops_tasks.project import source
+
+            return source.show(self.settings.project)
+        return self.relative(self.root / self.settings.project)
+
+    @property
+    def is_fetched(self) -> bool:
+        return "://" in self.settings.project or self.settings.project.startswith("git@")
+
+    @cached_property
+    def project_folder(self) -> Path:
+        """Where the project's files are: the folder of the settings, or what `fetch` brings."""
+        if not self.is_fetched:
+            return (self.root / self.settings.project).resolve()
+        from mlops_tasks.project import source
+
+        with self.report.waiting(f"fetching {self.project_name}"):
+            return source.fetch(
+                self.settings.project,
+                version=self.settings.version,
+                into=self.places.fetched / slugs.slug(self.project_name),
+                runner=self.run,
+            )
+
+    @cached_property
+    def project(self) -> mlproject.Project:
+        from mlops_tasks.project import mlproject
+
+        return mlproject.load(self.project_folder)
+
+    @cached_property
+    def libraries(self) -> tuple[Path, ...]:
+        from mlops_tasks.wheels import sources
+
+        return sources.find_libraries(self.settings.libraries, base=self.root)
+
+    @cached_property
+    def target(self) -> targets.Target:
+        from mlops_tasks import targets
+
+        return targets.choose(
+            self.settings.target, top=self.top, places=self.places, environ=self.environ, run=self.run
+        )
+
+    @cached_property
+    def wheel_root(self) -> str:
+        root = self.settings.wheel_root
+        if root is None:
+            return self.target.wheel_root
+        return root if root.startswith(URI_SCHEMES) else self.relative(self.root / root)
+
+    @cached_property
+    def store(self) -> stores.Store:
+        return self.target.store(self.wheel_root)
+
+    @cached_property
+    def cluster(self) -> Path | None:
+        if self.settings.cluster is None:
+            return None
+        path = (self.root / self.settings.cluster).resolve()
+        if not path.is_file():
+            raise errors.BadInput("there is no such cluster spec", where=path, cure="correct the setting `cluster`")
+        return path
+
+    def relative(self, path: Path) -> str:
+        """`path` as the record keeps it: relative to the top folder where it lies below that."""
+        whole = path.resolve()
+        return whole.relative_to(self.top).as_posix() if whole.is_relative_to(self.top) else str(whole)

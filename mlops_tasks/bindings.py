@@ -1,0 +1,198 @@
+"""Each step of a release, bound to the bench: which facts it is given, and what its digest watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_tasks import errors
+from mlops_tasks.bench import Bench
+from mlops_tasks.checks import Step
+from mlops_tasks.inputs import BY_HAND, Inputs
+from mlops_tasks.release import Deployed, Release
+
+
+def _take_name(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.steps import name
+
+    if inputs.explain:
+        for reason in bench.facts.why:
+            bench.report.text(reason)
+    return name.choose_names(
+        release,
+        template=bench.settings.experiment,
+        wheel_root=bench.wheel_root,
+        user=bench.target.user,
+        report=bench.report,
+    )
+
+
+def _name_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.steps import name
+
+    return name.name_digest(release, template=bench.settings.experiment, wheel_root=bench.wheel_root)
+
+
+def _take_build_wheel(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.steps import build_wheel
+
+    return build_wheel.build_wheels(
+        release,
+        libraries=bench.libraries,
+        top=bench.top,
+        wheelhouse=bench.places.wheels,
+        environ=bench.environ,
+        runner=bench.run,
+        report=bench.report,
+    )
+
+
+def _build_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.steps import build_wheel
+
+    return build_wheel.build_digest(bench.libraries, top=bench.top, runner=bench.run)
+
+
+def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.steps import build_wheel, deploy
+
+    if inputs.wheels:
+        given = build_wheel.read_given(inputs.wheels, top=bench.top)
+        release = release.with_step("build-wheel", BY_HAND, wheels=given)
+    return deploy.deploy_wheels(
+        release,
+        wheels=release.wheels or (),
+        folder=_wheel_folder(release),
+        store=bench.store,
+        top=bench.top,
+        report=bench.report,
+        dry_run=bench.dry_run,
+    )
+
+
+def _deploy_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.steps import deploy
+
+    return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))
+
+
+def _wheel_folder(release: Release) -> str:
+    """`{wheel_root}/{branch}/{content}`: one path never holds two different contents."""
+    from mlops_tasks.wheels import metadata
+
+    if release.names is None:
+        raise errors.OutOfOrder("the wheels have no folder yet", cure="`inv name`")
+    return f"{release.names.wheel_folder}/{metadata.content(release.wheels or ())}"
+
+
+def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.steps import patch
+
+    if inputs.wheel_uris:
+        release = release.with_step("deploy", BY_HAND, deployed=_name_given(bench, inputs.wheel_uris))
+    return patch.patch_project(
+        release,
+        project=bench.project,
+        deployed=_absolute(bench, release),
+        staged_root=bench.places.staged,
+        top=bench.top,
+        placeholder=bench.settings.placeholder,
+        include=bench.settings.include,
+        workers=bench.settings.workers,
+        cluster=bench.cluster,
+        in_place=inputs.in_place,
+        diff=inputs.diff,
+        reachable=bench.target.is_reachable,
+        report=bench.report,
+        runner=bench.run,
+    )
+
+
+def _patch_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.steps import patch
+
+    return patch.patch_digest(
+        bench.project,
+        deployed=_absolute(bench, release),
+        placeholder=bench.settings.placeholder,
+        include=bench.settings.include,
+        workers=bench.settings.workers,
+        cluster=bench.cluster,
+        runner=bench.run,
+    )
+
+
+def _absolute(bench: Bench, release: Release) -> tuple[Deployed, ...]:
+    return tuple(replace(each, uri=bench.target.absolute_uri(each.uri)) for each in release.deployed or ())
+
+
+def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:
+    """Wheels that somebody else put where they are; a local one is hashed, of others only the name is known."""
+    from packaging import utils
+
+    from mlops_tasks import digests
+
+    given = []
+    for uri in uris:
+        file_name = uri.rsplit("/", 1)[-1]
+        try:
+            distribution = utils.parse_wheel_filename(file_name)[0]
+        except utils.InvalidWheelFilename as fault:
+            raise errors.BadInput(
+                f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
+            ) from fault
+        path = _local_path(bench, uri)
+        if path is not None and not path.is_file():
+            raise errors.BadInput("there is no such wheel", where=path, cure="give the URI of a wheel that exists")
+        sha256 = digests.file_sha256(path) if path else ""
+        given.append(Deployed(distribution=distribution, uri=bench.relative(path) if path else uri, sha256=sha256))
+    return tuple(given)
+
+
+def _local_path(bench: Bench, uri: str) -> Path | None:
+    from urllib.parse import unquote, urlsplit
+
+    if uri.startswith("file:"):
+        return Path(unquote(urlsplit(uri).path))
+    if "://" in uri or uri.startswith("dbfs:"):
+        return None
+    return (bench.root / uri).resolve()
+
+
+def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    """What `run` would do, without an attempt and without a run."""
+    from mlops_tasks import attempts
+
+    job = attempts.prepare(bench, release, inputs)
+    for key, value in job.parameters.items():
+        bench.report.detail(f"parameter {key} = {value}")
+    under = job.experiment_name or f"experiment {job.experiment_id}"
+    bench.report.step("run", f"would run {job.entry_point} under {under} on {bench.target.display_name}")
+    return release
+
+
+def check_inputs(bench: Bench) -> None:
+    """Read whatever can be read before the first step acts: the project, its entry point, the libraries."""
+    from mlops_tasks.project import mlproject
+
+    mlproject.resolve_entry_point(bench.project, bench.settings.entry_point, bench.settings.parameters)
+    _ = bench.libraries, bench.cluster, bench.wheel_root
+
+
+NAME = Step(
+    take=_take_name,
+    digest=_name_digest,
+    watches="the project, the wheel root or the experiment's template",
+    flag="--experiment-name NAME",
+)
+BUILD_WHEEL = Step(take=_take_build_wheel, digest=_build_digest, watches="the libraries' files", flag="--wheel FILE")
+DEPLOY = Step(
+    take=_take_deploy,
+    digest=_deploy_digest,
+    watches="the wheels or their folder",
+    needs=("name", "build-wheel"),
+    flag="--wheel-uri URI",
+)
+PATCH = Step(take=_take_patch, digest=_patch_digest, watches="the project's files or settings", needs=("deploy",))
+RUN = Step(take=_take_dry_run, digest=lambda bench, release: "", watches="", needs=("name", "patch"))

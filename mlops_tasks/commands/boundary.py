@@ -1,0 +1,143 @@
+"""The boundary between Invoke and the pipeline: shared flags, and where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import invoke
+from invoke.executor import Executor
+
+from mlops_tasks import console, errors
+from mlops_tasks.settings import SETTINGS
+
+Names = Mapping[str, str]
+
+IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
+BUILDING = (*IDENTITY, "libraries")
+PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
+"""The settings that a step's inputs depend on, its own and those of the steps before it."""
+
+LISTED = {"parameters": "P", "tags": "tag"}
+"""Flags that are given once for each `key=value`."""
+
+SWITCHES = {
+    "json": "print the record so far as JSON, and nothing else",
+    "dry_run": "show everything that would happen; only wheels are really built",
+    "quiet": "print results and errors only",
+    "verbose": "print what helps when something goes wrong",
+}
+
+
+class ReleaseTask(invoke.Task):  # type: ignore[misc]  # Invoke's classes are untyped
+    """A task with flags for settings and for output beside those of its own signature.
+
+    Every ReleaseError ends as its exit code with its message on stderr, under the task names of the user's own
+    collection; so do Ctrl-C and SIGTERM. Anything else is a bug and keeps its traceback.
+    """
+
+    def __init__(self, *args: Any, settings: Iterable[str] = (), switches: bool = True, **kwargs: Any) -> None:
+        self.settings = tuple(settings)
+        self.switches = tuple(SWITCHES) if switches else ()
+        super().__init__(*args, auto_shortflags=False, **kwargs)
+        meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
+        self.help = {**meanings, **{key: SWITCHES[key] for key in self.switches}, **self.help}
+
+    def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
+        """The body's own flags, then those of the settings, then the switches: Invoke makes the flags of these."""
+        signature: inspect.Signature = super().argspec(body)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [(key, _default(key)) for key in self.settings] + [(key, False) for key in self.switches]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature([*own, *(inspect.Parameter(key, keyword, default=value) for key, value in added)])
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if name in LISTED:
+            options.update(names=[LISTED[name]], attr_name=name, kind=list, default=[])
+        return options
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
+        try:
+            with _sigterm_raises():
+                return super().__call__(*args, **kwargs)
+        except errors.ReleaseError as fault:
+            raise invoke.Exit(f"{_mark()} {spell(str(fault), names)}", int(fault.exit_code)) from fault
+        except KeyboardInterrupt as fault:
+            raise invoke.Exit("interrupted", int(errors.ExitCode.INTERRUPTED)) from fault
+
+
+def task_names(frame: FrameType | None) -> Names:
+    """What the user's own collection calls our tasks: `mlops.deploy` for `deploy`, say.
+
+    Invoke tells a task neither the name it is called by nor the collection that it is in; both are known only to the
+    executor that calls it. Called from Python there is no executor, and the names are our own.
+    """
+    executor = frame.f_locals.get("self") if frame else None
+    if not isinstance(executor, Executor):
+        return {}
+    found = {name: executor.collection[name] for name in executor.collection.task_names}
+    return {task.name: name for name, task in found.items() if isinstance(task, ReleaseTask)}
+
+
+def spell(text: str, names: Names) -> str:
+    """`text` with each `inv <task>` in it under the name that the user's collection gives that task."""
+    return re.sub(r"\binv ([a-z-]+)", lambda found: f"inv {names.get(found[1], found[1])}", text)
+
+
+def root_of(context: invoke.Context) -> Path:
+    """The folder that holds the user's tasks.py: Invoke keeps it in its configuration, under no public name."""
+    prefix = getattr(context.config, "_project_prefix", None)
+    return Path(prefix) if prefix else Path.cwd()
+
+
+def settings_of(context: invoke.Context) -> dict[str, Any]:
+    """The user's `mlops` subtree, as plain data; BadInput where it is no mapping."""
+    found = context.config.get("mlops") or {}
+    if not hasattr(found, "items"):
+        raise errors.BadInput(
+            "mlops must be a mapping of settings",
+            where="the configuration (invoke.yaml)",
+            cure="indent the settings below `mlops:`",
+        )
+    return {key: _plain(value) for key, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Invoke wraps every mapping that it hands out."""
+    return {key: _plain(each) for key, each in value.items()} if hasattr(value, "items") else value
+
+
+def _default(key: str) -> Any:
+    """Flags of truth values can only be set; every other flag is absent until given."""
+    return False if SETTINGS[key].default is False else None
+
+
+def _mark() -> str:
+    return console.standard().paint_error("error:")
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """CI systems end a job with SIGTERM: let what is under way be stopped and marked, as on Ctrl-C."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise errors.Terminated("terminated", cure="`inv status` shows how far it came")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever runs tasks in threads handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,37 @@
+"""From a task's flags to the pipeline, and from its record to `--json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import invoke
+
+from mlops_tasks import console
+from mlops_tasks.commands import boundary
+from mlops_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.release import Release
+
+
+def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
+    """The pipeline for one command, from Invoke's configuration, the environment and the command's flags."""
+    from mlops_tasks.pipeline import Pipeline
+
+    given = {key: value for key, value in flags.items() if key not in boundary.SWITCHES and value != []}
+    settings = Settings.read(config=boundary.settings_of(c), environ=os.environ, flags=given)
+    return Pipeline(
+        boundary.root_of(c),
+        settings,
+        report=console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"]),
+        dry_run=flags["dry_run"] or bool(c.config.run.dry),
+    )
+
+
+def print_record(done: Release | None, flags: dict[str, Any]) -> None:
+    """With `--json` the record so far: an empty object before the first step."""
+    if flags["json"]:
+        console.standard().text(json.dumps(done.to_dict() if done else {}, indent=2))

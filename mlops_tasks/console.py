@@ -1,0 +1,115 @@
+"""How a person sees a report: results on stdout, all else on stderr. The only module that imports rich."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import rich.console
+
+STEP_WIDTH = 12
+
+
+class Console:
+    """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before."""
+
+    def __init__(
+        self,
+        *,
+        out: TextIO,
+        err: TextIO,
+        environ: Mapping[str, str],
+        quiet: bool = False,
+        verbose: bool = False,
+        results: bool = True,
+    ) -> None:
+        self._out, self._err = out, err
+        self._colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        self._quiet, self._verbose, self._results = quiet, verbose, results
+
+    def step(self, name: str, made: str) -> None:
+        if self._results:
+            head, *rest = made.splitlines()
+            self._write(self._out, f"{self._paint(self._out, '1;36', name.ljust(STEP_WIDTH))} {head}")
+            for line in rest:
+                self._write(self._out, f"{'':{STEP_WIDTH}} {line}")
+
+    def detail(self, text: str) -> None:
+        if not self._quiet:
+            self._write(self._err, self._paint(self._err, "2", f"  {text}"))
+
+    def warning(self, text: str) -> None:
+        self._write(self._err, f"{self._paint(self._err, '33', 'warning:')} {text}")
+
+    def debug(self, text: str) -> None:
+        if self._verbose:
+            self.detail(text)
+
+    def output(self, line: str) -> None:
+        if not self._quiet:
+            self._write(self._err, line)
+
+    def text(self, text: str) -> None:
+        if self._results and text:
+            self._write(self._out, text.rstrip("\n"))
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if not self._results:
+            return
+        from rich import box, table, text
+
+        drawn = table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for index, column in enumerate(columns):
+            drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*(text.Text(cell) for cell in row))
+        self._rich(self._out).print(drawn)
+
+    @contextmanager
+    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        if self._quiet or not self._err.isatty():
+            self.detail(f"{what} ({total} bytes)")
+            yield lambda _: None
+            return
+        from rich import progress
+
+        columns = (progress.TextColumn("  {task.description}"), progress.BarColumn(), progress.DownloadColumn())
+        with progress.Progress(*columns, console=self._rich(self._err), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda size: bar.advance(task, size)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        if self._quiet or not self._err.isatty():
+            self.detail(what)
+            yield
+            return
+        with self._rich(self._err).status(what):
+            yield
+
+    def paint_error(self, text: str) -> str:
+        """`text` in the colour of errors, for those who write to stderr themselves."""
+        return self._paint(self._err, "1;31", text)
+
+    def _rich(self, stream: TextIO) -> rich.console.Console:
+        from rich import console
+
+        width = None if stream.isatty() else 120
+        return console.Console(file=stream, no_color=not self._colours, highlight=False, width=width)
+
+    def _paint(self, stream: TextIO, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._colours and stream.isatty() else text
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        """One line; a character that the stream's encoding has no place for is shown escaped."""
+        encoding = stream.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def standard(*, quiet: bool = False, verbose: bool = False, results: bool = True) -> Console:
+    """The console on this process's own streams."""
+    return Console(out=sys.stdout, err=sys.stderr, environ=os.environ, quiet=quiet, verbose=verbose, results=results)

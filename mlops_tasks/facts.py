@@ -1,0 +1,70 @@
+"""The facts that every step shares, found out once: the top folder, the branch and who said so, the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_tasks import ci, errors, git, runner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """`top` is the git top level of the folder with tasks.py, or that folder itself without git.
+
+    `why` are sentences on where the branch comes from, the winner first. `commit` and `dirty` are None without git.
+    """
+
+    top: Path
+    branch: str
+    why: tuple[str, ...]
+    commit: str | None
+    dirty: bool | None
+    ci_url: str
+
+
+def gather(
+    root: Path, *, branch: str | None, branch_origin: str, environ: Mapping[str, str], runner: runner.Runner
+) -> Facts:
+    """Ask the user's own word (`branch`, given by `branch_origin`), then the CI system, then git.
+
+    Raises BadInput where none of them names a branch.
+    """
+    tree = git.read(root, runner=runner)
+    found = ci.detect(environ)
+    told = [(branch, f"given by {branch_origin}")] if branch else []
+    if found:
+        told.append((found.branch, f"{found.system} says so by {found.source}"))
+    if not told or (tree is not None and tree.branch is not None):
+        told += _ask_git(tree, root, runner)
+    if not told:
+        raise errors.BadInput(
+            "no branch is known: this is no git repository, and no CI system names one",
+            where=root,
+            cure="give `--branch NAME`, set MLOPS_BRANCH, or `git init` first",
+        )
+    name, reason = told[0]
+    passed_over = (f"passed over: {other} ({why})" for other, why in told[1:])
+    return Facts(
+        top=tree.top if tree else root.resolve(),
+        branch=name,
+        why=(f"branch {name}: {reason}", *passed_over),
+        commit=tree.commit if tree else None,
+        dirty=tree.dirty if tree else None,
+        ci_url=found.url if found else "",
+    )
+
+
+def _ask_git(tree: git.WorkTree | None, root: Path, run: runner.Runner) -> list[tuple[str, str]]:
+    if tree is None:
+        return []
+    if tree.branch is not None:
+        return [(tree.branch, "checked out in git")]
+    if tree.commit is None:
+        return []
+    candidates = git.branches_at(root, tree.commit, runner=run)
+    if len(candidates) == 1:
+        return [(candidates[0], "HEAD is detached, and this is the one branch that points at it")]
+    why = f"several branches point at it: {', '.join(candidates)}" if candidates else "no branch points at it"
+    return [(tree.commit[: git.SHORT], f"HEAD is detached, and {why}, so its commit stands for the branch")]

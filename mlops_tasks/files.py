@@ -1,0 +1,39 @@
+"""Files that others read are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when the block ends well, and leaves no trace when it doesn't."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:
+    """Copy `source` into `target` with bounded memory, telling `moved` the bytes of each block."""
+    with source.open("rb") as stream:
+        while data := stream.read(block):
+            target.write(data)
+            moved(len(data))
+
+
+def is_full(fault: OSError) -> bool:
+    """Whether `fault` means that there is no room: a full disk, a quota, or the process's limit on file sizes."""
+    return fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

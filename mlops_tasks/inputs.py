@@ -1,0 +1,34 @@
+"""Inputs: what a user gives by hand for one call, in place of what an earlier step would have recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+BY_HAND = "by hand"
+"""The digest of a step whose facts were given: nothing that could be watched makes them stale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """`wheels` are files, `wheel_uris` name wheels that are where a run can reach them."""
+
+    explain: bool = False
+    wheels: tuple[Path, ...] = ()
+    wheel_uris: tuple[str, ...] = ()
+    diff: bool = False
+    in_place: bool = False
+    experiment_name: str | None = None
+    experiment_id: str | None = None
+
+    def replaces(self, step: str) -> bool:
+        """Whether these inputs stand for what `step` would have recorded."""
+        given = {
+            "build-wheel": self.wheels,
+            "deploy": self.wheel_uris,
+            "name": self.experiment_name or self.experiment_id,
+        }
+        return bool(given.get(step))
+
+
+NOTHING = Inputs()

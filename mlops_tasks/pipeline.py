@@ -1,0 +1,79 @@
+"""The five steps as one visible list, and the one way that each is taken: load the record, step, save the record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_tasks import attempts, bindings, checks, runner, summary
+from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import NOTHING, Inputs
+from mlops_tasks.release import Release
+from mlops_tasks.report import Report, Silent
+from mlops_tasks.settings import Settings
+
+STEPS: checks.Steps = {
+    "name": bindings.NAME,
+    "build-wheel": bindings.BUILD_WHEEL,
+    "deploy": bindings.DEPLOY,
+    "patch": bindings.PATCH,
+    "run": bindings.RUN,
+}
+
+
+class Pipeline:
+    """The release of one project to one target.
+
+    `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method returns
+    the release as it is recorded afterwards, and raises a ReleaseError for whatever a person can mend.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        *,
+        report: Report | None = None,
+        run: runner.Runner = runner.run_command,
+        environ: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.bench = Bench(
+            root=root.resolve(),
+            settings=settings,
+            report=report or Silent(),
+            run=run,
+            environ=dict(os.environ if environ is None else environ),
+            dry_run=dry_run,
+        )
+
+    def release(self) -> Release:
+        """Take the five steps in order, once everything that can be read has been read."""
+        bindings.check_inputs(self.bench)
+        for step in STEPS:
+            release = self.take(step)
+        if release.run is not None:
+            summary.compare(self.bench, release.run)
+        return release
+
+    def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
+        """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
+        if not self.bench.dry_run:
+            self.bench.places.create()
+        if step == "run" and not self.bench.dry_run:
+            return attempts.take_run(self.bench, STEPS, inputs)
+        with self.bench.record.locked(step):
+            release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
+            self.bench.record.save(release)
+        return release
+
+    def load(self) -> Release | None:
+        """The release as it is recorded; None before the first step."""
+        return self.bench.record.load()
+
+    def show_status(self) -> Release | None:
+        """The release as it is recorded, shown as a table of its steps."""
+        release = self.load()
+        summary.show_status(self.bench, STEPS, release)
+        return release

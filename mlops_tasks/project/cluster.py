@@ -1,0 +1,87 @@
+"""The cluster spec (JSON): the libraries in it, and the two forms that MLflow's Databricks backend understands.
+
+For a conda or python_env project that backend takes `libraries` only from the wrapped form, `{"new_cluster": {...},
+"libraries": [...]}`. For a databricks_spark_job project it sends the whole JSON as the cluster, so that form must be
+flat, and its libraries come from MLproject (mlflow/projects/databricks.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_tasks import errors
+from mlops_tasks.project import json_text, nodes
+from mlops_tasks.project import text as texts
+
+FILE_NAME = "cluster.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSpec:
+    """`cluster` is what describes the cluster itself; `others` are the keys beside it and `libraries`."""
+
+    cluster: Mapping[str, Any]
+    libraries: tuple[Mapping[str, Any], ...]
+    others: Mapping[str, Any]
+    is_wrapped: bool
+
+
+def read(path: Path) -> ClusterSpec:
+    """The spec in either form; BadInput where it is of neither."""
+    data = json_text.load(path, texts.read(path))
+    if not isinstance(data, Mapping):
+        raise _ill_formed("a cluster spec must be a JSON object", path)
+    libraries = data.get("libraries", [])
+    if not isinstance(libraries, list) or not all(isinstance(each, Mapping) for each in libraries):
+        raise _ill_formed('`libraries` must be a list of objects such as {"whl": "..."}', path)
+    rest = {key: value for key, value in data.items() if key not in {"libraries", "new_cluster"}}
+    is_wrapped = "new_cluster" in data or "existing_cluster_id" in data
+    cluster = data.get("new_cluster", {}) if is_wrapped else rest
+    if not isinstance(cluster, Mapping):
+        raise _ill_formed("`new_cluster` must be an object", path)
+    others = rest if is_wrapped else {}
+    return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others=others, is_wrapped=is_wrapped)
+
+
+def library_entries(root: nodes.Node | None) -> Iterator[nodes.Entry]:
+    """The libraries that are named by the URI of a wheel."""
+    yield from _entries(root, ("whl",), ("egg",))
+
+
+def package_entries(root: nodes.Node | None) -> Iterator[nodes.Entry]:
+    """The libraries that are handed to pip."""
+    yield from _entries(root, ("pypi", "package"))
+
+
+def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str, Any]]) -> None:
+    """The form for conda and python_env projects; an existing cluster is one of the `others` and stays."""
+    cluster = {"new_cluster": spec.cluster} if spec.cluster or not spec.is_wrapped else {}
+    _write(path, {**cluster, "libraries": list(libraries), **spec.others})
+
+
+def write_flat(path: Path, spec: ClusterSpec) -> None:
+    """The form for databricks_spark_job projects: the cluster alone."""
+    _write(path, spec.cluster)
+
+
+def _entries(root: nodes.Node | None, *ways: tuple[str, ...]) -> Iterator[nodes.Entry]:
+    libraries = nodes.get(root, "libraries")
+    for item in libraries.items if isinstance(libraries, nodes.List) else ():
+        for way in ways:
+            node: nodes.Node | None = item.node
+            for key in way:
+                node = nodes.get(node, key)
+            if isinstance(node, nodes.Scalar):
+                yield nodes.Entry(item=item, scalar=node)
+
+
+def _write(path: Path, data: Mapping[str, Any]) -> None:
+    texts.write(path, json.dumps(data, indent=2) + "\n")
+
+
+def _ill_formed(what: str, path: Path) -> errors.BadInput:
+    return errors.BadInput(what, where=path, cure="write it as Databricks' Jobs API documents it")

@@ -1,0 +1,81 @@
+"""JSON files: their data, and their tree with exact places. Faults come with file, line and column."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mlops_tasks import errors
+from mlops_tasks.project import nodes
+from mlops_tasks.project import text as texts
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+def load(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text.removeprefix(texts.BOM))
+    except json.JSONDecodeError as fault:
+        shift = len(text) - len(text.removeprefix(texts.BOM))
+        place = texts.show_place(path, text, fault.pos + shift)
+        raise errors.BadInput(
+            f"is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
+        ) from fault
+    except (RecursionError, ValueError) as fault:  # ValueError: a number of thousands of digits
+        raise errors.BadInput(f"is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
+
+
+def parse(path: Path, text: str) -> nodes.Node:
+    load(path, text)
+    return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
+
+
+def _value(text: str, index: int) -> tuple[nodes.Node, int, int]:
+    """The node that begins after the white space at `index`, where it starts and where it ends.
+
+    The text is known to be valid, so one look at a character tells what follows.
+    """
+    start = _skip(text, index)
+    if text[start] == "{":
+        node, end = _mapping(text, start + 1)
+        return node, start, end
+    if text[start] == "[":
+        node, end = _list(text, start + 1)
+        return node, start, end
+    value, end = _DECODER.raw_decode(text, start)
+    scalar = nodes.Scalar(
+        value=value if isinstance(value, str) else None, start=start, end=end, style='"', in_flow=True
+    )
+    return scalar, start, end
+
+
+def _mapping(text: str, index: int) -> tuple[nodes.Node, int]:
+    pairs = []
+    while text[index := _skip(text, index)] != "}":
+        key, _, end = _value(text, index)
+        value, _, end = _value(text, _skip(text, end) + 1)
+        pairs.append((key, value))
+        index = _skip_comma(text, end)
+    return nodes.Mapping(pairs=tuple(pairs)), index + 1
+
+
+def _list(text: str, index: int) -> tuple[nodes.Node, int]:
+    items = []
+    while text[index := _skip(text, index)] != "]":
+        node, start, end = _value(text, index)
+        items.append(nodes.Item(node=node, start=start, end=end, column=None))
+        index = _skip_comma(text, end)
+    return nodes.List(items=tuple(items)), index + 1
+
+
+def _skip(text: str, index: int) -> int:
+    match = _SPACE.match(text, index)
+    return match.end() if match else index
+
+
+def _skip_comma(text: str, index: int) -> int:
+    index = _skip(text, index)
+    return index + 1 if text[index] == "," else index

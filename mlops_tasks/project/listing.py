@@ -1,0 +1,105 @@
+"""Which files of a project's folder belong to a release: what git ignores, and what never should travel, does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from mlops_tasks import errors, runner
+from mlops_tasks.report import Report
+
+LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
+"""Names that stay behind even where git does not ignore them: secrets, environments, results, our own folder."""
+
+
+def list_files(
+    folder: Path, *, include: Sequence[str], needed: Iterable[str], run: runner.Runner, report: Report
+) -> tuple[str, ...]:
+    """The files (and symbolic links) below `folder` to be staged, as sorted relative paths.
+
+    `include` are globs that bring back what would stay behind; `needed` are files that belong to it in any case.
+    """
+    listed = _ask_git(folder, run)
+    if listed is not None and not any(name.lower() == "mlproject" for name in listed):
+        report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
+        listed = None
+    found = _walk(folder) if listed is None else [name for name in listed if not _stays_behind(folder, name)]
+    brought = [name for pattern in include for name in _expand(folder, pattern, report)]
+    return tuple(sorted({*found, *brought, *needed}))
+
+
+def _ask_git(folder: Path, run: runner.Runner) -> list[str] | None:
+    """The files that git tracks or would track; None where there is no git, or no repository around `folder`."""
+    if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
+        return None
+    try:
+        done = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=folder)
+    except FileNotFoundError:
+        return None
+    if done.returncode:
+        raise errors.StepFailed(
+            f"git cannot list the project's files: {done.stderr.strip()}",
+            where=folder,
+            cure="do what git says, so that what it ignores can stay behind",
+        )
+    names: list[str] = []
+    for name in filter(None, done.stdout.split("\0")):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():  # a repository in the repository
+            names += [str(PurePosixPath(name) / inner) for inner in _ask_git(path, run) or ()]
+        elif os.path.lexists(path):  # git still lists a file that was just deleted
+            names.append(name)
+    return names
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for base, folders, names in os.walk(folder, onerror=_refuse):
+        links = [name for name in folders if Path(base, name).is_symlink()]
+        folders[:] = [name for name in folders if name not in links and not _is_left_out(Path(base, name))]
+        for name in [*names, *links]:
+            if not _is_left_out(Path(base, name)):
+                yield Path(base, name).relative_to(folder).as_posix()
+
+
+def _stays_behind(folder: Path, name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return any(_is_left_out(folder.joinpath(*parts[:count])) for count in range(1, len(parts) + 1))
+
+
+def _is_left_out(path: Path) -> bool:
+    return path.name in LEFT_OUT or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
+
+
+def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
+    if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        raise errors.BadInput(
+            f"{pattern!r} leads out of the project's folder", where="include", cure="give globs relative to that folder"
+        )
+    names = [name for path in folder.glob(pattern) for name in _files_of(path, folder)]
+    if not names:
+        report.warning(f"include: nothing in the project matches {pattern!r}")
+    return names
+
+
+def _files_of(path: Path, folder: Path) -> Iterator[str]:
+    """`path`, or the files below it; a link on the way there stands for what is behind it."""
+    parts = path.relative_to(folder).parts
+    for count in range(1, len(parts) + 1):
+        here = folder.joinpath(*parts[:count])
+        if here.is_symlink():
+            yield here.relative_to(folder).as_posix()
+            return
+    if not path.is_dir():
+        yield path.relative_to(folder).as_posix()
+        return
+    for base, folders, names in os.walk(path, onerror=_refuse):
+        links = [name for name in folders if Path(base, name).is_symlink()]
+        for name in [*names, *links]:
+            yield Path(base, name).relative_to(folder).as_posix()
+
+
+def _refuse(fault: OSError) -> None:
+    raise errors.StepFailed(
+        f"the project's folder cannot be read: {fault.strerror}", where=fault.filename, cure="make it readable"
+    ) from fault

@@ -1,0 +1,261 @@
+"""The MLproject file as data, read by the rules of MLflow's own reader (mlflow/projects/_project_spec.py)."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlops_tasks import errors
+from mlops_tasks.project import yaml_text
+
+FILE_NAME = "mlproject"
+SCRIPTS = {".py", ".sh", ".R"}
+_ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
+_DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """`type` is MLflow's word: string, float, path or uri; `default` is text, None where a value must be given."""
+
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryPoint:
+    command: str
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkJob:
+    python_file: str | None
+    parameters: tuple[str, ...]
+    python_libraries: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """`mlproject` is that file's name as it is spelt.
+
+    `kind` says what `environment_file` is, `conda` or `python`; it is `spark-job` for a Databricks Spark job, and
+    empty where nothing says what to install.
+    """
+
+    folder: Path
+    mlproject: str
+    name: str
+    kind: str
+    environment_file: Path | None
+    entry_points: Mapping[str, EntryPoint]
+    spark_job: SparkJob | None
+
+
+def load(folder: Path) -> Project:
+    """The project in `folder`; BadInput where MLflow could not run it, or would ignore part of what it says."""
+    path = _find(folder)
+    data = _mapping(yaml_text.load(path), "the MLproject file", path)
+    _check_environments(data, path)
+    entry_points = {
+        str(name): _read_entry_point(str(name), each, path)
+        for name, each in _mapping(data.get("entry_points", {}), "entry_points", path).items()
+    }
+    spark_job = _read_spark_job(data, entry_points, path)
+    kind, environment_file = ("spark-job", None) if spark_job else _find_environment(data, path)
+    return Project(
+        folder=folder,
+        mlproject=path.name,
+        name=str(data.get("name") or folder.name),
+        kind=kind,
+        environment_file=environment_file,
+        entry_points=entry_points,
+        spark_job=spark_job,
+    )
+
+
+def resolve_entry_point(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
+
+    A script (`train.py`, `check.sh`) takes any. Raises BadInput for an entry point that is not there, for one
+    without a value for each of its parameters, and for a parameter that it doesn't have.
+    """
+    path = project.folder / project.mlproject
+    if project.spark_job is not None and project.spark_job.python_file is not None:
+        _check_ignored(project.spark_job.python_file, entry_point, parameters, path)
+        return {}
+    if entry_point in project.entry_points:
+        return _complete(entry_point, project.entry_points[entry_point].parameters, parameters, path)
+    if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
+        _check_script(project.folder, entry_point)
+        return dict(parameters)
+    raise errors.BadInput(
+        f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
+        where=path,
+        cure="give one that is there with `--entry-point`, or a script of the project such as train.py",
+    )
+
+
+def _find(folder: Path) -> Path:
+    cure = "set `project` to the folder that holds the MLproject file"
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone are wanted
+    except FileNotFoundError as fault:
+        raise errors.BadInput("there is no such folder", where=folder, cure=cure) from fault
+    except OSError as fault:
+        raise errors.BadInput(f"cannot be read as a folder: {fault.strerror}", where=folder, cure=cure) from fault
+    found = [name for name in names if name.lower() == FILE_NAME and (folder / name).is_file()]
+    if not found:
+        raise errors.BadInput("there is no MLproject file in this folder", where=folder, cure=cure)
+    if len(found) > 1:
+        raise errors.BadInput(
+            f"there are several MLproject files: {', '.join(found)}", where=folder, cure="keep one of them"
+        )
+    return folder / found[0]
+
+
+def _check_environments(data: Mapping[str, Any], path: Path) -> None:
+    named = [field for field in _ENVIRONMENTS if field in data]
+    if "docker_env" in named:
+        raise errors.BadInput(
+            "docker_env is not supported: a container image has its wheels built in",
+            where=path,
+            cure="replace it by conda_env or python_env, and name that environment's YAML file",
+        )
+    if len(named) > 1:
+        raise errors.BadInput(f"names several environments: {', '.join(named)}", where=path, cure="keep one of them")
+    if named and data.get("databricks_spark_job") is not None:
+        raise errors.BadInput(
+            f"a databricks_spark_job cannot have {named[0]}",
+            where=path,
+            cure="list what it needs under databricks_spark_job: python_libraries",
+        )
+
+
+def _find_environment(data: Mapping[str, Any], path: Path) -> tuple[str, Path | None]:
+    for kind in ("python", "conda"):
+        name = data.get(f"{kind}_env")
+        if name and not (isinstance(name, str) and (path.parent / name).is_file()):
+            raise errors.BadInput(
+                f"{kind}_env names {name!r}, and there is no such file",
+                where=path,
+                cure="name a YAML file of the project, relative to its folder",
+            )
+        if name:
+            return kind, path.parent / name
+    for kind, name in _DEFAULTS:
+        if (path.parent / name).is_file():
+            return kind, path.parent / name
+    return "", None
+
+
+def _read_entry_point(name: str, data: Any, path: Path) -> EntryPoint:
+    where = f"entry_points: {name}"
+    fields = _mapping(data, where, path)
+    command = fields.get("command")
+    if not isinstance(command, str):
+        raise errors.BadInput(f"{where} has no command", where=path, cure="give it a `command:` line")
+    parameters = {
+        str(key): _read_parameter(each, f"{where}: parameters: {key}", path)
+        for key, each in _mapping(fields.get("parameters", {}), f"{where}: parameters", path).items()
+    }
+    return EntryPoint(command=command, parameters=parameters)
+
+
+def _read_parameter(data: Any, where: str, path: Path) -> Parameter:
+    if isinstance(data, str):
+        return Parameter(type=data, default=None)
+    fields = _mapping(data, where, path)
+    default = fields.get("default")
+    return Parameter(type=str(fields.get("type", "string")), default=None if default is None else str(default))
+
+
+def _read_spark_job(data: Mapping[str, Any], entry_points: Mapping[str, EntryPoint], path: Path) -> SparkJob | None:
+    if data.get("databricks_spark_job") is None:
+        return None
+    fields = _mapping(data["databricks_spark_job"], "databricks_spark_job", path)
+    python_file = fields.get("python_file")
+    if (python_file is None) == (not entry_points):
+        raise errors.BadInput(
+            "a databricks_spark_job needs either its python_file or entry_points, and not both",
+            where=path,
+            cure="keep the one that should run",
+        )
+    for name, entry_point in entry_points.items():
+        if any(parameter.type == "path" for parameter in entry_point.parameters.values()):
+            raise errors.BadInput(
+                f"entry_points: {name} has a parameter of type path, which a databricks_spark_job cannot have",
+                where=path,
+                cure="make it a string or a uri",
+            )
+    return SparkJob(
+        python_file=None if python_file is None else str(python_file),
+        parameters=_texts(fields.get("parameters"), "databricks_spark_job: parameters", path),
+        python_libraries=_texts(fields.get("python_libraries"), "databricks_spark_job: python_libraries", path),
+    )
+
+
+def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
+    if parameters or entry_point != "main":
+        given = ", ".join(parameters) or entry_point
+        raise errors.BadInput(
+            f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
+            where=path,
+            cure="write it under databricks_spark_job: parameters, or have entry_points instead of python_file",
+        )
+
+
+def _check_script(folder: Path, script: str) -> None:
+    if not (folder / script).is_file():
+        raise errors.BadInput(
+            f"{script} is neither an entry point nor a file of the project",
+            where=folder,
+            cure="give with `--entry-point` one that is there",
+        )
+
+
+def _complete(
+    entry_point: str, declared: Mapping[str, Parameter], given: Mapping[str, str], path: Path
+) -> Mapping[str, str]:
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise errors.BadInput(
+            f"the entry point {entry_point} has no parameter {unknown[0]!r}{_nearest(unknown[0], declared)}",
+            where=path,
+            cure="correct the name, or declare it under the entry point's `parameters:`",
+        )
+    missing = [name for name, each in declared.items() if name not in given and each.default is None]
+    if missing:
+        raise errors.BadInput(
+            f"the entry point {entry_point} needs a value for: {', '.join(missing)}",
+            where=path,
+            cure="pass " + " ".join(f"-P {name}=..." for name in missing),
+        )
+    return {name: given.get(name, each.default or "") for name, each in declared.items()}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    said = f"; there are: {', '.join(names)}" if names else "; there are none"
+    return f"{said}; did you mean {near[0]}?" if near else said
+
+
+def _mapping(data: Any, what: str, path: Path) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise errors.BadInput(
+            f"{what} must be a mapping, not {data!r}", where=path, cure="write it as `key: value` lines"
+        )
+    return data
+
+
+def _texts(data: Any, what: str, path: Path) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    if not isinstance(data, list) or any(isinstance(item, dict | list) or item is None for item in data):
+        raise errors.BadInput(f"{what} must be a list of texts", where=path, cure="write it as `- text` lines")
+    return tuple(str(item) for item in data)

@@ -1,0 +1,144 @@
+"""YAML and JSON as one kind of tree, in which every text knows the exact place that it has in its file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import yaml
+
+from mlops_tasks.project import text as texts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scalar:
+    """One value. `start` and `end` hold its content alone: quotes or a block's header included, no anchor, no tag.
+
+    `value` is None for what is no text. `style` is YAML's own sign for it: `"`, `'`, `|`, `>`, or nothing where plain.
+    """
+
+    value: str | None
+    start: int
+    end: int
+    style: str
+    in_flow: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One item of a sequence. `node` is what an alias stands for.
+
+    `start` and `end` hold the whole item: a block item's dash, an anchor, a tag or the alias itself included.
+    `column` is that of a block item's dash, None in flow style.
+    """
+
+    node: Node
+    start: int
+    end: int
+    column: int | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class List:
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mapping:
+    pairs: tuple[tuple[Node, Node], ...]
+
+
+Node: TypeAlias = Scalar | List | Mapping
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """One item of a list of requirements or libraries, with the text in it that says what to install."""
+
+    item: Item
+    scalar: Scalar
+
+    @property
+    def value(self) -> str:
+        return (self.scalar.value or "").strip()
+
+
+def get(node: Node | None, key: str) -> Node | None:
+    """What a mapping holds under `key`: of doubles the last, as all parsers do; YAML's merge key counts."""
+    if not isinstance(node, Mapping):
+        return None
+    merged: list[Node] = []
+    for name, value in reversed(node.pairs):
+        if isinstance(name, Scalar) and name.value == key:
+            return value
+        if isinstance(name, Scalar) and name.value == "<<" and name.style == "":
+            merged += [item.node for item in value.items] if isinstance(value, List) else [value]
+    return next((found for each in merged if (found := get(each, key)) is not None), None)
+
+
+def entries(node: Node | None) -> Iterator[Entry]:
+    """The texts of a list, each an entry of its own."""
+    for item in node.items if isinstance(node, List) else ():
+        if isinstance(item.node, Scalar):
+            yield Entry(item=item, scalar=item.node)
+
+
+def replace(text: str, entry: Entry, values: Sequence[str]) -> list[texts.Edit]:
+    """The edits that put `values` (at least one) in the place of one entry, each an item of its own.
+
+    They are written in the entry's own style. All but the last go before the entry, so that whatever follows
+    it (a comment, the end of the file) stays where it is. White space around the old text stays too.
+    """
+    *before, last = values
+    edits = [_rewrite(text, entry.scalar, last)]
+    if before:
+        copies = "".join(_copy(text, entry, value) for value in before)
+        edits.append(texts.Edit(start=entry.item.start, end=entry.item.start, new=copies))
+    return edits
+
+
+def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
+    if scalar.style not in {"|", ">"}:
+        old = scalar.value or ""
+        lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
+        return texts.Edit(start=scalar.start, end=scalar.end, new=spell(lead + value + tail, scalar))
+    header = re.compile(r"[^\r\n\x85\u2028\u2029]*").match(text, scalar.start)
+    content = re.compile(r"\s*(?P<words>.*\S)\s*", re.DOTALL).fullmatch(
+        text, header.end() if header else scalar.start, scalar.end
+    )
+    start, end = content.span("words") if content else (scalar.end, scalar.end)
+    return texts.Edit(start=start, end=end, new=value)
+
+
+def _copy(text: str, entry: Entry, value: str) -> str:
+    """One more item in front of `entry`, with what parts the two."""
+    item, scalar = entry.item, entry.scalar
+    if item.column is not None:
+        return f"- {spell(value, scalar)}{texts.line_end_near(text, item.start)}{' ' * item.column}"
+    spelt = spell(value, scalar)
+    if item.node is not scalar:
+        spelt = text[item.start : scalar.start] + spelt + text[scalar.end : item.end]
+    lead = re.split(r"[\r\n]", text[: item.start])[-1]
+    own_line = lead.isspace() and len(lead) < item.start
+    return f"{spelt},{texts.line_end_near(text, item.start)}{lead}" if own_line else f"{spelt}, "
+
+
+def spell(value: str, scalar: Scalar) -> str:
+    """`value` as it is written in the style of `scalar`, or in double quotes where that style cannot hold it."""
+    if scalar.style == "'" and value.isprintable():
+        return "'" + value.replace("'", "''") + "'"
+    if scalar.style in {"", "|", ">"} and _is_plain(value, in_flow=scalar.in_flow):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(value: str, *, in_flow: bool) -> bool:
+    """Whether YAML takes `value` for the same text without quotes: the parser itself knows best."""
+    try:
+        found: object = yaml.safe_load(f"[{value}]" if in_flow else f"- {value}\n")
+    except (yaml.YAMLError, ValueError):
+        return False
+    return found == [value]

@@ -1,0 +1,162 @@
+"""References: the places of a project that name a wheel, and what stands there once the wheels are deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from packaging import utils
+
+from mlops_tasks import errors
+from mlops_tasks.project import cluster, environment, json_text, nodes, requirement, yaml_text
+from mlops_tasks.project import text as texts
+from mlops_tasks.release import Deployed
+
+WHERE = (
+    "the pip section of a conda YAML, `dependencies` of a python_env, `libraries` of the cluster spec, "
+    "python_libraries of a databricks_spark_job"
+)
+Role = Literal["conda", "python", "mlproject", "cluster"]
+"""What a file is: an environment YAML of one of two kinds, the MLproject file or the cluster spec."""
+
+
+class WriteRequirement(Protocol):
+    def __call__(self, uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """How one wheel is written as a line for pip, and as a library of a cluster."""
+
+    requirement: WriteRequirement
+    library: Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One entry as it stood, and one of the entries that take its place."""
+
+    distribution: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheels:
+    """What was deployed, in dependency order, and whether any other wheel that a project names will be there."""
+
+    deployed: Sequence[Deployed]
+    is_reachable: Callable[[str], bool]
+    placeholder: str
+
+
+def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels, forms: Forms) -> tuple[str, list[Change]]:
+    """`text` with every reference pointing at what was deployed, and each change; nothing else is touched.
+
+    Raises BadInput for a wheel that nobody built, and for a placeholder where it cannot be replaced.
+    """
+    edits: list[texts.Edit] = []
+    changes: list[Change] = []
+    for entry, is_library in _find_entries(parse(path, text, role=role), role):
+        found = _resolve(entry, wheels, place=texts.show_place(path, text, entry.scalar.start))
+        if found is None:
+            continue
+        parts, chosen = found
+        values = [
+            forms.library(each.uri)
+            if is_library
+            else forms.requirement(each.uri, each.distribution, extras=parts.extras, marker=parts.marker)
+            for each in chosen
+        ]
+        _check_printable(values, path)
+        edits += nodes.replace(text, entry, values)
+        changes += [
+            Change(distribution=each.distribution, old=entry.value, new=value)
+            for each, value in zip(chosen, values, strict=True)
+        ]
+    return texts.apply(text, edits), changes
+
+
+def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> None:
+    """Raise BadInput for a placeholder that still stands anywhere in the file but in a comment."""
+    for scalar in _scalars(parse(path, text, role=role)):
+        if placeholder in (scalar.value or ""):
+            raise errors.BadInput(
+                f"the placeholder {placeholder} cannot be replaced here: {scalar.value}",
+                where=texts.show_place(path, text, scalar.start),
+                cure=f"let it end an entry of its own in {WHERE}",
+            )
+
+
+def parse(path: Path, text: str, *, role: Role) -> nodes.Node | None:
+    return json_text.parse(path, text) if role == "cluster" else yaml_text.parse(path, text)
+
+
+def _find_entries(root: nodes.Node | None, role: Role) -> Iterator[tuple[nodes.Entry, bool]]:
+    """Each entry once, and whether it is a library named by its URI alone."""
+    if role == "cluster":
+        found = [(entry, True) for entry in cluster.library_entries(root)]
+        found += [(entry, False) for entry in cluster.package_entries(root)]
+    elif role == "mlproject":
+        libraries = nodes.get(nodes.get(root, "databricks_spark_job"), "python_libraries")
+        found = [(entry, False) for entry in nodes.entries(libraries)]
+    else:
+        found = [(entry, False) for entry in environment.entries(root, kind=role)]
+    # two aliases of one list lead to the same items
+    yield from {entry.item.start: (entry, is_library) for entry, is_library in found}.values()
+
+
+def _resolve(
+    entry: nodes.Entry, wheels: Wheels, *, place: str
+) -> tuple[requirement.WheelEntry, Sequence[Deployed]] | None:
+    """What the entry says, and the wheels that take its place; None where it is to stay as it is."""
+    parts = requirement.read(entry.value, placeholder=wheels.placeholder)
+    if parts is None:
+        return None
+    chosen = [
+        each
+        for each in wheels.deployed
+        if parts.stands_for_all or utils.canonicalize_name(each.distribution) == parts.distribution
+    ]
+    if chosen:
+        return parts, chosen
+    if wheels.placeholder in parts.path and not wheels.deployed:
+        raise errors.OutOfOrder(
+            "there is no deployed wheel to put in the placeholder's place", where=place, cure="`inv deploy`"
+        )
+    if not parts.path.startswith(("http://", "https://")) and not wheels.is_reachable(parts.path):
+        raise errors.BadInput(
+            f"names a wheel of {parts.distribution}, which nobody built and which is not there: {entry.value}",
+            where=place,
+            cure="add its library to the setting `libraries`, or correct the path (`include` stages an ignored file)",
+        )
+    return None
+
+
+def _check_printable(values: Sequence[str], path: Path) -> None:
+    for value in values:
+        if not value.isprintable():
+            raise errors.BadInput(
+                f"a wheel's URI holds a character that cannot be written there: {value!r}",
+                where=path,
+                cure="set wheel_root to a place with a plainer name",
+            )
+
+
+def _scalars(root: nodes.Node | None) -> Iterator[nodes.Scalar]:
+    """Each scalar of the tree once, though aliases may lead to it on many ways."""
+    seen: set[int] = set()
+    waiting = [root] if root is not None else []
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, nodes.Scalar):
+            yield node
+        elif isinstance(node, nodes.List):
+            waiting += [item.node for item in node.items]
+        else:
+            waiting += [each for pair in node.pairs for each in pair]

@@ -1,0 +1,112 @@
+"""Changes of form in a staged project: what MLflow's Databricks backend needs beyond the references themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_tasks.project import cluster, documents, mlproject, references, requirement, yaml_text
+from mlops_tasks.project import text as texts
+from mlops_tasks.release import Deployed, Reference
+from mlops_tasks.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Addition:
+    """The wheels that some place must name because no entry does, and how they are written."""
+
+    missing: Sequence[Deployed]
+    forms: references.Forms
+
+    def requirements(self) -> list[str]:
+        return [self.forms.requirement(each.uri, each.distribution) for each in self.missing]
+
+    def libraries(self) -> list[str]:
+        return [self.forms.library(each.uri) for each in self.missing]
+
+
+def reshape(
+    project: mlproject.Project,
+    spec: Path | None,
+    *,
+    patches: Sequence[documents.Patch],
+    wheels: references.Wheels,
+    workers: bool,
+    forms: references.Forms,
+    report: Report,
+) -> list[Reference]:
+    """Give the staged `project` and its cluster spec the form that the project's kind needs.
+
+    `workers` adds the wheels that the cluster would not install yet, and the references to those are returned.
+    """
+    is_spark = project.spark_job is not None
+    roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
+    named = {change.distribution for each in patches if each.document.role in roles for change in each.changes}
+    missing = [each for each in wheels.deployed if workers and each.distribution not in named]
+    addition = _Addition(missing=missing, forms=forms)
+    if is_spark:
+        return _flatten(project, spec, placeholder=wheels.placeholder, addition=addition, report=report)
+    if spec is not None:
+        return _wrap(spec, name=spec.relative_to(project.folder).as_posix(), addition=addition)
+    if missing:
+        report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
+    return []
+
+
+def _wrap(path: Path, *, name: str, addition: _Addition) -> list[Reference]:
+    """Give the spec of a conda or python_env project its wrapped form, with the wheels that were missing in it."""
+    spec = cluster.read(path)
+    added = addition.libraries()
+    if added or not spec.is_wrapped:
+        cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": uri} for uri in added)])
+    return [Reference(file=name, old="", new=uri) for uri in added]
+
+
+def _flatten(
+    project: mlproject.Project, path: Path | None, *, placeholder: str, addition: _Addition, report: Report
+) -> list[Reference]:
+    """Give the spec of a databricks_spark_job project its flat form; its libraries move into the MLproject file."""
+    moved: list[str] = []
+    if path is not None:
+        spec = cluster.read(path)
+        if "existing_cluster_id" in spec.others:
+            report.warning(f"{path.name}: MLflow starts no Spark job on an existing cluster")
+            return []
+        if spec.others:
+            report.warning(f"{path.name}: MLflow has no place for {', '.join(spec.others)} in a Spark job")
+        moved = [line for each in spec.libraries if (line := _as_requirement(each, placeholder, addition, report))]
+        if spec.is_wrapped or spec.libraries:
+            cluster.write_flat(path, spec)
+    added = addition.requirements()
+    _add_python_libraries(project, [*moved, *added])
+    return [Reference(file=project.mlproject, old="", new=line) for line in added]
+
+
+def _as_requirement(library: Mapping[str, Any], placeholder: str, addition: _Addition, report: Report) -> str:
+    """The library as pip takes it; nothing for one that only the Jobs API could install."""
+    pypi = library.get("pypi")
+    if isinstance(pypi, Mapping) and isinstance(pypi.get("package"), str):
+        if "repo" in pypi:
+            report.warning(f"{pypi['package']} will come from pip's own index: a Spark job's libraries have no `repo`")
+        return str(pypi["package"])
+    uri = library.get("whl")
+    parts = requirement.read(uri, placeholder=placeholder) if isinstance(uri, str) else None
+    if parts is None:
+        report.warning(f"MLflow installs no {', '.join(library)} library for a Spark job: {library} is left out")
+        return ""
+    return addition.forms.requirement(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
+
+
+def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:
+    path = project.folder / project.mlproject
+    data = yaml_text.load(path)
+    job = data["databricks_spark_job"]
+    listed = job.get("python_libraries") or []
+    fresh = [line for line in dict.fromkeys(lines) if line not in listed]
+    if fresh:
+        job["python_libraries"] = [*listed, *fresh]
+        texts.write(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

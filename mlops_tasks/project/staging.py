@@ -1,0 +1,126 @@
+"""The staged copy of a project: written beside its final place, named by its content, there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlops_tasks import digests, errors, files, runner
+from mlops_tasks.report import Report
+
+DIGEST_LENGTH = 16
+
+
+def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """For each file its SHA-256 and whether it can be executed, for each link where it leads."""
+    return {name: _hash(folder / name) for name in names}
+
+
+@contextlib.contextmanager
+def copied(folder: Path, names: Sequence[str], *, staged_root: Path, report: Report) -> Iterator[Path]:
+    """A copy of `names` under the folder's own name; it is gone after the block unless `settle` took it."""
+    staged_root.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=staged_root))
+    try:
+        copy = temporary / folder.name
+        with _translated(folder):
+            copy.mkdir()
+            for name in names:
+                _copy(folder, name, copy, report)
+            _warn_of_broken_links(copy, report)
+        yield copy
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def settle(copy: Path, *, staged_root: Path) -> Path:
+    """Give `copy` its final place, `<staged_root>/<digest>/<name>`; the same content that is there already stays."""
+    with _translated(copy):
+        _normalise_folders(copy)
+        content = _content(copy)
+        final = staged_root / digests.digest(content)[:DIGEST_LENGTH] / copy.name
+        if final.parent.exists() and _content(final) != content:
+            shutil.rmtree(final.parent)  # somebody changed it: its name promises a content that it has no more
+        if not final.parent.exists():
+            copy.parent.rename(final.parent)
+        os.utime(final.parent)
+    return final
+
+
+def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
+    """Put an empty git repository around the staged copies.
+
+    MLflow up to 2.17 writes the URL of the repository that it finds around a project, password included, into a tag.
+    """
+    staged_root.mkdir(parents=True, exist_ok=True)
+    if (staged_root / ".git").exists():
+        return
+    with contextlib.suppress(FileNotFoundError):  # without git there is nothing that MLflow could ask
+        run(["git", "init", "--quiet", "--template=", str(staged_root)])
+
+
+def _copy(folder: Path, name: str, copy: Path, report: Report) -> None:
+    source, target = folder / name, copy / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = source.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        target.symlink_to(_inner_target(source, folder))
+    elif stat.S_ISREG(mode):
+        shutil.copyfile(source, target)
+        target.chmod(_normal(mode))
+    else:
+        report.warning(f"{name} is neither a file nor a link, and is not staged")
+
+
+def _inner_target(link: Path, folder: Path) -> str:
+    """Where the link leads; an absolute way to a place inside the project would lead back to the sources."""
+    target = link.readlink()
+    inside = target.is_absolute() and target.is_relative_to(folder)
+    return os.path.relpath(target, link.parent) if inside else str(target)
+
+
+def _warn_of_broken_links(copy: Path, report: Report) -> None:
+    whole = copy.resolve()
+    for path in sorted(copy.rglob("*")):
+        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(whole)):
+            report.warning(
+                f"{path.relative_to(copy)} links to {path.readlink()}, which is not part of the staged project"
+            )
+
+
+def _normalise_folders(copy: Path) -> None:
+    for base, _, _ in os.walk(copy.parent):
+        Path(base).chmod(0o755)
+
+
+def _content(folder: Path) -> dict[str, str]:
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
+    return {"": folder.name, **hash_files(folder, sorted(names))}
+
+
+def _hash(path: Path) -> str:
+    if path.is_symlink():
+        return f"link {path.readlink()}"
+    if not path.is_file():
+        return ""
+    return f"{_normal(path.stat().st_mode):o} {digests.file_sha256(path)}"
+
+
+def _normal(mode: int) -> int:
+    return 0o755 if mode & stat.S_IXUSR else 0o644
+
+
+@contextlib.contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        cure = "make room, then `inv patch`" if files.is_full(fault) else "mend that, then `inv patch`"
+        raise errors.StepFailed(
+            f"the project cannot be staged: {fault.strerror}", where=fault.filename or folder, cure=cure
+        ) from fault

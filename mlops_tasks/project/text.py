@@ -1,0 +1,68 @@
+"""A project file as text: read and written without loss, with the place of a character and edits by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_tasks import errors, files
+
+BOM = "\ufeff"
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """The characters from `start` up to `end` give way to `new`; an insertion where the two are the same."""
+
+    start: int
+    end: int
+    new: str
+
+
+def read(path: Path) -> str:
+    """The file's characters, with its line ends and any byte order mark as they are.
+
+    Raises BadInput where it cannot be read or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as fault:
+        raise errors.BadInput(
+            f"cannot be read: {fault.strerror}", where=path, cure="make it a readable file"
+        ) from fault
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        before = data[: fault.start].decode("utf-8")
+        raise errors.BadInput(
+            "is not UTF-8 text", where=show_place(path, before, len(before)), cure="save the file as UTF-8"
+        ) from fault
+
+
+def write(path: Path, text: str) -> None:
+    with files.written_whole(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def show_place(path: Path, text: str, index: int) -> str:
+    """`file:line:column` of one character, both counted from 1."""
+    ends = [match.end() for match in _LINE_END.finditer(text, 0, index)]
+    start = ends[-1] if ends else len(text) - len(text.removeprefix(BOM))
+    return f"{path}:{len(ends) + 1}:{max(index - start, 0) + 1}"
+
+
+def line_end_near(text: str, index: int) -> str:
+    """The line end that the text uses around `index`: the one before it, else the one after."""
+    before = [match.group() for match in _LINE_END.finditer(text, 0, index)]
+    after = _LINE_END.search(text, index)
+    return before[-1] if before else after.group() if after else "\n"
+
+
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """`text` with all edits made. They may touch but not overlap; of insertions at one place the order is free."""
+    for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
+        text = text[: edit.start] + edit.new + text[edit.end :]
+    return text

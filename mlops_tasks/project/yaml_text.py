@@ -1,0 +1,129 @@
+"""YAML files: their data, and their tree with exact places. Faults come with file, line and column."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_tasks import errors
+from mlops_tasks.project import nodes
+from mlops_tasks.project import text as texts
+
+
+def load(path: Path, text: str | None = None) -> Any:
+    """The data of a YAML file of one document; `text` stands for its content where that is at hand."""
+    content = texts.read(path) if text is None else text
+    with _translated(path, content):
+        return yaml.safe_load(content)
+
+
+def parse(path: Path, text: str) -> nodes.Node | None:
+    """The tree of one YAML document; None where there is nothing but comments."""
+    load(path, text)  # whatever makes the document unusable is said here, before its places are looked at
+    with _translated(path, text):
+        return _Composer(text).compose()
+
+
+@contextmanager
+def _translated(path: Path, text: str) -> Iterator[None]:
+    try:
+        yield
+    except yaml.reader.ReaderError as fault:
+        place = texts.show_place(path, text, fault.position)
+        raise _broken(f"a control character (U+{fault.character:04X}) is in it", place) from fault
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise _broken(fault.problem or fault.context or "cannot be understood", place) from fault
+    except RecursionError as fault:
+        raise _broken("too deeply nested", str(path)) from fault
+    except (ValueError, OverflowError) as fault:  # a date or a number that only looks like one
+        raise _broken(str(fault), str(path)) from fault
+
+
+def _broken(why: str, place: str) -> errors.BadInput:
+    return errors.BadInput(f"is not valid YAML: {why}", where=place, cure="correct the YAML at that place")
+
+
+class _Composer:
+    """From PyYAML's events to a tree.
+
+    Its nodes would not do: they keep no place for an alias, and an anchor or a tag belongs to their place. The
+    tokens beneath the events know where a scalar's content begins, and where a block item's dash is.
+    """
+
+    def __init__(self, text: str) -> None:
+        tokens = list(yaml.scan(text, Loader=yaml.SafeLoader))
+        self._content_starts = {
+            _mark(token.end_mark).index: _mark(token.start_mark).index
+            for token in tokens
+            if isinstance(token, yaml.ScalarToken)
+        }
+        self._dashes = [_mark(token.start_mark) for token in tokens if isinstance(token, yaml.BlockEntryToken)]
+        self._dash_starts = [mark.index for mark in self._dashes]
+        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._anchors: dict[str, nodes.Node] = {}
+
+    def compose(self) -> nodes.Node | None:
+        for event in self._events:
+            if isinstance(event, yaml.NodeEvent):
+                return self._node(event, in_flow=False)
+        return None
+
+    def _node(self, event: Any, *, in_flow: bool) -> nodes.Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._resolve(event)
+        if isinstance(event, yaml.ScalarEvent):
+            node: nodes.Node = self._scalar(event, in_flow=in_flow)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self._list(in_flow=bool(event.flow_style))
+        else:
+            node = self._mapping(in_flow=bool(event.flow_style))
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _resolve(self, event: Any) -> nodes.Node:
+        if event.anchor not in self._anchors:
+            raise yaml.composer.ComposerError(
+                None, None, f"the alias *{event.anchor} lies within what it stands for", event.start_mark
+            )
+        return self._anchors[event.anchor]
+
+    def _scalar(self, event: Any, *, in_flow: bool) -> nodes.Scalar:
+        end = event.end_mark.index
+        return nodes.Scalar(
+            value=event.value,
+            start=self._content_starts.get(end, end),
+            end=end,
+            style=event.style or "",
+            in_flow=in_flow,
+        )
+
+    def _list(self, *, in_flow: bool) -> nodes.List:
+        items = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            node = self._node(event, in_flow=in_flow)
+            start, column = _mark(event.start_mark).index, None
+            if not in_flow:
+                dash = self._dashes[bisect.bisect_right(self._dash_starts, start) - 1]
+                start, column = dash.index, dash.column
+            items.append(nodes.Item(node=node, start=start, end=_mark(event.end_mark).index, column=column))
+        return nodes.List(items=tuple(items))
+
+    def _mapping(self, *, in_flow: bool) -> nodes.Mapping:
+        pairs = []
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._node(event, in_flow=in_flow)
+            pairs.append((key, self._node(next(self._events), in_flow=in_flow)))
+        return nodes.Mapping(pairs=tuple(pairs))
+
+
+def _mark(mark: Any) -> Any:
+    """The mark of a token or an event: by its type it may be None, read from text it never is."""
+    return mark

@@ -1,0 +1,81 @@
+"""Readers of one setting each: from what YAML, a variable or a flag holds to the typed value, or ValueError why not."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+
+
+def text(raw: object) -> str:
+    if not isinstance(raw, str) or not raw.strip():
+        raise ValueError(f"must be text, not {_show(raw)}")
+    return raw.strip()
+
+
+def texts(raw: object) -> tuple[str, ...]:
+    """A list, or one text with commas between the items."""
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be a list of texts (or one text with commas), not {_show(raw)}")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if raw not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {_show(raw)}")
+        return str(raw)
+
+    return read
+
+
+def boolean(raw: object) -> bool:
+    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    key = raw.strip().lower() if isinstance(raw, str) else raw
+    if not isinstance(key, bool | str | int) or key not in known:
+        raise ValueError(f"must be true or false, not {_show(raw)}")
+    return known[key]
+
+
+def seconds(raw: object) -> float:
+    try:
+        value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else math.nan
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"must be a number of seconds above 0, not {_show(raw)}")
+    return value
+
+
+def mapping(raw: object) -> dict[str, str]:
+    """A mapping, or the same as JSON text; or a list of `key=value` texts, as flags give it."""
+    if isinstance(raw, list | tuple):
+        return dict(_pair(item) for item in raw)
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw, parse_float=str, parse_int=str)
+        except ValueError:
+            raise ValueError(f"must be a JSON object, not {_show(raw)}") from None
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"must be a mapping, not {_show(raw)}")
+    return {str(key): _scalar(key, value) for key, value in raw.items()}
+
+
+def _pair(item: object) -> tuple[str, str]:
+    key, equals, value = str(item).partition("=")
+    if not equals or not key:
+        raise ValueError(f"must be key=value, not {_show(item)}")
+    return key, value
+
+
+def _scalar(key: object, value: object) -> str:
+    """Booleans, nulls and dates have no one text that everybody would expect: the user says which, with quotes."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"has a value that is neither text nor number at {key!r}: put quotes around {_show(value)}")
+    return str(value)
+
+
+def _show(raw: object) -> str:
+    shown = repr(raw)
+    return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - a message is one line

@@ -1,0 +1,123 @@
+"""The record: a Release's only home between tasks. One file, written whole, locked from load to save."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from mlops_tasks import errors, files
+from mlops_tasks.release import VERSION, Release
+
+
+class Record(Protocol):
+    def load(self) -> Release | None:
+        """The release as it was last saved; None before the first step."""
+
+    def save(self, release: Release) -> None: ...
+
+    @contextlib.contextmanager
+    def locked(self, task: str) -> Iterator[None]:
+        """Keep everybody else from loading and saving; OutOfOrder says who is at it."""
+        yield
+
+
+class RecordFile:
+    """`release.json` in `folder`, with a copy by run id of every release that ended in a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "release.json"
+
+    def load(self) -> Release | None:
+        try:
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as fault:
+            raise self._unreadable("is cut off or not JSON") from fault
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            raise self._unreadable("was written by another version of mlops_tasks")
+        try:
+            return Release.from_dict(data)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise self._unreadable("does not hold what this version writes") from fault
+
+    def save(self, release: Release) -> None:
+        text = json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n"
+        self._write(self.path, text)
+        if release.run is not None:
+            self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
+
+    @contextlib.contextmanager
+    def locked(self, task: str) -> Iterator[None]:
+        with held(self.folder / "lock", task):
+            yield
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            with files.written_whole(path) as stream:
+                stream.write(text.encode("utf-8"))
+        except OSError as fault:
+            raise errors.StepFailed(
+                f"the record cannot be written: {fault.strerror}", where=path, cure="make room there, then repeat"
+            ) from fault
+
+    def _unreadable(self, why: str) -> errors.OutOfOrder:
+        return errors.OutOfOrder(
+            f"the record of this release {why}", where=self.path, cure=f"rm '{self.path}', then `inv name`"
+        )
+
+
+class ScratchRecord:
+    """A dry run's copy of the record: starts from what the file holds, lives as long as the process."""
+
+    _copies: dict[Path, Release] = {}  # noqa: RUF012 - `inv --dry name deploy` makes one object for each task
+
+    def __init__(self, real: RecordFile) -> None:
+        self._real = real
+
+    def load(self) -> Release | None:
+        return self._copies.get(self._real.path) or self._real.load()
+
+    def save(self, release: Release) -> None:
+        self._copies[self._real.path] = release
+
+    @contextlib.contextmanager
+    def locked(self, task: str) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def held(path: Path, task: str) -> Iterator[None]:
+    """Hold the lock at `path`, or raise OutOfOrder with what its holder wrote there.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            raise errors.OutOfOrder(
+                f"somebody else is at this release: {_read_holder(path)}", where=path, cure="wait until it has ended"
+            ) from fault
+        stream.truncate(0)
+        stream.write(_describe_self(task))
+        stream.flush()
+        yield
+
+
+def _describe_self(task: str) -> str:
+    since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
+    return f"inv {task}, process {os.getpid()} on {socket.gethostname()}, since {since}"
+
+
+def _read_holder(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() or "a process that has just begun"

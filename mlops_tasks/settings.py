@@ -1,0 +1,119 @@
+"""Settings: every setting as one typed value, read once at the door, with all faults in one message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from mlops_tasks import errors, readers
+
+PREFIX = "MLOPS_"
+
+
+def _setting(read: Callable[[object], object], meaning: str, default: Any = None) -> Any:
+    metadata = {"read": read, "meaning": meaning}
+    return (
+        field(default_factory=dict, metadata=metadata) if default == {} else field(default=default, metadata=metadata)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a release is made of. Paths are as given: relative ones count from the folder that holds tasks.py.
+
+    `timeout` and `poll_interval` are seconds. `origins` says for each key that is not at its default where its value
+    came from.
+    """
+
+    project: str = _setting(readers.text, "folder of the MLproject file, or a git URI with #subfolder", "")
+    version: str | None = _setting(readers.text, "branch, tag or commit of a project at a git URI")
+    libraries: tuple[str, ...] = _setting(readers.texts, "folders (globs too) to build wheels from", ())
+    target: str = _setting(readers.one_of("local", "databricks"), "where to release to", "local")
+    wheel_root: str | None = _setting(readers.text, "folder or URI below which each branch has its wheels")
+    experiment: str = _setting(
+        readers.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
+    )
+    branch: str | None = _setting(readers.text, "name of the branch, instead of the detected one")
+    entry_point: str = _setting(readers.text, "entry point or script to run", "main")
+    parameters: Mapping[str, str] = _setting(readers.mapping, "parameters of the entry point", {})
+    cluster: str | None = _setting(readers.text, "cluster spec (default: cluster.json of the project)")
+    workers: bool = _setting(readers.boolean, "install the wheels on the workers too", default=False)
+    placeholder: str = _setting(readers.text, "text that stands for the wheels in the project's files", "WHEELPATH")
+    include: tuple[str, ...] = _setting(readers.texts, "files to stage although git ignores them (globs)", ())
+    backend: str = _setting(readers.text, "MLflow project backend, or auto", "auto")
+    env_manager: str = _setting(
+        readers.one_of("auto", "conda", "virtualenv", "uv", "local"), "who builds the run's environment", "auto"
+    )
+    profile: str | None = _setting(readers.text, "profile in ~/.databrickscfg")
+    run_name: str | None = _setting(readers.text, "name of the MLflow run")
+    tags: Mapping[str, str] = _setting(readers.mapping, "tags of the MLflow run", {})
+    poll_interval: float = _setting(readers.seconds, "seconds between two looks at a remote run", 5.0)
+    timeout: float | None = _setting(readers.seconds, "seconds after which a run is stopped")
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def read(cls, *, config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+        """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
+
+        Parameters and tags given as flags are added to those from elsewhere and win. Raises BadInput with every fault
+        that was found.
+        """
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        faults: list[str] = []
+        for key, raw, origin in _sources(config, environ, flags):
+            if key not in SETTINGS:
+                faults.append(f"{origin} is not a setting{_nearest(key, origin)}")
+                continue
+            try:
+                value = SETTINGS[key].metadata["read"](raw)
+            except ValueError as fault:
+                faults.append(f"{origin} {fault}")
+                continue
+            added = key in {"parameters", "tags"} and origin.startswith("--")
+            values[key] = {**values.get(key, {}), **value} if added else value
+            origins[key] = origin
+        if not values.get("project") and not any("project" in fault for fault in faults):
+            faults.append("no project is set")
+        if faults:
+            raise errors.BadInput(_say(faults), cure=_cure(faults))
+        return cls(**values, origins=origins)
+
+
+SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
+
+
+def _sources(
+    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object]
+) -> Iterator[tuple[str, object, str]]:
+    for key, value in config.items():
+        if value is not None:
+            yield key, value, f"mlops.{key} (configuration)"
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX):
+            yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
+    for key, value in flags.items():
+        if value is not None and value is not False:
+            yield key, value, f"--{key.replace('_', '-')}"
+
+
+def _nearest(key: str, origin: str) -> str:
+    near = difflib.get_close_matches(key, SETTINGS, n=1)
+    if not near:
+        return f" (there are: {', '.join(SETTINGS)})"
+    spelt = PREFIX + near[0].upper() if origin.startswith(PREFIX) else near[0]
+    return f"; did you mean {spelt}?"
+
+
+def _say(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return faults[0]
+    return "\n".join([f"{len(faults)} settings are wrong:", *(f"  - {fault}" for fault in faults)])
+
+
+def _cure(faults: list[str]) -> str:
+    if faults == ["no project is set"]:
+        return "write `mlops: {project: <folder of your MLproject>}` into invoke.yaml, or start from `inv init`"
+    return "correct them in invoke.yaml, in the MLOPS_* variables or in the flags"

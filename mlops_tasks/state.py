@@ -1,0 +1,48 @@
+"""The folder `.mlops`: everything that we write, and where in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+KEPT = 10
+"""How many staged copies, run logs and environments survive a pruning."""
+
+
+class StateFolder:
+    """`.mlops` below the top folder. It ignores itself, so that git never sees it."""
+
+    def __init__(self, top: Path) -> None:
+        self.folder = top / ".mlops"
+        self.wheels = self.folder / "wheels"
+        self.staged = self.folder / "staged"
+        self.fetched = self.folder / "fetched"
+        self.environments = self.folder / "environments"
+        self.artifacts = self.folder / "artifacts"
+        self.database = self.folder / "mlflow.db"
+
+    def record_folder(self, project_slug: str, target: str) -> Path:
+        return self.folder / project_slug / target
+
+    def create(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+
+    def prune(self, record_folder: Path, *, keep: Path) -> None:
+        """Let go of all but the newest staged copies and run logs; `keep` (the staged copy in use) always stays."""
+        for old in _oldest(self.staged, pattern=r"[0-9a-f]{16}"):
+            if not keep.is_relative_to(old):
+                shutil.rmtree(old, ignore_errors=True)
+        for old in _oldest(record_folder / "runs", pattern=r".*\.log"):
+            old.unlink(missing_ok=True)
+
+
+def _oldest(folder: Path, *, pattern: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    entries = [Path(entry.path) for entry in os.scandir(folder) if re.fullmatch(pattern, entry.name)]
+    return sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True)[KEPT:]

@@ -1,0 +1,119 @@
+"""build-wheel: wheels of the libraries that changed; the others stay as they are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from packaging import utils
+
+from mlops_tasks import digests, errors, files, runner
+from mlops_tasks.release import Release, Wheel
+from mlops_tasks.report import Report
+from mlops_tasks.wheels import building, metadata, sources
+
+
+def build_digest(libraries: Sequence[Path], *, top: Path, runner: runner.Runner) -> str:
+    """The digest over the libraries: where each is, and what a wheel of it is made of."""
+    return _combine({_relative(each, top): sources.library_digest(each, run=runner) for each in libraries})
+
+
+def build_wheels(
+    release: Release,
+    *,
+    libraries: Sequence[Path],
+    top: Path,
+    wheelhouse: Path,
+    environ: Mapping[str, str],
+    runner: runner.Runner,
+    report: Report,
+) -> Release:
+    """A release with one wheel for each library, in dependency order, kept in `wheelhouse` by content.
+
+    Raises StepFailed where a build fails, BadInput where two libraries are one distribution.
+    """
+    recorded = {wheel.library: wheel for wheel in release.wheels or ()}
+    found: dict[str, Wheel] = {}
+    for library in libraries:
+        name, digest = _relative(library, top), sources.library_digest(library, run=runner)
+        old = recorded.get(name)
+        if old is not None and old.sources == digest and _is_whole(old, top):
+            report.detail(f"{old.distribution} {old.version} is up to date ({name})")
+            found[name] = old
+            continue
+        with building.built(library, top=top, environ=environ, run=runner, report=report) as path:
+            found[name] = _keep(path, wheelhouse, top=top, library=name, digest=digest)
+        report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
+    wheels = _order(list(found.values()), top)
+    report.step("build-wheel", _describe(wheels))
+    return release.with_step(
+        "build-wheel", _combine({name: str(wheel.sources) for name, wheel in found.items()}), wheels=wheels
+    )
+
+
+def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
+    """Wheels that the user built, in dependency order; BadInput for what is none."""
+    return _order([_read(path, top=top, library=None, digest=None) for path in paths], top)
+
+
+def _combine(library_digests: Mapping[str, str]) -> str:
+    return digests.digest({"libraries": library_digests})
+
+
+def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, digest: str) -> Wheel:
+    kept = wheelhouse / digests.file_sha256(path)[:16] / path.name
+    if not kept.exists():
+        try:
+            with files.written_whole(kept) as target:
+                files.copy_stream(path, target, lambda _: None)
+        except OSError as fault:
+            raise errors.StepFailed(
+                f"the wheel cannot be kept: {fault.strerror}", where=kept, cure="make room, then `inv build-wheel`"
+            ) from fault
+    return _read(kept, top=top, library=library, digest=digest)
+
+
+def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:
+    about = metadata.read(path)
+    return Wheel(
+        distribution=about.distribution,
+        version=about.version,
+        file=_relative(path, top),
+        sha256=digests.file_sha256(path),
+        size=path.stat().st_size,
+        generator=about.generator,
+        library=library,
+        sources=digest,
+    )
+
+
+def _order(wheels: Sequence[Wheel], top: Path) -> tuple[Wheel, ...]:
+    seen: dict[str, Wheel] = {}
+    for wheel in wheels:
+        name = utils.canonicalize_name(wheel.distribution)
+        if name in seen:
+            one, other = (each.library or each.file for each in (seen[name], wheel))
+            raise errors.BadInput(
+                f"two libraries are the distribution {name}",
+                where=f"{one} and {other}",
+                cure="rename one of them, or leave it out of `libraries`",
+            )
+        seen[name] = wheel
+    requires: dict[str, frozenset[str]] = {
+        name: metadata.read(top / wheel.file).requires for name, wheel in seen.items()
+    }
+    return metadata.order_by_dependency(wheels, requires)
+
+
+def _is_whole(wheel: Wheel, top: Path) -> bool:
+    path = top / wheel.file
+    return path.is_file() and digests.file_sha256(path) == wheel.sha256
+
+
+def _describe(wheels: Sequence[Wheel]) -> str:
+    return "\n".join(f"{Path(wheel.file).name} ({wheel.size} bytes, sha256 {wheel.sha256[:12]})" for wheel in wheels)
+
+
+def _relative(path: Path, top: Path) -> str:
+    whole = path.resolve()
+    return whole.relative_to(top).as_posix() if whole.is_relative_to(top) else str(whole)

@@ -1,0 +1,80 @@
+"""deploy: the wheels into the branch's folder of the store, each verified after it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlops_tasks import digests, errors
+from mlops_tasks.release import Deployed, Release, Wheel
+from mlops_tasks.report import Report
+from mlops_tasks.stores import Store, Stored
+
+
+def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
+    return digests.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+
+
+def deploy_wheels(
+    release: Release, *, wheels: Sequence[Wheel], folder: str, store: Store, top: Path, report: Report, dry_run: bool
+) -> Release:
+    """A release with `wheels` (files relative to `top`) in `folder` of `store`.
+
+    What is there already is left alone. Raises WorkspaceError where the store refuses, where it holds other content
+    under a wheel's name, and where it does not hold afterwards what was written.
+    """
+    missing = _plan(wheels, store.list_files(folder), folder=folder, report=report)
+    if missing and not dry_run:
+        _write(missing, folder=folder, store=store, top=top, report=report)
+        _verify(missing, store.list_files(folder), folder=folder)
+    report.step("deploy", _describe(wheels, missing, folder=folder, dry_run=dry_run))
+    deployed = tuple(
+        Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
+        for wheel in wheels
+    )
+    return release.with_step("deploy", deploy_digest(wheels, folder), deployed=deployed)
+
+
+def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, report: Report) -> list[Wheel]:
+    missing = []
+    for wheel in wheels:
+        name = Path(wheel.file).name
+        stored = there.get(name)
+        if stored is None:
+            report.detail(f"to write   {name} ({wheel.size} bytes)")
+            missing.append(wheel)
+        elif _differs(stored, wheel):
+            raise errors.WorkspaceError(
+                f"{name} is there already with other content, and is not overwritten under a running job",
+                where=folder,
+                cure="find out who changed it, remove that folder, then `inv deploy`",
+            )
+        else:
+            report.detail(f"unchanged  {name}")
+    return missing
+
+
+def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, report: Report) -> None:
+    store.make_folder(folder)
+    with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
+        for wheel in wheels:
+            store.write(top / wheel.file, folder, moved)
+
+
+def _verify(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str) -> None:
+    for wheel in wheels:
+        name = Path(wheel.file).name
+        stored = there.get(name)
+        if stored is None or _differs(stored, wheel):
+            raise errors.WorkspaceError(
+                f"{name} does not hold what was written", where=folder, cure="look at that disk, then `inv deploy`"
+            )
+
+
+def _differs(stored: Stored, wheel: Wheel) -> bool:
+    return stored.size != wheel.size or (stored.sha256 is not None and stored.sha256 != wheel.sha256)
+
+
+def _describe(wheels: Sequence[Wheel], missing: Sequence[Wheel], *, folder: str, dry_run: bool) -> str:
+    verb = "to write" if dry_run else "written"
+    return f"{folder} ({len(missing)} {verb}, {len(wheels) - len(missing)} unchanged)"

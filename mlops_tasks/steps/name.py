@@ -1,0 +1,79 @@
+"""name: the experiment's name, and the branch's own wheel folder."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+
+from mlops_tasks import digests, errors, slugs
+from mlops_tasks.release import Names, Release
+from mlops_tasks.report import Report
+
+FIELDS = ("project", "branch", "user", "target")
+
+
+def name_digest(release: Release, *, template: str, wheel_root: str) -> str:
+    """The digest of all that decides the names."""
+    return digests.digest(
+        {
+            "branch": release.branch,
+            "project": release.project,
+            "experiment": template,
+            "wheel_root": wheel_root,
+            "target": release.target,
+        }
+    )
+
+
+def choose_names(
+    release: Release, *, template: str, wheel_root: str, user: Callable[[], str], report: Report
+) -> Release:
+    """A release with its names; `user` is asked only where `template` has `{user}`.
+
+    Raises BadInput for a template with unknown fields, or one that makes no absolute name.
+    """
+    branch = slugs.slug(release.branch)
+    values = {
+        "project": slugs.slug(_last_part(release.project)),
+        "branch": branch,
+        "target": release.target,
+    }
+    if "user" in _fields_of(template):
+        values["user"] = user().replace("/", "-")
+    experiment = _absolute(template.format(**values), template)
+    names = Names(experiment=experiment, wheel_folder=f"{wheel_root.rstrip('/')}/{branch}")
+    report.step("name", f"{experiment}\nwheels in {names.wheel_folder}")
+    return release.with_step("name", name_digest(release, template=template, wheel_root=wheel_root), names=names)
+
+
+def _last_part(project: str) -> str:
+    """The folder's name, of a path or of a URI with or without `#subfolder`."""
+    return project.rstrip("/").replace("#", "/").rsplit("/", 1)[-1].removesuffix(".git")
+
+
+def _fields_of(template: str) -> set[str]:
+    try:
+        fields = {name for _, name, form, change in string.Formatter().parse(template) if name is not None}
+    except ValueError as fault:
+        raise _refused(f"the template {template!r} has a brace too many or too few", template) from fault
+    unknown = sorted(fields - set(FIELDS))
+    if unknown:
+        raise _refused(f"the template {template!r} has the unknown field {{{unknown[0]}}}", template)
+    return fields
+
+
+def _absolute(name: str, template: str) -> str:
+    """An absolute workspace path. A leading /Workspace is stripped: MLflow creates such a name once, then fails."""
+    if name.startswith("/Workspace/"):
+        name = name.removeprefix("/Workspace")
+    parts = name.split("/")
+    if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
+        raise _refused(f"{name!r} is not an absolute path without empty parts", template)
+    return name
+
+
+def _refused(what: str, template: str) -> errors.BadInput:
+    known = ", ".join(f"{{{field}}}" for field in FIELDS)
+    return errors.BadInput(
+        what, where=f"experiment: {template}", cure=f"write one such as /Shared/{{project}}/{{branch}}; fields: {known}"
+    )

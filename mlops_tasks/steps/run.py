@@ -1,0 +1,69 @@
+"""run: what is said of a run before it begins, and how its end is judged."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_tasks import errors, version
+from mlops_tasks.release import Attempt, Deployed, Release, Run
+from mlops_tasks.report import Report
+
+LAST_WORDS = 15
+"""Lines of the log that a failure shows."""
+
+
+def begin_attempt(release: Release) -> Release:
+    """A release with a new attempt, recorded before anything is sent; one that never got as far goes on as it is."""
+    attempt = release.attempt
+    if attempt is not None and not attempt.ended and attempt.run_id is None:
+        return release
+    return replace(release, attempt=Attempt(id=uuid.uuid4().hex), run=None)
+
+
+def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """What is known of the release, as tags of its run; the user's own `tags` win."""
+    facts = {
+        "mlflow.user": user,
+        "mlflow.source.name": release.project,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.project.entryPoint": entry_point,
+        "mlflow.source.git.branch": release.branch,
+        "mlflow.source.git.commit": release.commit or "",
+        "mlops.branch": release.branch,
+        "mlops.commit": release.commit or "",
+        "mlops.dirty": "" if release.dirty is None else str(release.dirty).lower(),
+        "mlops.attempt": release.attempt.id if release.attempt else "",
+        "mlops.ci_url": ci_url,
+        "mlops.version": version.VERSION,
+        **_wheel_tags(release.deployed or ()),
+    }
+    return {**{key: value for key, value in facts.items() if value}, **tags}
+
+
+def judge(run: Run, *, log: Path, report: Report) -> None:
+    """Say how the run ended; RunFailed unless it finished, with the log's last words and its place."""
+    if run.status == "FINISHED":
+        report.step("run", _describe(run))
+        return
+    raise errors.RunFailed(
+        f"run {run.run_id} ended {run.status}{_last_words(log)}",
+        where=log,
+        cure="mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)",
+    )
+
+
+def _describe(run: Run) -> str:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:4])
+    return f"{run.status} {run.run_id}" + (f" ({metrics})" if metrics else "") + (f"\n{run.url}" if run.url else "")
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines() if log.exists() else []
+    return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
+
+
+def _wheel_tags(deployed: tuple[Deployed, ...]) -> dict[str, str]:
+    return {f"mlops.wheel.{each.distribution}": f"{Path(each.uri).name} sha256:{each.sha256}" for each in deployed}

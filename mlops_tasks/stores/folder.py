@@ -1,0 +1,60 @@
+"""A folder on this machine as the store. Its URIs are paths, relative to the top folder where they lie below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mlops_tasks import digests, errors, files
+from mlops_tasks.stores import Stored
+
+
+class FolderStore:
+    display_name = "folder"
+
+    def __init__(self, *, top: Path) -> None:
+        self._top = top
+
+    def list_files(self, folder: str) -> dict[str, Stored]:
+        path = self._top / folder
+        try:
+            entries = [entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+            return {
+                entry.name: Stored(size=entry.stat().st_size, sha256=digests.file_sha256(entry)) for entry in entries
+            }
+        except FileNotFoundError:
+            return {}
+        except OSError as fault:
+            raise _refused("cannot be read", path, fault) from fault
+
+    def make_folder(self, folder: str) -> None:
+        path = self._top / folder
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise _refused("cannot be made", path, fault) from fault
+
+    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+        path = self._top / folder / source.name
+        try:
+            with files.written_whole(path) as target:
+                files.copy_stream(source, target, moved)
+        except OSError as fault:
+            raise _refused("cannot be written", path, fault) from fault
+        return f"{folder}/{source.name}"
+
+
+def _refused(what: str, path: Path, fault: OSError) -> errors.WorkspaceError:
+    if files.is_full(fault):
+        return errors.WorkspaceError(
+            f"the wheel store {what}: no room ({fault.strerror})", where=path, cure="make room, then `inv deploy`"
+        )
+    if isinstance(fault, FileExistsError | NotADirectoryError):
+        return errors.WorkspaceError(
+            f"the wheel store {what}: a file stands where a folder should be",
+            where=path,
+            cure="move that file away, or set wheel_root to another folder",
+        )
+    return errors.WorkspaceError(
+        f"the wheel store {what}: {fault.strerror}", where=path, cure="mend that, or set wheel_root to another folder"
+    )

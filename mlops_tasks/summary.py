@@ -1,0 +1,80 @@
+"""What a person wants to see of a release as a whole: where it stands, and its run beside the branch's earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from mlops_tasks import checks, errors
+from mlops_tasks.bench import Bench
+from mlops_tasks.release import Release, Run
+from mlops_tasks.targets import PastRun
+
+EARLIER = 3
+"""How many earlier runs stand beside the last one: more do not fit on 80 columns."""
+
+
+def compare(bench: Bench, run: Run) -> None:
+    """A table of the run's metrics beside those of the experiment's earlier runs."""
+    found = bench.target.past_runs(run.experiment_id, limit=EARLIER + 3)
+    earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
+    columns = ["", "this run", *(_when(each) for each in earlier)]
+    shown = [PastRun(run_id=run.run_id, name="", status=run.status, started=0, metrics=run.metrics), *earlier]
+    names = sorted({name for each in shown for name in each.metrics})
+    rows = [
+        ["run", *(each.run_id[:8] for each in shown)],
+        ["status", *(each.status for each in shown)],
+        *([name, *(_number(each.metrics.get(name)) for each in shown)] for name in names),
+    ]
+    bench.report.table(f"{bench.project_name} on {bench.facts.branch}", columns, rows)
+
+
+def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> None:
+    """A table of the steps: what each has made and whether that still holds."""
+    if release is None:
+        bench.report.table(
+            f"{bench.project_name} on {bench.settings.target}",
+            ["step", "state"],
+            [[step, "has not run"] for step in steps],
+        )
+        return
+    rows = [[step, *_state(bench, steps, step, release)] for step in steps]
+    bench.report.table(
+        f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
+    )
+
+
+def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
+    made = _made(step, release)
+    if step == "run":
+        return (release.run.status, made) if release.run else ("has not run", "")
+    if step not in release.digests:
+        return "has not run", ""
+    if release.branch != bench.facts.branch:
+        return "of another branch", made
+    if release.digests[step] == checks.BY_HAND:
+        return "by hand", made
+    try:
+        fresh = steps[step].digest(bench, release) == release.digests[step]
+    except errors.ReleaseError as fault:
+        return "unknown", fault.what
+    return ("up to date" if fresh else "stale"), made
+
+
+def _made(step: str, release: Release) -> str:
+    facts: dict[str, Sequence[str]] = {
+        "name": [release.names.experiment, release.names.wheel_folder] if release.names else [],
+        "build-wheel": [f"{wheel.distribution} {wheel.version}" for wheel in release.wheels or ()],
+        "deploy": [each.uri for each in release.deployed or ()],
+        "patch": [release.patched.project_dir] if release.patched else [],
+        "run": [f"{release.run.run_id} log {release.run.log or '-'}"] if release.run else [],
+    }
+    return "\n".join(facts[step])
+
+
+def _when(run: PastRun) -> str:
+    return datetime.fromtimestamp(run.started / 1000, timezone.utc).astimezone().strftime("%d %b %H:%M")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

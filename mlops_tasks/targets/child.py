@@ -1,0 +1,122 @@
+"""The program that runs one entry point, in a process of its own: MLflow's backends print past any redirection.
+
+Its first line of input is a JSON object; the end of its input means that nobody follows it any more, and it ends
+with all that it started. It is started by its path, and imports nothing of this package.
+"""
+
+import sys
+
+sys.path.pop(0)  # this file's folder: the modules beside it must not shadow anybody's
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SERVER_WITHIN = 120
+"""Seconds for MLflow's own server to answer: a first start takes 8 to 15."""
+
+
+def main() -> int:
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    with _tracking(job) as uri:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+        return _run_command(job) if job.get("command") else _run_project(job, uri)
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _run_command(job: Mapping[str, Any]) -> int:
+    """Run a program in the project's folder as MLflow runs an entry point: with the run's id in the environment."""
+    facts = {"MLFLOW_RUN_ID": job["run_id"], "MLFLOW_EXPERIMENT_ID": job["experiment_id"]}
+    done = subprocess.run(job["command"], cwd=job["project"], env={**os.environ, **facts}, check=False)
+    return _exit_code(done.returncode)
+
+
+def _run_project(job: Mapping[str, Any], uri: str) -> int:
+    import mlflow
+    from mlflow.exceptions import ExecutionException
+
+    mlflow.set_tracking_uri(uri)
+    try:
+        mlflow.projects.run(
+            job["project"],
+            entry_point=job["entry_point"],
+            parameters=job["parameters"],
+            experiment_id=job["experiment_id"],
+            run_id=job["run_id"],
+            backend=job["backend"],
+            env_manager=job["env_manager"],
+        )
+    except ExecutionException as fault:
+        code = _find_exit_code(fault)
+        if code is None:
+            sys.stderr.write(f"{fault}\n")
+        return 1 if code is None else code
+    return 0
+
+
+def _find_exit_code(fault: BaseException) -> "int | None":
+    """The entry point's own exit code: MLflow's exception leaves it out, but the frame that raised it holds the run."""
+    trace = fault.__traceback__
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            process = getattr(value, "command_proc", None)
+            if isinstance(process, subprocess.Popen) and process.returncode:
+                return _exit_code(process.returncode)
+        trace = trace.tb_next
+    return None
+
+
+def _exit_code(returned: int) -> int:
+    """As a shell gives it: 128 and the signal's number for a process that a signal ended."""
+    return 128 - returned if returned < 0 else returned
+
+
+@contextlib.contextmanager
+def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
+    """The URI to log to: through a server of ours where the project's MLflow is another version.
+
+    One version cannot read the other's database, or upgrades it without a word.
+    """
+    if not job["through_server"]:
+        yield job["tracking_uri"]
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", job["tracking_uri"], "--default-artifact-root", job["artifacts"]]
+    server = subprocess.Popen([*command, *stores], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_server(server, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for_server(server: "subprocess.Popen[bytes]", port: int) -> None:
+    give_up = time.monotonic() + SERVER_WITHIN
+    while server.poll() is None and time.monotonic() < give_up:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            return
+        time.sleep(0.2)
+    raise SystemExit("the local MLflow server did not start")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

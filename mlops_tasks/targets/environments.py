@@ -1,0 +1,100 @@
+"""Virtual environments for runs, built with uv from the running interpreter and kept by what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from mlops_tasks import digests, errors, indexes, runner, state
+from mlops_tasks.report import Report
+
+
+@contextlib.contextmanager
+def built(
+    requirements: Sequence[str],
+    *,
+    constraints: Sequence[str],
+    project: Path,
+    folder: Path,
+    environ: Mapping[str, str],
+    run: runner.Runner,
+    report: Report,
+) -> Iterator[Path]:
+    """An environment below `folder` with `requirements` installed: its path, safe from pruning until the block ends.
+
+    Lines of `requirements` that name files count from `project`. Raises StepFailed with uv's own words.
+    """
+    inputs = {"python": sys.version, "base": sys.base_prefix, "requirements": requirements, "constraints": constraints}
+    if any(line.startswith("-") for line in requirements):
+        inputs["project"] = str(project)
+    path = folder / digests.digest(inputs)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (path / "complete").exists():
+            report.detail("environment up to date")
+        else:
+            with report.waiting(f"building the environment ({len(requirements)} requirements)"):
+                _build(path, requirements, constraints, project=project, environ=environ, run=run)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.utime(path)
+        _prune(folder)
+        yield path
+
+
+def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for uv itself: pip's index settings, and no Python but the one it is told."""
+    files = indexes.pip_config_files(environ, Path(sys.prefix))
+    return {**environ, **indexes.uv_environment(environ, config_files=files), "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _build(
+    path: Path,
+    requirements: Sequence[str],
+    constraints: Sequence[str],
+    *,
+    project: Path,
+    environ: Mapping[str, str],
+    run: runner.Runner,
+) -> None:
+    import uv
+
+    shutil.rmtree(path, ignore_errors=True)
+    env = {key: value for key, value in uv_environ(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
+    uv_command = uv.find_uv_bin()
+    _succeed(run([uv_command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
+    wanted, limits = path / "requirements.txt", path / "constraints.txt"
+    wanted.write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
+    limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+    python = str(path / "bin" / "python")
+    install = [uv_command, "pip", "install", "--quiet", "--python", python, "-r", str(wanted), "-c", str(limits)]
+    _succeed(run(install, env=env, cwd=project), path)
+    (path / "complete").touch()
+
+
+def _succeed(done: runner.Completed, path: Path) -> None:
+    if done.returncode:
+        raise errors.StepFailed(
+            f"the run's environment cannot be built:\n{indexes.mask(done.stderr.strip())}",
+            where=path,
+            cure="correct the project's requirements, then `inv patch` and `inv run`",
+        )
+
+
+def _prune(folder: Path) -> None:
+    """Remove the environments that were not used for longest, but none that somebody uses right now."""
+    paths = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in paths[state.KEPT :]:
+        with path.with_suffix(".lock").open("a") as lock, contextlib.suppress(BlockingIOError):
+            _lock_at_once(lock)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock_at_once(lock: IO[str]) -> None:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

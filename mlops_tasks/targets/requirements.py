@@ -1,0 +1,111 @@
+"""What a run's environment must hold: from the project's files to requirement lines, with our MLflow in them."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from mlops_tasks import runner, state
+from mlops_tasks.project import environment, mlproject
+from mlops_tasks.report import Report
+from mlops_tasks.targets import Job, environments
+
+MLFLOW = ("mlflow", "mlflow-skinny")
+
+
+@contextlib.contextmanager
+def environment_of(
+    job: Job, *, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner, report: Report
+) -> Iterator[tuple[Path | None, bool]]:
+    """The job's environment (None where it is left to MLflow), and whether its MLflow is the running one."""
+    if job.env_manager != "auto":
+        yield None, True
+        return
+    lines = _read_lines(job.project, report=report)
+    from mlflow.version import VERSION
+
+    lines, constraints, same = pin_mlflow(lines, VERSION)
+    if not same:
+        report.detail(f"the project pins another MLflow than {VERSION}: it will log through a local server")
+    with environments.built(
+        lines,
+        constraints=constraints,
+        project=job.project.folder,
+        folder=places.environments,
+        environ=environ,
+        run=run,
+        report=report,
+    ) as path:
+        yield path, same
+
+
+def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str], bool]:
+    """`lines` with the running MLflow, the constraints that keep it there, and whether it could be kept.
+
+    A project that pins another version gets that one.
+    """
+    wanted = [parsed for line in lines if (parsed := _parse(line)) and parsed.name.lower() in MLFLOW]
+    pins = [f"{name}=={version}" for name in MLFLOW]
+    if not wanted:
+        return [*lines, f"mlflow=={version}"], pins, True
+    same = all(each.url is None and each.specifier.contains(version, prereleases=True) for each in wanted)
+    return list(lines), pins if same else [], same
+
+
+def spark_command(job: Job, environment_path: Path | None) -> list[str]:
+    """The program of a Spark job with the arguments that MLflow's Databricks backend would send."""
+    spark = job.project.spark_job
+    python = str(environment_path / "bin" / "python") if environment_path else "python"
+    if spark is None:
+        raise ValueError("not a Spark job")
+    if spark.python_file is not None:
+        return [python, spark.python_file, *spark.parameters]
+    command = job.project.entry_points[job.entry_point].command
+    words = shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))
+    return [python, *words[1:]]
+
+
+def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
+    if project.spark_job is not None:
+        lines = list(project.spark_job.python_libraries)
+        names = {parsed.name.lower() for line in lines if (parsed := _parse(line))}
+        return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
+    if project.environment_file is None:
+        return []
+    found = environment.load(project.environment_file)
+    if found.python and not platform.python_version().startswith(found.python.lstrip("=")):
+        report.detail(
+            f"{project.environment_file.name} asks for Python {found.python}; "
+            f"this rehearsal runs on {platform.python_version()}"
+        )
+    if found.conda:
+        report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(found.conda)}")
+    return [*(from_conda(package) for package in found.conda), *found.pip]
+
+
+def from_conda(package: str) -> str:
+    """A conda package specification as a requirement: `numpy=1.26` means any 1.26 there."""
+    name = package.rsplit("::", maxsplit=1)[-1].strip()
+    exact = re.fullmatch(r"([\w.-]+)\s*=\s*([\w.*!+]+)(?:=[\w.*]+)?", name)
+    if not exact:
+        return name
+    version = exact[2] if exact[2].endswith("*") else f"{exact[2]}.*"
+    return f"{exact[1]}=={version}"
+
+
+def _imports_pyspark(folder: Path) -> bool:
+    imports = re.compile(r"^\s*(?:import|from)\s+pyspark\b", re.MULTILINE)
+    return any(imports.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.rglob("*.py"))
+
+
+def _parse(line: str) -> Requirement | None:
+    try:
+        return Requirement(line.split(" #", maxsplit=1)[0].strip())
+    except InvalidRequirement:
+        return None

@@ -1,0 +1,194 @@
+"""MLflow tracking as one target uses it: experiments, runs, results. MLflow's faults are translated here."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mlops_tasks import errors
+from mlops_tasks.targets import PastRun
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+REACHABLE_WITHIN = 10
+"""Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+
+
+class Tracking:
+    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where."""
+
+    def __init__(self, uri: str, *, artifacts: Path) -> None:
+        self.uri = uri
+        self._artifacts = artifacts
+        self._opened: MlflowClient | None = None
+
+    @property
+    def is_server(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
+
+    def ensure_experiment(self, name: str, *, folder_name: str) -> str:
+        """The id of the experiment called `name`, which is made where it doesn't exist."""
+        location = None if self.is_server else (self._artifacts / folder_name).as_uri()
+        with self._translated():
+            found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
+        return self._active(found)
+
+    def check_experiment(self, experiment_id: str) -> str:
+        """`experiment_id` itself, if there is such an experiment."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_experiment(experiment_id)
+        except MlflowException as fault:
+            raise errors.BadInput(
+                f"there is no experiment with the id {experiment_id} in {self.uri}",
+                where="--experiment-id",
+                cure="give an id that is there (`inv ui` shows them), or --experiment-name",
+            ) from fault
+        return self._active(found)
+
+    def create_run(
+        self,
+        experiment_id: str,
+        *,
+        name: str | None,
+        tags: Mapping[str, str],
+        parameters: Mapping[str, str],
+        record: Mapping[str, Any],
+    ) -> str:
+        from mlflow.entities import Param
+
+        with self._translated():
+            run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
+            run_id = str(run.info.run_id)
+            self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
+            self._client.log_dict(run_id, dict(record), "release.json")
+        return run_id
+
+    def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
+        """The run's experiment id, status and last metrics."""
+        with self._translated():
+            run = self._client.get_run(run_id)
+        return str(run.info.experiment_id), str(run.info.status), dict(sorted(run.data.metrics.items()))
+
+    def read_tags(self, run_id: str) -> dict[str, str]:
+        with self._translated():
+            return dict(self._client.get_run(run_id).data.tags)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Mark the run, unless it has come to an end of its own."""
+        with self._translated():
+            if self._client.get_run(run_id).info.status in {"RUNNING", "SCHEDULED"}:
+                self._client.set_terminated(run_id, status)
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        with self._translated():
+            found = self._client.search_runs([experiment_id], max_results=limit, order_by=["start_time DESC"])
+        return [
+            PastRun(
+                run_id=run.info.run_id,
+                name=run.info.run_name or "",
+                status=run.info.status,
+                started=run.info.start_time,
+                metrics=dict(run.data.metrics),
+            )
+            for run in found
+        ]
+
+    def run_url(self, experiment_id: str, run_id: str) -> str:
+        """The run's page, where a server shows one."""
+        return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if self.is_server else ""
+
+    @property
+    def _client(self) -> MlflowClient:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> MlflowClient:
+        if self.is_server:
+            _check_reachable(self.uri)
+        for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        with self._translated(), _first_user(self.uri):
+            client = MlflowClient(tracking_uri=self.uri)
+            client.search_experiments(max_results=1)
+        return client
+
+    def _create_experiment(self, name: str, location: str | None) -> Experiment:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_experiment(self._client.create_experiment(name, artifact_location=location))
+        except MlflowException as fault:
+            if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._client.get_experiment_by_name(name)  # somebody else made it a moment ago
+
+    def _active(self, experiment: Experiment) -> str:
+        if experiment.lifecycle_stage != "active":
+            raise errors.BadInput(
+                f"the experiment {experiment.name} is deleted",
+                where=self.uri,
+                cure=f"mlflow experiments restore --experiment-id {experiment.experiment_id}, or use another name",
+            )
+        return str(experiment.experiment_id)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as fault:
+            raise errors.WorkspaceError(
+                f"MLflow's tracking store refused: {fault.message.strip().splitlines()[0]}",
+                where=self.uri,
+                cure="see what that store says; MLFLOW_TRACKING_URI names another one",
+            ) from fault
+
+
+@contextlib.contextmanager
+def _first_user(uri: str) -> Iterator[None]:
+    """Let one process at a time open a SQLite store: of several first users at once all but one would fail.
+
+    The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
+    """
+    if not uri.startswith("sqlite:"):
+        yield
+        return
+    folder = Path(uri.split(":///", 1)[-1].split("?", maxsplit=1)[0]).absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_reachable(uri: str) -> None:
+    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    try:
+        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
+    except urllib.error.HTTPError:
+        return
+    except OSError as fault:
+        host = urlsplit(uri).hostname
+        raise errors.WorkspaceError(
+            f"the tracking server {host} cannot be reached: {fault}",
+            where="MLFLOW_TRACKING_URI",
+            cure="start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
+        ) from fault

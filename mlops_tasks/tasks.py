@@ -1,0 +1,84 @@
+"""The six tasks: flags, help, and one call each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import invoke
+
+from mlops_tasks.commands import boundary, opening, status, ui
+from mlops_tasks.inputs import NOTHING, Inputs
+from mlops_tasks.settings import SETTINGS
+
+
+@invoke.task(
+    klass=boundary.ReleaseTask, settings=boundary.IDENTITY, help={"explain": "say where the branch comes from"}
+)
+def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
+    """Choose the experiment's name and the branch's wheel folder."""
+    _take(c, "name", flags, Inputs(explain=explain))
+
+
+@invoke.task(klass=boundary.ReleaseTask, settings=boundary.BUILDING, name="build-wheel")
+def build_wheel(c: invoke.Context, **flags: Any) -> None:
+    """Build the wheels of the libraries that changed."""
+    _take(c, "build-wheel", flags, NOTHING)
+
+
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=boundary.BUILDING,
+    iterable=["wheel"],
+    help={"wheel": "a wheel file to deploy instead of the built ones (repeatable)"},
+)
+def deploy(c: invoke.Context, wheel: list[str] | None = None, **flags: Any) -> None:
+    """Put the wheels into the branch's folder of the store."""
+    _take(c, "deploy", flags, Inputs(wheels=tuple(Path(each).absolute() for each in wheel or ())))
+
+
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=boundary.PATCHING,
+    iterable=["wheel_uri"],
+    help={
+        "wheel_uri": "URI of a wheel to point at instead of the deployed ones (repeatable)",
+        "diff": "print the change to the project's files",
+        "in_place": "patch the project's own files instead of a copy",
+    },
+)
+def patch(
+    c: invoke.Context,
+    wheel_uri: list[str] | None = None,
+    diff: bool = False,  # noqa: FBT001, FBT002
+    in_place: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
+    """Stage a copy of the project that names the deployed wheels."""
+    _take(c, "patch", flags, Inputs(wheel_uris=tuple(wheel_uri or ()), diff=diff, in_place=in_place))
+
+
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=tuple(SETTINGS),
+    help={
+        "experiment_name": "name of the experiment, instead of the one that `name` chose",
+        "experiment_id": "id of an existing experiment, likewise",
+    },
+)
+def run(c: invoke.Context, experiment_name: str | None = None, experiment_id: str | None = None, **flags: Any) -> None:
+    """Run the staged project and follow it to its end."""
+    _take(c, "run", flags, Inputs(experiment_name=experiment_name, experiment_id=experiment_id))
+
+
+@invoke.task(klass=boundary.ReleaseTask, settings=tuple(SETTINGS))
+def release(c: invoke.Context, **flags: Any) -> None:
+    """Release the project: name, build-wheel, deploy, patch and run, in order."""
+    opening.print_record(opening.open_pipeline(c, flags).release(), flags)
+
+
+def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
+    opening.print_record(opening.open_pipeline(c, flags).take(step, inputs), flags)
+
+
+namespace = invoke.Collection(name, build_wheel, deploy, patch, run, release, status.status, ui.ui)

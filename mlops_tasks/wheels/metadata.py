@@ -1,0 +1,80 @@
+"""A wheel as its own metadata tells: what it is, what it needs, who built it."""
+
+from __future__ import annotations
+
+import email.message
+import email.parser
+import graphlib
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging import utils
+from packaging.requirements import InvalidRequirement, Requirement
+
+from mlops_tasks import errors
+from mlops_tasks.release import Wheel
+
+CONTENT_LENGTH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """`distribution` as METADATA spells it; `requires` are the normalised names of what it depends on."""
+
+    distribution: str
+    version: str
+    requires: frozenset[str]
+    generator: str
+
+
+def read(path: Path) -> Metadata:
+    """Raises BadInput for what is no wheel: by its name, as an archive, or by what is in it."""
+    try:
+        utils.parse_wheel_filename(path.name)
+        with zipfile.ZipFile(path) as archive:
+            about, made = _parse(archive, "METADATA"), _parse(archive, "WHEEL")
+    except (OSError, KeyError, zipfile.BadZipFile, utils.InvalidWheelFilename) as fault:
+        raise errors.BadInput(f"not a wheel: {fault}", where=path, cure="give the path of a wheel file") from fault
+    return Metadata(
+        distribution=str(about["Name"]),
+        version=str(about["Version"]),
+        requires=frozenset(filter(None, (_name(line) for line in about.get_all("Requires-Dist", [])))),
+        generator=str(made.get("Generator", "")),
+    )
+
+
+def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[str]]) -> tuple[Wheel, ...]:
+    """What a wheel needs comes before it; otherwise, and where they need each other, the order is by name.
+
+    `requires` has for each normalised distribution name the names that it depends on.
+    """
+    named = {utils.canonicalize_name(wheel.distribution): wheel for wheel in wheels}
+    graph = {name: sorted(requires.get(name, frozenset()) & named.keys() - {name}) for name in sorted(named)}
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError:
+        order = sorted(named)
+    return tuple(named[utils.canonicalize_name(name)] for name in order)
+
+
+def content(wheels: Sequence[Wheel]) -> str:
+    """16 hex digits over the wheels' names and SHA-256s: the last part of the path of their folder."""
+    lines = sorted(f"{Path(wheel.file).name} {wheel.sha256}\n" for wheel in wheels)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:CONTENT_LENGTH]
+
+
+def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
+    inner = [each for each in archive.namelist() if each.count("/") == 1 and each.endswith(f".dist-info/{name}")]
+    if not inner:
+        raise KeyError(f"there is no {name} in it")
+    return email.parser.Parser().parsestr(archive.read(inner[0]).decode("utf-8", "replace"))
+
+
+def _name(line: str) -> str | None:
+    try:
+        return utils.canonicalize_name(Requirement(line).name)
+    except InvalidRequirement:
+        return None

@@ -1,0 +1,35 @@
+"""The repository's own tasks: the shipped ones on the bundled project, and its checks."""
+
+import shlex
+import sys
+
+from invoke import Context, task
+
+from mlops_tasks import namespace
+
+PYTHON = shlex.quote(sys.executable)
+
+
+@task
+def test(c: Context) -> None:
+    """Run the tests, with the coverage gate."""
+    c.run(f"{PYTHON} -m pytest -m 'not full' -n 2 --cov --cov-report=term", pty=False)
+
+
+@task
+def lint(c: Context) -> None:
+    """Check types, style and format."""
+    for tool in ("mypy", "ruff check", "ruff format --check"):
+        c.run(f"{PYTHON} -m {tool} {'' if tool == 'mypy' else '.'}")
+
+
+namespace.add_task(test)
+namespace.add_task(lint)
+namespace.configure(
+    {
+        "mlops": {
+            "project": "mlops_tasks/template/projects/training",
+            "libraries": ["mlops_tasks/template/libs/*"],
+        }
+    }
+)

@@ -1,0 +1,96 @@
+"""The rules of the house: which way imports run, and what may be imported when."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "mlops_tasks"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.relative_to(PACKAGE).parts)
+
+LAYERS = (
+    {"errors", "report", "runner", "version", "digests", "files", "slugs", "readers", "release", "indexes", "inputs"},
+    {"git", "ci", "settings", "state", "record", "facts"},
+    {"project", "wheels"},
+    {"stores"},
+    {"targets"},
+    {"steps"},
+    {"bench", "checks", "attempts", "bindings", "summary", "pipeline"},
+    {"console", "commands", "tasks", "__init__"},
+)
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def layer(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports; those for type checkers alone don't count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checking = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    functions = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in checking or (top_level_only and id(node) in functions):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_run_one_way(path: Path) -> None:
+    own = room(path)
+    for name in imports(path):
+        if name.startswith("mlops_tasks."):
+            other = name.split(".")[1]
+            assert layer(other) <= layer(own), f"{own} imports {name}, which lies above it"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "steps").glob("*.py")), ids=lambda path: path.stem)
+def test_no_step_imports_another_step(path: Path) -> None:
+    assert not [name for name in imports(path) if name.startswith("mlops_tasks.steps.")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_heavy_and_outer_packages_stay_in_their_rooms(path: Path) -> None:
+    own = room(path)
+    for name in imports(path):
+        package = name.split(".")[0]
+        assert package != "invoke" or own in {"tasks", "commands"}, f"{own} imports invoke"
+        assert package != "rich" or own == "console", f"{own} imports rich"
+        assert package not in {"mlflow", "databricks", "databricks_cli"} or own in {"targets", "stores", "commands"}
+    if path.name != "child.py":
+        heavy = {"mlflow", "databricks", "databricks_cli", "rich", "uv", "build"}
+        found = {name.split(".")[0] for name in imports(path, top_level_only=True)} & heavy
+        assert not found, f"imported as soon as the module is: {found}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_nothing_prints_but_the_console(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert not printing or path.name in {"console.py", "child.py"}
+
+
+def test_the_tasks_are_listed_without_anything_slow() -> None:
+    code = "import sys; from mlops_tasks import namespace; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    slow = {"mlflow", "rich", "packaging", "databricks", "uv", "build", "mlops_tasks.pipeline"}
+    assert not slow & set(done.stdout.split())

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.project import cluster
+
+FLAT: dict[str, Any] = {"spark_version": "13.3.x", "num_workers": 2}
+WHEEL = {"whl": "dbfs:/x.whl"}
+
+
+def read(folder: Path, data: object) -> cluster.ClusterSpec:
+    path = folder / "cluster.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return cluster.read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_wrapped"), [({**FLAT, "libraries": [WHEEL]}, False), ({"new_cluster": FLAT, "libraries": [WHEEL]}, True)]
+)
+def test_both_forms_say_the_same(tmp_path: Path, data: dict[str, Any], is_wrapped: bool) -> None:
+    spec = read(tmp_path, data)
+    assert (spec.cluster, spec.libraries, spec.is_wrapped, spec.others) == (FLAT, (WHEEL,), is_wrapped, {})
+    cluster.write_wrapped(tmp_path / "wrapped.json", spec, spec.libraries)
+    assert json.loads((tmp_path / "wrapped.json").read_text()) == {"new_cluster": FLAT, "libraries": [WHEEL]}
+    cluster.write_flat(tmp_path / "flat.json", spec)
+    assert json.loads((tmp_path / "flat.json").read_text()) == FLAT
+
+
+def test_an_existing_cluster_stays_what_it_is(tmp_path: Path) -> None:
+    spec = read(tmp_path, {"existing_cluster_id": "1-a", "libraries": []})
+    cluster.write_wrapped(tmp_path / "new.json", spec, [WHEEL])
+    assert json.loads((tmp_path / "new.json").read_text()) == {"libraries": [WHEEL], "existing_cluster_id": "1-a"}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([], "must be a JSON object"),
+        ({"libraries": {}}, "list of objects"),
+        ({"libraries": ["x"]}, "list of objects"),
+        ({"new_cluster": 1}, "`new_cluster` must be"),
+        ('{\n\t"a": 1\n\t"b"}', r"cluster\.json:3:2"),
+    ],
+)
+def test_an_ill_formed_spec_is_refused(tmp_path: Path, data: object, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        read(tmp_path, data)

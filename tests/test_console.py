@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from mlops_tasks import console
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Make = Callable[..., tuple[console.Console, io.StringIO, io.StringIO]]
+
+
+@pytest.fixture
+def make() -> Make:
+    def build(
+        stream: type[io.StringIO] = io.StringIO, environ: Mapping[str, str] | None = None, **options: bool
+    ) -> tuple[console.Console, io.StringIO, io.StringIO]:
+        out, err = stream(), stream()
+        return console.Console(out=out, err=err, environ=environ or {}, **options), out, err
+
+    return build
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(make: Make) -> None:
+    shown, out, err = make()
+
+    shown.step("name", "/Shared/x\nwheels in w")
+    shown.text("a diff\n")
+    shown.detail("looking")
+    shown.warning("careful")
+    shown.output("epoch 1")
+
+    assert out.getvalue() == "name         /Shared/x\n             wheels in w\na diff\n"
+    assert err.getvalue() == "  looking\nwarning: careful\nepoch 1\n"
+
+
+def test_quiet_leaves_results_and_warnings(make: Make) -> None:
+    shown, out, err = make(quiet=True)
+
+    shown.step("name", "made")
+    shown.detail("looking")
+    shown.output("epoch 1")
+    shown.warning("careful")
+    with shown.waiting("building"), shown.transfer("writing", 3) as moved:
+        moved(3)
+
+    assert out.getvalue() == "name         made\n"
+    assert err.getvalue() == "warning: careful\n"
+
+
+def test_debug_is_shown_only_when_verbose(make: Make) -> None:
+    plain, _, err = make()
+    plain.debug("inner")
+    assert err.getvalue() == ""
+
+    verbose, _, err = make(verbose=True)
+    verbose.debug("inner")
+    assert err.getvalue() == "  inner\n"
+
+
+def test_without_results_stdout_stays_empty_for_json(make: Make) -> None:
+    shown, out, _ = make(results=False)
+
+    shown.step("name", "made")
+    shown.text("a diff")
+    shown.table("runs", ["", "this"], [["f1", "0.9"]])
+
+    assert out.getvalue() == ""
+
+
+def test_without_a_terminal_there_are_plain_lines_and_no_escape_codes(make: Make) -> None:
+    shown, out, err = make()
+
+    shown.step("deploy", "done")
+    with shown.transfer("writing to w", 1500) as moved:
+        moved(1500)
+    with shown.waiting("building mylib"):
+        pass
+
+    assert "\033" not in out.getvalue() + err.getvalue()
+    assert err.getvalue().splitlines() == ["  writing to w (1500 bytes)", "  building mylib"]
+
+
+def test_on_a_terminal_there_is_a_bar_where_the_size_is_known(make: Make) -> None:
+    shown, _, err = make(Terminal)
+
+    with shown.transfer("writing", 2048) as moved:
+        moved(2048)
+
+    assert "writing" in err.getvalue()
+    assert "\033" in err.getvalue()
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb terminal"])
+def test_no_color_means_no_colours(make: Make, environ: dict[str, str]) -> None:
+    coloured, out, _ = make(Terminal)
+    coloured.step("name", "made")
+    assert "\033[" in out.getvalue()
+
+    plain, out, err = make(Terminal, environ)
+    plain.step("name", "made")
+    plain.warning("careful")
+    assert "\033" not in out.getvalue() + err.getvalue()
+
+
+def test_a_table_shows_text_as_it_is(make: Make) -> None:
+    shown, out, _ = make()
+
+    shown.table("runs", ["metric", "this run"], [["[bold]f1", "0.9"]])
+
+    assert "[bold]f1" in out.getvalue()
+    assert "this run" in out.getvalue()
+
+
+def test_a_character_that_the_stream_cannot_show_is_escaped() -> None:
+    raw = io.BytesIO()
+    narrow = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    shown = console.Console(out=narrow, err=narrow, environ={})
+
+    shown.step("name", "größe")
+
+    assert raw.getvalue() == b"name         gr\\xf6\\xdfe\n"

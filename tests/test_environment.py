@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.project import environment
+
+
+def load(folder: Path, text: str, kind: str = "") -> environment.Environment:
+    (folder / "env.yaml").write_text(text)
+    return environment.load(folder / "env.yaml", kind=kind)
+
+
+def test_a_conda_yaml_is_read(tmp_path: Path) -> None:
+    text = "channels: [a]\ndependencies:\n- python=3.11.*\n- numpy=1.26\n- pip\n- pip: [-r more.txt, -e ., x==1]\n"
+    found = load(tmp_path, text)
+    assert found == environment.Environment(
+        python="3.11", conda=("numpy=1.26", "pip"), pip=("-r more.txt", "-e .", "x==1")
+    )
+
+
+def test_a_python_env_is_read(tmp_path: Path) -> None:
+    text = 'python: "3.10"\nbuild_dependencies: [pip==24]\ndependencies: [--index-url https://h/simple, x]\n'
+    found = load(tmp_path, text)
+    assert found == environment.Environment(
+        python="3.10", conda=(), pip=("pip==24", "--index-url https://h/simple", "x")
+    )
+
+
+def test_the_project_can_say_what_the_form_does_not(tmp_path: Path) -> None:
+    text = "dependencies: [numpy]\n"
+    assert load(tmp_path, text, "conda").conda == ("numpy",) == load(tmp_path, text, "python").pip
+
+
+@pytest.mark.parametrize(
+    ("asked", "python"),
+    [("python", None), ("python >=3.9,<4", "3.9"), ("conda-forge::python=3.12", "3.12"), ("python-dateutil", None)],
+)
+def test_conda_says_in_many_ways_which_python(tmp_path: Path, asked: str, python: str | None) -> None:
+    assert load(tmp_path, f"name: x\ndependencies: ['{asked}']\n").python == python
+
+
+@pytest.mark.parametrize("text", ["", "dependencies:\n", "name: x\ndependencies:\n- pip:\n"])
+def test_an_empty_environment_asks_for_nothing(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == environment.Environment(python=None, conda=(), pip=())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("- a\n", "must be a mapping", id="list"),
+        pytest.param("dependencies: x\n", "dependencies must be a list", id="text"),
+        pytest.param("python: 3.10\n", 'python: "3.1"', id="python as a number"),
+        pytest.param("name: x\ndependencies: [{npm: [a]}]\n", "npm", id="other section"),
+        pytest.param("name: x\ndependencies: [pip: [1]]\n", "dependency 1", id="number"),
+        pytest.param("dependencies: [\n", r"env\.yaml:2:1", id="broken"),
+    ],
+)
+def test_an_ill_formed_environment_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        load(tmp_path, text)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.project import json_text, nodes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param('{\n\t"a": 1,\n}\n', r"f:3:1|f:2:8", id="comma at the end"),
+        pytest.param('\ufeff{"a" 1}', "f:1:6", id="after a byte order mark"),
+        pytest.param("", "f:1:1", id="empty"),
+        pytest.param("[" * 100_000, "usable JSON", id="too deep"),
+        pytest.param("9" * 5000, "usable JSON", id="too long a number"),
+    ],
+)
+def test_broken_json_is_refused_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        json_text.parse(Path("f"), text)
+
+
+def test_tab_indented_json_has_exact_places() -> None:
+    text = '{\n\t"a": [\n\t\t"x\\u0041",\n\t\t2\n\t]\n}'
+    found = nodes.get(json_text.parse(Path("f"), text), "a")
+    assert isinstance(found, nodes.List)
+    assert [text[item.start : item.end] for item in found.items] == ['"x\\u0041"', "2"]
+    assert [item.node.value for item in found.items if isinstance(item.node, nodes.Scalar)] == ["xA", None]

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.project import mlproject
+
+MLPROJECT = """\
+name: demo
+conda_env: env.yaml
+entry_points:
+  main:
+    parameters:
+      alpha: float
+      data: {type: path, default: data.csv}
+      seed: {default: 7}
+    command: "python train.py --alpha {alpha}"
+  check:
+    command: "python check.py"
+"""
+
+
+def write(folder: Path, text: str = MLPROJECT, name: str = "MLproject", **files: str) -> Path:
+    (folder / name).write_text(text)
+    (folder / "env.yaml").write_text("dependencies: []\n")
+    (folder / "train.py").write_text("")
+    for file, content in files.items():
+        (folder / file).write_text(content)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["MLproject", "mlproject", "MLPROJECT"])
+def test_the_file_is_found_in_any_letter_case(tmp_path: Path, name: str) -> None:
+    project = mlproject.load(write(tmp_path, name=name))
+    assert (project.mlproject, project.name, project.kind) == (name, "demo", "conda")
+    assert project.environment_file == tmp_path / "env.yaml"
+    assert project.entry_points["main"].parameters["data"] == mlproject.Parameter(type="path", default="data.csv")
+
+
+def test_mlflow_reads_the_same(tmp_path: Path) -> None:
+    from mlflow.projects import _project_spec
+
+    ours, theirs = mlproject.load(write(tmp_path)), _project_spec.load_project(str(tmp_path))
+    assert (ours.name, str(ours.environment_file)) == (theirs.name, theirs.env_config_path)
+    for name, entry_point in ours.entry_points.items():
+        other = theirs.get_entry_point(name)
+        assert entry_point.command == other.command
+        assert {key: each.type for key, each in entry_point.parameters.items()} == {
+            key: each.type for key, each in other.parameters.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("files", "kind", "name"),
+    [
+        (["python_env.yaml", "conda.yaml"], "python", "python_env.yaml"),
+        (["conda.yaml"], "conda", "conda.yaml"),
+        ([], "", None),
+    ],
+)
+def test_without_a_named_environment_the_default_files_count(
+    tmp_path: Path, files: list[str], kind: str, name: str | None
+) -> None:
+    (tmp_path / "MLproject").write_text("name: x\n")
+    for file in files:
+        (tmp_path / file).write_text("")
+    project = mlproject.load(tmp_path)
+    assert (project.kind, project.environment_file) == (kind, tmp_path / name if name else None)
+
+
+def test_a_spark_job_is_read(tmp_path: Path) -> None:
+    text = "databricks_spark_job:\n  python_file: a.py\n  parameters: [--n, 1]\n  python_libraries: [WHEELPATH]\n"
+    project = mlproject.load(write(tmp_path, text))
+    assert project.kind == "spark-job"
+    assert project.spark_job == mlproject.SparkJob(
+        python_file="a.py", parameters=("--n", "1"), python_libraries=("WHEELPATH",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("docker_env: {image: x}\n", "docker_env is not supported", id="docker"),
+        pytest.param("conda_env: env.yaml\npython_env: env.yaml\n", "several environments", id="two environments"),
+        pytest.param("conda_env: none.yaml\n", "'none.yaml', and there is no such file", id="no such YAML"),
+        pytest.param("python_env: [a]\n", "there is no such file", id="not a name"),
+        pytest.param("a: [\n", r"MLproject:2:1", id="broken YAML"),
+        pytest.param("", "must be a mapping", id="empty"),
+        pytest.param("entry_points: {main: python x}\n", "entry_points: main must be", id="entry point"),
+        pytest.param("entry_points: {main: {}}\n", "has no command", id="no command"),
+        pytest.param("entry_points: {main: {command: x, parameters: {a: 1}}}\n", "parameters: a", id="parameter"),
+        pytest.param("databricks_spark_job: {}\n", "either", id="spark job without anything to run"),
+        pytest.param("databricks_spark_job: {python_file: a.py}\nconda_env: env.yaml\n", "cannot have", id="spark conda"),
+        pytest.param(
+            "databricks_spark_job: {python_file: a.py, python_libraries: x}\n", "list of texts", id="no list of libraries"
+        ),
+        pytest.param(
+            "databricks_spark_job: {}\nentry_points: {main: {command: x, parameters: {a: path}}}\n",
+            "type path",
+            id="spark path",
+        ),
+    ],
+)
+def test_what_mlflow_could_not_run_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        mlproject.load(write(tmp_path, text))
+
+
+def test_a_folder_that_is_no_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput, match="no MLproject"):
+        mlproject.load(tmp_path)
+    with pytest.raises(errors.BadInput, match="no such folder"):
+        mlproject.load(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.BadInput, match="as a folder"):
+        mlproject.load(tmp_path / "file")
+
+
+def test_several_mlproject_files_are_refused(tmp_path: Path) -> None:
+    write(write(tmp_path), name="mlproject")
+    with pytest.raises(errors.BadInput, match="MLproject, mlproject"):
+        mlproject.load(tmp_path)
+
+
+def test_parameters_are_completed_with_defaults_as_text(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path))
+    found = mlproject.resolve_entry_point(project, "main", {"alpha": "0.1", "seed": "8"})
+    assert found == {"alpha": "0.1", "data": "data.csv", "seed": "8"}
+    assert mlproject.resolve_entry_point(project, "main", {"alpha": "1"})["seed"] == "7"
+
+
+def test_a_script_takes_any_parameters(tmp_path: Path) -> None:
+    assert mlproject.resolve_entry_point(mlproject.load(write(tmp_path)), "train.py", {"x": "1"}) == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "parameters", "said"),
+    [
+        pytest.param("main", {}, "pass -P alpha=", id="missing"),
+        pytest.param("main", {"alpha": "1", "sed": "2"}, "did you mean seed", id="unknown parameter"),
+        pytest.param("check", {"a": "1"}, "there are none", id="no parameters at all"),
+        pytest.param("mian", {}, "main, check; did you mean main", id="unknown entry point"),
+        pytest.param("none.py", {}, "neither an entry point nor a file", id="no such script"),
+    ],
+)
+def test_what_an_entry_point_cannot_take_is_refused(
+    tmp_path: Path, entry_point: str, parameters: dict[str, str], said: str
+) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        mlproject.resolve_entry_point(mlproject.load(write(tmp_path)), entry_point, parameters)
+
+
+def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path, "databricks_spark_job: {python_file: a.py}\n"))
+    assert mlproject.resolve_entry_point(project, "main", {}) == {}
+    with pytest.raises(errors.BadInput, match=r"a\.py.*alpha would be ignored"):
+        mlproject.resolve_entry_point(project, "main", {"alpha": "1"})
+    with pytest.raises(errors.BadInput, match="check would be ignored"):
+        mlproject.resolve_entry_point(project, "check", {})

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_tasks import errors, record
+from mlops_tasks.release import Attempt, Deployed, Names, Patched, Reference, Release, Run, Wheel
+
+WHOLE = Release(
+    target="local",
+    project="projects/training",
+    branch="feature/churn",
+    commit="c0ffee",
+    dirty=False,
+    names=Names(experiment="/Shared/training/x", wheel_folder="w/x"),
+    wheels=(Wheel(distribution="a", version="1", file="a.whl", sha256="00", size=3),),
+    deployed=(Deployed(distribution="a", uri="w/x/1/a.whl", sha256="00"),),
+    patched=Patched(project_dir="s", references=(Reference(file="env.yaml", old="WHEELPATH", new="a @ file:///x"),)),
+    run=Run(run_id="r", experiment_id="1", status="FINISHED", backend="local", url="", entry_point="main"),
+    attempt=Attempt(id="x", run_id="r", ended=True),
+    digests={"name": "d"},
+)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    kept = record.RecordFile(tmp_path)
+
+    kept.save(WHOLE)
+
+    assert kept.load() == WHOLE
+
+
+def test_the_file_has_the_version_first_and_no_key_for_what_is_not_known(tmp_path: Path) -> None:
+    kept = record.RecordFile(tmp_path)
+
+    kept.save(Release(target="local", project="p", branch="main"))
+
+    assert list(json.loads(kept.path.read_text())) == ["version", "target", "project", "branch"]
+
+
+def test_a_reference_is_written_as_from_and_to() -> None:
+    assert WHOLE.to_dict()["patched"]["references"] == [
+        {"file": "env.yaml", "from": "WHEELPATH", "to": "a @ file:///x"}
+    ]
+
+
+def test_a_release_that_ended_in_a_run_stays_findable_by_its_run_id(tmp_path: Path) -> None:
+    kept = record.RecordFile(tmp_path)
+
+    kept.save(WHOLE)
+    kept.save(Release(target="local", project="p", branch="other"))
+
+    assert json.loads((tmp_path / "runs" / "r.json").read_text())["branch"] == "feature/churn"
+
+
+@given(st.integers(min_value=0, max_value=400))
+def test_a_record_cut_off_anywhere_is_refused_with_the_file_and_what_to_type(
+    tmp_path_factory: pytest.TempPathFactory, length: int
+) -> None:
+    kept = record.RecordFile(tmp_path_factory.mktemp("cut"))
+    kept.path.write_text(json.dumps(WHOLE.to_dict())[:length])
+
+    with pytest.raises(errors.OutOfOrder, match="cut off") as caught:
+        kept.load()
+
+    assert caught.value.where == str(kept.path)
+    assert "inv name" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param({"version": 99}, id="another version"),
+        pytest.param([], id="no mapping"),
+        pytest.param({"version": 1, "target": "local"}, id="keys missing"),
+        pytest.param(
+            {"version": 1, "target": "local", "project": "p", "branch": "b", "colour": "red"}, id="key unknown"
+        ),
+        pytest.param({"version": 1, "target": "l", "project": "p", "branch": "b", "wheels": 3}, id="wrong type"),
+    ],
+)
+def test_a_record_of_another_version_or_form_is_refused(tmp_path: Path, content: object) -> None:
+    kept = record.RecordFile(tmp_path)
+    kept.path.write_text(json.dumps(content))
+
+    with pytest.raises(errors.OutOfOrder, match="record of this release"):
+        kept.load()
+
+
+def test_a_save_that_fails_leaves_the_record_as_it_was(tmp_path: Path) -> None:
+    kept = record.RecordFile(tmp_path)
+    kept.save(WHOLE)
+    before = kept.path.read_bytes()
+    (tmp_path / "runs").rename(tmp_path / "away")
+    (tmp_path / "runs").write_text("a file where the folder should be")
+
+    with pytest.raises(errors.StepFailed, match="cannot be written"):
+        kept.save(WHOLE)
+
+    assert kept.path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+    with record.RecordFile(folder).locked("deploy"):
+        held.set()
+        done.wait(30)
+
+
+def test_a_locked_record_says_who_is_at_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, done))
+    other.start()
+    assert held.wait(30)
+
+    with pytest.raises(errors.OutOfOrder) as caught, record.RecordFile(tmp_path).locked("name"):
+        pass
+    done.set()
+    other.join()
+
+    assert f"inv deploy, process {other.pid}" in str(caught.value)
+    assert caught.value.exit_code == errors.ExitCode.OUT_OF_ORDER
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with record.RecordFile(tmp_path).locked("run"):
+            os._exit(9)
+    os.waitpid(child, 0)
+
+    with record.RecordFile(tmp_path).locked("name"):
+        pass
+
+
+def test_a_scratch_record_starts_from_the_file_and_leaves_it_alone(tmp_path: Path) -> None:
+    real = record.RecordFile(tmp_path)
+    real.save(WHOLE)
+
+    record.ScratchRecord(real).save(Release(target="local", project="p", branch="tried"))
+
+    kept = record.ScratchRecord(real).load()
+    assert kept is not None
+    assert kept.branch == "tried"
+    assert real.load() == WHOLE

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from mlops_tasks.targets import requirements
+
+
+@pytest.mark.parametrize(
+    ("package", "requirement"),
+    [
+        pytest.param("numpy", "numpy", id="name alone"),
+        pytest.param("numpy=1.26", "numpy==1.26.*", id="fuzzy version"),
+        pytest.param("numpy=1.26.*", "numpy==1.26.*", id="version with a star"),
+        pytest.param("numpy=1.26.4=py311h64a7726_0", "numpy==1.26.4.*", id="with build"),
+        pytest.param("numpy==1.26.4", "numpy==1.26.4", id="exact version"),
+        pytest.param("numpy>=1.26,<2", "numpy>=1.26,<2", id="range"),
+        pytest.param("conda-forge::scikit-learn=1.5", "scikit-learn==1.5.*", id="with channel"),
+    ],
+)
+def test_a_conda_package_becomes_a_requirement(package: str, requirement: str) -> None:
+    assert requirements.from_conda(package) == requirement
+
+
+def test_the_running_mlflow_is_added_where_the_project_asks_for_none() -> None:
+    lines, constraints, same = requirements.pin_mlflow(["numpy"], "3.17.2")
+
+    assert lines == ["numpy", "mlflow==3.17.2"]
+    assert "mlflow==3.17.2" in constraints
+    assert same
+
+
+@pytest.mark.parametrize("line", ["mlflow", "mlflow>=2.17", "mlflow-skinny", "mlflow[extras]>=2; python_version>'3'"])
+def test_the_running_mlflow_is_kept_where_the_project_allows_it(line: str) -> None:
+    lines, constraints, same = requirements.pin_mlflow([line], "3.17.2")
+
+    assert (lines, same) == ([line], True)
+    assert constraints == ["mlflow==3.17.2", "mlflow-skinny==3.17.2"]
+
+
+@pytest.mark.parametrize(
+    "line", ["mlflow==2.17.2", "mlflow<3", "mlflow @ https://example.com/mlflow-1-py3-none-any.whl"]
+)
+def test_a_project_that_pins_another_mlflow_gets_that_one(line: str) -> None:
+    assert requirements.pin_mlflow([line], "3.17.2") == ([line], [], False)

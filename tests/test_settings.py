@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_tasks import errors, readers
+from mlops_tasks.settings import SETTINGS, Settings
+
+
+def read(
+    config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, **flags: object
+) -> Settings:
+    return Settings.read(config={"project": "training", **(config or {})}, environ=environ or {}, flags=flags)
+
+
+def test_a_flag_wins_over_a_variable_which_wins_over_the_configuration() -> None:
+    config, environ = {"entry_point": "from_yaml"}, {"MLOPS_ENTRY_POINT": "from_variable"}
+
+    assert read().entry_point == "main"
+    assert read(config).entry_point == "from_yaml"
+    assert read(config, environ).entry_point == "from_variable"
+    assert read(config, environ, entry_point="from_flag").entry_point == "from_flag"
+
+
+def test_each_value_says_where_it_came_from() -> None:
+    settings = read({"target": "local"}, {"MLOPS_BRANCH": "x"}, entry_point="evaluate")
+
+    assert settings.origins["target"] == "mlops.target (configuration)"
+    assert settings.origins["branch"] == "MLOPS_BRANCH (environment)"
+    assert settings.origins["entry_point"] == "--entry-point"
+
+
+def test_parameters_as_flags_are_added_to_those_of_the_configuration_and_win() -> None:
+    settings = read({"parameters": {"alpha": 0.5, "name": "a"}}, parameters=["alpha=1=2", "text= with  spaces "])
+
+    assert settings.parameters == {"alpha": "1=2", "name": "a", "text": " with  spaces "}
+
+
+def test_parameters_as_a_variable_are_json_and_keep_their_digits() -> None:
+    assert read(environ={"MLOPS_PARAMETERS": '{"alpha": 0.10, "n": 3}'}).parameters == {"alpha": "0.10", "n": "3"}
+
+
+def test_a_list_may_be_a_yaml_list_or_text_with_commas() -> None:
+    assert read({"libraries": ["a", "b"]}).libraries == ("a", "b")
+    assert read(environ={"MLOPS_LIBRARIES": "a, b"}).libraries == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        pytest.param("true", True, id="true"),
+        pytest.param("0", False, id="zero"),
+        pytest.param("FALSE", False, id="upper case"),
+        pytest.param(True, True, id="YAML's own"),
+    ],
+)
+def test_a_boolean_is_true_false_one_or_zero(raw: object, value: bool) -> None:
+    assert read({"workers": raw}).workers is value
+
+
+def test_every_fault_is_in_one_message_with_the_nearest_known_key() -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        read({"tagret": "local", "workers": "perhaps"}, {"MLOPS_TIMEOUT": "soon", "MLOPS_ENTRYPOINT": "x"})
+
+    message = str(caught.value)
+    assert "mlops.tagret (configuration) is not a setting; did you mean target?" in message
+    assert "mlops.workers (configuration) must be true or false, not 'perhaps'" in message
+    assert "MLOPS_TIMEOUT (environment) must be a number of seconds above 0, not 'soon'" in message
+    assert "MLOPS_ENTRYPOINT (environment) is not a setting; did you mean MLOPS_ENTRY_POINT?" in message
+    assert caught.value.exit_code == errors.ExitCode.BAD_INPUT
+
+
+def test_no_settings_at_all_says_what_to_write_and_names_init() -> None:
+    with pytest.raises(errors.BadInput, match="no project is set") as caught:
+        Settings.read(config={}, environ={}, flags={})
+
+    assert "invoke.yaml" in caught.value.cure
+    assert "`inv init`" in caught.value.cure
+
+
+@pytest.mark.parametrize("value", [True, None, [1]], ids=["boolean", "null", "list"])
+def test_a_parameter_without_one_obvious_text_must_be_quoted(value: object) -> None:
+    with pytest.raises(errors.BadInput, match="put quotes around"):
+        read({"parameters": {"flag": value}})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(SETTINGS)) | st.text(),
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.text()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_whatever_the_configuration_holds_is_read_or_refused_as_bad_input(config: dict[str, Any]) -> None:
+    try:
+        settings = Settings.read(config=config, environ={}, flags={})
+    except errors.BadInput:
+        return
+    assert settings.project
+
+
+@given(st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key), st.text()))
+def test_key_value_texts_arrive_as_they_were_given(pairs: dict[str, str]) -> None:
+    assert readers.mapping([f"{key}={value}" for key, value in pairs.items()]) == pairs

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.targets import tracking
+
+
+def make(tmp_path: Path) -> tracking.Tracking:
+    return tracking.Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> tracking.Tracking:
+    """One SQLite store for the module: making one takes seconds."""
+    return make(tmp_path_factory.mktemp("a store"))
+
+
+def create_run(store: tracking.Tracking, experiment_id: str, **parameters: str) -> str:
+    return store.create_run(
+        experiment_id, name="first", tags={"mlops.branch": "main"}, parameters=parameters, record={"version": 1}
+    )
+
+
+def test_an_experiment_is_made_once_and_found_again(store: tracking.Tracking) -> None:
+    made = store.ensure_experiment("/Shared/a", folder_name="a")
+
+    assert store.ensure_experiment("/Shared/a", folder_name="a") == made
+    assert store.ensure_experiment("/Shared/b", folder_name="b") != made
+
+
+def test_a_run_has_its_parameters_as_given_its_tags_and_the_record(store: tracking.Tracking) -> None:
+    odd = 'it\'s "q" é $HOME = x'
+    run_id = create_run(store, store.ensure_experiment("/Shared/a", folder_name="a"), text=odd)
+
+    from mlflow import MlflowClient
+
+    run = MlflowClient(store.uri).get_run(run_id)
+    assert run.data.params == {"text": odd}
+    assert store.read_tags(run_id)["mlops.branch"] == "main"
+    assert [each.path for each in MlflowClient(store.uri).list_artifacts(run_id)] == ["release.json"]
+
+
+def test_a_run_is_marked_once_and_keeps_an_end_of_its_own(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/a", folder_name="a")
+    run_id = create_run(store, experiment_id)
+    assert store.read_result(run_id) == (experiment_id, "RUNNING", {})
+
+    store.end_run(run_id, "KILLED")
+    store.end_run(run_id, "FINISHED")
+
+    assert store.read_result(run_id) == (experiment_id, "KILLED", {})
+
+
+def test_past_runs_are_newest_first(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/past", folder_name="past")
+    runs = [create_run(store, experiment_id) for _ in range(3)]
+
+    assert [each.run_id for each in store.past_runs(experiment_id, limit=2)] == [runs[2], runs[1]]
+
+
+def test_an_experiment_id_that_is_not_there_is_refused(store: tracking.Tracking) -> None:
+    with pytest.raises(errors.BadInput, match="no experiment with the id 4711"):
+        store.check_experiment("4711")
+
+
+def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    experiment_id = store.ensure_experiment("/Shared/gone", folder_name="gone")
+    MlflowClient(store.uri).delete_experiment(experiment_id)
+
+    with pytest.raises(errors.BadInput, match="is deleted") as caught:
+        store.ensure_experiment("/Shared/gone", folder_name="gone")
+    assert f"mlflow experiments restore --experiment-id {experiment_id}" in caught.value.cure
+
+
+def test_a_server_that_cannot_be_reached_is_noticed_at_once(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    nobody = tracking.Tracking(f"http://127.0.0.1:{port}", artifacts=tmp_path)
+
+    with pytest.raises(errors.WorkspaceError, match=r"127\.0\.0\.1 cannot be reached"):
+        nobody.ensure_experiment("/Shared/a", folder_name="a")
+
+
+def _first_use(folder: Path, answers: multiprocessing.Queue[str]) -> None:
+    answers.put(make(folder).ensure_experiment("/Shared/crowd", folder_name="crowd"))
+
+
+@pytest.mark.full
+def test_eight_first_users_of_a_store_agree_on_the_experiment(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers: multiprocessing.Queue[str] = context.Queue()
+    crowd = [context.Process(target=_first_use, args=(tmp_path, answers)) for _ in range(8)]
+    for each in crowd:
+        each.start()
+
+    ids = {answers.get(timeout=180) for _ in crowd}
+
+    assert len(ids) == 1
