@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Inputs", "Pipeline", "Release", "Settings", "namespace"]
 
-_HOMES = {"Inputs": "inputs", "Pipeline": "pipeline", "Release": "release", "Settings": "settings", "namespace": "tasks"}
+_HOMES = {
+    "Inputs": "inputs",
+    "Pipeline": "pipeline",
+    "Release": "release",
+    "Settings": "settings",
+    "namespace": "tasks",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -57,17 +57,23 @@ class Console:
         if self._results and text:
             self._write(self._out, text.rstrip("\n"))
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
+    ) -> None:
         if not self._results:
             return
         from rich import box, table, text
 
         drawn = table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(columns):
-            drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+            drawn.add_column(column, justify="right" if index and numbers else "left", overflow="fold")
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
-        self._rich(self._out).print(drawn)
+        painter = self._rich(self._out)
+        with painter.capture() as captured:
+            painter.print(drawn)
+        for line in captured.get().splitlines():
+            self._write(self._out, line.rstrip())
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

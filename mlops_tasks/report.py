@@ -28,8 +28,10 @@ class Report(Protocol):
     def text(self, text: str) -> None:
         """A result that is text in itself, such as a diff."""
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A result that is a table."""
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
+    ) -> None:
+        """A result that is a table, of `numbers` in all columns but the first, or of text."""
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -51,7 +53,9 @@ class Silent:
     def debug(self, text: str) -> None: ...
     def output(self, line: str) -> None: ...
     def text(self, text: str) -> None: ...
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None: ...
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
+    ) -> None: ...
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

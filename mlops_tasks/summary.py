@@ -26,7 +26,7 @@ def compare(bench: Bench, run: Run) -> None:
         ["status", *(each.status for each in shown)],
         *([name, *(_number(each.metrics.get(name)) for each in shown)] for name in names),
     ]
-    bench.report.table(f"{bench.project_name} on {bench.facts.branch}", columns, rows)
+    bench.report.table(f"{bench.project_name} on {bench.facts.branch}", columns, rows, numbers=True)
 
 
 def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> None:

@@ -127,7 +127,7 @@ def make_repository(folder: Path, **changed: str) -> Path:
             "training/fail.py": texts["FAIL"],
         },
     )
-    git("init", "-q", cwd=folder)
+    git("init", "-q", "-b", "main", cwd=folder)
     git("add", ".", cwd=folder)
     git("commit", "-q", "-m", "first", cwd=folder)
     return folder

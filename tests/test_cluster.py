@@ -20,7 +20,8 @@ def read(folder: Path, data: object) -> cluster.ClusterSpec:
 
 
 @pytest.mark.parametrize(
-    ("data", "is_wrapped"), [({**FLAT, "libraries": [WHEEL]}, False), ({"new_cluster": FLAT, "libraries": [WHEEL]}, True)]
+    ("data", "is_wrapped"),
+    [({**FLAT, "libraries": [WHEEL]}, False), ({"new_cluster": FLAT, "libraries": [WHEEL]}, True)],
 )
 def test_both_forms_say_the_same(tmp_path: Path, data: dict[str, Any], is_wrapped: bool) -> None:
     spec = read(tmp_path, data)

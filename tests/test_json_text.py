@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_tasks import errors
 from mlops_tasks.project import json_text, nodes
@@ -29,3 +32,9 @@ def test_tab_indented_json_has_exact_places() -> None:
     assert isinstance(found, nodes.List)
     assert [text[item.start : item.end] for item in found.items] == ['"x\\u0041"', "2"]
     assert [item.node.value for item in found.items if isinstance(item.node, nodes.Scalar)] == ["xA", None]
+
+
+@given(st.text() | st.text(alphabet='a1-:[]{},"\\ \n\t.', max_size=30))
+def test_any_text_is_a_tree_or_is_refused_for_a_reason(text: str) -> None:
+    with contextlib.suppress(errors.BadInput):
+        json_text.parse(Path("f"), text)

@@ -92,9 +92,13 @@ def test_a_spark_job_is_read(tmp_path: Path) -> None:
         pytest.param("entry_points: {main: {}}\n", "has no command", id="no command"),
         pytest.param("entry_points: {main: {command: x, parameters: {a: 1}}}\n", "parameters: a", id="parameter"),
         pytest.param("databricks_spark_job: {}\n", "either", id="spark job without anything to run"),
-        pytest.param("databricks_spark_job: {python_file: a.py}\nconda_env: env.yaml\n", "cannot have", id="spark conda"),
         pytest.param(
-            "databricks_spark_job: {python_file: a.py, python_libraries: x}\n", "list of texts", id="no list of libraries"
+            "databricks_spark_job: {python_file: a.py}\nconda_env: env.yaml\n", "cannot have", id="spark conda"
+        ),
+        pytest.param(
+            "databricks_spark_job: {python_file: a.py, python_libraries: x}\n",
+            "list of texts",
+            id="no list of libraries",
         ),
         pytest.param(
             "databricks_spark_job: {}\nentry_points: {main: {command: x, parameters: {a: path}}}\n",

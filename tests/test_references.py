@@ -289,7 +289,9 @@ def test_a_wheel_that_nobody_built_is_refused_with_its_place() -> None:
         patch(text)
 
 
-@pytest.mark.parametrize("entry", ["https://example.com/third-1.0-py3-none-any.whl", "/there/third-1.0-py3-none-any.whl"])
+@pytest.mark.parametrize(
+    "entry", ["https://example.com/third-1.0-py3-none-any.whl", "/there/third-1.0-py3-none-any.whl"]
+)
 def test_a_wheel_of_somebody_else_that_can_be_had_stays(entry: str) -> None:
     text = f"dependencies:\n- pip:\n  - {entry}\n"
     assert patch(text, reachable=["/there/third-1.0-py3-none-any.whl"]) == (text, [])

@@ -235,7 +235,7 @@ def test_the_tasks_list_and_their_help_read_well(quick: Path) -> None:
         assert re.search(rf"^  {task} +[A-Z].*\.$", listed, re.MULTILINE), listed
 
     shown = inv("run", "--help", cwd=quick).out
-    for flag in ("-P STRING", "--entry-point=STRING", "--experiment-name=STRING", "--dry-run", "--json"):
+    for flag in ("  -P  ", "--entry-point=STRING", "--experiment-name=STRING", "--dry-run", "--json"):
         assert flag in shown
 
 

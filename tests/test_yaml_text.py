@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_tasks import errors
 from mlops_tasks.project import nodes, yaml_text
@@ -50,3 +53,9 @@ def test_of_double_keys_the_last_counts_and_an_own_key_wins_over_a_merged_one() 
     merged = nodes.get(yaml_text.parse(Path("f"), text), "x")
     found = [nodes.get(merged, key) for key in "abcd"]
     assert [each.value if isinstance(each, nodes.Scalar) else None for each in found] == ["5", "2", "3", None]
+
+
+@given(st.text() | st.text(alphabet="ab-:?[]{},&*!|>'\"%@`# \n\t\r.0<=", max_size=40))
+def test_any_text_is_a_tree_or_is_refused_for_a_reason(text: str) -> None:
+    with contextlib.suppress(errors.BadInput):
+        yaml_text.parse(Path("f"), text)

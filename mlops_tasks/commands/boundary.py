@@ -61,7 +61,7 @@ class ReleaseTask(invoke.Task):  # type: ignore[misc]  # Invoke's classes are un
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         if name in LISTED:
-            options.update(names=[LISTED[name]], attr_name=name, kind=list, default=[])
+            options.update(names=[LISTED[name]], kind=list, default=[])
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

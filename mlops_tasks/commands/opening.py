@@ -21,7 +21,9 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     """The pipeline for one command, from Invoke's configuration, the environment and the command's flags."""
     from mlops_tasks.pipeline import Pipeline
 
-    given = {key: value for key, value in flags.items() if key not in boundary.SWITCHES and value != []}
+    keys = {flag: key for key, flag in boundary.LISTED.items()}
+    own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in boundary.SWITCHES}
+    given = {key: value for key, value in own.items() if value != []}
     settings = Settings.read(config=boundary.settings_of(c), environ=os.environ, flags=given)
     return Pipeline(
         boundary.root_of(c),

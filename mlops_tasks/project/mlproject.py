@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import yaml_text
 
 FILE_NAME = "mlproject"
 SCRIPTS = {".py", ".sh", ".R"}
@@ -58,6 +57,8 @@ class Project:
 
 def load(folder: Path) -> Project:
     """The project in `folder`; BadInput where MLflow could not run it, or would ignore part of what it says."""
+    from mlops_tasks.project import yaml_text  # PyYAML takes time that the users of the types alone need not spend
+
     path = _find(folder)
     data = _mapping(yaml_text.load(path), "the MLproject file", path)
     _check_environments(data, path)

@@ -121,7 +121,7 @@ def _patch_sources(
         documents.find(found.project, folder, cluster=found.cluster, original=found.cluster), folder, wheels
     )
     changes = [change for each in patches for change in each.references()]
-    _check_used(changes, patches, wheels.deployed, report)
+    _check_used(changes, patches, wheels, report)
     documents.write(patches)
     if diff:
         report.text(documents.compare(patches, was=[each.old for each in patches]))
@@ -139,7 +139,7 @@ def _patch_copy(
         mlproject.load(copy), spec, patches=patches, wheels=wheels, workers=workers, forms=FORMS, report=report
     )
     changes = [*(change for each in patches for change in each.references()), *added]
-    _check_used(changes, patches, wheels.deployed, report)
+    _check_used(changes, patches, wheels, report)
     _warn_of_ways_out(found.project, copy, report)
     if diff:
         report.text(documents.compare(patches, was=[texts.read(each.document.original) for each in patches]))
@@ -194,19 +194,16 @@ def _check_environment(project: mlproject.Project) -> None:
 
 
 def _check_used(
-    changes: Sequence[Reference],
-    patches: Sequence[documents.Patch],
-    deployed: Sequence[Deployed],
-    report: Report,
+    changes: Sequence[Reference], patches: Sequence[documents.Patch], wheels: references.Wheels, report: Report
 ) -> None:
-    if deployed and not changes:
+    if wheels.deployed and not changes:
         raise errors.BadInput(
             "nothing in the project refers to a deployed wheel, so a run would not use what was deployed",
             where=", ".join(each.document.name for each in patches),
-            cure=f"write an entry `- WHEELPATH` (or the wheel's own name) into {references.WHERE}",
+            cure=f"write an entry `{wheels.placeholder}` (or the wheel's own path) into {references.WHERE}",
         )
     everything = " ".join(change.new for change in changes)
-    for each in deployed:
+    for each in wheels.deployed:
         if each.uri.rsplit("/", 1)[-1] not in everything:
             report.warning(f"nothing in the project refers to the wheel of {each.distribution}")
 

@@ -10,6 +10,7 @@ sys.path.pop(0)  # this file's folder: the modules beside it must not shadow any
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -49,6 +50,7 @@ def _run_project(job: Mapping[str, Any], uri: str) -> int:
     import mlflow
     from mlflow.exceptions import ExecutionException
 
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # what it tells of itself, the report tells better
     mlflow.set_tracking_uri(uri)
     try:
         mlflow.projects.run(

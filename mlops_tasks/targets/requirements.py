@@ -84,9 +84,10 @@ def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
             f"{project.environment_file.name} asks for Python {found.python}; "
             f"this rehearsal runs on {platform.python_version()}"
         )
-    if found.conda:
-        report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(found.conda)}")
-    return [*(from_conda(package) for package in found.conda), *found.pip]
+    packages = [package for package in map(from_conda, found.conda) if not re.match(r"pip\b(?!-)", package)]
+    if packages:
+        report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
+    return [*packages, *found.pip]
 
 
 def from_conda(package: str) -> str:

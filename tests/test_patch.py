@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_tasks import errors, report, runner
+from mlops_tasks.project import mlproject
+from mlops_tasks.release import Deployed, Reference, Release
+from mlops_tasks.steps import patch
+
+LIB = Deployed(distribution="my-lib", uri="file:///w/my_lib-2.0-py3-none-any.whl", sha256="1")
+CORE = Deployed(distribution="core", uri="file:///w/core-1.0-py3-none-any.whl", sha256="2")
+RELEASE = Release(target="local", project="p", branch="main")
+CONDA = "dependencies:\n- python=3.11\n- pip:\n  - mlflow\n  - WHEELPATH  # ours\n"
+MLPROJECT = "name: x\nconda_env: env.yaml\nentry_points:\n  main: {command: python train.py}\n"
+SPARK = "name: x\ndatabricks_spark_job:\n  python_file: train.py  # all\n"
+CLUSTER: dict[str, Any] = {"spark_version": "13.3.x", "num_workers": 1}
+
+
+class Said(report.Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.texts: list[str] = []
+        self.steps: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def text(self, text: str) -> None:
+        self.texts.append(text)
+
+    def step(self, name: str, made: str) -> None:
+        self.steps.append(f"{name}: {made}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A conda project; a test adds or replaces what it is about."""
+    path = tmp_path / "p"
+    path.mkdir()
+    write(path, MLproject=MLPROJECT, env=CONDA)
+    (path / "train.py").write_text("print()\n")
+    return path
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / {"env": "env.yaml", "cluster": "cluster.json"}.get(name, name)).write_text(text)
+
+
+def run_patch(
+    folder: Path,
+    *,
+    deployed: Sequence[Deployed] = (LIB,),
+    include: Sequence[str] = (),
+    workers: bool = False,
+    cluster: Path | None = None,
+    in_place: bool = False,
+    diff: bool = False,
+    to: Said | None = None,
+    release: Release = RELEASE,
+) -> Release:
+    return patch.patch_project(
+        release,
+        project=mlproject.load(folder),
+        deployed=deployed,
+        staged_root=folder.parent / "staged",
+        top=folder.parent,
+        placeholder="WHEELPATH",
+        include=include,
+        workers=workers,
+        cluster=cluster,
+        in_place=in_place,
+        diff=diff,
+        reachable=lambda entry: Path(entry).is_file(),
+        report=to or Said(),
+        runner=runner.run_command,
+    )
+
+
+def digest_of(folder: Path, **changed: Any) -> str:
+    facts: dict[str, Any] = {
+        "deployed": [LIB],
+        "placeholder": "WHEELPATH",
+        "include": [],
+        "workers": False,
+        "cluster": None,
+    }
+    return patch.patch_digest(mlproject.load(folder), **{**facts, **changed}, runner=runner.run_command)
+
+
+def staged(folder: Path, release: Release) -> Path:
+    assert release.patched is not None
+    return folder.parent / release.patched.project_dir
+
+
+def spec_of(folder: Path, release: Release, name: str = "cluster.json") -> Any:
+    return json.loads((staged(folder, release) / name).read_text())
+
+
+def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:
+    said = Said()
+    release = run_patch(folder, deployed=[CORE, LIB], to=said)
+    copy = staged(folder, release)
+    assert (copy / "env.yaml").read_text() == CONDA.replace(
+        "- WHEELPATH", f"- core @ {CORE.uri}\n  - my-lib @ {LIB.uri}"
+    )
+    assert (copy / "train.py").read_text() == "print()\n"
+    assert (folder / "env.yaml").read_text() == CONDA
+    assert release.patched is not None
+    assert release.patched.references == (
+        Reference(file="env.yaml", old="WHEELPATH", new=f"core @ {CORE.uri}"),
+        Reference(file="env.yaml", old="WHEELPATH", new=f"my-lib @ {LIB.uri}"),
+    )
+    assert release.patched.project_dir.startswith("staged/")
+    assert said.steps == [f"patch: 2 references in env.yaml -> {release.patched.project_dir}"]
+
+
+def test_the_digest_watches_whatever_decides_how_the_copy_looks(folder: Path) -> None:
+    release = run_patch(folder)
+    first = digest_of(folder)
+    assert release.digests["patch"] == first
+    (folder / "outer.json").write_text("{}")
+    changed = [
+        digest_of(folder, deployed=[replace(LIB, uri="file:///other/my_lib-2.0-py3-none-any.whl")]),
+        digest_of(folder, placeholder="X"),
+        digest_of(folder, workers=True),
+        digest_of(folder, cluster=folder / "outer.json"),
+    ]
+    (folder / "train.py").write_text("print(1)\n")
+    assert len({first, *changed, digest_of(folder)}) == 6
+
+
+def test_the_same_inputs_give_the_same_copy(folder: Path) -> None:
+    assert run_patch(folder) == run_patch(folder)
+
+
+def test_a_project_that_would_not_use_what_was_deployed_is_refused(folder: Path) -> None:
+    write(folder, env="dependencies:\n- pip: [mlflow]\n")
+    with pytest.raises(errors.BadInput, match=r"(?s)nothing in the project refers.*env\.yaml, MLproject"):
+        run_patch(folder)
+    assert not [path for path in (folder.parent / "staged").iterdir() if path.name != ".git"]
+
+
+def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path) -> None:
+    write(folder, env="dependencies:\n- pip: [/dbfs/x/my_lib-1.0-py3-none-any.whl]\n")
+    said = Said()
+    run_patch(folder, deployed=[CORE, LIB], to=said)
+    assert said.warnings == ["nothing in the project refers to the wheel of core"]
+
+
+def test_a_leftover_placeholder_is_refused_with_its_place(folder: Path) -> None:
+    write(folder, MLproject=MLPROJECT.replace("train.py", "train.py WHEELPATH"))
+    with pytest.raises(errors.BadInput, match=r"MLproject:4:19"):
+        run_patch(folder)
+
+
+def test_without_deployed_wheels_a_placeholder_is_out_of_order_and_a_plain_project_goes_through(folder: Path) -> None:
+    with pytest.raises(errors.OutOfOrder, match="inv deploy"):
+        run_patch(folder, deployed=[])
+    write(folder, env="dependencies: []\n")
+    assert (staged(folder, run_patch(folder, deployed=[])) / "env.yaml").exists()
+
+
+def test_a_wheel_of_somebody_else_may_lie_in_the_project(folder: Path, git: Any) -> None:
+    git("init", "-q")
+    write(folder, env=CONDA + "  - ./vendor/third-1.0-py3-none-any.whl\n")
+    (folder / "vendor").mkdir()
+    (folder / "vendor" / "third-1.0-py3-none-any.whl").touch()
+    assert run_patch(folder).patched is not None
+    (folder / ".gitignore").write_text("*.whl\n")
+    with pytest.raises(errors.BadInput, match="include"):
+        run_patch(folder)
+    assert run_patch(folder, include=["vendor/*.whl"]).patched is not None
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_a_conda_project_gets_a_wrapped_cluster_spec(folder: Path, is_wrapped: bool) -> None:
+    libraries = [{"whl": "dbfs:/libs/my_lib-1.0-py3-none-any.whl"}]
+    spec = {"new_cluster": CLUSTER, "libraries": libraries} if is_wrapped else {**CLUSTER, "libraries": libraries}
+    write(folder, cluster=json.dumps(spec))
+    release = run_patch(folder)
+    assert spec_of(folder, release) == {"new_cluster": CLUSTER, "libraries": [{"whl": LIB.uri}]}
+
+
+def test_workers_adds_the_wheels_that_the_spec_does_not_name(folder: Path) -> None:
+    write(folder, cluster=json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "x/core-0.1-py3-none-any.whl"}]}))
+    assert spec_of(folder, run_patch(folder, deployed=[CORE, LIB]))["libraries"] == [{"whl": CORE.uri}]
+    release = run_patch(folder, deployed=[CORE, LIB], workers=True)
+    assert spec_of(folder, release)["libraries"] == [{"whl": CORE.uri}, {"whl": LIB.uri}]
+    assert release.patched is not None
+    assert Reference(file="cluster.json", old="", new=LIB.uri) in release.patched.references
+
+
+def test_workers_without_a_cluster_spec_is_said(folder: Path) -> None:
+    said = Said()
+    run_patch(folder, workers=True, to=said)
+    assert "no cluster spec" in said.warnings[0]
+
+
+def test_a_cluster_spec_from_elsewhere_comes_into_the_copy(folder: Path) -> None:
+    write(folder, cluster='{"old": 1}')
+    write(folder.parent, **{"other.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
+    release = run_patch(folder, cluster=folder.parent / "other.json")
+    assert spec_of(folder, release)["libraries"] == [{"whl": LIB.uri}]
+
+
+def test_a_named_cluster_spec_of_the_project_keeps_its_name(folder: Path) -> None:
+    write(folder, **{"prod.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
+    assert spec_of(folder, run_patch(folder, cluster=folder / "prod.json"), "prod.json")["libraries"] == [
+        {"whl": LIB.uri}
+    ]
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_a_spark_job_gets_a_flat_cluster_spec_and_its_libraries_move(folder: Path, is_wrapped: bool) -> None:
+    libraries = [
+        {"whl": "WHEELPATH"},
+        {"pypi": {"package": "numpy==2", "repo": "https://h/simple"}},
+        {"jar": "dbfs:/x.jar"},
+    ]
+    spec = {"new_cluster": CLUSTER, "libraries": libraries} if is_wrapped else {**CLUSTER, "libraries": libraries}
+    write(folder, MLproject=SPARK, cluster=json.dumps(spec))
+    said = Said()
+    release = run_patch(folder, deployed=[replace(LIB, uri="dbfs:/w/my_lib-2.0-py3-none-any.whl")], to=said)
+    assert spec_of(folder, release) == CLUSTER
+    job = yaml.safe_load((staged(folder, release) / "MLproject").read_text())["databricks_spark_job"]
+    assert job == {
+        "python_file": "train.py",
+        "python_libraries": ["/dbfs/w/my_lib-2.0-py3-none-any.whl", "numpy==2"],
+    }
+    assert ["numpy==2" in said.warnings[0], "jar" in said.warnings[1]] == [True, True]
+
+
+def test_a_spark_job_that_names_its_wheels_keeps_its_mlproject_file(folder: Path) -> None:
+    write(folder, MLproject=SPARK + "  python_libraries: [WHEELPATH] # c\n", cluster=json.dumps(CLUSTER))
+    release = run_patch(folder, workers=True)
+    assert (staged(folder, release) / "MLproject").read_text() == (
+        f"{SPARK}  python_libraries: [my-lib @ {LIB.uri}] # c\n"
+    )
+    assert spec_of(folder, release) == CLUSTER
+
+
+def test_workers_adds_the_wheels_to_a_spark_job_that_names_none(folder: Path) -> None:
+    write(folder, MLproject=SPARK)
+    release = run_patch(folder, workers=True)
+    job = yaml.safe_load((staged(folder, release) / "MLproject").read_text())["databricks_spark_job"]
+    assert job["python_libraries"] == [f"my-lib @ {LIB.uri}"]
+
+
+def test_a_spark_job_on_an_existing_cluster_is_said(folder: Path) -> None:
+    spec = {"existing_cluster_id": "1", "libraries": [{"whl": "WHEELPATH"}]}
+    write(folder, MLproject=SPARK, cluster=json.dumps(spec))
+    said = Said()
+    run_patch(folder, to=said)
+    assert "existing cluster" in said.warnings[0]
+
+
+def test_in_place_changes_the_references_of_the_sources_again_and_again(folder: Path) -> None:
+    write(folder, cluster=json.dumps({**CLUSTER, "libraries": [{"whl": "WHEELPATH"}]}))
+    first = run_patch(folder, in_place=True)
+    assert (folder / "env.yaml").read_text() == CONDA.replace("WHEELPATH", f"my-lib @ {LIB.uri}")
+    assert json.loads((folder / "cluster.json").read_text()) == {**CLUSTER, "libraries": [{"whl": LIB.uri}]}
+    assert first.digests["patch"] == digest_of(folder)
+    assert first.patched is not None
+    assert first.patched.project_dir == "p"
+    newer = replace(LIB, uri="file:///newer/my_lib-3.0-py3-none-any.whl")
+    run_patch(folder, in_place=True, deployed=[newer])
+    assert (folder / "env.yaml").read_text() == CONDA.replace("WHEELPATH", f"my-lib @ {newer.uri}")
+
+
+def test_in_place_writes_nothing_where_one_file_cannot_be_patched(folder: Path) -> None:
+    write(folder, cluster='{"libraries": [1], "x": "WHEELPATH"}')
+    with pytest.raises(errors.BadInput, match="cluster.json"):
+        run_patch(folder, in_place=True)
+    assert (folder / "env.yaml").read_text() == CONDA
+
+
+def test_in_place_leaves_workers_alone_and_says_so(folder: Path) -> None:
+    write(folder, cluster=json.dumps(CLUSTER))
+    said = Said()
+    run_patch(folder, in_place=True, workers=True, to=said)
+    assert json.loads((folder / "cluster.json").read_text()) == CLUSTER
+    assert "workers" in said.warnings[0]
+
+
+def test_in_place_is_refused_for_a_project_at_a_git_uri(folder: Path) -> None:
+    with pytest.raises(errors.BadInput, match="--in-place"):
+        run_patch(folder, in_place=True, release=replace(RELEASE, project="https://h/a#p"))
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_the_diff_shows_what_became_of_the_sources(folder: Path, in_place: bool) -> None:
+    said = Said()
+    run_patch(folder, diff=True, in_place=in_place, to=said)
+    assert said.texts == [
+        "--- a/env.yaml\n+++ b/env.yaml\n@@ -2,4 +2,4 @@\n - python=3.11\n - pip:\n   - mlflow\n"
+        f"-  - WHEELPATH  # ours\n+  - my-lib @ {LIB.uri}  # ours"
+    ]
+
+
+def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused(folder: Path) -> None:
+    write(folder, env=CONDA + "  - -e ../lib\n", MLproject=MLPROJECT.replace("train.py", "../train.py"))
+    said = Said()
+    run_patch(folder, to=said)
+    assert [warning.split(":")[0] for warning in said.warnings] == ["MLproject", "env.yaml"]
+    write(folder.parent, env=CONDA)
+    write(folder, MLproject=MLPROJECT.replace("env.yaml", "../env.yaml"))
+    with pytest.raises(errors.BadInput, match="outside the project's folder"):
+        run_patch(folder)
+    assert run_patch(folder, in_place=True).patched is not None
+    assert LIB.uri in (folder.parent / "env.yaml").read_text()
+
+
+def test_mlflow_reads_the_staged_project(folder: Path) -> None:
+    from mlflow.projects import _project_spec
+
+    copy = staged(folder, run_patch(folder))
+    assert _project_spec.load_project(str(copy)).env_config_path == str(copy / "env.yaml")

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors, runner
+from mlops_tasks.project import source
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, git: Git) -> Path:
+    """Two commits: the first is tagged `v1`, the second is on main; `topic` is a branch from the first."""
+    origin = tmp_path / "origin"
+    (origin / "sub").mkdir(parents=True)
+    git("init", "-q", cwd=origin)
+    for version, text in (("v1", "one"), ("main", "two")):
+        (origin / "sub" / "MLproject").write_text(text)
+        git("add", ".", cwd=origin)
+        git("commit", "-qm", version, cwd=origin)
+        if version == "v1":
+            git("tag", "-a", "v1", "-m", "v1", cwd=origin)
+            git("branch", "topic", cwd=origin)
+    return origin
+
+
+def fetch(uri: str, into: Path, version: str | None = None, run: runner.Runner = runner.run_command) -> Path:
+    return source.fetch(uri, version=version, into=into, runner=run)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["https://h/a/b", "https://u:p@h/a#sub", "git@h:a/b.git", "ssh://git@h/a", "file:///a/b#c", "http://h/a"],
+)
+def test_a_git_uri_is_told_from_a_folder(uri: str) -> None:
+    assert source.is_uri(uri)
+    assert not source.is_uri(uri.split("/")[-1] if "//" in uri else f"./{uri}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://ada:s3cret@h:8080/a#sub", "https://h:8080/a#sub"),
+        ("https://ghp_token@h/a", "https://h/a"),
+        ("ssh://git:s3cret@h/a", "ssh://git@h/a"),
+        ("git@h:a/b", "git@h:a/b"),
+        ("file:///a#b", "file:///a#b"),
+    ],
+)
+def test_no_credential_is_shown(uri: str, shown: str) -> None:
+    assert source.show(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("version", "text"), [(None, "two"), ("main", "two"), ("v1", "one"), ("topic", "one"), ("v1^{}", "one")]
+)
+def test_a_branch_a_tag_or_a_commit_is_fetched(
+    tmp_path: Path, git: Git, repository: Path, version: str | None, text: str
+) -> None:
+    wanted = git("rev-parse", version, cwd=repository) if version == "v1^{}" else version
+    for asked in {wanted, wanted[:9] if version == "v1^{}" and wanted else wanted}:
+        folder = fetch(f"file://{repository}#sub", tmp_path / "into", asked)
+        assert folder == tmp_path / "into" / "sub"
+        assert (folder / "MLproject").read_text() == text
+    assert os.listdir(tmp_path / "into") == [".git", "sub"] or os.listdir(tmp_path / "into") == ["sub", ".git"]
+
+
+def test_a_later_fetch_takes_the_place_of_an_earlier_one(tmp_path: Path, repository: Path) -> None:
+    for version, text in (("v1", "one"), ("main", "two")):
+        folder = fetch(f"file://{repository}", tmp_path / "into", version)
+        assert (folder / "sub" / "MLproject").read_text() == text
+    assert sorted(os.listdir(tmp_path)) == ["into", "origin"]
+
+
+@pytest.mark.parametrize("version", ["nowhere", "0123456789abcdef", "--upload-pack=touch x", "v1; touch x"])
+def test_an_unknown_version_is_refused(tmp_path: Path, repository: Path, version: str) -> None:
+    with pytest.raises(errors.BadInput, match="has no branch, tag or commit"):
+        fetch(f"file://{repository}", tmp_path / "into", version)
+    assert sorted(os.listdir(tmp_path)) == ["origin"]
+
+
+@pytest.mark.parametrize("subfolder", ["none", "../..", "sub/MLproject"])
+def test_a_subfolder_that_is_not_there_is_refused(tmp_path: Path, repository: Path, subfolder: str) -> None:
+    with pytest.raises(errors.BadInput, match="no folder"):
+        fetch(f"file://{repository}#{subfolder}", tmp_path / "into")
+
+
+def test_a_repository_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    with pytest.raises(errors.StepFailed, match="cannot fetch"):
+        fetch(f"file://{tmp_path}/none", tmp_path / "into")
+
+
+def test_an_empty_repository_has_no_version(tmp_path: Path, git: Git) -> None:
+    git("init", "-q", "--bare", "empty")
+    with pytest.raises(errors.BadInput, match="HEAD"):
+        fetch(f"file://{tmp_path}/empty", tmp_path / "into")
+
+
+def test_a_missing_git_is_said(tmp_path: Path) -> None:
+    def missing(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        raise FileNotFoundError(command[0])
+
+    with pytest.raises(errors.StepFailed, match="install git"):
+        fetch("https://h/a", tmp_path / "into", run=missing)
+
+
+class Guarded(http.server.SimpleHTTPRequestHandler):
+    """Files for whoever knows the password: git's plain HTTP transport needs no more of a server."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") == "Basic " + base64.b64encode(b"ada:s3cr%t").decode():
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, git: Git, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that has the repository as `origin.git`."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    git("clone", "-q", "--bare", str(repository), "served/origin.git")
+    git("update-server-info", cwd=tmp_path / "served" / "origin.git")
+    handler = functools.partial(Guarded, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_password_opens_the_repository_and_stays_nowhere(tmp_path: Path, guarded: str) -> None:
+    commands: list[str] = []
+
+    def watch(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        commands.append(" ".join(command))
+        return runner.run_command(command, cwd=cwd, env=env)
+
+    folder = fetch(f"http://ada:s3cr%25t@{guarded}/origin.git#sub", tmp_path / "into", "v1", watch)
+    assert (folder / "MLproject").read_text() == "one"
+    assert "s3cr" not in "".join(commands)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes()]
+
+
+def test_a_wrong_password_is_said_without_showing_it(tmp_path: Path, guarded: str) -> None:
+    with pytest.raises(errors.StepFailed, match="cannot fetch") as caught:
+        fetch(f"http://ada:wr0ng@{guarded}/origin.git", tmp_path / "into")
+    assert "wr0ng" not in str(caught.value)

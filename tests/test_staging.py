@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors, report, runner
+from mlops_tasks.project import staging
+
+
+class Warnings(report.Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.said.append(text)
+
+
+def make_project(folder: Path) -> Path:
+    (folder / "p" / "src").mkdir(parents=True)
+    (folder / "p" / "MLproject").write_text("name: x\n")
+    (folder / "p" / "src" / "run.sh").write_text("true\n")
+    (folder / "p" / "src" / "run.sh").chmod(0o700)
+    (folder / "p" / "MLproject").chmod(0o600)
+    return folder / "p"
+
+
+def stage(project: Path, root: Path, names: Sequence[str], to: report.Report | None = None) -> Path:
+    with staging.copied(project, names, staged_root=root, report=to or report.Silent()) as copy:
+        return staging.settle(copy, staged_root=root)
+
+
+def test_the_same_files_get_the_same_place_whatever_their_modes_and_times(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    first = stage(project, root, ["MLproject", "src/run.sh"])
+    (project / "MLproject").chmod(0o666)
+    os.utime(project / "MLproject", (1, 1))
+    assert stage(project, root, ["MLproject", "src/run.sh"]) == first
+    assert first.parent.parent == root
+    assert (len(first.parent.name), first.name) == (16, "p")
+    assert [oct(path.stat().st_mode & 0o777) for path in (first, first / "MLproject", first / "src/run.sh")] == [
+        "0o755",
+        "0o644",
+        "0o755",
+    ]
+    assert sorted(os.listdir(root)) == [first.parent.name]
+
+
+def test_other_content_gets_another_place(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    first = stage(project, root, ["MLproject"])
+    (project / "MLproject").write_text("name: y\n")
+    assert stage(project, root, ["MLproject"]) != first
+    assert stage(make_project(tmp_path / "p" / "q"), root, ["MLproject"]) == first
+
+
+def test_a_staged_copy_that_somebody_changed_is_made_anew(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    first = stage(project, root, ["MLproject"])
+    (first / "MLproject").write_text("name: changed\n")
+    assert stage(project, root, ["MLproject"]) == first
+    assert (first / "MLproject").read_text() == "name: x\n"
+
+
+def test_an_unchanged_staged_copy_is_used_again(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    inode = (stage(project, root, ["MLproject"]) / "MLproject").stat().st_ino
+    assert (stage(project, root, ["MLproject"]) / "MLproject").stat().st_ino == inode
+
+
+def test_nothing_is_left_of_a_copy_that_failed(tmp_path: Path) -> None:
+    root = tmp_path / "staged"
+    with pytest.raises(errors.StepFailed, match="cannot be staged"):
+        stage(make_project(tmp_path), root, ["MLproject", "none"])
+    assert os.listdir(root) == []
+
+
+def test_a_full_disk_says_to_make_room(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    with (
+        pytest.raises(errors.StepFailed, match="make room"),
+        staging._translated(project),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", str(root))
+
+
+def test_links_inside_are_kept_and_links_that_lead_out_are_said(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project / "inside").symlink_to("src/run.sh")
+    (project / "whole").symlink_to(project / "src" / "run.sh")
+    (project / "out").symlink_to("../secret")
+    (tmp_path / "secret").write_text("x")
+    said = Warnings()
+    staged = stage(project, tmp_path / "staged", ["inside", "whole", "out", "src/run.sh"], said)
+    assert os.readlink(staged / "inside") == os.readlink(staged / "whole") == "src/run.sh"
+    assert [text.split(" ")[0] for text in said.said] == ["out"]
+
+
+def test_what_is_no_file_is_not_staged(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    os.mkfifo(project / "pipe")
+    said = Warnings()
+    assert not (stage(project, tmp_path / "staged", ["MLproject", "pipe"], said) / "pipe").exists()
+    assert "pipe" in said.said[0]
+
+
+def test_the_hashes_tell_content_mode_and_where_links_lead(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project / "link").symlink_to("a")
+    names = ["MLproject", "src/run.sh", "link"]
+    before = staging.hash_files(project, names)
+    (project / "src" / "run.sh").chmod(0o600)
+    (project / "link").unlink()
+    (project / "link").symlink_to("b")
+    after = staging.hash_files(project, names)
+    assert [name for name in names if before[name] != after[name]] == ["src/run.sh", "link"]
+
+
+def test_an_empty_git_repository_hides_the_one_around_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        staging.separate_from_git(tmp_path / "staged", run=runner.run_command)
+    done = subprocess.run(["git", "remote", "-v"], cwd=tmp_path / "staged", capture_output=True, text=True, check=True)
+    assert (done.stdout, (tmp_path / "staged" / ".git").is_dir()) == ("", True)
+
+
+def test_a_missing_git_is_no_reason_to_fail(tmp_path: Path) -> None:
+    def missing(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        raise FileNotFoundError(command[0])
+
+    staging.separate_from_git(tmp_path / "staged", run=missing)
+    assert os.listdir(tmp_path / "staged") == []
