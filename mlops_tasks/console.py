@@ -64,7 +64,8 @@ class Console:
             return
         from rich import box, table, text
 
-        drawn = table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        self._write(self._out, f"\n{title}")
+        drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(columns):
             drawn.add_column(column, justify="right" if index and numbers else "left", overflow="fold")
         for row in rows:
@@ -97,9 +98,12 @@ class Console:
         with self._rich(self._err).status(what):
             yield
 
-    def paint_error(self, text: str) -> str:
-        """`text` in the colour of errors, for those who write to stderr themselves."""
-        return self._paint(self._err, "1;31", text)
+    def show_error(self, text: str) -> str:
+        """An error as it is shown on stderr, for those who hand it to Invoke to write."""
+        return f"{self._paint(self._err, '1;31', 'error:')} {text}"
+
+    def fail(self, text: str) -> None:
+        self._write(self._err, self.show_error(text))
 
     def _rich(self, stream: TextIO) -> rich.console.Console:
         from rich import console

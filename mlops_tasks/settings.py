@@ -37,7 +37,9 @@ class Settings:
     )
     branch: str | None = _setting(readers.text, "name of the branch, instead of the detected one")
     entry_point: str = _setting(readers.text, "entry point or script to run", "main")
-    parameters: Mapping[str, str] = _setting(readers.mapping, "a parameter of the entry point, key=value (repeatable)", {})
+    parameters: Mapping[str, str] = _setting(
+        readers.mapping, "a parameter of the entry point, key=value (repeatable)", {}
+    )
     cluster: str | None = _setting(readers.text, "cluster spec (default: cluster.json of the project)")
     workers: bool = _setting(readers.boolean, "install the wheels on the workers too", default=False)
     placeholder: str = _setting(readers.text, "text that stands for the wheels in the project's files", "WHEELPATH")

@@ -21,7 +21,7 @@ LAYERS = (
     {"targets"},
     {"steps"},
     {"bench", "checks", "attempts", "bindings", "summary", "pipeline"},
-    {"console", "commands", "tasks", "__init__"},
+    {"console", "commands", "tasks", "__init__", "__main__"},
 )
 
 

@@ -277,7 +277,7 @@ def test_in_place_changes_the_references_of_the_sources_again_and_again(folder: 
 
 def test_in_place_writes_nothing_where_one_file_cannot_be_patched(folder: Path) -> None:
     write(folder, cluster='{"libraries": [1], "x": "WHEELPATH"}')
-    with pytest.raises(errors.BadInput, match="cluster.json"):
+    with pytest.raises(errors.BadInput, match=r"cluster\.json"):
         run_patch(folder, in_place=True)
     assert (folder / "env.yaml").read_text() == CONDA
 
@@ -299,10 +299,9 @@ def test_in_place_is_refused_for_a_project_at_a_git_uri(folder: Path) -> None:
 def test_the_diff_shows_what_became_of_the_sources(folder: Path, in_place: bool) -> None:
     said = Said()
     run_patch(folder, diff=True, in_place=in_place, to=said)
-    assert said.texts == [
-        "--- a/env.yaml\n+++ b/env.yaml\n@@ -2,4 +2,4 @@\n - python=3.11\n - pip:\n   - mlflow\n"
-        f"-  - WHEELPATH  # ours\n+  - my-lib @ {LIB.uri}  # ours"
-    ]
+    change = f"-  - WHEELPATH  # ours\n+  - my-lib @ {LIB.uri}  # ours"
+    context = "@@ -2,4 +2,4 @@\n - python=3.11\n - pip:\n   - mlflow\n"
+    assert said.texts == [f"--- a/env.yaml\n+++ b/env.yaml\n{context}{change}"]
 
 
 def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused(folder: Path) -> None:
@@ -321,5 +320,6 @@ def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused
 def test_mlflow_reads_the_staged_project(folder: Path) -> None:
     from mlflow.projects import _project_spec
 
+    reader: Any = _project_spec  # it has no types
     copy = staged(folder, run_patch(folder))
-    assert _project_spec.load_project(str(copy)).env_config_path == str(copy / "env.yaml")
+    assert reader.load_project(str(copy)).env_config_path == str(copy / "env.yaml")

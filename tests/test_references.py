@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,28 @@ def test_an_alias_to_a_text_outside_the_list_is_kept_and_its_text_repointed() ->
         "x: &w other @ file:///w/it's%20new/other-1.0-py3-none-any.whl\n"
         "dependencies:\n- pip:\n  - /dbfs/w/my_lib-2.0-py3-none-any.whl\n  - *w  # ours\n"
     )
+
+
+def test_a_copy_before_an_alias_is_written_for_the_place_of_the_alias() -> None:
+    text = "x: &w WHEELPATH[ml]\ndependencies:\n- pip: [*w ]\n"
+    new, _ = patch(text, deployed=[DBFS, replace(DBFS, distribution="core", uri="dbfs:/w/core-1-py3-none-any.whl")])
+    assert new == (
+        "x: &w /dbfs/w/core-1-py3-none-any.whl[ml]\n"
+        'dependencies:\n- pip: ["/dbfs/w/my_lib-2.0-py3-none-any.whl[ml]", *w ]\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("' WHEELPATH '", "' /dbfs/w/my_lib-2.0-py3-none-any.whl '", id="single quotes"),
+        pytest.param('"\\N WHEELPATH\\n"', '"\\u0085 /dbfs/w/my_lib-2.0-py3-none-any.whl\\n"', id="escapes"),
+        pytest.param("WHEELPATH[a]", "/dbfs/w/my_lib-2.0-py3-none-any.whl[a]", id="plain with brackets"),
+    ],
+)
+def test_white_space_and_the_style_of_an_entry_are_kept(old: str, new: str) -> None:
+    text = "dependencies:\n- pip:\n  - {}\n"
+    assert patch(text.format(old), deployed=[DBFS])[0] == text.format(new)
 
 
 def test_a_merged_or_aliased_list_is_patched_once() -> None:

@@ -70,7 +70,7 @@ class ReleaseTask(invoke.Task):  # type: ignore[misc]  # Invoke's classes are un
             with _sigterm_raises():
                 return super().__call__(*args, **kwargs)
         except errors.ReleaseError as fault:
-            raise invoke.Exit(f"{_mark()} {spell(str(fault), names)}", int(fault.exit_code)) from fault
+            raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
         except KeyboardInterrupt as fault:
             raise invoke.Exit("interrupted", int(errors.ExitCode.INTERRUPTED)) from fault
 
@@ -119,10 +119,6 @@ def _plain(value: Any) -> Any:
 def _default(key: str) -> Any:
     """Flags of truth values can only be set; every other flag is absent until given."""
     return False if SETTINGS[key].default is False else None
-
-
-def _mark() -> str:
-    return console.standard().paint_error("error:")
 
 
 @contextmanager

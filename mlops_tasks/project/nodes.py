@@ -104,7 +104,11 @@ def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
     if scalar.style not in {"|", ">"}:
         old = scalar.value or ""
         lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
-        return texts.Edit(start=scalar.start, end=scalar.end, new=spell(lead + value + tail, scalar))
+        return texts.Edit(
+            start=scalar.start,
+            end=scalar.end,
+            new=spell(lead + value + tail, style=scalar.style, in_flow=scalar.in_flow),
+        )
     header = re.compile(r"[^\r\n\x85\u2028\u2029]*").match(text, scalar.start)
     content = re.compile(r"\s*(?P<words>.*\S)\s*", re.DOTALL).fullmatch(
         text, header.end() if header else scalar.start, scalar.end
@@ -116,9 +120,10 @@ def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
 def _copy(text: str, entry: Entry, value: str) -> str:
     """One more item in front of `entry`, with what parts the two."""
     item, scalar = entry.item, entry.scalar
+    # what counts is where the item is: the text that an alias stands for may be elsewhere
+    spelt = spell(value, style=scalar.style, in_flow=item.column is None)
     if item.column is not None:
-        return f"- {spell(value, scalar)}{texts.line_end_near(text, item.start)}{' ' * item.column}"
-    spelt = spell(value, scalar)
+        return f"- {spelt}{texts.line_end_near(text, item.start)}{' ' * item.column}"
     if item.node is not scalar:
         spelt = text[item.start : scalar.start] + spelt + text[scalar.end : item.end]
     lead = re.split(r"[\r\n]", text[: item.start])[-1]
@@ -126,13 +131,13 @@ def _copy(text: str, entry: Entry, value: str) -> str:
     return f"{spelt},{texts.line_end_near(text, item.start)}{lead}" if own_line else f"{spelt}, "
 
 
-def spell(value: str, scalar: Scalar) -> str:
-    """`value` as it is written in the style of `scalar`, or in double quotes where that style cannot hold it."""
-    if scalar.style == "'" and value.isprintable():
+def spell(value: str, *, style: str, in_flow: bool) -> str:
+    """`value` as it is written in `style`, or in double quotes where that style cannot hold it."""
+    if style == "'" and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    if scalar.style in {"", "|", ">"} and _is_plain(value, in_flow=scalar.in_flow):
+    if style in {"", "|", ">"} and _is_plain(value, in_flow=in_flow):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=not value.isprintable())
 
 
 def _is_plain(value: str, *, in_flow: bool) -> bool:

@@ -1,0 +1,3 @@
+"""The release tasks: `inv --list` shows them."""
+
+from mlops_tasks import namespace  # noqa: F401
