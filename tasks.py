@@ -3,9 +3,9 @@
 import shlex
 import sys
 
-from invoke import Context, task
+from invoke import Collection, Context, task
 
-from mlops_tasks import namespace
+from mlops_tasks import namespace as shipped
 
 PYTHON = shlex.quote(sys.executable)
 
@@ -23,8 +23,7 @@ def lint(c: Context) -> None:
         c.run(f"{PYTHON} -m {tool} {'' if tool == 'mypy' else '.'}")
 
 
-namespace.add_task(test)
-namespace.add_task(lint)
+namespace = Collection(*shipped.tasks.values(), test, lint)
 namespace.configure(
     {
         "mlops": {

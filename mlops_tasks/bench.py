@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, facts, record, runner, slugs, state
+from mlops_tasks import errors, record, runner, slugs, state
+from mlops_tasks.facts import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 
@@ -31,8 +32,8 @@ class Bench:
     dry_run: bool
 
     @cached_property
-    def facts(self) -> facts.Facts:
-        return facts.gather(
+    def facts(self) -> Facts:
+        return gather(
             self.root,
             branch=self.settings.branch,
             branch_origin=self.settings.origins.get("branch", ""),

@@ -80,7 +80,7 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
 
 
 def _git(folder: Path, *arguments: str, run: runner.Runner) -> runner.Completed:
-    """git must not write: its optional locks would collide with the user's own commands."""
+    """Ask without optional locks: they would collide with the user's own commands."""
     return run(["git", "--no-optional-locks", *arguments], cwd=folder)
 
 

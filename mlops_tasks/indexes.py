@@ -16,7 +16,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ...]:
-    """pip's configuration files in rising precedence, there or not (pip's documentation, "Configuration").
+    """The configuration files of pip in rising precedence, there or not (pip's documentation, "Configuration").
 
     `prefix` is the running interpreter's (`sys.prefix`), whose environment may have a file of its own.
     """

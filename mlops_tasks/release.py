@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -133,13 +133,17 @@ class Release:
         values = dict(data)
         if values.pop("version") != VERSION:
             raise ValueError("not a record of this version")
-        for key, kind in (("names", Names), ("run", Run), ("attempt", Attempt)):
+        for key, single in _SINGLE.items():
             if key in values:
-                values[key] = kind(**values[key])
-        for key, kind in (("wheels", Wheel), ("deployed", Deployed)):
+                values[key] = single(**values[key])
+        for key, each in _SEVERAL.items():
             if key in values:
-                values[key] = tuple(kind(**item) for item in values[key])
+                values[key] = tuple(each(**item) for item in values[key])
         if "patched" in values:
             references = tuple(Reference.from_dict(item) for item in values["patched"]["references"])
             values["patched"] = Patched(**{**values["patched"], "references": references})
         return cls(**values)
+
+
+_SINGLE: Mapping[str, Callable[..., object]] = {"names": Names, "run": Run, "attempt": Attempt}
+_SEVERAL: Mapping[str, Callable[..., object]] = {"wheels": Wheel, "deployed": Deployed}

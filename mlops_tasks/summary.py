@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from mlops_tasks import checks, errors
 from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import BY_HAND
 from mlops_tasks.release import Release, Run
 from mlops_tasks.targets import PastRun
 
@@ -52,7 +53,7 @@ def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tu
         return "has not run", ""
     if release.branch != bench.facts.branch:
         return "of another branch", made
-    if release.digests[step] == checks.BY_HAND:
+    if release.digests[step] == BY_HAND:
         return "by hand", made
     try:
         fresh = steps[step].digest(bench, release) == release.digests[step]

@@ -68,6 +68,11 @@ def unmark(marked: str) -> str:
 def assert_only_marked_places_changed(marked: str, new: str) -> None:
     fixed = re.split(f"{BEGIN}.*?{END}|{GAP}", marked, flags=re.DOTALL)
     assert re.fullmatch("(?s:.*?)".join(map(re.escape, fixed)), new)
+    assert line_ends(new) <= line_ends(unmark(marked))
+
+
+def line_ends(text: str) -> set[str]:
+    return set(re.findall(r"\r\n|\n|\r", text))
 
 
 @st.composite

@@ -36,17 +36,19 @@ SWITCHES = {
 }
 
 
-class ReleaseTask(invoke.Task):  # type: ignore[misc]  # Invoke's classes are untyped
+class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
     Every ReleaseError ends as its exit code with its message on stderr, under the task names of the user's own
     collection; so do Ctrl-C and SIGTERM. Anything else is a bug and keeps its traceback.
     """
 
-    def __init__(self, *args: Any, settings: Iterable[str] = (), switches: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, body: Callable[..., Any], *, settings: Iterable[str] = (), switches: bool = True, **kwargs: Any
+    ) -> None:
         self.settings = tuple(settings)
         self.switches = tuple(SWITCHES) if switches else ()
-        super().__init__(*args, auto_shortflags=False, **kwargs)
+        super().__init__(body, auto_shortflags=False, **kwargs)
         meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
         self.help = {**meanings, **{key: SWITCHES[key] for key in self.switches}, **self.help}
 

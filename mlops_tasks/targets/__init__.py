@@ -67,9 +67,12 @@ class Target(Protocol):
     Every method may raise WorkspaceError: the place refuses or cannot be reached.
     """
 
-    display_name: str
-    wheel_root: str
-    """The wheel root where the settings name none."""
+    @property
+    def display_name(self) -> str: ...
+
+    @property
+    def wheel_root(self) -> str:
+        """The wheel root where the settings name none."""
 
     def user(self) -> str:
         """The user's name there, for experiment names."""

@@ -135,7 +135,10 @@ class Tracking:
         except MlflowException as fault:
             if fault.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return self._client.get_experiment_by_name(name)  # somebody else made it a moment ago
+            found = self._client.get_experiment_by_name(name)  # somebody else made it a moment ago
+            if found is None:
+                raise
+            return found
 
     def _active(self, experiment: Experiment) -> str:
         if experiment.lifecycle_stage != "active":

@@ -14,7 +14,10 @@ from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 
 SOURCE_DATE_EPOCH = "315532800"
-"""1980-01-01, the first moment that a zip file can hold: with one time for all, the same sources give the same bytes."""
+"""1980-01-01, the first moment that a zip file can hold: one time for all, so that the bytes are the same."""
+
+BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
+"""`python -m build` under one umask for all: setuptools keeps the modes of the files that it writes on the way."""
 
 STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
 """Variables that would let another environment into the isolated build."""
@@ -38,7 +41,7 @@ def built(
             out.mkdir()
         except OSError as fault:
             raise no_room_or(fault, library) from fault
-        command = [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
+        command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
             done = run(command, cwd=out, env=_environ(environ))
         log = indexes.mask(done.stdout + done.stderr)

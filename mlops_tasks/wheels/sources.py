@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_tasks import digests, errors, git, runner
@@ -39,16 +39,10 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        is_glob = glob.has_magic(pattern)
-        paths = (
-            [Path(path) for path in sorted(glob.glob(str(base / pattern), recursive=True))]
-            if is_glob
-            else [base / pattern]
-        )  # noqa: PTH207 - patterns may be absolute
-        for path in paths:
+        for path in _expand(base, pattern):
             if _is_library(path):
                 found[path.resolve()] = None
-            elif not is_glob:
+            elif not glob.has_magic(pattern):
                 raise errors.BadInput(
                     f"no library found: {pattern} has neither pyproject.toml nor setup.py",
                     where=path,
@@ -63,7 +57,7 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
 
 
 def list_files(library: Path, *, run: runner.Runner) -> list[str]:
-    """The files of the library as sorted relative paths: what git tracks or would track, else all but what tools make."""
+    """The files of the library, sorted: what git tracks or would track, or without git all but what tools make."""
     if git.read(library, runner=run) is not None:
         names = git.list_files(library, runner=run)
         if any(name in MARKS for name in names):
@@ -91,6 +85,13 @@ def library_digest(library: Path, *, run: runner.Runner) -> str:
     }
     described = _describe(library, run) if _FROM_GIT.search(settings) else ""
     return digests.digest({"files": inputs, "outside": outside, "git": described})
+
+
+def _expand(base: Path, pattern: str) -> list[Path]:
+    """What `pattern` matches, sorted; pathlib's own globs know no absolute patterns."""
+    if not glob.has_magic(pattern):
+        return [base / pattern]
+    return [Path(path) for path in sorted(glob.glob(str(base / pattern), recursive=True))]  # noqa: PTH207
 
 
 def _is_library(path: Path) -> bool:

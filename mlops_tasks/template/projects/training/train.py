@@ -6,12 +6,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import data  # noqa: E402 - matplotlib must know that there is no screen before anything draws
-import mlflow  # noqa: E402
-import tumor_features  # noqa: E402
-from matplotlib import pyplot  # noqa: E402
-from mlflow.models import infer_signature  # noqa: E402
-from sklearn import metrics, model_selection  # noqa: E402
+import data
+import mlflow
+import tumor_features
+from matplotlib import pyplot
+from mlflow.models import infer_signature
+from sklearn import metrics, model_selection
 
 
 def main() -> None:

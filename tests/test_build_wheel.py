@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors, runner
+from mlops_tasks.release import Release, Wheel
+from mlops_tasks.report import Silent
+from mlops_tasks.steps import build_wheel
+from mlops_tasks.wheels import metadata, sources
+from tests.inv import git, write
+
+HATCHLING = 'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+SETUPTOOLS = 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+FLIT = 'requires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+UV = 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n\n[tool.uv.build-backend]\nmodule-root = ""\n'
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def make_library(
+    top: Path, name: str = "mylib", *, system: str = HATCHLING, project: str = "", module: str = "A = 1\n"
+) -> Path:
+    folder = top / "libs" / name
+    about = f'[build-system]\n{system}\n[project]\nname = "{name}"\ndescription = "d"\n'
+    about += "" if "dynamic" in project else 'version = "1.0"\n'
+    write(folder, {"pyproject.toml": about + project, f"{name}/__init__.py": module})
+    return folder
+
+
+def commit(top: Path, *tags: str) -> None:
+    if not (top / ".git").exists():
+        git("init", "-q", "-b", "main", cwd=top)
+    git("add", ".", cwd=top)
+    git("commit", "-q", "-m", "now", cwd=top)
+    for tag in tags:
+        git("tag", tag, cwd=top)
+
+
+def build(top: Path, *libraries: Path, before: Release | None = None, heard: Heard | None = None) -> Release:
+    return build_wheel.build_wheels(
+        before or Release(target="local", project="p", branch="main"),
+        libraries=libraries,
+        top=top,
+        wheelhouse=top / ".mlops" / "wheels",
+        environ=os.environ,
+        runner=runner.run_command,
+        report=heard or Heard(),
+    )
+
+
+def wheels_of(release: Release) -> tuple[Wheel, ...]:
+    assert release.wheels is not None
+    return release.wheels
+
+
+def names_in(top: Path, wheel: Wheel) -> list[str]:
+    return zipfile.ZipFile(top / wheel.file).namelist()
+
+
+def test_a_wheel_is_built_and_recorded_with_what_it_is(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    assert (wheel.distribution, wheel.version, wheel.library) == ("mylib", "1.0", "libs/mylib")
+    assert wheel.generator.startswith("hatchling ")
+    assert wheel.file.startswith(f".mlops/wheels/{wheel.sha256[:16]}/")
+    assert "mylib/__init__.py" in names_in(tmp_path, wheel)
+    assert git("status", "--porcelain", cwd=tmp_path) == "?? .mlops/"
+
+
+def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
+    first = build(tmp_path, one, other)
+    (other / "other" / "__init__.py").write_text("A = 2\n")
+    heard = Heard()
+
+    second = build(tmp_path, one, other, before=first, heard=heard)
+
+    assert heard.lines == ["one 1.0 is up to date (libs/one)", "other 1.0 built from libs/other"]
+    assert wheels_of(second)[0] == wheels_of(first)[0]
+    assert wheels_of(second)[1].sha256 != wheels_of(first)[1].sha256
+    assert second.digests != first.digests
+
+
+def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    first = build(tmp_path, library)
+    (tmp_path / wheels_of(first)[0].file).unlink()
+
+    second = build(tmp_path, library, before=first)
+
+    assert second == first
+    assert (tmp_path / wheels_of(second)[0].file).is_file()
+
+
+BACKENDS = [
+    pytest.param(SETUPTOOLS, id="setuptools"),
+    pytest.param(HATCHLING, id="hatchling", marks=pytest.mark.full),
+    pytest.param(FLIT, id="flit", marks=pytest.mark.full),
+    pytest.param(POETRY, id="poetry-core", marks=pytest.mark.full),
+    pytest.param(UV, id="uv_build", marks=pytest.mark.full),
+]
+
+
+@pytest.mark.parametrize("system", BACKENDS)
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path, system: str) -> None:
+    """In another folder, checked out under another umask, at another time."""
+    hashes = set()
+    for folder, umask, time in (("here", 0o022, 1_600_000_000), ("or there", 0o077, 1_700_000_000)):
+        before = os.umask(umask)
+        try:
+            library = make_library(tmp_path / folder, system=system)
+            for path in library.rglob("*"):
+                os.utime(path, (time, time))
+            hashes.add(wheels_of(build(tmp_path / folder, library))[0].sha256)
+        finally:
+            os.umask(before)
+
+    assert len(hashes) == 1
+
+
+VERSIONED = [
+    pytest.param(
+        'requires = ["setuptools", "setuptools_scm"]\nbuild-backend = "setuptools.build_meta"\n',
+        '[tool.setuptools_scm]\nroot = "../.."\n',
+        id="setuptools_scm",
+    ),
+    pytest.param(
+        'requires = ["hatchling", "hatch-vcs"]\nbuild-backend = "hatchling.build"\n',
+        '[tool.hatch.version]\nsource = "vcs"\nraw-options = {root = "../.."}\n',
+        id="hatch-vcs",
+        marks=pytest.mark.full,
+    ),
+]
+
+
+@pytest.mark.parametrize(("system", "tool"), VERSIONED)
+def test_a_version_may_come_from_git_and_moves_with_it(tmp_path: Path, system: str, tool: str) -> None:
+    library = make_library(tmp_path, system=system, project=f'dynamic = ["version"]\n{tool}')
+    write(tmp_path, {".gitignore": ".mlops/\n"})
+    commit(tmp_path, "v2.5")
+    git("remote", "add", "origin", "https://ada:s3cret@example.com/repo.git", cwd=tmp_path)
+
+    tagged = build(tmp_path, library)
+    git("commit", "-q", "--allow-empty", "-m", "more", cwd=tmp_path)
+    later = build(tmp_path, library, before=tagged)
+
+    assert wheels_of(tagged)[0].version == "2.5"
+    assert wheels_of(later)[0].version.startswith("2.6.dev1+g")
+    assert git("status", "--porcelain", cwd=tmp_path) == ""
+
+
+def test_a_deleted_module_does_not_survive_in_a_leftover_build_folder(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=SETUPTOOLS)
+    write(library, {"build/lib/mylib/deleted.py": "", "build/lib/mylib/__init__.py": ""})
+    write(tmp_path, {".gitignore": "build/\n"})
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    assert "mylib/deleted.py" not in names_in(tmp_path, wheel)
+
+
+def test_a_readme_may_lie_outside_the_librarys_folder(tmp_path: Path) -> None:
+    library = make_library(
+        tmp_path,
+        system=SETUPTOOLS,
+        project='dynamic = ["readme"]\nversion = "1.0"\n[tool.setuptools.dynamic]\nreadme = {file = "README.md"}\n',
+    )
+    (library / "README.md").symlink_to("../../README.md")
+    write(tmp_path, {"README.md": "# The whole repository's\n"})
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    about = next(name for name in names_in(tmp_path, wheel) if name.endswith("METADATA"))
+    assert "The whole repository's" in zipfile.ZipFile(tmp_path / wheel.file).read(about).decode()
+
+
+def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
+    app = make_library(tmp_path, "app", project='dependencies = ["util>=1", "numpy"]\n')
+    util = make_library(tmp_path, "util")
+
+    wheels = wheels_of(build(tmp_path, app, util))
+
+    assert [wheel.distribution for wheel in wheels] == ["util", "app"]
+
+
+def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=SETUPTOOLS, project="[tool.setuptools]\npackages = 3\n")
+
+    with pytest.raises(errors.StepFailed) as caught:
+        build(tmp_path, library)
+
+    assert "tool.setuptools.packages" in caught.value.what
+    assert caught.value.where == str(library)
+    assert not (tmp_path / ".mlops").exists()
+
+
+def test_two_libraries_that_are_one_distribution_are_refused(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path / "a"), make_library(tmp_path / "b")
+
+    with pytest.raises(errors.BadInput, match="two libraries are the distribution mylib") as caught:
+        build(tmp_path, one, other)
+
+    assert "a/libs/mylib" in caught.value.where
+    assert "b/libs/mylib" in caught.value.where
+
+
+def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://ada:s3cret@127.0.0.1:9/simple")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+
+    with pytest.raises(errors.StepFailed) as caught:
+        build(tmp_path, make_library(tmp_path, system='requires = ["no-such-backend"]\nbuild-backend = "x"\n'))
+
+    assert "127.0.0.1" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").write_text("A = 2\n"), id="content"),
+        pytest.param(lambda lib: (lib / "mylib" / "new.py").write_text(""), id="new file"),
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").rename(lib / "mylib" / "b.py"), id="name"),
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").chmod(0o755), id="executable"),
+        pytest.param(lambda lib: (lib.parent / "README.md").write_text("2"), id="readme outside"),
+    ],
+)
+def test_the_digest_watches_all_that_a_wheel_is_made_of(tmp_path: Path, change: Callable[[Path], Any]) -> None:
+    library = make_library(tmp_path, project='readme = "../README.md"\n')
+    (library.parent / "README.md").write_text("1")
+    before = sources.library_digest(library, run=runner.run_command)
+    os.utime(library / "pyproject.toml", (1, 1))
+    assert sources.library_digest(library, run=runner.run_command) == before
+
+    change(library)
+
+    assert sources.library_digest(library, run=runner.run_command) != before
+
+
+def test_libraries_are_found_by_folder_and_glob_each_once(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
+    write(tmp_path, {"libs/notes/readme.txt": "no library"})
+
+    assert sources.find_libraries(["libs/*", "libs/one"], base=tmp_path) == (one, other)
+
+
+@pytest.mark.parametrize("patterns", [[], ["nothing/*"], ["libs"]], ids=["none set", "no match", "no library"])
+def test_where_there_is_no_library_it_says_so(tmp_path: Path, patterns: list[str]) -> None:
+    make_library(tmp_path)
+
+    with pytest.raises(errors.BadInput, match="no library found") as caught:
+        sources.find_libraries(patterns, base=tmp_path)
+
+    assert "`libraries`" in caught.value.cure
+
+
+@pytest.mark.parametrize("name", ["x.whl", "mylib-1.0-py3-none-any.whl"])
+def test_what_is_no_wheel_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("no zip")
+
+    with pytest.raises(errors.BadInput, match="not a wheel"):
+        metadata.read(tmp_path / name)
+
+
+def test_the_content_of_a_folder_depends_on_names_and_hashes_not_on_order() -> None:
+    def wheel(name: str, sha256: str) -> Wheel:
+        return Wheel(distribution=name, version="1", file=f"w/{name}-1-py3-none-any.whl", sha256=sha256, size=1)
+
+    one, other = wheel("a", "00"), wheel("b", "11")
+
+    assert metadata.content([one, other]) == metadata.content([other, one])
+    assert metadata.content([one]) != metadata.content([wheel("a", "11")])
+    assert len(metadata.content([one])) == 16
+
+
+def test_a_shallow_clone_can_be_built_from(tmp_path: Path) -> None:
+    make_library(tmp_path / "origin")
+    commit(tmp_path / "origin", "v1")
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(tmp_path / "clone")], check=True
+    )
+
+    assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib"))

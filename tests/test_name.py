@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_tasks import errors, slugs
+from mlops_tasks.release import Release
+from mlops_tasks.report import Silent
+from mlops_tasks.steps import name
+
+LEGAL = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+branches = st.one_of(
+    st.text(min_size=1),
+    st.text(alphabet="abAB09-_/. ", min_size=1, max_size=60),
+    st.from_regex(r"[a-z0-9-]{1,45}-[0-9a-f]{12}", fullmatch=True),
+)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[str, str]:
+    """Two branch names, the second often made from the first as somebody would who wants to take its place."""
+    one = draw(branches)
+    other = draw(
+        st.one_of(
+            branches,
+            st.just(slugs.slug(one)),
+            st.just(slugs.slug(slugs.slug(one))),
+            st.just(one.upper()),
+            st.just(one.lower()),
+            st.just(one[:27]),
+            st.just(one + "-"),
+            st.just(one.replace("/", "-")),
+            st.just(f"owner:{one}"),
+        )
+    )
+    return one, other
+
+
+def choose(
+    branch: str = "main", template: str = "/Shared/{project}/{branch}", root: str = "w", **facts: Any
+) -> Release:
+    release = replace(Release(target="local", project="projects/training", branch=branch), **facts)
+    return name.choose_names(
+        release, template=template, wheel_root=root, user=lambda: "ada@example.com", report=Silent()
+    )
+
+
+@given(pairs())
+def test_two_different_branches_never_share_a_name(pair: tuple[str, str]) -> None:
+    one, other = pair
+    first, second = choose(one).names, choose(other).names
+    assert first is not None
+    assert second is not None
+    if one != other:
+        assert first.experiment != second.experiment
+        assert first.wheel_folder != second.wheel_folder
+    else:
+        assert first == second
+
+
+@given(branches)
+def test_every_slug_is_legal_and_stable(branch: str) -> None:
+    assert LEGAL.fullmatch(slugs.slug(branch))
+    assert slugs.slug(branch) == slugs.slug(branch)
+
+
+def test_a_legal_name_stands_alone() -> None:
+    assert slugs.slug("main") == "main"
+    assert slugs.slug("a" * 40) == "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("branch", "readable"),
+    [
+        pytest.param("feature/churn", "feature-churn", id="with a slash"),
+        pytest.param("Main", "main", id="upper case"),
+        pytest.param("main-0123456789ab", "main-0123456789ab", id="ends like a hash"),
+        pytest.param("größe", "gr-e", id="letters of other alphabets"),
+        pytest.param("-", "branch", id="nothing to read"),
+        pytest.param("x" * 41, "x" * 27, id="too long"),
+    ],
+)
+def test_any_other_name_gets_a_hash_of_its_own(branch: str, readable: str) -> None:
+    found = slugs.slug(branch)
+
+    assert found.startswith(f"{readable}-")
+    assert re.fullmatch(r"[0-9a-f]{12}", found.removeprefix(f"{readable}-"))
+
+
+def test_the_names_come_from_the_template_the_wheel_root_and_the_folders_name() -> None:
+    names = choose("main", "/Users/{user}/{project}-{target}/{branch}", "dbfs:/wheels/").names
+
+    assert names is not None
+    assert names.experiment == "/Users/ada@example.com/training-local/main"
+    assert names.wheel_folder == "dbfs:/wheels/main"
+
+
+@pytest.mark.parametrize(
+    "project", ["https://host/team/training.git", "https://host/team/repo#projects/training", "training/"]
+)
+def test_a_project_at_a_uri_is_called_by_its_last_part(project: str) -> None:
+    names = choose(project=project).names
+
+    assert names is not None
+    assert names.experiment == "/Shared/training/main"
+
+
+def test_the_user_is_asked_only_where_the_template_has_them() -> None:
+    def nobody() -> str:
+        raise AssertionError("asked")
+
+    release = Release(target="local", project="p", branch="main")
+
+    name.choose_names(release, template="/Shared/{branch}", wheel_root="w", user=nobody, report=Silent())
+
+
+def test_a_leading_workspace_is_stripped() -> None:
+    names = choose(template="/Workspace/Shared/{branch}").names
+
+    assert names is not None
+    assert names.experiment == "/Shared/main"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        pytest.param("Shared/{branch}", "not an absolute path", id="relative"),
+        pytest.param("/", "not an absolute path", id="nothing"),
+        pytest.param("/Shared//{branch}", "empty parts", id="empty part"),
+        pytest.param("/Shared/../{branch}", "not an absolute path", id="dots"),
+        pytest.param("/Shared/{brunch}", "unknown field {brunch}", id="unknown field"),
+        pytest.param("/Shared/{branch.__class__}", "unknown field", id="attribute"),
+        pytest.param("/Shared/{branch", "brace", id="open brace"),
+    ],
+)
+def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=said) as caught:
+        choose(template=template)
+
+    assert "{project}, {branch}, {user}, {target}" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"branch": "other"}, id="branch"),
+        pytest.param({"template": "/Shared/x/{branch}"}, id="experiment"),
+        pytest.param({"root": "elsewhere"}, id="wheel root"),
+        pytest.param({"project": "projects/other"}, id="project"),
+        pytest.param({"target": "databricks"}, id="target"),
+    ],
+)
+def test_the_digest_watches_all_that_decides_the_names(change: dict[str, str]) -> None:
+    assert choose(**change).digests["name"] != choose().digests["name"]
