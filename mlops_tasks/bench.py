@@ -74,7 +74,11 @@ class Bench:
 
     @property
     def is_fetched(self) -> bool:
-        return "://" in self.settings.project or self.settings.project.startswith("git@")
+        if ":" not in self.settings.project:
+            return False
+        from mlops_tasks.project import source
+
+        return source.is_uri(self.settings.project)
 
     @cached_property
     def project_folder(self) -> Path:

@@ -101,7 +101,7 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
         include=bench.settings.include,
         workers=bench.settings.workers,
         cluster=bench.cluster,
-        in_place=inputs.in_place,
+        in_place=inputs.in_place and not bench.dry_run,
         diff=inputs.diff,
         reachable=bench.target.is_reachable,
         report=bench.report,

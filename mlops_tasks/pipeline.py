@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import attempts, bindings, checks, runner, summary
+from mlops_tasks import bindings, checks, runner
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -54,6 +54,8 @@ class Pipeline:
         for step in STEPS:
             release = self.take(step)
         if release.run is not None:
+            from mlops_tasks import summary
+
             summary.compare(self.bench, release.run)
         return release
 
@@ -62,6 +64,8 @@ class Pipeline:
         if not self.bench.dry_run:
             self.bench.places.create()
         if step == "run" and not self.bench.dry_run:
+            from mlops_tasks import attempts
+
             return attempts.take_run(self.bench, STEPS, inputs)
         with self.bench.record.locked(step):
             release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
@@ -74,6 +78,8 @@ class Pipeline:
 
     def show_status(self) -> Release | None:
         """The release as it is recorded, shown as a table of its steps."""
+        from mlops_tasks import summary
+
         release = self.load()
         summary.show_status(self.bench, STEPS, release)
         return release

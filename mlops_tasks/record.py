@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -116,7 +115,7 @@ def held(path: Path, task: str) -> Iterator[None]:
 
 def _describe_self(task: str) -> str:
     since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
-    return f"inv {task}, process {os.getpid()} on {socket.gethostname()}, since {since}"
+    return f"inv {task}, process {os.getpid()} on {os.uname().nodename}, since {since}"
 
 
 def _read_holder(path: Path) -> str:

@@ -73,7 +73,7 @@ def run(c: invoke.Context, experiment_name: str | None = None, experiment_id: st
 
 @invoke.task(klass=boundary.ReleaseTask, settings=tuple(SETTINGS))
 def release(c: invoke.Context, **flags: Any) -> None:
-    """Take all five steps in order, and compare the run with earlier ones."""
+    """Take all five steps, and show the run beside earlier ones."""
     opening.print_record(opening.open_pipeline(c, flags).release(), flags)
 
 

@@ -61,6 +61,7 @@ build-backend = "hatchling.build"
 [project]
 name = "mylib"
 version = "1.0"
+requires-python = ">=3.8"
 """
 
 

@@ -8,13 +8,15 @@ import sys
 
 import invoke
 
-from mlops_tasks import console, errors, git, runner, state
+from mlops_tasks import console, errors
 from mlops_tasks.commands import boundary
 
 
 @invoke.task(klass=boundary.ReleaseTask, switches=False, help={"port": "port on this machine (default 5000)"})
 def ui(c: invoke.Context, port: int = 5000) -> None:
     """Open MLflow's UI on the runs that were tracked on this machine."""
+    from mlops_tasks import git, runner, state
+
     root = boundary.root_of(c)
     tree = git.read(root, runner=runner.run_command)
     database = state.StateFolder(tree.top if tree else root).database

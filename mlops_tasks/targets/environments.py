@@ -38,7 +38,7 @@ def built(
     with path.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (path / "complete").exists():
-            report.detail("environment up to date")
+            report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(requirements)} requirements)"):
                 _build(path, requirements, constraints, project=project, environ=environ, run=run)

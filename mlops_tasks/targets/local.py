@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import getpass
-import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from mlops_tasks import errors, runner, slugs, state, stores
-from mlops_tasks.project import mlproject
+from mlops_tasks import errors, runner, state, stores
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report
-from mlops_tasks.targets import Job, PastRun, Submitted, process, requirements, tracking
+from mlops_tasks.targets import Job, PastRun, Submitted
 
-CHILD = Path(__file__).with_name("child.py")
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-"""Variables of the user's shell that would lead the rehearsal into another run or another environment."""
+if TYPE_CHECKING:
+    from mlops_tasks.project import mlproject
+    from mlops_tasks.targets import local_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,130 +57,19 @@ class LocalTarget:
         return "local", why
 
     def submit(self, job: Job, *, report: Report) -> Submitted:
-        log = self._tracking()
-        with report.waiting("opening MLflow's tracking store"):
-            experiment_id = self._experiment(log, job)
-            run_id = log.create_run(
-                experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
-            )
-        report.detail(f"tracking in {self._show(log.uri)}, experiment {experiment_id}")
-        return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
+        return self._runs.submit(job, report=report)
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        track = self._tracking()
-        status = "KILLED"
-        try:
-            code = self._execute(job, submitted, log=log, report=report)
-            status = "FINISHED" if code == 0 else "FAILED"
-            if code > 128:  # noqa: PLR2004 - as shells count
-                report.warning(f"the entry point was ended by {_signal_name(code)}")
-            elif code:
-                report.warning(f"the entry point ended with exit code {code}")
-        except process.TimedOut:
-            report.warning(f"stopped after the timeout of {job.timeout:g} s")
-        except errors.StepFailed:
-            status = "FAILED"
-            raise
-        finally:
-            track.end_run(submitted.run_id, status)
-        return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
+        return self._runs.follow(job, submitted, log=log, report=report)
 
     def pick_up(self, run_id: str) -> Run:
-        track = self._tracking()
-        track.end_run(run_id, "KILLED")
-        return self._read(run_id, entry_point=track.read_tags(run_id).get("mlflow.project.entryPoint", ""), log=None)
+        return self._runs.pick_up(run_id)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        return self._tracking().past_runs(experiment_id, limit=limit)
+        return self._runs.past_runs(experiment_id, limit=limit)
 
-    def _execute(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> int:
-        track = self._tracking()
-        with requirements.environment_of(
-            job, places=self.places, environ=self.environ, run=self.run, report=report
-        ) as (
-            environment,
-            same_mlflow,
-        ):
-            message = {
-                "project": str(job.project.folder),
-                "command": requirements.spark_command(job, environment) if job.project.spark_job else None,
-                "entry_point": job.entry_point,
-                "parameters": dict(job.given),
-                "experiment_id": submitted.experiment_id,
-                "run_id": submitted.run_id,
-                "backend": "local",
-                "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
-                "tracking_uri": track.uri,
-                "through_server": not same_mlflow and not track.is_server,
-                "artifacts": self.places.artifacts.as_uri(),
-            }
-            return self._start(message, environment, timeout=job.timeout, log=log, report=report)
+    @cached_property
+    def _runs(self) -> local_runs.LocalRuns:
+        from mlops_tasks.targets import local_runs
 
-    def _start(
-        self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report
-    ) -> int:
-        import json
-
-        return process.follow(
-            [sys.executable, str(CHILD)],
-            env=self._child_environ(environment),
-            message=json.dumps(message),
-            log=log,
-            show=report.output,
-            timeout=timeout,
-        )
-
-    def _child_environ(self, environment: Path | None) -> dict[str, str]:
-        """Programs are found in the run's environment first, then beside the running interpreter, then on PATH."""
-        env = {key: value for key, value in self.environ.items() if key not in STRAYS}
-        beside = str(Path(sys.executable).parent)
-        folders = [beside, env.get("PATH", "/usr/bin:/bin")]
-        env["PYTHONUNBUFFERED"] = "1"
-        env["MLFLOW_ENV_ROOT"] = str(self.places.environments)
-        env.pop("VIRTUAL_ENV", None)
-        if environment is not None:
-            env["VIRTUAL_ENV"] = str(environment)
-            folders.insert(0, str(environment / "bin"))
-        env["PATH"] = ":".join(folders)
-        return env
-
-    def _experiment(self, track: tracking.Tracking, job: Job) -> str:
-        if job.experiment_id is not None:
-            return track.check_experiment(job.experiment_id)
-        if job.experiment_name is None:
-            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-        return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
-
-    def _read(self, run_id: str, *, entry_point: str, log: Path | None) -> Run:
-        track = self._tracking()
-        experiment_id, status, metrics = track.read_result(run_id)
-        return Run(
-            run_id=run_id,
-            experiment_id=experiment_id,
-            status=status,
-            backend="local",
-            url=track.run_url(experiment_id, run_id),
-            entry_point=entry_point,
-            log=log.relative_to(self.top).as_posix() if log else None,
-            metrics=metrics,
-        )
-
-    def _tracking(self) -> tracking.Tracking:
-        uri = self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}"
-        if uri.startswith("databricks"):
-            raise errors.BadInput(
-                f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",
-                where="MLFLOW_TRACKING_URI (environment)",
-                cure="unset MLFLOW_TRACKING_URI to rehearse, or release with `--target databricks`",
-            )
-        return tracking.Tracking(uri, artifacts=self.places.artifacts)
-
-    def _show(self, uri: str) -> str:
-        return uri.replace(f"{self.top}/", "")
-
-
-def _signal_name(code: int) -> str:
-    try:
-        return signal.Signals(code - 128).name
-    except ValueError:
-        return f"signal {code - 128}"
+        return local_runs.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)

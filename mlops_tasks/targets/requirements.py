@@ -78,7 +78,7 @@ def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
         return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
     if project.environment_file is None:
         return []
-    found = environment.load(project.environment_file)
+    found = environment.load(project.environment_file, kind=project.kind)
     if found.python and not platform.python_version().startswith(found.python.lstrip("=")):
         report.detail(
             f"{project.environment_file.name} asks for Python {found.python}; "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlops_tasks import errors
+from mlops_tasks import errors, indexes
 from mlops_tasks.targets import PastRun
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Tracking:
 
     def __init__(self, uri: str, *, artifacts: Path) -> None:
         self.uri = uri
+        self.shown = indexes.mask(uri).replace("***@", "")
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
 
@@ -51,7 +52,7 @@ class Tracking:
             found = self._client.get_experiment(experiment_id)
         except MlflowException as fault:
             raise errors.BadInput(
-                f"there is no experiment with the id {experiment_id} in {self.uri}",
+                f"there is no experiment with the id {experiment_id} in {self.shown}",
                 where="--experiment-id",
                 cure="give an id that is there (`inv ui` shows them), or --experiment-name",
             ) from fault
@@ -85,10 +86,10 @@ class Tracking:
         with self._translated():
             return dict(self._client.get_run(run_id).data.tags)
 
-    def end_run(self, run_id: str, status: str) -> None:
-        """Mark the run, unless it has come to an end of its own."""
+    def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
+        """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
         with self._translated():
-            if self._client.get_run(run_id).info.status in {"RUNNING", "SCHEDULED"}:
+            if overrule or self._client.get_run(run_id).info.status in {"RUNNING", "SCHEDULED"}:
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -107,7 +108,7 @@ class Tracking:
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
         """The run's page, where a server shows one."""
-        return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if self.is_server else ""
+        return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if self.is_server else ""
 
     @property
     def _client(self) -> MlflowClient:
@@ -144,7 +145,7 @@ class Tracking:
         if experiment.lifecycle_stage != "active":
             raise errors.BadInput(
                 f"the experiment {experiment.name} is deleted",
-                where=self.uri,
+                where=self.shown,
                 cure=f"mlflow experiments restore --experiment-id {experiment.experiment_id}, or use another name",
             )
         return str(experiment.experiment_id)
@@ -158,7 +159,7 @@ class Tracking:
         except MlflowException as fault:
             raise errors.WorkspaceError(
                 f"MLflow's tracking store refused: {fault.message.strip().splitlines()[0]}",
-                where=self.uri,
+                where=self.shown,
                 cure="see what that store says; MLFLOW_TRACKING_URI names another one",
             ) from fault
 

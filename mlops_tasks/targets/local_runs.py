@@ -1,0 +1,152 @@
+"""Runs on this machine: tracked by MLflow, executed in a child process, in an environment of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops_tasks import errors, runner, slugs, state
+from mlops_tasks.release import Run
+from mlops_tasks.report import Report, Silent
+from mlops_tasks.targets import Job, PastRun, Submitted, process, requirements, tracking
+
+CHILD = Path(__file__).with_name("child.py")
+STRAYS = ("PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+"""Variables of the user's shell that would lead the rehearsal into another run or another environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalRuns:
+    top: Path
+    places: state.StateFolder
+    environ: Mapping[str, str]
+    run: runner.Runner
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        """Build the environment first: a project that cannot be installed leaves no run behind."""
+        track = self._tracking
+        with self._environment(job, report):
+            pass
+        with report.waiting("opening MLflow's tracking store"):
+            experiment_id = self._experiment(track, job)
+            run_id = track.create_run(
+                experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
+            )
+        report.detail(f"tracking in {track.shown.replace(f'{self.top}/', '')}, experiment {experiment_id}")
+        return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        """The exit code decides: a script may end its MLflow run well and fail after that."""
+        status = "KILLED"
+        try:
+            code = self._execute(job, submitted, log=log, report=report)
+            status = "FAILED" if code else "FINISHED"
+            if code:
+                report.warning(_say_exit(code))
+        except process.TimedOut:
+            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+        finally:
+            self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+        return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
+
+    def pick_up(self, run_id: str) -> Run:
+        track = self._tracking
+        track.end_run(run_id, "KILLED")
+        return self._read(run_id, entry_point=track.read_tags(run_id).get("mlflow.project.entryPoint", ""), log=None)
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        return self._tracking.past_runs(experiment_id, limit=limit)
+
+    def _execute(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> int:
+        track = self._tracking
+        with self._environment(job, Silent()) as (environment, same_mlflow):
+            message = {
+                "project": str(job.project.folder),
+                "command": requirements.spark_command(job, environment) if job.project.spark_job else None,
+                "entry_point": job.entry_point,
+                "parameters": dict(job.given),
+                "experiment_id": submitted.experiment_id,
+                "run_id": submitted.run_id,
+                "backend": "local",
+                "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
+                "tracking_uri": track.uri,
+                "through_server": not same_mlflow and not track.is_server,
+                "artifacts": self.places.artifacts.as_uri(),
+            }
+            return self._start(message, environment, timeout=job.timeout, log=log, report=report)
+
+    def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
+        return requirements.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
+
+    def _start(
+        self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report
+    ) -> int:
+        return process.follow(
+            [sys.executable, str(CHILD)],
+            env=self._child_environ(environment),
+            message=json.dumps(message),
+            log=log,
+            show=report.output,
+            timeout=timeout,
+        )
+
+    def _child_environ(self, environment: Path | None) -> dict[str, str]:
+        """Programs are found in the run's environment first, then beside the running interpreter, then on PATH."""
+        env = {key: value for key, value in self.environ.items() if key not in STRAYS}
+        beside = str(Path(sys.executable).parent)
+        folders = [beside, env.get("PATH", "/usr/bin:/bin")]
+        env["PYTHONUNBUFFERED"] = "1"
+        env["MLFLOW_ENV_ROOT"] = str(self.places.environments)
+        env.pop("VIRTUAL_ENV", None)
+        if environment is not None:
+            env["VIRTUAL_ENV"] = str(environment)
+            folders.insert(0, str(environment / "bin"))
+        env["PATH"] = ":".join(folders)
+        return env
+
+    def _experiment(self, track: tracking.Tracking, job: Job) -> str:
+        if job.experiment_id is not None:
+            return track.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
+
+    def _read(self, run_id: str, *, entry_point: str, log: Path | None) -> Run:
+        track = self._tracking
+        experiment_id, status, metrics = track.read_result(run_id)
+        return Run(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            status=status,
+            backend="local",
+            url=track.run_url(experiment_id, run_id),
+            entry_point=entry_point,
+            log=log.relative_to(self.top).as_posix() if log else None,
+            metrics=metrics,
+        )
+
+    @cached_property
+    def _tracking(self) -> tracking.Tracking:
+        uri = self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}"
+        if uri.startswith("databricks"):
+            raise errors.BadInput(
+                f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",
+                where="MLFLOW_TRACKING_URI (environment)",
+                cure="unset MLFLOW_TRACKING_URI to rehearse, or release with `--target databricks`",
+            )
+        return tracking.Tracking(uri, artifacts=self.places.artifacts)
+
+
+def _say_exit(code: int) -> str:
+    """As shells count: above 128 it is a signal's number."""
+    try:
+        return f"the entry point was ended by {signal.Signals(code - 128).name}"
+    except ValueError:
+        return f"the entry point ended with exit code {code}"
