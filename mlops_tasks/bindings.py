@@ -16,6 +16,7 @@ from mlops_tasks.release import Deployed, Release
 def _take_name(bench: Bench, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import name
 
+    bench.target.store(bench.wheel_root)  # refuses a root that this target cannot write to
     if inputs.explain:
         for reason in bench.facts.why:
             bench.report.text(reason)

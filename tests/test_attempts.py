@@ -1,0 +1,183 @@
+"""What happens around a run: crashes, signals, and somebody else at the same release."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.inv import git, inv, make_repository, write
+
+SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
+MLPROJECT = """\
+name: training
+conda_env: training_env.yaml
+entry_points:
+  main: {command: "python quick.py"}
+  wait: {command: "python wait.py"}
+  late: {command: "python late.py"}
+"""
+WAIT = "import os, time\nprint('waiting', os.getpid(), flush=True)\ntime.sleep(600)\n"
+LATE = "import mlflow, sys\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\nsys.exit(4)\n"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_repository(tmp_path_factory.mktemp("attempts") / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(folder, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE})
+    git("add", ".", cwd=folder)
+    git("commit", "-q", "-m", "scripts", cwd=folder)
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
+    assert said.code == 0, said.err
+    return folder
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).with_name("inv")), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """The first line of the process's errors that holds `words`; the process must say them."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if words in line:
+            return line
+    raise AssertionError("".join(seen))
+
+
+@pytest.fixture
+def waiting(staged: Path) -> Iterator[subprocess.Popen[str]]:
+    """`inv run` of an entry point that never ends, once that has begun."""
+    process = start(staged, "run", "--entry-point", "wait")
+    process.entry_point = int(read_until(process, "waiting ").split()[1])  # type: ignore[attr-defined]
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / ".mlops" / "training" / "local" / "release.json").read_text())
+    return found
+
+
+def status_of(folder: Path, run_id: str) -> str:
+    from mlflow import MlflowClient
+
+    return str(MlflowClient(f"sqlite:///{folder / '.mlops' / 'mlflow.db'}").get_run(run_id).info.status)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
+    staged: Path, waiting: subprocess.Popen[str], number: int, code: int
+) -> None:
+    waiting.send_signal(number)
+    _, err = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == code, err
+    assert "Traceback" not in err
+    assert not is_running(waiting.entry_point)  # type: ignore[attr-defined]
+    record = record_of(staged)
+    assert record["attempt"]["ended"] is True
+    assert record["run"]["status"] == status_of(staged, record["attempt"]["run_id"]) == "KILLED"
+
+
+def test_a_second_run_is_refused_and_says_who_is_at_it(staged: Path, waiting: subprocess.Popen[str]) -> None:
+    said = inv("run", cwd=staged)
+
+    assert said.code == 3
+    assert f"inv run, process {waiting.pid}" in said.err
+
+
+def test_while_a_run_is_followed_its_branch_cannot_be_replaced(staged: Path, waiting: subprocess.Popen[str]) -> None:
+    assert inv("name", cwd=staged).code == 0
+
+    said = inv("name", "--branch", "other", cwd=staged)
+
+    assert said.code == 3
+    assert f"process {waiting.pid}" in said.err
+
+
+def test_a_crash_takes_the_entry_point_with_it_and_the_next_run_closes_the_attempt(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    cut_off = record_of(staged)["attempt"]
+    waiting.kill()
+    waiting.communicate()
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"its run {cut_off['run_id']} is now KILLED" in said.err
+    assert not is_running(waiting.entry_point)  # type: ignore[attr-defined]
+    assert record_of(staged)["run"]["status"] == "FINISHED"
+    assert record_of(staged)["attempt"]["id"] != cut_off["id"]
+    kept = staged / ".mlops" / "training" / "local" / "runs" / f"{cut_off['run_id']}.json"
+    assert json.loads(kept.read_text())["run"]["status"] == "KILLED"
+
+
+def test_an_attempt_that_was_never_submitted_goes_on_as_it_is(staged: Path) -> None:
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {**record_of(staged), "attempt": {"id": "begun", "run_id": None, "ended": False}}
+    record.pop("run", None)
+    path.write_text(json.dumps(record))
+
+    assert inv("run", cwd=staged).code == 0
+
+    assert record_of(staged)["attempt"]["id"] == "begun"
+
+
+def test_a_script_that_fails_after_it_ended_its_run_well_has_failed(staged: Path) -> None:
+    said = inv("run", "--entry-point", "late", cwd=staged)
+
+    assert said.code == 5
+    assert "exit code 4" in said.err
+    assert status_of(staged, record_of(staged)["run"]["run_id"]) == "FAILED"
+
+
+def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path) -> None:
+    shells = [start(staged, "release") for _ in range(2)]
+    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+
+    assert 0 in {code for _, code in answers}
+    for err, code in answers:
+        assert code == 0 or (code == 3 and "somebody else is at this release" in err), err
+
+
+@pytest.mark.full
+def test_eight_first_releases_at_once_into_one_tracking_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = make_repository(tmp_path / "origin", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(origin, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE})
+    git("add", ".", cwd=origin)
+    git("commit", "-q", "-m", "scripts", cwd=origin)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared' / 'mlflow.db'}")
+    for number in range(8):
+        git("clone", "-q", str(origin), str(tmp_path / f"clone{number}"), cwd=tmp_path)
+
+    clones = [start(tmp_path / f"clone{number}", "release") for number in range(8)]
+    answers = [(clone.communicate(timeout=500)[1], clone.returncode) for clone in clones]
+
+    assert [code for _, code in answers] == [0] * 8, "\n".join(err for err, code in answers if code)
+    records = [record_of(tmp_path / f"clone{number}") for number in range(8)]
+    assert len({record["run"]["experiment_id"] for record in records}) == 1
+    assert len({record["run"]["run_id"] for record in records}) == 8
