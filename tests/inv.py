@@ -91,6 +91,15 @@ def inv(*arguments: str, cwd: Path) -> Said:
     return Said(code, out.getvalue(), err.getvalue())
 
 
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`inv` as a process of its own, which the test must see to its end."""
+    command = [str(Path(sys.executable).with_name("inv")), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
 def _run(arguments: tuple[str, ...]) -> int:
     program = invoke.program.Program(name="inv", binary="inv", version="0")
     try:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.inv import git, inv, make_repository, write
+from tests.inv import git, inv, make_repository, start, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
 MLPROJECT = """\
@@ -37,14 +35,6 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
     assert said.code == 0, said.err
     return folder
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("inv")), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:

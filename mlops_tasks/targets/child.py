@@ -100,8 +100,9 @@ def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", job["tracking_uri"], "--default-artifact-root", job["artifacts"]]
-    server = subprocess.Popen([*command, *stores], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stores = {"MLFLOW_BACKEND_STORE_URI": job["tracking_uri"], "MLFLOW_DEFAULT_ARTIFACT_ROOT": job["artifacts"]}
+    environ = {**os.environ, **stores}  # not on the command line: the store's URI may hold a password
+    server = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for_server(server, port)
         yield f"http://127.0.0.1:{port}"
