@@ -9,7 +9,7 @@ from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.release import Release, Run
-from mlops_tasks.targets import Job, Submitted
+from mlops_tasks.targets.jobs import Job, Submitted
 
 
 def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:

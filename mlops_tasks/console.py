@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from mlops_tasks import files
+
 if TYPE_CHECKING:
     import rich.console
 
@@ -79,7 +81,7 @@ class Console:
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         if self._quiet or not self._err.isatty():
-            self.detail(f"{what} ({total} bytes)")
+            self.detail(f"{what} ({files.show_size(total)})")
             yield lambda _: None
             return
         from rich import progress

@@ -34,6 +34,16 @@ def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], bl
             moved(len(data))
 
 
+def show_size(size: int) -> str:
+    """`size` bytes for a person: `865 bytes`, `1.3 kB`, `64.0 MB`."""
+    shown = float(size)
+    for unit in ("bytes", "kB", "MB"):
+        if shown < 1000:  # noqa: PLR2004 - a kB is 1000 bytes
+            return f"{size} bytes" if unit == "bytes" else f"{shown:.1f} {unit}"
+        shown /= 1000
+    return f"{shown:.1f} GB"
+
+
 def is_full(fault: OSError) -> bool:
     """Whether `fault` means that there is no room: a full disk, a quota, or the process's limit on file sizes."""
     return fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -84,7 +84,7 @@ def test_without_a_terminal_there_are_plain_lines_and_no_escape_codes(make: Make
         pass
 
     assert "\033" not in out.getvalue() + err.getvalue()
-    assert err.getvalue().splitlines() == ["  writing to w (1500 bytes)", "  building mylib"]
+    assert err.getvalue().splitlines() == ["  writing to w (1.5 kB)", "  building mylib"]
 
 
 def test_on_a_terminal_there_is_a_bar_where_the_size_is_known(make: Make) -> None:

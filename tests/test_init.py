@@ -126,3 +126,15 @@ def test_the_bundled_script_fails_loudly_without_its_library() -> None:
 
     assert done.returncode == 1
     assert "tumor_features is not installed" in done.stderr
+
+
+def test_without_a_tasks_file_python_itself_lays_it_down_or_says_why_not(tmp_path: Path) -> None:
+    (tmp_path / "projects" / "training").mkdir(parents=True)
+    (tmp_path / "projects" / "training" / "MLproject").write_text("theirs")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_tasks", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "projects/training/MLproject" in done.stderr

@@ -111,7 +111,9 @@ def _is_whole(wheel: Wheel, top: Path) -> bool:
 
 
 def _describe(wheels: Sequence[Wheel]) -> str:
-    return "\n".join(f"{Path(wheel.file).name} ({wheel.size} bytes, sha256 {wheel.sha256[:12]})" for wheel in wheels)
+    return "\n".join(
+        f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels
+    )
 
 
 def _relative(path: Path, top: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors
+from mlops_tasks import digests, errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.stores import Store, Stored
@@ -41,7 +41,7 @@ def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, rep
         name = Path(wheel.file).name
         stored = there.get(name)
         if stored is None:
-            report.detail(f"to write   {name} ({wheel.size} bytes)")
+            report.detail(f"to write   {name} ({files.show_size(wheel.size)})")
             missing.append(wheel)
         elif _differs(stored, wheel):
             raise errors.WorkspaceError(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks import errors, runner, state
 from mlops_tasks.release import Run
@@ -14,51 +13,7 @@ from mlops_tasks.stores import Store
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run to be made: the staged project and everything that is said of its run.
-
-    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `timeout`
-    and `poll_interval` are seconds; `log` is the file that keeps the entry point's output; `record` is logged with
-    the run.
-    """
-
-    project: mlproject.Project
-    entry_point: str
-    given: Mapping[str, str]
-    parameters: Mapping[str, str]
-    experiment_name: str | None
-    experiment_id: str | None
-    run_name: str | None
-    tags: Mapping[str, str]
-    backend: str
-    env_manager: str
-    timeout: float | None
-    poll_interval: float
-    record: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submitted:
-    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end."""
-
-    run_id: str
-    experiment_id: str
-    backend: str
-    job_run_id: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PastRun:
-    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
-
-    run_id: str
-    name: str
-    status: str
-    started: int
-    metrics: Mapping[str, float]
+    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 
 class Target(Protocol):

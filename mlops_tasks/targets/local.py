@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 from mlops_tasks import errors, runner, state, stores
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report
-from mlops_tasks.targets import Job, PastRun, Submitted
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import local_runs
+    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 
 @dataclass(frozen=True, kw_only=True)

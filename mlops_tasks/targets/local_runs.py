@@ -15,7 +15,8 @@ from typing import Any
 from mlops_tasks import errors, runner, slugs, state
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.targets import Job, PastRun, Submitted, process, requirements, tracking
+from mlops_tasks.targets import process, requirements, tracking
+from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
 STRAYS = ("PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")

@@ -14,7 +14,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mlops_tasks import runner, state
 from mlops_tasks.project import environment, mlproject
 from mlops_tasks.report import Report
-from mlops_tasks.targets import Job, environments
+from mlops_tasks.targets import environments
+from mlops_tasks.targets.jobs import Job
 
 MLFLOW = ("mlflow", "mlflow-skinny")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors, indexes
-from mlops_tasks.targets import PastRun
+from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

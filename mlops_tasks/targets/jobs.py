@@ -1,0 +1,54 @@
+"""What is said of a run before it begins, and what is known of it once MLflow knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_tasks.project import mlproject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be made: the staged project and everything that is said of its run.
+
+    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `timeout`
+    and `poll_interval` are seconds; `log` is the file that keeps the entry point's output; `record` is logged with
+    the run.
+    """
+
+    project: mlproject.Project
+    entry_point: str
+    given: Mapping[str, str]
+    parameters: Mapping[str, str]
+    experiment_name: str | None
+    experiment_id: str | None
+    run_name: str | None
+    tags: Mapping[str, str]
+    backend: str
+    env_manager: str
+    timeout: float | None
+    poll_interval: float
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end."""
+
+    run_id: str
+    experiment_id: str
+    backend: str
+    job_run_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
+
+    run_id: str
+    name: str
+    status: str
+    started: int
+    metrics: Mapping[str, float]
