@@ -14,7 +14,7 @@ from mlops_tasks import ci
 
 hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)
-hypothesis.settings.load_profile("quick")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(autouse=True)
