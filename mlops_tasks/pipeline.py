@@ -61,8 +61,7 @@ class Pipeline:
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
-        if not self.bench.dry_run:
-            self.bench.places.create()
+        self.bench.places.create()
         if step == "run" and not self.bench.dry_run:
             from mlops_tasks import attempts
 

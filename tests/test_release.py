@@ -201,6 +201,7 @@ def test_a_dry_run_shows_everything_and_leaves_no_record(tmp_path: Path) -> None
         assert not list((folder / ".mlops").glob("*/local/release.json"))
         assert not (folder / ".mlops" / "workspace").exists()
         assert not (folder / ".mlops" / "mlflow.db").exists()
+        assert git("status", "--porcelain", cwd=folder) == ""
 
 
 def test_dry_steps_in_one_command_build_on_each_other(tmp_path: Path) -> None:
@@ -251,3 +252,18 @@ def test_the_status_shows_what_each_step_made_and_what_is_stale(tmp_path: Path) 
     assert re.search(r"build-wheel +stale +mylib 1.0", said.out), said.out
     assert re.search(r"name +up to date", said.out)
     assert re.search(r"patch +has not run", said.out)
+
+
+def test_a_task_can_be_called_from_a_task_of_the_users_own(tmp_path: Path) -> None:
+    mine = (
+        "from invoke import Collection, task\nfrom mlops_tasks import namespace as ours\n"
+        "@task\ndef mine(c):\n    ours['name'](c)\n    ours['build-wheel'](c, json=True)\n"
+        "ns = Collection(mine, mlops=ours)\n"
+    )
+    folder = make_repository(tmp_path / "repository", TASKS=mine)
+
+    said = inv("mine", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "/Shared/training/main" in said.out
+    assert record_of(folder)["wheels"][0]["distribution"] == "mylib"

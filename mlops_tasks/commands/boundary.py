@@ -56,9 +56,12 @@ class ReleaseTask(invoke.Task[Any]):
         """The body's own flags, then those of the settings, then the switches: Invoke makes the flags of these."""
         signature: inspect.Signature = super().argspec(body)
         own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        added = [(key, _default(key)) for key in self.settings] + [(key, False) for key in self.switches]
         keyword = inspect.Parameter.KEYWORD_ONLY
-        return inspect.Signature([*own, *(inspect.Parameter(key, keyword, default=value) for key, value in added)])
+        added = (inspect.Parameter(key, keyword, default=value) for key, value in self._defaults().items())
+        return inspect.Signature([*own, *added])
+
+    def _defaults(self) -> dict[str, Any]:
+        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(self.switches, False)}
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
@@ -70,7 +73,7 @@ class ReleaseTask(invoke.Task[Any]):
         names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
         try:
             with _sigterm_raises():
-                return super().__call__(*args, **kwargs)
+                return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
         except KeyboardInterrupt as fault:
