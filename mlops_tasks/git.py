@@ -85,10 +85,16 @@ def _git(folder: Path, *arguments: str, run: runner.Runner) -> runner.Completed:
 
 
 def _refuse_unless_plain(folder: Path, said: str) -> None:
-    """Having no work tree is a fact; a work tree that git refuses to read is a fault."""
-    if "dubious ownership" in said:
-        raise errors.StepFailed(
-            "git refuses to read this work tree: it belongs to another user",
-            where=folder,
-            cure=f"git config --global --add safe.directory '{folder}' (or give its files to yourself)",
-        )
+    """Having no work tree is a fact; one that is there and that git refuses to read is a fault.
+
+    The folders tell the two apart: what git says depends on the user's language.
+    """
+    whole = folder.resolve()
+    if ".git" in whole.parts or not any((parent / ".git").exists() for parent in (whole, *whole.parents)):
+        return
+    safe = f"git config --global --add safe.directory '{whole}' (or give its files to yourself)"
+    raise errors.StepFailed(
+        f"git refuses to read this work tree: {said.strip().splitlines()[0]}",
+        where=folder,
+        cure=safe if "safe.directory" in said else "do what git says",
+    )

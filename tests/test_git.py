@@ -122,14 +122,15 @@ def test_outside_a_repository_and_without_git_there_is_no_work_tree(tmp_path: Pa
     assert ours.read(repository, runner=no_git) is None
 
 
-def test_a_work_tree_of_somebody_else_is_refused_with_what_to_type(tmp_path: Path) -> None:
+def test_a_work_tree_that_git_refuses_is_not_taken_for_none(repository: Path) -> None:
     def wary(command: object, *, cwd: object = None, env: object = None) -> runner.Completed:
-        return runner.Completed([], 128, "", "fatal: detected dubious ownership in repository at '/x'")
+        said = "fatal: detected dubious ownership\nTo add an exception: git config --global --add safe.directory /x"
+        return runner.Completed([], 128, "", said)
 
-    with pytest.raises(errors.StepFailed, match="another user") as caught:
-        ours.read(tmp_path, runner=wary)
+    with pytest.raises(errors.StepFailed, match="dubious ownership") as caught:
+        ours.read(repository, runner=wary)
 
-    assert "safe.directory" in caught.value.cure
+    assert f"safe.directory '{repository}'" in caught.value.cure
 
 
 def test_files_are_those_that_git_would_track_and_that_are_there(repository: Path, git: Git, tmp_path: Path) -> None:

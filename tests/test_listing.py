@@ -85,7 +85,7 @@ def test_a_project_that_git_ignores_as_a_whole_is_staged_whole(tmp_path: Path, g
 
 def test_a_git_that_refuses_is_not_taken_for_no_git(tmp_path: Path) -> None:
     (tmp_path / ".git").write_text("nonsense\n")
-    with pytest.raises(errors.StepFailed, match="cannot list"):
+    with pytest.raises(errors.StepFailed, match="git refuses"):
         list_files(tmp_path)
 
 

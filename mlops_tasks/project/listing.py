@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, git, runner
 from mlops_tasks.report import Report
 
 LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
@@ -31,26 +31,7 @@ def list_files(
 
 def _ask_git(folder: Path, run: runner.Runner) -> list[str] | None:
     """The files that git tracks or would track; None where there is no git, or no repository around `folder`."""
-    if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
-        return None
-    try:
-        done = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=folder)
-    except FileNotFoundError:
-        return None
-    if done.returncode:
-        raise errors.StepFailed(
-            f"git cannot list the project's files: {done.stderr.strip()}",
-            where=folder,
-            cure="do what git says, so that what it ignores can stay behind",
-        )
-    names: list[str] = []
-    for name in filter(None, done.stdout.split("\0")):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():  # a repository in the repository
-            names += [str(PurePosixPath(name) / inner) for inner in _ask_git(path, run) or ()]
-        elif os.path.lexists(path):  # git still lists a file that was just deleted
-            names.append(name)
-    return names
+    return None if git.read(folder, runner=run) is None else git.list_files(folder, runner=run)
 
 
 def _walk(folder: Path) -> Iterator[str]:
