@@ -86,6 +86,8 @@ def test_a_python_env_project_runs_and_nothing_is_left_in_the_current_folder_or_
     cache = subprocess.run([sys.executable, "-m", "uv", "cache", "dir"], capture_output=True, text=True, check=True)
     monkeypatch.setenv("UV_CACHE_DIR", cache.stdout.strip())
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # nothing is activated, and another environment is
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "another"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(Path.home() / ".config"))
     before = git("status", "--porcelain", cwd=folder)
 
