@@ -31,7 +31,7 @@ def built(
     Lines of `requirements` that name files count from `project`. Raises StepFailed with uv's own words.
     """
     inputs = {"python": sys.version, "base": sys.base_prefix, "requirements": requirements, "constraints": constraints}
-    if any(line.startswith("-") for line in requirements):
+    if any(line.startswith(("-", ".")) for line in requirements):
         inputs["project"] = str(project)
     path = folder / digests.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
     if project.environment_file is None:
         return []
     found = environment.load(project.environment_file, kind=project.kind)
-    if found.python and not platform.python_version().startswith(found.python.lstrip("=")):
+    if found.python and not f"{platform.python_version()}.".startswith(f"{found.python}."):
         report.detail(
             f"{project.environment_file.name} asks for Python {found.python}; "
             f"this rehearsal runs on {platform.python_version()}"
