@@ -65,5 +65,5 @@ def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release
         )
     if release is not None:
         with record.held(bench.attempt_lock, "name"):
-            pass
+            bench.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
     return Release(target=bench.settings.target, project=bench.project_name, branch=branch)

@@ -119,7 +119,10 @@ class Console:
     def _write(self, stream: TextIO, line: str) -> None:
         """One line; a character that the stream's encoding has no place for is shown escaped."""
         encoding = stream.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        try:
+            print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        except BrokenPipeError:  # nobody reads any more (`inv status | head`): the work itself goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def standard(*, quiet: bool = False, verbose: bool = False, results: bool = True) -> Console:

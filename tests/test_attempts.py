@@ -171,3 +171,16 @@ def test_eight_first_releases_at_once_into_one_tracking_store(tmp_path: Path, mo
     records = [record_of(tmp_path / f"clone{number}") for number in range(8)]
     assert len({record["run"]["experiment_id"] for record in records}) == 1
     assert len({record["run"]["run_id"] for record in records}) == 8
+
+
+def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) -> None:
+    process = start(staged, "release")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert record_of(staged)["run"]["status"] == "FINISHED"
