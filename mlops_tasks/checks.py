@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from mlops_tasks import errors, record
 from mlops_tasks.bench import Bench
@@ -11,8 +12,7 @@ from mlops_tasks.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One step of a release.
 
     `needs` are the steps whose facts it reads, `digest` is over what its inputs are now, `watches` says in words

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 Environ = Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CiBranch:
+class CiBranch(NamedTuple):
     """`branch` is `owner:branch` for a fork's pull request: a colon cannot be part of a branch's own name.
 
     `source` is the variable that told it, `url` the page of the CI job, empty where it is not known.
@@ -24,8 +23,7 @@ class CiBranch:
     url: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _System:
+class _System(NamedTuple):
     """One CI system: the variable that marks it, those that may name the branch in order, and the job's page."""
 
     name: str

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mlops_tasks import ci, errors, git, runner
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """`top` is the git top level of the folder with tasks.py, or that folder itself without git.
 
     `why` are sentences on where the branch comes from, the winner first. `commit` and `dirty` are None without git.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mlops_tasks import errors, runner
 
@@ -12,8 +12,7 @@ SHORT = 12
 """Characters of a commit that stand for a branch where there is none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkTree:
+class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty."""
 
     top: Path
@@ -23,24 +22,25 @@ class WorkTree:
 
 
 def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
-    """The work tree that `folder` is in; None where there is none, or no git program."""
+    """The work tree that `folder` is in; None where there is none, or no git program.
+
+    One git process: every command waits for it. Raises StepFailed where git refuses to read a work tree that is there.
+    """
+    whole = folder.resolve()
+    top = next((parent for parent in (whole, *whole.parents) if (parent / ".git").exists()), None)
+    if top is None or ".git" in whole.parts:
+        return None
     try:
-        top = _git(folder, "rev-parse", "--show-toplevel", run=runner)
+        status = _git(folder, "status", "--porcelain=v2", "--branch", "-z", run=runner)
     except FileNotFoundError:
         return None
-    if top.returncode:
-        _refuse_unless_plain(folder, top.stderr)
-        return None
-    status = _git(folder, "status", "--porcelain=v2", "--branch", "-z", run=runner)
     if status.returncode:
-        raise errors.StepFailed(
-            f"git cannot read this work tree: {status.stderr.strip()}", where=folder, cure="do what git says"
-        )
+        raise _refused(top, status.stderr)
     lines = status.stdout.split("\0")
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
     return WorkTree(
-        top=Path(top.stdout.removesuffix("\n")),
+        top=top,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
         dirty=any(line and not line.startswith("# ") for line in lines),
@@ -84,17 +84,10 @@ def _git(folder: Path, *arguments: str, run: runner.Runner) -> runner.Completed:
     return run(["git", "--no-optional-locks", *arguments], cwd=folder)
 
 
-def _refuse_unless_plain(folder: Path, said: str) -> None:
-    """Having no work tree is a fact; one that is there and that git refuses to read is a fault.
-
-    The folders tell the two apart: what git says depends on the user's language.
-    """
-    whole = folder.resolve()
-    if ".git" in whole.parts or not any((parent / ".git").exists() for parent in (whole, *whole.parents)):
-        return
-    safe = f"git config --global --add safe.directory '{whole}' (or give its files to yourself)"
-    raise errors.StepFailed(
+def _refused(top: Path, said: str) -> errors.StepFailed:
+    safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
+    return errors.StepFailed(
         f"git refuses to read this work tree: {said.strip().splitlines()[0]}",
-        where=folder,
+        where=top,
         cure=safe if "safe.directory" in said else "do what git says",
     )

@@ -50,7 +50,8 @@ class RecordFile:
 
     def save(self, release: Release) -> None:
         text = json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n"
-        self._write(self.path, text)
+        if not (self.path.exists() and self.path.read_text(encoding="utf-8") == text):
+            self._write(self.path, text)
         if release.run is not None:
             self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import signal
@@ -36,6 +37,16 @@ SWITCHES = {
 }
 
 
+class _Flag(invoke.Argument):
+    """An argument that is copied quickly: Invoke's parser copies every flag of every task, at every start.
+
+    A shallow copy does: Invoke replaces an argument's values and never changes them.
+    """
+
+    def __deepcopy__(self, _: object) -> _Flag:
+        return copy.copy(self)
+
+
 class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
@@ -51,6 +62,11 @@ class ReleaseTask(invoke.Task[Any]):
         super().__init__(body, auto_shortflags=False, **kwargs)
         meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
         self.help = {**meanings, **{key: SWITCHES[key] for key in self.switches}, **self.help}
+
+    def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
+        for argument in (found := super().get_arguments(*args, **kwargs)):
+            argument.__class__ = _Flag
+        return found
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
         """The body's own flags, then those of the settings, then the switches: Invoke makes the flags of these."""
