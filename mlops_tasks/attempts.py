@@ -45,7 +45,7 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
         project=project,
         entry_point=settings.entry_point,
         given=settings.parameters,
-        parameters=mlproject.resolve_entry_point(project, settings.entry_point, settings.parameters),
+        parameters=mlproject.resolve_entry_point(bench.project, settings.entry_point, settings.parameters),
         experiment_name=_experiment_name(release, inputs),
         experiment_id=inputs.experiment_id,
         run_name=settings.run_name,

@@ -62,8 +62,15 @@ CASES = [
         put("training/training_env.yaml", "dependencies:\n  - pip:\n    - a: b: c\n"),
         "release",
         2,
-        ["training_env.yaml:3:"],
+        ["repository/training/training_env.yaml:3:"],
         id="broken YAML",
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", then=put("training/training_env.yaml", "a: [b")),
+        "patch",
+        2,
+        ["repository/training/training_env.yaml:1:"],
+        id="broken YAML, found later",
     ),
     pytest.param(
         put("training/cluster.json", '{\n  "libraries": [}\n'), "release", 2, ["cluster.json:2:"], id="broken JSON"

@@ -138,3 +138,12 @@ def test_without_a_tasks_file_python_itself_lays_it_down_or_says_why_not(tmp_pat
 
     assert done.returncode == 2
     assert "projects/training/MLproject" in done.stderr
+
+
+def test_a_dry_run_says_what_it_would_make_and_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("from mlops_tasks import namespace\n")
+
+    for arguments in (["init", "--dry-run"], ["--dry", "init"]):
+        said = inv(*arguments, cwd=tmp_path)
+        assert "projects/training/MLproject" in said.out
+        assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["tasks.py"]

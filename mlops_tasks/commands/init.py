@@ -16,13 +16,18 @@ KEPT = {"tasks.py", "invoke.yaml", "README.md", ".gitignore"}
 """Files that a repository has for reasons of its own: theirs stay as they are, and what to add is said."""
 
 
-@invoke.task(klass=boundary.ReleaseTask, switches=False, help={"folder": "where to (default: beside tasks.py)"})
-def init(c: invoke.Context, folder: str | None = None) -> None:
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    switches=False,
+    help={"folder": "where to (default: beside tasks.py)", "dry_run": boundary.SWITCHES["dry_run"]},
+)
+def init(c: invoke.Context, folder: str | None = None, dry_run: bool = False) -> None:  # noqa: FBT001, FBT002
     """Lay down a complete small project to start from."""
-    lay_down(Path(folder) if folder else boundary.root_of(c), report=console.standard())
+    where = Path(folder) if folder else boundary.root_of(c)
+    lay_down(where, report=console.standard(), dry_run=dry_run or bool(c.config.run.dry))
 
 
-def lay_down(folder: Path, *, report: Report) -> tuple[str, ...]:
+def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
     """Copy the bundled project into `folder`: the paths of the files made, relative to it.
 
     Raises BadInput, and writes nothing, where a file of the project is there already with another content.
@@ -37,7 +42,7 @@ def lay_down(folder: Path, *, report: Report) -> tuple[str, ...]:
             cure="move them away, or lay the project down elsewhere with `inv init --folder NAME`",
         )
     made = tuple(name for name in names if name not in present)
-    for name in made:
+    for name in made if not dry_run else ():
         _copy(folder, name)
     _say(folder, made, [name for name in present if not _is_same(folder, name)], report)
     return made

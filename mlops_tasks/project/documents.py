@@ -54,10 +54,13 @@ def find(project: mlproject.Project, folder: Path, *, cluster: Path | None, orig
 
 
 def patch(document: Document, *, wheels: references.Wheels, forms: references.Forms) -> Patch:
-    """The document with its references repointed; BadInput where a placeholder or an unknown wheel is left in it."""
-    old = texts.read(document.path)
-    new, changes = references.patch_text(document.path, old, role=document.role, wheels=wheels, forms=forms)
-    references.check_leftovers(document.path, new, role=document.role, placeholder=wheels.placeholder)
+    """The document with its references repointed; BadInput where a placeholder or an unknown wheel is left in it.
+
+    Messages name the original: that is the file to correct.
+    """
+    old = texts.read(document.original)
+    new, changes = references.patch_text(document.original, old, role=document.role, wheels=wheels, forms=forms)
+    references.check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
     return Patch(document=document, old=old, new=new, changes=tuple(changes))
 
 

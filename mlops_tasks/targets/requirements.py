@@ -85,8 +85,8 @@ def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
             f"{project.environment_file.name} asks for Python {found.python}; "
             f"this rehearsal runs on {platform.python_version()}"
         )
-    packages = [package for package in map(from_conda, found.conda) if not re.match(r"pip\b(?!-)", package)]
-    if packages:
+    packages = [from_conda(package) for package in found.conda]
+    if set(packages) - {"pip"}:
         report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
     return [*packages, *found.pip]
 
