@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import socket
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,15 @@ def make(tmp_path: Path) -> tracking.Tracking:
 def store(tmp_path_factory: pytest.TempPathFactory) -> tracking.Tracking:
     """One SQLite store for the module: making one takes seconds."""
     return make(tmp_path_factory.mktemp("a store"))
+
+
+def _make_newer(path: Path) -> None:
+    """A store whose schema has a revision (ffffffffffff) that this MLflow does not know."""
+    elsewhere = path.parent / "elsewhere"  # MLflow keeps what it has opened by its URI
+    make(elsewhere).ensure_experiment("/Shared/a", folder_name="a")
+    (elsewhere / "mlflow.db").rename(path)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
 
 
 def create_run(store: tracking.Tracking, experiment_id: str, **parameters: str) -> str:
@@ -87,6 +99,26 @@ def test_a_server_that_cannot_be_reached_is_noticed_at_once(tmp_path: Path) -> N
 
     with pytest.raises(errors.WorkspaceError, match=r"127\.0\.0\.1 cannot be reached"):
         nobody.ensure_experiment("/Shared/a", folder_name="a")
+
+
+@pytest.mark.parametrize(
+    ("make_bad", "said"),
+    [
+        pytest.param(lambda path: path.write_text("no database at all, far from it"), "not a database", id="garbage"),
+        pytest.param(lambda path: path.mkdir(), "unable to open", id="a folder"),
+        pytest.param(_make_newer, "ffffffffffff", id="of another MLflow"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_said_in_one_line(
+    tmp_path: Path, make_bad: Callable[[Path], object], said: str
+) -> None:
+    make_bad(tmp_path / "mlflow.db")
+
+    with pytest.raises(errors.WorkspaceError) as caught:
+        make(tmp_path).ensure_experiment("/Shared/a", folder_name="a")
+
+    assert said in str(caught.value)
+    assert "Traceback" not in str(caught.value)
 
 
 def _first_use(folder: Path, answers: multiprocessing.Queue[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import logging
 import os
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -152,16 +154,30 @@ class Tracking:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
-        except MlflowException as fault:
+        except _foreign_faults() as fault:
+            said = str(fault).strip().splitlines()[0]
+            newer = "Can't locate revision" in said
             raise errors.WorkspaceError(
-                f"MLflow's tracking store refused: {fault.message.strip().splitlines()[0]}",
+                f"MLflow's tracking store refused: {said}",
                 where=self.shown,
-                cure="see what that store says; MLFLOW_TRACKING_URI names another one",
+                cure="that store was made by a newer MLflow: use that version, or name another store by "
+                "MLFLOW_TRACKING_URI"
+                if newer
+                else "see what that store says; MLFLOW_TRACKING_URI names another one",
             ) from fault
+
+
+def _foreign_faults() -> tuple[type[Exception], ...]:
+    """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
+    from mlflow.exceptions import MlflowException
+
+    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error]
+    for module, name in (("sqlalchemy.exc", "SQLAlchemyError"), ("alembic.util", "CommandError")):
+        with contextlib.suppress(ImportError):
+            found.append(getattr(importlib.import_module(module), name))
+    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -173,11 +189,13 @@ def _first_user(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:"):
         yield
         return
-    folder = Path(uri.split(":///", 1)[-1].split("?", maxsplit=1)[0]).absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
         yield
     finally:
         os.close(handle)
