@@ -76,10 +76,11 @@ def test_a_spark_job_is_rehearsed_with_its_libraries_and_arguments(
     assert record_of(folder)["run"]["metrics"] == {"answer": 42.0}
 
 
-def test_a_python_env_project_runs_and_nothing_is_left_in_the_current_folder_or_the_home(
+def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_and_no_password_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_repository(tmp_path / "repository", MLPROJECT=PYTHON_ENV)
+    git("remote", "add", "origin", "https://ada:s3cret@example.com/repo.git", cwd=folder)
     write(folder, {"training/env.yaml": 'python: "3.11"\ndependencies:\n  - WHEELPATH\n'})
     home = tmp_path / "home"
     home.mkdir()
@@ -96,6 +97,10 @@ def test_a_python_env_project_runs_and_nothing_is_left_in_the_current_folder_or_
     assert said.code == 0, said.err
     assert git("status", "--porcelain", cwd=folder) == before
     assert [path.name for path in home.iterdir()] == []
+    assert "s3cret" not in said.out + said.err
+    written = [path for path in (folder / ".mlops").rglob("*") if path.is_file() and "environments" not in path.parts]
+    assert len(written) > 10
+    assert [path for path in written if b"s3cret" in path.read_bytes()] == []
 
 
 @pytest.mark.full
