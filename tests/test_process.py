@@ -68,7 +68,7 @@ def test_time_that_is_up_ends_the_child_and_all_that_it_started(tmp_path: Path) 
         "time.sleep(600)\n"
     )
     with pytest.raises(process.TimedOut):
-        follow(tmp_path, code, timeout=2)
+        follow(tmp_path, code, timeout=5)
 
     inner = int((tmp_path / "runs" / "run.log").read_text())
     assert wait_until_gone(inner)
