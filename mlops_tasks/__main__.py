@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from mlops_tasks.commands import init
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m mlops_tasks", description=init.init.__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd(), help="where to (default: here)")
     try:
-        init.lay_down(Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd(), report=console.standard())
+        init.lay_down(parser.parse_args().folder, report=console.standard())
     except errors.ReleaseError as fault:
         console.standard().fail(str(fault))
         return int(fault.exit_code)

@@ -89,11 +89,14 @@ def _close_crashed(bench: Bench, release: Release) -> Release:
 def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
     log = bench.record_folder / "runs" / f"{submitted.run_id}.log"
     name = job.run_name or submitted.run_id[:8]
-    bench.report.detail(f"run {name}: {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}")
+    bench.report.detail(
+        f"run {name}: entry point {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}"
+    )
     try:
         return bench.target.follow(job, submitted, log=log, report=bench.report), log
     except BaseException:
-        _save_end(bench, bench.target.pick_up(submitted.run_id))
+        found = bench.target.pick_up(submitted.run_id)
+        _save_end(bench, replace(found, log=bench.relative(log)) if log.exists() else found)
         raise
 
 

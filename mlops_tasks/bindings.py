@@ -17,6 +17,8 @@ def _take_name(bench: Bench, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import name
 
     bench.target.store(bench.wheel_root)  # refuses a root that this target cannot write to
+    if not bench.is_fetched and not bench.project_folder.is_dir():
+        _ = bench.project  # refuses it in words of its own
     if inputs.explain:
         for reason in bench.facts.why:
             bench.report.text(reason)
@@ -73,8 +75,12 @@ def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
 
 
 def _deploy_digest(bench: Bench, release: Release) -> str:
+    """What was deployed has to be there still: a run would otherwise fail late, or use what a cache remembers."""
     from mlops_tasks.steps import deploy
 
+    there = bench.store.list_files(_wheel_folder(release))
+    if not bench.dry_run and any(Path(each.uri).name not in there for each in release.deployed or ()):
+        return "gone"
     return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))
 
 

@@ -34,7 +34,12 @@ def begin(bench: Bench, steps: Steps, step: str, inputs: Inputs) -> Release:
     release = _of_this_branch(bench.record.load(), bench, step)
     for earlier in stands_on(steps, step, release, inputs):
         if steps[earlier].digest(bench, release) != release.digests[earlier]:
-            raise errors.OutOfOrder(f"{steps[earlier].watches} changed since {earlier} ran", cure=f"`inv {earlier}`")
+            order = list(steps)
+            chain = " ".join(order[order.index(earlier) : order.index(step)])
+            raise errors.OutOfOrder(
+                f"{steps[earlier].watches} changed since {earlier} ran",
+                cure=f"`inv {chain}`, or the whole `inv release`",
+            )
     return replace(release, commit=bench.facts.commit, dirty=bench.facts.dirty)
 
 

@@ -53,7 +53,7 @@ class Pipeline:
         bindings.check_inputs(self.bench)
         for step in STEPS:
             release = self.take(step)
-        if release.run is not None:
+        if release.run is not None and not self.bench.dry_run:
             from mlops_tasks import summary
 
             summary.compare(self.bench, release.run)

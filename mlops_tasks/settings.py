@@ -10,6 +10,8 @@ from typing import Any
 from mlops_tasks import errors, readers
 
 PREFIX = "MLOPS_"
+REPEATED = {"parameters": "-P", "tags": "--tag"}
+"""Settings whose flag is given once for each `key=value`."""
 
 
 def _setting(read: Callable[[object], object], meaning: str, default: Any = None) -> Any:
@@ -30,7 +32,7 @@ class Settings:
     project: str = _setting(readers.text, "folder of the MLproject file, or a git URI with #subfolder", "")
     version: str | None = _setting(readers.text, "branch, tag or commit of a project at a git URI")
     libraries: tuple[str, ...] = _setting(readers.texts, "folders (globs too) to build wheels from", ())
-    target: str = _setting(readers.one_of("local", "databricks"), "where to release to", "local")
+    target: str = _setting(readers.one_of("local"), "where to release to", "local")
     wheel_root: str | None = _setting(readers.text, "folder or URI below which each branch has its wheels")
     experiment: str = _setting(
         readers.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
@@ -74,7 +76,7 @@ class Settings:
             except ValueError as fault:
                 faults.append(f"{origin} {fault}")
                 continue
-            added = key in {"parameters", "tags"} and origin.startswith("--")
+            added = key in REPEATED and origin.startswith("-")
             values[key] = {**values.get(key, {}), **value} if added else value
             origins[key] = origin
         if not values.get("project") and not any("project" in fault for fault in faults):
@@ -98,7 +100,7 @@ def _sources(
             yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
     for key, value in flags.items():
         if value is not None and value is not False:
-            yield key, value, f"--{key.replace('_', '-')}"
+            yield key, value, REPEATED.get(key, f"--{key.replace('_', '-')}")
 
 
 def _nearest(key: str, origin: str) -> str:

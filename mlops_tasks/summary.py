@@ -20,10 +20,14 @@ def compare(bench: Bench, run: Run) -> None:
     found = bench.target.past_runs(run.experiment_id, limit=EARLIER + 3)
     earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
     columns = ["", "this run", *(_when(each) for each in earlier)]
-    shown = [PastRun(run_id=run.run_id, name="", status=run.status, started=0, metrics=run.metrics), *earlier]
+    shown = [
+        PastRun(run_id=run.run_id, entry_point=run.entry_point, status=run.status, started=0, metrics=run.metrics),
+        *earlier,
+    ]
     names = sorted({name for each in shown for name in each.metrics})
     rows = [
         ["run", *(each.run_id[:8] for each in shown)],
+        ["entry point", *(each.entry_point for each in shown)],
         ["status", *(each.status for each in shown)],
         *([name, *(_number(each.metrics.get(name)) for each in shown)] for name in names),
     ]
@@ -43,23 +47,37 @@ def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> N
     bench.report.table(
         f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
     )
+    if release.branch != bench.facts.branch:
+        bench.report.warning(f"this is the branch {bench.facts.branch}: `inv name` begins its release")
 
 
 def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
-    if step == "run":
-        return (release.run.status, made) if release.run else ("has not run", "")
-    if step not in release.digests:
+    if step == "run" and release.run:
+        return release.run.status, made
+    if step == "run" or step not in release.digests:
         return "has not run", ""
     if release.branch != bench.facts.branch:
         return "of another branch", made
     if release.digests[step] == BY_HAND:
         return "by hand", made
+    return _freshness(bench, steps, step, release), made
+
+
+def _freshness(bench: Bench, steps: checks.Steps, step: str, release: Release) -> str:
+    """A step that is as it was, on top of one that is not, is behind that one."""
     try:
-        fresh = steps[step].digest(bench, release) == release.digests[step]
+        chain = (*checks.stands_on(steps, step, release), step)
+        stale = [each for each in chain if _is_stale(bench, steps, each, release)]
     except errors.ReleaseError as fault:
-        return "unknown", fault.what
-    return ("up to date" if fresh else "stale"), made
+        return f"unknown: {fault.what}"
+    if not stale:
+        return "up to date"
+    return "stale" if step in stale else f"behind {stale[0]}"
+
+
+def _is_stale(bench: Bench, steps: checks.Steps, step: str, release: Release) -> bool:
+    return steps[step].digest(bench, release) != release.digests[step]
 
 
 def _made(step: str, release: Release) -> str:
@@ -74,7 +92,7 @@ def _made(step: str, release: Release) -> str:
 
 
 def _when(run: PastRun) -> str:
-    return datetime.fromtimestamp(run.started / 1000, timezone.utc).astimezone().strftime("%d %b %H:%M")
+    return datetime.fromtimestamp(run.started / 1000, timezone.utc).astimezone().strftime("%d %b %H:%M:%S")
 
 
 def _number(value: float | None) -> str:

@@ -89,6 +89,7 @@ def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
     assert not is_running(waiting.entry_point)  # type: ignore[attr-defined]
     record = record_of(staged)
     assert record["attempt"]["ended"] is True
+    assert (staged / record["run"]["log"]).read_text().startswith("waiting")
     assert record["run"]["status"] == status_of(staged, record["attempt"]["run_id"]) == "KILLED"
 
 

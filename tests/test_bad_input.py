@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -176,7 +177,7 @@ CASES = [
         after("name", "build-wheel", then=put("libs/mylib/mylib/__init__.py", "ANSWER = 1\n")),
         "deploy",
         3,
-        ["the libraries' files changed since build-wheel ran", "inv build-wheel"],
+        ["the libraries' files changed since build-wheel ran", "`inv build-wheel`"],
         id="stale libraries",
     ),
     pytest.param(
@@ -195,6 +196,26 @@ CASES = [
     ),
     pytest.param(lambda _: None, "deploy --wheel nowhere.whl", 3, ["inv name"], id="a wheel by hand, too early"),
     pytest.param(after("name"), "deploy --wheel tasks.py", 2, ["not a wheel", "tasks.py"], id="no wheel by hand"),
+    pytest.param(
+        after("name"), "deploy --wheel x-1-py3-none-any.whl", 2, ["there is no such file"], id="no file by hand"
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", then=lambda folder: shutil.rmtree(folder / ".mlops" / "workspace")),
+        "patch",
+        3,
+        ["the wheels or their folder changed since deploy ran", "inv deploy"],
+        id="deployed wheels are gone",
+    ),
+    pytest.param(
+        put("training/MLproject", "name: x\nconda_envv: training_env.yaml\nentry_points: {main: {command: a}}\n"),
+        "release",
+        2,
+        ["'conda_envv' is no key of an MLproject; did you mean conda_env?"],
+        id="misspelt key in MLproject",
+    ),
+    pytest.param(
+        put("invoke.yaml", "mlops: {project: nowhere}\n"), "name", 2, ["no such folder"], id="nowhere to begin"
+    ),
     pytest.param(lambda _: None, "patch --wheel-uri x.txt", 2, ["--wheel-uri x.txt"], id="no wheel URI"),
     pytest.param(
         lambda _: None,
@@ -203,7 +224,9 @@ CASES = [
         ["no such wheel"],
         id="a wheel URI that is not there",
     ),
-    pytest.param(lambda _: None, "name --target databricks", 2, ["not part of this version"], id="target to come"),
+    pytest.param(
+        lambda _: None, "name --target databricks", 2, ["must be one of local, not 'databricks'"], id="target to come"
+    ),
     pytest.param(
         put("training/MLproject", "name: x\ndocker_env: {image: y}\nentry_points: {main: {command: a}}\n"),
         "release",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,6 @@ from mlops_tasks import errors
 from mlops_tasks.commands import init
 from mlops_tasks.report import Silent
 from tests.inv import git, inv
-
-TEMPLATE = Path(init.__file__).parents[1] / "template"
 
 
 class Heard(Silent):
@@ -63,15 +60,82 @@ def test_an_existing_file_is_never_overwritten_and_nothing_else_is_written(tmp_p
     assert theirs.read_text() == "theirs"
 
 
-def test_a_tasks_file_of_their_own_stays_and_they_are_shown_what_to_add(tmp_path: Path) -> None:
-    (tmp_path / "tasks.py").write_text("# theirs")
+@pytest.mark.parametrize("name", ["libs", "projects/training"])
+def test_a_file_where_a_folder_belongs_is_named_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    theirs = tmp_path / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("theirs")
+
+    with pytest.raises(errors.BadInput, match=name):
+        init.lay_down(tmp_path, report=Silent())
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("theirs")
+
+    with pytest.raises(errors.BadInput, match="here"):
+        init.lay_down(tmp_path / "here", report=Silent())
+
+
+def test_nothing_is_written_through_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    (folder / "projects" / "training").mkdir(parents=True)
+    (folder / "projects" / "training" / "train.py").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(errors.BadInput, match=r"train\.py"):
+        init.lay_down(folder, report=Silent())
+
+    assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+
+
+def test_beside_tasks_of_their_own_the_lines_to_add_keep_both(tmp_path: Path) -> None:
+    theirs = "from invoke import task\n\n@task\ndef my_task(c):\n    pass\n"
+    (tmp_path / "tasks.py").write_text(theirs)
     heard = Heard()
 
     init.lay_down(tmp_path, report=heard)
 
-    assert (tmp_path / "tasks.py").read_text() == "# theirs"
-    assert "tasks.py is yours and stays as it is; ours is:" in heard.lines
-    assert any("from mlops_tasks import namespace" in line for line in heard.lines)
+    assert (tmp_path / "tasks.py").read_text() == theirs
+    assert heard.lines[-1] == "next: add those lines, then inv mlops.release"
+    first = heard.lines.index("tasks.py is yours and stays as it is; add to it:") + 1
+    added = [line.strip() for line in heard.lines[first:] if line.startswith("    ")]
+    (tmp_path / "tasks.py").write_text("\n".join([theirs, *added]))
+    listed = inv("--list", cwd=tmp_path).out
+    assert "my-task" in listed
+    assert "mlops.release" in listed
+
+
+def test_a_tasks_file_that_has_ours_already_needs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("from mlops_tasks import namespace\n")
+    heard = Heard()
+
+    init.lay_down(tmp_path, report=heard)
+
+    assert "tasks.py is yours and stays as it is" in heard.lines
+    assert heard.lines[-1] == "next: inv release"
+
+
+def test_a_gitignore_of_their_own_stays_and_they_are_shown_what_to_add(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("theirs\n")
+    heard = Heard()
+
+    init.lay_down(tmp_path, report=heard)
+
+    assert (tmp_path / ".gitignore").read_text() == "theirs\n"
+    assert {".gitignore is yours and stays as it is; add to it:", "    .mlops/"} <= set(heard.lines)
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_folder_below_a_git_repository_is_in_it(repository: bool, tmp_path: Path) -> None:
+    if repository:
+        git("init", "-q", "-b", "main", cwd=tmp_path)
+    heard = Heard()
+
+    init.lay_down(tmp_path / "below", report=heard)
+
+    assert any("no git repository" in line for line in heard.lines) is not repository
 
 
 def test_inv_init_lays_it_down_beside_the_tasks_file(tmp_path: Path) -> None:
@@ -81,51 +145,6 @@ def test_inv_init_lays_it_down_beside_the_tasks_file(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     assert (tmp_path / "projects" / "training" / "MLproject").is_file()
-
-
-@pytest.mark.parametrize("path", sorted(TEMPLATE.rglob("*.py")), ids=lambda path: path.name)
-def test_the_bundled_code_is_python_3_8(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 8))
-
-
-def test_the_bundled_library_passes_its_own_tests(tmp_path: Path) -> None:
-    library = TEMPLATE / "libs" / "tumor_features"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        "-c",
-        "/dev/null",
-    ]
-
-    done = subprocess.run(
-        [*command, str(library / "tests")],
-        env={"PYTHONPATH": str(library / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout
-
-
-def test_the_bundled_script_fails_loudly_without_its_library() -> None:
-    done = subprocess.run(
-        [sys.executable, "evaluate.py"],
-        cwd=TEMPLATE / "projects" / "training",
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 1
-    assert "tumor_features is not installed" in done.stderr
 
 
 def test_without_a_tasks_file_python_itself_lays_it_down_or_says_why_not(tmp_path: Path) -> None:

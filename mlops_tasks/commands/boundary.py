@@ -17,7 +17,7 @@ import invoke
 from invoke.executor import Executor
 
 from mlops_tasks import console, errors
-from mlops_tasks.settings import SETTINGS
+from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
 
@@ -25,9 +25,6 @@ IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root"
 BUILDING = (*IDENTITY, "libraries")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
-
-LISTED = {"parameters": "P", "tags": "tag"}
-"""Flags that are given once for each `key=value`."""
 
 SWITCHES = {
     "json": "print the record so far as JSON, and nothing else",
@@ -81,8 +78,8 @@ class ReleaseTask(invoke.Task[Any]):
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        if name in LISTED:
-            options.update(names=[LISTED[name]], kind=list, default=[])
+        if name in REPEATED:
+            options.update(names=[REPEATED[name].lstrip("-")], kind=list, default=[])
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +90,8 @@ class ReleaseTask(invoke.Task[Any]):
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
         except KeyboardInterrupt as fault:
-            raise invoke.Exit("interrupted", int(errors.ExitCode.INTERRUPTED)) from fault
+            said = errors.Interrupted("interrupted", cure="`inv status` shows how far it came")
+            raise invoke.Exit(console.standard().show_error(spell(str(said), names)), int(said.exit_code)) from fault
 
 
 def task_names(frame: FrameType | None) -> Names:
@@ -110,8 +108,12 @@ def task_names(frame: FrameType | None) -> Names:
 
 
 def spell(text: str, names: Names) -> str:
-    """`text` with each `inv <task>` in it under the name that the user's collection gives that task."""
-    return re.sub(r"\binv ([a-z-]+)", lambda found: f"inv {names.get(found[1], found[1])}", text)
+    """`text` with the tasks of each `inv <task> ...` in it under the names that the user's collection gives them."""
+
+    def rename(found: re.Match[str]) -> str:
+        return " ".join(names.get(word, word) for word in found[0].split(" "))
+
+    return re.sub(r"\binv [a-z-]+(?: [a-z-]+)*", rename, text)
 
 
 def root_of(context: invoke.Context) -> Path:

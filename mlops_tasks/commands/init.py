@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import invoke
 
@@ -15,13 +16,24 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 KEPT = {"tasks.py", "invoke.yaml", "README.md", ".gitignore"}
 """Files that a repository has for reasons of its own: theirs stay as they are, and what to add is said."""
 
+BESIDE_OWN_TASKS = """\
+from invoke import Collection
+from mlops_tasks import namespace as mlops
+
+ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke finds no others then
+"""
+
 
 @invoke.task(
     klass=boundary.ReleaseTask,
     switches=False,
     help={"folder": "where to (default: beside tasks.py)", "dry_run": boundary.SWITCHES["dry_run"]},
 )
-def init(c: invoke.Context, folder: str | None = None, dry_run: bool = False) -> None:  # noqa: FBT001, FBT002
+def init(
+    c: invoke.Context,
+    folder: str | None = None,
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - flags are booleans
+) -> None:
     """Lay down a complete small project to start from."""
     where = Path(folder) if folder else boundary.root_of(c)
     lay_down(where, report=console.standard(), dry_run=dry_run or bool(c.config.run.dry))
@@ -30,17 +42,16 @@ def init(c: invoke.Context, folder: str | None = None, dry_run: bool = False) ->
 def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
     """Copy the bundled project into `folder`: the paths of the files made, relative to it.
 
-    Raises BadInput, and writes nothing, where a file of the project is there already with another content.
+    Raises BadInput, and writes nothing, where something else stands in the place of one of its files or folders.
     """
     names = sorted(_files())
-    present = [name for name in names if (folder / name).exists()]
-    clashes = [name for name in present if name not in KEPT and not _is_same(folder, name)]
+    clashes = _find_clashes(folder, names)
     if clashes:
         raise errors.BadInput(
-            f"there already, with other content: {', '.join(clashes)}",
-            where=folder,
+            "\n  ".join(["in the way of the bundled project:", *map(str, clashes)]),
             cure="move them away, or lay the project down elsewhere with `inv init --folder NAME`",
         )
+    present = [name for name in names if os.path.lexists(folder / name)]
     made = tuple(name for name in names if name not in present)
     for name in made if not dry_run else ():
         _copy(folder, name)
@@ -53,9 +64,24 @@ def _files() -> list[str]:
     return [path.relative_to(TEMPLATE).as_posix() for path in paths]
 
 
+def _find_clashes(folder: Path, names: list[str]) -> list[Path]:
+    """What is no folder where one is needed, and what is there under a file's name with other content."""
+    parents = sorted({folder / parent for name in names for parent in PurePosixPath(name).parents})
+    others = [folder / name for name in names if name not in KEPT and not _is_same(folder, name)]
+    # a link that leads nowhere counts as there: what is written to it would land outside
+    return [path for path in (*(each for each in parents if not each.is_dir()), *others) if os.path.lexists(path)]
+
+
 def _is_same(folder: Path, name: str) -> bool:
-    there = folder / name
-    return there.is_file() and there.read_bytes() == (TEMPLATE / name).read_bytes()
+    return _read(folder / name) == (TEMPLATE / name).read_bytes()
+
+
+def _read(path: Path) -> bytes:
+    """Nothing for what cannot be read: it is not ours, and stays as it is."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _copy(folder: Path, name: str) -> None:
@@ -70,10 +96,18 @@ def _copy(folder: Path, name: str) -> None:
 
 def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report) -> None:
     report.step("init", "\n".join(made) if made else "everything was there already")
-    for name in kept:
-        report.detail(f"{name} is yours and stays as it is; ours is:")
-        for line in (TEMPLATE / name).read_text(encoding="utf-8").splitlines():
+    to_add = {name: _lines_to_add(folder, name) for name in kept}
+    for name, lines in to_add.items():
+        report.detail(f"{name} is yours and stays as it is{'; add to it:' if lines else ''}")
+        for line in lines:
             report.detail(f"    {line}")
-    if not (folder / ".git").exists():
+    if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
         report.detail("this is no git repository yet: `git init`, or give each command a --branch")
-    report.detail("next: inv release")
+    report.detail("next: add those lines, then inv mlops.release" if to_add.get("tasks.py") else "next: inv release")
+
+
+def _lines_to_add(folder: Path, name: str) -> list[str]:
+    if name == "README.md" or (name == "tasks.py" and b"mlops_tasks" in _read(folder / name)):
+        return []
+    text = BESIDE_OWN_TASKS if name == "tasks.py" else (TEMPLATE / name).read_text(encoding="utf-8")
+    return text.splitlines()

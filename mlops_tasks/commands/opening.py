@@ -10,7 +10,7 @@ import invoke
 
 from mlops_tasks import console
 from mlops_tasks.commands import boundary
-from mlops_tasks.settings import Settings
+from mlops_tasks.settings import REPEATED, Settings
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline import Pipeline
@@ -21,7 +21,7 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     """The pipeline for one command, from Invoke's configuration, the environment and the command's flags."""
     from mlops_tasks.pipeline import Pipeline
 
-    keys = {flag: key for key, flag in boundary.LISTED.items()}
+    keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
     own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in boundary.SWITCHES}
     given = {key: value for key, value in own.items() if value != []}
     settings = Settings.read(config=boundary.settings_of(c), environ=os.environ, flags=given)

@@ -14,6 +14,7 @@ from mlops_tasks import errors
 FILE_NAME = "mlproject"
 SCRIPTS = {".py", ".sh", ".R"}
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
+_KEYS = ("name", "entry_points", "databricks_spark_job", *_ENVIRONMENTS)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
 
 
@@ -61,6 +62,7 @@ def load(folder: Path) -> Project:
 
     path = _find(folder)
     data = _mapping(yaml_text.load(path), "the MLproject file", path)
+    _check_keys(data, path)
     _check_environments(data, path)
     entry_points = {
         str(name): _read_entry_point(str(name), each, path)
@@ -117,6 +119,16 @@ def _find(folder: Path) -> Path:
             f"there are several MLproject files: {', '.join(found)}", where=folder, cure="keep one of them"
         )
     return folder / found[0]
+
+
+def _check_keys(data: Mapping[str, Any], path: Path) -> None:
+    """MLflow ignores what it doesn't know, and with a misspelt `conda_env` the whole environment."""
+    for key in data:
+        near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
+        if key not in _KEYS and near:
+            raise errors.BadInput(
+                f"{key!r} is no key of an MLproject; did you mean {near[0]}?", where=path, cure="correct the key"
+            )
 
 
 def _check_environments(data: Mapping[str, Any], path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_tasks import errors, runner, state
+from mlops_tasks import runner, state
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import Store
@@ -62,10 +62,6 @@ class Target(Protocol):
 def choose(
     name: str, *, top: Path, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner
 ) -> Target:
-    if name != "local":
-        raise errors.BadInput(
-            f"the target {name} is not part of this version", where="target", cure="use `--target local`"
-        )
     from mlops_tasks.targets import local
 
     return local.LocalTarget(top=top, places=places, environ=environ, run=run)

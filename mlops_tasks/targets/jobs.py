@@ -48,7 +48,7 @@ class PastRun:
     """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
 
     run_id: str
-    name: str
+    entry_point: str
     status: str
     started: int
     metrics: Mapping[str, float]

@@ -140,7 +140,7 @@ class LocalRuns:
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",
                 where="MLFLOW_TRACKING_URI (environment)",
-                cure="unset MLFLOW_TRACKING_URI to rehearse, or release with `--target databricks`",
+                cure="unset MLFLOW_TRACKING_URI",
             )
         return tracking.Tracking(uri, artifacts=self.places.artifacts)
 

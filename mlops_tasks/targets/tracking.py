@@ -100,7 +100,7 @@ class Tracking:
         return [
             PastRun(
                 run_id=run.info.run_id,
-                name=run.info.run_name or "",
+                entry_point=run.data.tags.get("mlflow.project.entryPoint", ""),
                 status=run.info.status,
                 started=run.info.start_time,
                 metrics=dict(run.data.metrics),

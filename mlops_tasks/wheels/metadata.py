@@ -32,6 +32,8 @@ class Metadata:
 
 def read(path: Path) -> Metadata:
     """Raises BadInput for what is no wheel: by its name, as an archive, or by what is in it."""
+    if not path.is_file():
+        raise errors.BadInput("there is no such file", where=path, cure="give the path of a wheel file")
     try:
         utils.parse_wheel_filename(path.name)
         with zipfile.ZipFile(path) as archive:

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 try:
     import tumor_features
 except ImportError as fault:
-    raise SystemExit("tumor_features is not installed: release its wheel (inv release)") from fault
+    raise SystemExit(f"tumor_features is not installed: release its wheel with `inv release` ({fault})") from fault
 
 
 def load():
