@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.inv import TASKS, Said, git, inv, make_repository, write
+from tests.inv import TASKS, Said, git, inv, make_repository, nothing_changes, write
 
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
 QUICK = "mlops:\n  project: training\n  libraries: [libs/*]\n  env_manager: local\n  entry_point: plain\n"
@@ -140,7 +140,8 @@ def test_the_output_of_the_entry_point_is_kept_in_the_log_that_the_record_names(
 
 
 def test_an_entry_point_that_fails_ends_with_5_its_last_words_and_the_log(quick: Path) -> None:
-    said = inv("run", "--entry-point", "fail", cwd=quick)
+    with nothing_changes(quick):
+        said = inv("run", "--entry-point", "fail", cwd=quick)
 
     assert said.code == 5
     assert "ended FAILED" in said.err
@@ -151,14 +152,16 @@ def test_an_entry_point_that_fails_ends_with_5_its_last_words_and_the_log(quick:
 
 
 def test_an_entry_point_that_is_killed_is_said_to_be(quick: Path) -> None:
-    said = inv("run", "--entry-point", "killed", cwd=quick)
+    with nothing_changes(quick):
+        said = inv("run", "--entry-point", "killed", cwd=quick)
 
     assert said.code == 5
     assert "SIGKILL" in said.err
 
 
 def test_an_entry_point_that_hangs_is_stopped_at_the_timeout_and_marked_killed(quick: Path) -> None:
-    said = inv("run", "--entry-point", "hang", "--timeout", "8", cwd=quick)
+    with nothing_changes(quick):
+        said = inv("run", "--entry-point", "hang", "--timeout", "8", cwd=quick)
 
     assert said.code == 5
     assert "timeout of 8 s" in said.err
