@@ -12,7 +12,8 @@ from pathlib import Path
 SECTIONS = ("global", "install")
 _LISTS = {"extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "trusted-host": "UV_INSECURE_HOST"}
 _TEXTS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE", "timeout": "UV_HTTP_TIMEOUT", "proxy": "ALL_PROXY"}
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+"""Up to the last @ before the path: a password may hold one that nobody encoded."""
 
 
 def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ...]:

@@ -83,3 +83,7 @@ def test_credentials_are_masked_wherever_they_stand_in_a_text() -> None:
     masked = indexes.mask(f"error: failed to fetch {SECRET}/mylib (401)")
 
     assert masked == "error: failed to fetch https://***@pypi.example.com/simple/mylib (401)"
+
+
+def test_a_password_that_holds_an_at_sign_is_masked_whole() -> None:
+    assert indexes.mask("https://ada:s3@cret@pypi.example.com/simple") == "https://***@pypi.example.com/simple"
