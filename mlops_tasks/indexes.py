@@ -11,7 +11,17 @@ from pathlib import Path
 
 SECTIONS = ("global", "install")
 _LISTS = {"extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "trusted-host": "UV_INSECURE_HOST"}
-_TEXTS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE", "timeout": "UV_HTTP_TIMEOUT", "proxy": "ALL_PROXY"}
+_TEXTS = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "proxy": "ALL_PROXY",
+}
+_OLDER = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+"""The older names of uv's variables: users still set them, and uv would pass them over for the newer ones."""
+
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 """Up to the last @ before the path: a password may hold one that nobody encoded."""
 
@@ -19,7 +29,8 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ...]:
     """The configuration files of pip in rising precedence, there or not (pip's documentation, "Configuration").
 
-    `prefix` is the running interpreter's (`sys.prefix`), whose environment may have a file of its own.
+    A PIP_CONFIG_FILE that exists takes the place of the user's own files. `prefix` is the running interpreter's
+    (`sys.prefix`), whose environment may have a file of its own.
     """
     named = environ.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
@@ -29,7 +40,8 @@ def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ..
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
     if sys.platform == "darwin":
         shared, user = [Path("/Library/Application Support/pip")], _mac_folder(home, user)
-    folders = [*shared, Path("/etc"), home / ".pip", user, prefix]
+    own = [] if named and Path(named).exists() else [home / ".pip", user]
+    folders = [*shared, Path("/etc"), *own, prefix]
     return (*(folder / "pip.conf" for folder in folders), *([Path(named)] if named else []))
 
 
@@ -44,11 +56,11 @@ def uv_environment(environ: Mapping[str, str], *, config_files: Sequence[Path]) 
     for key, variable in _LISTS.items():
         if settings.get(key, "").split():
             found[variable] = _separator(variable).join(settings[key].split())
-    if settings.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
+    if settings.get("no-index", "").lower() in _TRUE:
         found["UV_NO_INDEX"] = "1"
     if "UV_INDEX" in found:
         found["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # to pip all indexes are alike
-    return {variable: value for variable, value in found.items() if variable not in environ}
+    return {name: value for name, value in found.items() if not {name, _OLDER.get(name, name)} & environ.keys()}
 
 
 def mask(text: str) -> str:
@@ -67,7 +79,7 @@ def _read(config_files: Iterable[Path]) -> dict[str, str]:
             except (configparser.Error, UnicodeDecodeError, OSError):
                 continue
             if parser.has_section(section):
-                settings.update(parser.items(section))
+                settings.update((key.replace("_", "-"), value) for key, value in parser.items(section))
     return settings
 
 

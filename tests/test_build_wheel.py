@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 
-from mlops_tasks import errors, runner
+from mlops_tasks import digests, errors, runner
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Silent
 from mlops_tasks.steps import build_wheel
-from mlops_tasks.wheels import metadata, sources
 from tests.inv import git, write
 
 HATCHLING = 'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -98,15 +98,17 @@ def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
     assert second.digests != first.digests
 
 
-def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("spoilt")], ids=["gone", "spoilt"])
+def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path, harm: Callable[[Path], Any]) -> None:
     library = make_library(tmp_path)
     first = build(tmp_path, library)
-    (tmp_path / wheels_of(first)[0].file).unlink()
+    kept = tmp_path / wheels_of(first)[0].file
+    harm(kept)
 
     second = build(tmp_path, library, before=first)
 
     assert second == first
-    assert (tmp_path / wheels_of(second)[0].file).is_file()
+    assert digests.file_sha256(kept) == wheels_of(first)[0].sha256
 
 
 BACKENDS = [
@@ -213,6 +215,18 @@ def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None
     assert not (tmp_path / ".mlops").exists()
 
 
+def test_a_missing_uv_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise FileNotFoundError("/nowhere/uv")
+
+    monkeypatch.setattr(uv, "find_uv_bin", fail)
+
+    with pytest.raises(errors.StepFailed, match="uv, which installs") as caught:
+        build(tmp_path, make_library(tmp_path))
+
+    assert caught.value.where == "/nowhere/uv"
+
+
 def test_two_libraries_that_are_one_distribution_are_refused(tmp_path: Path) -> None:
     one, other = make_library(tmp_path / "a"), make_library(tmp_path / "b")
 
@@ -235,64 +249,6 @@ def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
 
     assert "127.0.0.1" in str(caught.value)
     assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").write_text("A = 2\n"), id="content"),
-        pytest.param(lambda lib: (lib / "mylib" / "new.py").write_text(""), id="new file"),
-        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").rename(lib / "mylib" / "b.py"), id="name"),
-        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").chmod(0o755), id="executable"),
-        pytest.param(lambda lib: (lib.parent / "README.md").write_text("2"), id="readme outside"),
-    ],
-)
-def test_the_digest_watches_all_that_a_wheel_is_made_of(tmp_path: Path, change: Callable[[Path], Any]) -> None:
-    library = make_library(tmp_path, project='readme = "../README.md"\n')
-    (library.parent / "README.md").write_text("1")
-    before = sources.library_digest(library, run=runner.run_command)
-    os.utime(library / "pyproject.toml", (1, 1))
-    assert sources.library_digest(library, run=runner.run_command) == before
-
-    change(library)
-
-    assert sources.library_digest(library, run=runner.run_command) != before
-
-
-def test_libraries_are_found_by_folder_and_glob_each_once(tmp_path: Path) -> None:
-    one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
-    write(tmp_path, {"libs/notes/readme.txt": "no library"})
-
-    assert sources.find_libraries(["libs/*", "libs/one"], base=tmp_path) == (one, other)
-
-
-@pytest.mark.parametrize("patterns", [[], ["nothing/*"], ["libs"]], ids=["none set", "no match", "no library"])
-def test_where_there_is_no_library_it_says_so(tmp_path: Path, patterns: list[str]) -> None:
-    make_library(tmp_path)
-
-    with pytest.raises(errors.BadInput, match="no library found") as caught:
-        sources.find_libraries(patterns, base=tmp_path)
-
-    assert "`libraries`" in caught.value.cure
-
-
-@pytest.mark.parametrize("name", ["x.whl", "mylib-1.0-py3-none-any.whl"])
-def test_what_is_no_wheel_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("no zip")
-
-    with pytest.raises(errors.BadInput, match="not a wheel"):
-        metadata.read(tmp_path / name)
-
-
-def test_the_content_of_a_folder_depends_on_names_and_hashes_not_on_order() -> None:
-    def wheel(name: str, sha256: str) -> Wheel:
-        return Wheel(distribution=name, version="1", file=f"w/{name}-1-py3-none-any.whl", sha256=sha256, size=1)
-
-    one, other = wheel("a", "00"), wheel("b", "11")
-
-    assert metadata.content([one, other]) == metadata.content([other, one])
-    assert metadata.content([one]) != metadata.content([wheel("a", "11")])
-    assert len(metadata.content([one])) == 16
 
 
 def test_a_shallow_clone_can_be_built_from(tmp_path: Path) -> None:

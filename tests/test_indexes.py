@@ -20,7 +20,7 @@ def read(tmp_path: Path, *texts: str, **environ: str) -> dict[str, str]:
 def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
     text = (
         f"[global]\nindex-url = {SECRET}\nextra-index-url = https://a/simple\n  https://b/simple\n"
-        "find-links = /one\n  /two\ncert = /ca.pem\ntrusted-host = a b\ntimeout = 60\nproxy = http://p:1\n"
+        "find-links = /one\n  /two\ncert = /ca.pem\nclient_cert = /me.pem\ntrusted-host = a b\ntimeout = 60\nproxy = http://p:1\n"
     )
 
     assert read(tmp_path, text) == {
@@ -29,6 +29,7 @@ def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_FIND_LINKS": "/one,/two",
         "SSL_CERT_FILE": "/ca.pem",
+        "SSL_CLIENT_CERT": "/me.pem",
         "UV_INSECURE_HOST": "a b",
         "UV_HTTP_TIMEOUT": "60",
         "ALL_PROXY": "http://p:1",
@@ -47,8 +48,13 @@ def test_pips_own_section_for_installing_wins_over_the_global_one(tmp_path: Path
     assert read(tmp_path, "[install]\nindex-url = inner\n[global]\nindex-url = outer\n")["UV_DEFAULT_INDEX"] == "inner"
 
 
-def test_what_the_user_set_for_uv_stays(tmp_path: Path) -> None:
-    assert "UV_DEFAULT_INDEX" not in read(tmp_path, "[global]\nindex-url = x\n", UV_DEFAULT_INDEX="mine")
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+def test_what_the_user_set_for_uv_stays(tmp_path: Path, variable: str) -> None:
+    assert read(tmp_path, "[global]\nindex-url = x\n", **{variable: "mine"}) == {}
+
+
+def test_an_underscore_is_as_good_as_a_dash(tmp_path: Path) -> None:
+    assert read(tmp_path, "[global]\nindex_url = x\n") == {"UV_DEFAULT_INDEX": "x"}
 
 
 def test_a_percent_sign_is_itself(tmp_path: Path) -> None:
@@ -75,6 +81,16 @@ def test_the_files_are_those_of_pip_in_its_order(tmp_path: Path) -> None:
     assert files[-1] == "/mine.conf"
 
 
+def test_a_file_named_by_a_variable_takes_the_place_of_the_users_own(tmp_path: Path) -> None:
+    named = tmp_path / "mine.conf"
+    named.write_text("")
+
+    files = indexes.pip_config_files({"HOME": "/home/ada", "PIP_CONFIG_FILE": str(named)}, Path("/venv"))
+
+    assert not [path for path in files if path.is_relative_to("/home/ada")]
+    assert files[-2:] == (Path("/venv/pip.conf"), named)
+
+
 def test_pips_files_can_be_switched_off() -> None:
     assert indexes.pip_config_files({"PIP_CONFIG_FILE": "/dev/null"}, Path("/venv")) == ()
 
@@ -85,5 +101,7 @@ def test_credentials_are_masked_wherever_they_stand_in_a_text() -> None:
     assert masked == "error: failed to fetch https://***@pypi.example.com/simple/mylib (401)"
 
 
-def test_a_password_that_holds_an_at_sign_is_masked_whole() -> None:
-    assert indexes.mask("https://ada:s3@cret@pypi.example.com/simple") == "https://***@pypi.example.com/simple"
+def test_a_password_with_an_at_sign_is_masked_whole() -> None:
+    assert indexes.mask("at https://ada:p@ss@example.com/simple, not ada@example.com") == (
+        "at https://***@example.com/simple, not ada@example.com"
+    )

@@ -62,14 +62,11 @@ def _combine(library_digests: Mapping[str, str]) -> str:
 
 def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, digest: str) -> Wheel:
     kept = wheelhouse / digests.file_sha256(path)[:16] / path.name
-    if not kept.exists():
-        try:
-            with files.written_whole(kept) as target:
-                files.copy_stream(path, target, lambda _: None)
-        except OSError as fault:
-            raise errors.StepFailed(
-                f"the wheel cannot be kept: {fault.strerror}", where=kept, cure="make room, then `inv build-wheel`"
-            ) from fault
+    try:
+        with files.written_whole(kept) as target:
+            files.copy_stream(path, target, lambda _: None)
+    except OSError as fault:
+        raise building.not_copied("the wheel", fault, where=kept) from fault
     return _read(kept, top=top, library=library, digest=digest)
 
 

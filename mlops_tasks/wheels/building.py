@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -19,8 +20,8 @@ SOURCE_DATE_EPOCH = "315532800"
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
 """`python -m build` under one umask for all: setuptools keeps the modes of the files that it writes on the way."""
 
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
-"""Variables that would let another environment into the isolated build."""
+STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+"""Variables that would let another environment into the isolated build, or the user's repository (a git hook's)."""
 
 LAST_WORDS = 30
 """Lines of the backend's log that a failure shows."""
@@ -34,16 +35,11 @@ def built(
 
     Raises StepFailed with the build backend's own words.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-") as work:
-        try:
-            place = copies.copy_library(library, Path(work, "sources"), top=top, run=run)
-            out = Path(work, "wheel")
-            out.mkdir()
-        except OSError as fault:
-            raise no_room_or(fault, library) from fault
+    build_environ = _environ(environ)
+    with _copied(library, top=top, run=run) as (place, out):
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
-            done = run(command, cwd=out, env=_environ(environ))
+            done = run(command, cwd=out, env=build_environ)
         log = indexes.mask(done.stdout + done.stderr)
         if done.returncode:
             raise _failed("cannot be built", library, log)
@@ -55,30 +51,57 @@ def built(
         yield found[0]
 
 
-def no_room_or(fault: OSError, library: Path) -> errors.StepFailed:
+def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
+    """The error for `what` (such as "the wheel") that the file system refused to copy."""
     cure = "make room, then `inv build-wheel`" if files.is_full(fault) else "mend that, then `inv build-wheel`"
-    return errors.StepFailed(f"the sources cannot be copied: {fault}", where=library, cure=cure)
+    return errors.StepFailed(f"{what} cannot be copied: {fault}", where=where, cure=cure)
+
+
+@contextlib.contextmanager
+def _copied(library: Path, *, top: Path, run: runner.Runner) -> Iterator[tuple[Path, Path]]:
+    """The library's place in a clean copy, and an empty folder for its wheel; both go with the block."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
+            work = Path(stack.enter_context(folder))
+            place = copies.copy_library(library, work / "sources", top=top, run=run)
+            out = work / "wheel"
+            out.mkdir()
+        except OSError as fault:
+            raise not_copied("the sources", fault, where=library) from fault
+        yield place, out
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    import uv
-
     config_files = indexes.pip_config_files(environ, Path(sys.prefix))
     kept = {key: value for key, value in environ.items() if key not in STRAYS}
     return {
         **kept,
         **indexes.uv_environment(environ, config_files=config_files),
-        "PATH": os.pathsep.join([str(Path(uv.find_uv_bin()).parent), environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(_find_uv().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
         "UV_PYTHON_DOWNLOADS": "never",
         "NO_COLOR": "1",
     }
 
 
+def _find_uv() -> Path:
+    """The answer of uv itself, which does not depend on PATH or on what is activated."""
+    import uv
+
+    try:
+        return Path(uv.find_uv_bin())
+    except FileNotFoundError as fault:
+        raise errors.StepFailed(
+            "uv, which installs the build backends, is not where its package says",
+            where=str(fault),
+            cure="pip install --force-reinstall uv",
+        ) from fault
+
+
 def _failed(what: str, library: Path, log: str) -> errors.StepFailed:
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
+    first = "make room" if os.strerror(errno.ENOSPC) in log else "correct what the build backend says"
     return errors.StepFailed(
-        f"the library {library.name} {what}:{said}",
-        where=library,
-        cure="correct what the build backend says, then `inv build-wheel`",
+        f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

@@ -7,22 +7,28 @@ import email.parser
 import graphlib
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging import utils
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from mlops_tasks import errors
 from mlops_tasks.release import Wheel
 
 CONTENT_LENGTH = 16
 
+_FAULTS = (OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile)
+"""What zipfile and packaging raise for damaged files: a wrong name or version is a ValueError, what zipfile cannot
+decompress or decrypt a RuntimeError."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """`distribution` as METADATA spells it; `requires` are the normalised names of what it depends on."""
+    """`distribution` as METADATA spells it; `requires` are the normalised names of what it always depends on."""
 
     distribution: str
     version: str
@@ -35,10 +41,12 @@ def read(path: Path) -> Metadata:
     if not path.is_file():
         raise errors.BadInput("there is no such file", where=path, cure="give the path of a wheel file")
     try:
-        utils.parse_wheel_filename(path.name)
+        distribution, version, _, _ = utils.parse_wheel_filename(path.name)
         with zipfile.ZipFile(path) as archive:
             about, made = _parse(archive, "METADATA"), _parse(archive, "WHEEL")
-    except (OSError, KeyError, zipfile.BadZipFile, utils.InvalidWheelFilename) as fault:
+        if (utils.canonicalize_name(str(about["Name"])), Version(str(about["Version"]))) != (distribution, version):
+            raise ValueError(f"it says that it is {about['Name']} {about['Version']}")
+    except _FAULTS as fault:
         raise errors.BadInput(f"not a wheel: {fault}", where=path, cure="give the path of a wheel file") from fault
     return Metadata(
         distribution=str(about["Name"]),
@@ -76,7 +84,9 @@ def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
 
 
 def _name(line: str) -> str | None:
+    """What an extra needs does not count: the tests of two libraries may well need each other."""
     try:
-        return utils.canonicalize_name(Requirement(line).name)
+        needed = Requirement(line)
     except InvalidRequirement:
         return None
+    return None if "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)

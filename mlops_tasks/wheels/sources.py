@@ -5,30 +5,21 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mlops_tasks import digests, errors, git, runner
 
 MARKS = ("pyproject.toml", "setup.py")
-_JUNK = {
-    "build",
-    "dist",
-    "__pycache__",
-    ".git",
-    ".hg",
-    ".mlops",
-    ".tox",
-    ".nox",
-    ".venv",
-    ".mypy_cache",
-    ".pytest_cache",
-}
+_JUNK = {"__pycache__", ".git", ".hg", ".mlops", ".tox", ".nox", ".venv", ".mypy_cache", ".pytest_cache"}
+_BUILT = {"build", "dist"}
+"""Junk beside a pyproject.toml or setup.py alone: deeper down they are packages of those names."""
 _FROM_GIT = re.compile(
-    r"scm|hatch-vcs|vcs-versioning|versioningit|git-versioning|dynamic-versioning|dunamai|versioneer"
+    r"scm|hatch-vcs|vcs-versioning|versioningit|git-versioning|dynamic-versioning|dunamai|versioneer|\bpbr\b"
 )
 """The build plugins that take a version from git; a chance match only means that a commit makes a wheel stale."""
-_OUTSIDE = re.compile(r"""\.\./[^"'\s,;\]}]+""")
+_OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 
 
 def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
@@ -66,25 +57,33 @@ def list_files(library: Path, *, run: runner.Runner) -> list[str]:
 
 
 def walk(folder: Path) -> list[str]:
-    found = []
+    """The files and links below `folder`, sorted. Links to folders count as links and are not entered."""
+    found: list[Path] = []
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not _is_junk(Path(base, name))]
-        found += [Path(base, name).relative_to(folder).as_posix() for name in names if not name.endswith(".pyc")]
-    return sorted(found)
+        found += (Path(base, name) for name in folders if Path(base, name).is_symlink())
+        found += (Path(base, name) for name in names if not name.endswith(".pyc"))
+    # pipes and sockets are passed over: reading one waits for ever
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_symlink() or path.is_file())
 
 
 def library_digest(library: Path, *, run: runner.Runner) -> str:
     """The digest of what a wheel of `library` is made of: contents, paths and executable bits, never times.
 
-    Files that its settings name outside the folder count too; so does the commit, where the version comes from git.
+    What its settings name outside the folder and what its links point at count too; so does the commit, where the
+    version comes from git.
     """
-    inputs = {name: _hash(library / name) for name in list_files(library, run=run)}
+    names = list_files(library, run=run)
     settings = "".join(_read(library / name) for name in (*MARKS, "setup.cfg"))
-    outside = {
-        name: _hash(library / name) for name in sorted(set(_OUTSIDE.findall(settings))) if (library / name).is_file()
-    }
+    links = [name for name in names if (library / name).is_symlink()]
+    outside = sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
     described = _describe(library, run) if _FROM_GIT.search(settings) else ""
-    return digests.digest({"files": inputs, "outside": outside, "git": described})
+    inputs = {
+        "files": _hash_all(library, names),
+        "outside": {name: _hash_outside(library, name, run) for name in outside},
+        "git": described,
+    }
+    return digests.digest(inputs)
 
 
 def _expand(base: Path, pattern: str) -> list[Path]:
@@ -99,13 +98,34 @@ def _is_library(path: Path) -> bool:
 
 
 def _is_junk(path: Path) -> bool:
+    if path.name in _BUILT:
+        return _is_library(path.parent)
     return path.name in _JUNK or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
+
+
+def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    return {name: _hash(folder / name) for name in names}
 
 
 def _hash(path: Path) -> list[str]:
     if path.is_symlink():
         return ["link", str(path.readlink())]
-    return ["program" if os.access(path, os.X_OK) else "file", digests.file_sha256(path)]
+    return ["program" if path.stat().st_mode & stat.S_IXUSR else "file", digests.file_sha256(path)]
+
+
+def _hash_outside(library: Path, name: str, run: runner.Runner) -> object:
+    """What `name` leads to: a file, or all of a folder; not a folder around the library, such as git's root."""
+    path = Path(os.path.realpath(library / name))
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # the settings' prose can look like a path
+        return None
+    if stat.S_ISREG(mode):
+        return _hash(path)
+    if not stat.S_ISDIR(mode) or library.resolve().is_relative_to(path):
+        return None
+    tree = git.read(path, runner=run)
+    return _hash_all(path, (git.list_files(path, runner=run) if tree else None) or walk(path))
 
 
 def _read(path: Path) -> str:
