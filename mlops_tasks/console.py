@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlops_tasks import files
 
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     import rich.console
 
 STEP_WIDTH = 12
+UNFOLDED = 10_000
+"""Columns for a table of texts: a path that is folded cannot be copied, so long lines are left to the terminal."""
 
 
 class Console:
-    """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before."""
+    """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before.
+
+    `spell` gives the commands in what is said (`inv deploy`) the names that the user's collection has for them.
+    """
 
     def __init__(
         self,
@@ -28,10 +33,12 @@ class Console:
         quiet: bool = False,
         verbose: bool = False,
         results: bool = True,
+        spell: Callable[[str], str] = str,
     ) -> None:
         self._out, self._err = out, err
         self._colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self._quiet, self._verbose, self._results = quiet, verbose, results
+        self._spell = spell
 
     def step(self, name: str, made: str) -> None:
         if self._results:
@@ -42,10 +49,10 @@ class Console:
 
     def detail(self, text: str) -> None:
         if not self._quiet:
-            self._write(self._err, self._paint(self._err, "2", f"  {text}"))
+            self._write(self._err, self._paint(self._err, "2", f"  {self._spell(text)}"))
 
     def warning(self, text: str) -> None:
-        self._write(self._err, f"{self._paint(self._err, '33', 'warning:')} {text}")
+        self._write(self._err, f"{self._paint(self._err, '33', 'warning:')} {self._spell(text)}")
 
     def debug(self, text: str) -> None:
         if self._verbose:
@@ -67,12 +74,12 @@ class Console:
         from rich import box, table, text
 
         self._write(self._out, f"\n{title}")
-        drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        drawn = table.Table(box=box.SIMPLE_HEAD if numbers else None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
-            drawn.add_column(column, justify="right" if index and numbers else "left", overflow="fold")
+            drawn.add_column(column, justify="right" if index and numbers else "left", no_wrap=not numbers)
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
-        painter = self._rich(self._out)
+        painter = self._rich(self._out, width=None if numbers else UNFOLDED)
         with painter.capture() as captured:
             painter.print(drawn)
         for line in captured.get().splitlines():
@@ -107,11 +114,13 @@ class Console:
     def fail(self, text: str) -> None:
         self._write(self._err, self.show_error(text))
 
-    def _rich(self, stream: TextIO) -> rich.console.Console:
+    def _rich(self, stream: TextIO, *, width: int | None = None) -> rich.console.Console:
         from rich import console
 
-        width = None if stream.isatty() else 120
-        return console.Console(file=stream, no_color=not self._colours, highlight=False, width=width)
+        if width is None and not stream.isatty():
+            width = 120
+        colours: Literal["auto"] | None = "auto" if self._colours else None
+        return console.Console(file=stream, color_system=colours, highlight=False, width=width)
 
     def _paint(self, stream: TextIO, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._colours and stream.isatty() else text
@@ -125,6 +134,16 @@ class Console:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def standard(*, quiet: bool = False, verbose: bool = False, results: bool = True) -> Console:
+def standard(
+    *, quiet: bool = False, verbose: bool = False, results: bool = True, spell: Callable[[str], str] = str
+) -> Console:
     """The console on this process's own streams."""
-    return Console(out=sys.stdout, err=sys.stderr, environ=os.environ, quiet=quiet, verbose=verbose, results=results)
+    return Console(
+        out=sys.stdout,
+        err=sys.stderr,
+        environ=os.environ,
+        quiet=quiet,
+        verbose=verbose,
+        results=results,
+        spell=spell,
+    )

@@ -10,6 +10,8 @@ from typing import Any
 from mlops_tasks import errors, readers
 
 PREFIX = "MLOPS_"
+CONFIGURATION = "(configuration)"
+NO_PROJECT = "no project is set"
 REPEATED = {"parameters": "-P", "tags": "--tag"}
 """Settings whose flag is given once for each `key=value`."""
 
@@ -58,11 +60,18 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, *, config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    def read(
+        cls,
+        *,
+        config: Mapping[str, object],
+        environ: Mapping[str, str],
+        flags: Mapping[str, object],
+        config_file: str = "invoke.yaml",
+    ) -> Settings:
         """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
 
         Parameters and tags given as flags are added to those from elsewhere and win. Raises BadInput with every fault
-        that was found.
+        that was found; `config_file` is what it calls the file of `config`.
         """
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -80,9 +89,9 @@ class Settings:
             values[key] = {**values.get(key, {}), **value} if added else value
             origins[key] = origin
         if not values.get("project") and not any("project" in fault for fault in faults):
-            faults.append("no project is set")
+            faults.append(NO_PROJECT)
         if faults:
-            raise errors.BadInput(_say(faults), cure=_cure(faults))
+            raise errors.BadInput(_say(faults), where=config_file if _is_in_file(faults) else "", cure=_cure(faults))
         return cls(**values, origins=origins)
 
 
@@ -94,7 +103,7 @@ def _sources(
 ) -> Iterator[tuple[str, object, str]]:
     for key, value in config.items():
         if value is not None:
-            yield key, value, f"mlops.{key} (configuration)"
+            yield key, value, f"mlops.{key} {CONFIGURATION}"
     for variable, text in environ.items():
         if variable.startswith(PREFIX):
             yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
@@ -117,7 +126,19 @@ def _say(faults: list[str]) -> str:
     return "\n".join([f"{len(faults)} settings are wrong:", *(f"  - {fault}" for fault in faults)])
 
 
+def _is_in_file(faults: list[str]) -> bool:
+    return any(fault == NO_PROJECT or CONFIGURATION in fault for fault in faults)
+
+
 def _cure(faults: list[str]) -> str:
-    if faults == ["no project is set"]:
+    """It names only the places where something is wrong."""
+    if faults == [NO_PROJECT]:
         return "write `mlops: {project: <folder of your MLproject>}` into invoke.yaml, or start from `inv init`"
-    return "correct them in invoke.yaml, in the MLOPS_* variables or in the flags"
+    found = {
+        "in invoke.yaml": _is_in_file(faults),
+        "in the MLOPS_* variables": any("(environment)" in fault for fault in faults),
+        "in the flags": any(fault.startswith("-") for fault in faults),
+    }
+    return (
+        f"correct {'it' if len(faults) == 1 else 'them'} {' and '.join(each for each, is_so in found.items() if is_so)}"
+    )

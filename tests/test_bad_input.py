@@ -37,7 +37,12 @@ def after(*steps: str, then: Change = lambda _: None) -> Change:
 
 
 CASES = [
-    pytest.param(put("invoke.yaml", "{}\n"), "name", 2, ["no project is set", "inv init"], id="no settings"),
+    pytest.param(
+        put("invoke.yaml", "{}\n"), "name", 2, ["no project is set", "no `mlops:`", "inv init"], id="no settings"
+    ),
+    pytest.param(
+        lambda folder: (folder / "invoke.yaml").unlink(), "name", 2, ["there is no invoke.yaml"], id="no file"
+    ),
     pytest.param(
         put("invoke.yaml", "mlops:\n  project: training\n  libary: x\n  workers: maybe\n"),
         "name",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ Make = Callable[..., tuple[console.Console, io.StringIO, io.StringIO]]
 @pytest.fixture
 def make() -> Make:
     def build(
-        stream: type[io.StringIO] = io.StringIO, environ: Mapping[str, str] | None = None, **options: bool
+        stream: type[io.StringIO] = io.StringIO, environ: Mapping[str, str] | None = None, **options: Any
     ) -> tuple[console.Console, io.StringIO, io.StringIO]:
         out, err = stream(), stream()
         return console.Console(out=out, err=err, environ=environ or {}, **options), out, err
@@ -126,3 +127,29 @@ def test_a_character_that_the_stream_cannot_show_is_escaped() -> None:
     shown.step("name", "größe")
 
     assert raw.getvalue() == b"name         gr\\xf6\\xdfe\n"
+
+
+def test_commands_are_shown_under_the_names_that_they_have_here(make: Make) -> None:
+    shown, _, err = make(spell=lambda text: text.replace("inv name", "inv mlops.name"))
+
+    shown.detail("next: inv name")
+    shown.warning("`inv name` begins it")
+
+    assert err.getvalue() == "  next: inv mlops.name\nwarning: `inv mlops.name` begins it\n"
+
+
+def test_a_long_path_in_a_table_of_texts_stays_in_one_piece(make: Make) -> None:
+    shown, out, _ = make(Terminal)
+    path = "/".join(["folder"] * 30)
+
+    shown.table("where", ["step", "made"], [["name", path]])
+
+    assert path in out.getvalue()
+
+
+def test_without_colours_a_table_has_no_styles_either(make: Make) -> None:
+    shown, out, _ = make(Terminal, environ={"NO_COLOR": "1"})
+
+    shown.table("metrics", ["", "this run"], [["loss", "1"]], numbers=True)
+
+    assert "\033" not in out.getvalue()

@@ -110,3 +110,20 @@ def test_whatever_the_configuration_holds_is_read_or_refused_as_bad_input(config
 @given(st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key), st.text()))
 def test_key_value_texts_arrive_as_they_were_given(pairs: dict[str, str]) -> None:
     assert readers.mapping([f"{key}={value}" for key, value in pairs.items()]) == pairs
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "flags", "cure"),
+    [
+        ({"targt": "x"}, {}, {}, "correct it in invoke.yaml"),
+        ({}, {"MLOPS_TARGET": "x"}, {}, "correct it in the MLOPS_* variables"),
+        ({"targt": "x"}, {}, {"timeout": "-1"}, "correct them in invoke.yaml and in the flags"),
+    ],
+)
+def test_the_cure_names_only_the_places_where_something_is_wrong(
+    config: dict[str, object], environ: dict[str, str], flags: dict[str, object], cure: str
+) -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        Settings.read(config={"project": "p", **config}, environ=environ, flags=flags)
+
+    assert caught.value.cure == cure

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +21,7 @@ from mlops_tasks import console, errors
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
+_called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
 BUILDING = (*IDENTITY, "libraries")
@@ -84,6 +86,7 @@ class ReleaseTask(invoke.Task[Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
+        _called.set(names)
         try:
             with _sigterm_raises():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
@@ -116,6 +119,11 @@ def spell(text: str, names: Names) -> str:
     return re.sub(r"\binv [a-z-]+(?: [a-z-]+)*", rename, text)
 
 
+def spell_as_called(text: str) -> str:
+    """`text` under the names of the collection through which the task at work was called."""
+    return spell(text, _called.get())
+
+
 def root_of(context: invoke.Context) -> Path:
     """The folder that holds the user's tasks.py: Invoke keeps it in its configuration, under no public name."""
     prefix = getattr(context.config, "_project_prefix", None)
@@ -128,10 +136,18 @@ def settings_of(context: invoke.Context) -> dict[str, Any]:
     if not hasattr(found, "items"):
         raise errors.BadInput(
             "mlops must be a mapping of settings",
-            where="the configuration (invoke.yaml)",
+            where=show_config(context),
             cure="indent the settings below `mlops:`",
         )
     return {key: _plain(value) for key, value in found.items()}
+
+
+def show_config(context: invoke.Context) -> str:
+    """Where the user's settings are, or would be: Invoke keeps that file's path, under no public name."""
+    path = getattr(context.config, "_project_path", None)
+    if not path or not Path(path).is_file():
+        return f"{root_of(context)} (there is no invoke.yaml in it)"
+    return str(path) if "mlops" in context.config else f"{path} (there is no `mlops:` in it)"
 
 
 def _plain(value: Any) -> Any:

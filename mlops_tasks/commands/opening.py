@@ -24,11 +24,17 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
     own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in boundary.SWITCHES}
     given = {key: value for key, value in own.items() if value != []}
-    settings = Settings.read(config=boundary.settings_of(c), environ=os.environ, flags=given)
+    config = boundary.settings_of(c)
+    settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=boundary.show_config(c))
     return Pipeline(
         boundary.root_of(c),
         settings,
-        report=console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"]),
+        report=console.standard(
+            quiet=flags["quiet"],
+            verbose=flags["verbose"],
+            results=not flags["json"],
+            spell=boundary.spell_as_called,
+        ),
         dry_run=flags["dry_run"] or bool(c.config.run.dry),
     )
 

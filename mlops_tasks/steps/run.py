@@ -50,7 +50,7 @@ def judge(run: Run, *, log: Path, report: Report) -> None:
         return
     raise errors.RunFailed(
         f"run {run.run_id} ended {run.status}{_last_words(log)}",
-        where=log,
+        where=log if log.exists() else run.url,
         cure="mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)",
     )
 

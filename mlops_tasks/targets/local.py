@@ -48,9 +48,7 @@ class LocalTarget:
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         if wanted not in {"auto", "local"}:
-            raise errors.BadInput(
-                f"the backend {wanted} is not part of this version", where="backend", cure="use `auto` or `local`"
-            )
+            return _check_plugin(wanted), "you named it"
         why = "you named it" if wanted == "local" else "the target is local"
         if project.spark_job is not None:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
@@ -73,3 +71,20 @@ class LocalTarget:
         from mlops_tasks.targets import local_runs
 
         return local_runs.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
+
+
+def _check_plugin(wanted: str) -> str:
+    from mlops_tasks.targets import plugin_runs
+
+    installed = plugin_runs.installed()
+    if wanted in installed:
+        return wanted
+    reasons = {
+        "databricks": "runs in a workspace, and the local target writes to none",
+        "kubernetes": "needs docker_env, and an image takes no wheels from a project's files",
+    }
+    raise errors.BadInput(
+        f"the backend {wanted} {reasons.get(wanted, 'is not installed')}",
+        where="backend",
+        cure=f"use one of: {', '.join(['auto', 'local', *installed])}",
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from mlops_tasks import errors, runner, slugs, state
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.targets import process, requirements, tracking
+from mlops_tasks.targets import plugin_runs, process, requirements, tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
@@ -33,6 +33,8 @@ class LocalRuns:
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
         track = self._tracking
+        if job.backend != "local":
+            return self._plugins.submit(job, self._experiment(track, job), report=report)
         with self._environment(job, report):
             pass
         with report.waiting("opening MLflow's tracking store"):
@@ -45,6 +47,9 @@ class LocalRuns:
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
+        if submitted.backend != "local":
+            self._plugins.follow(job, submitted.run_id, report=report)
+            return self._read(submitted.run_id, entry_point=job.entry_point, log=None, backend=job.backend)
         status = "KILLED"
         try:
             code = self._execute(job, submitted, log=log, report=report)
@@ -58,9 +63,13 @@ class LocalRuns:
         return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
 
     def pick_up(self, run_id: str) -> Run:
+        """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
-        track.end_run(run_id, "KILLED")
-        return self._read(run_id, entry_point=track.read_tags(run_id).get("mlflow.project.entryPoint", ""), log=None)
+        tags = track.read_tags(run_id)
+        backend = tags.get("mlflow.project.backend", "local")
+        if backend == "local":
+            track.end_run(run_id, "KILLED")
+        return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), log=None, backend=backend)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._tracking.past_runs(experiment_id, limit=limit)
@@ -119,19 +128,23 @@ class LocalRuns:
             raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
         return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
-    def _read(self, run_id: str, *, entry_point: str, log: Path | None) -> Run:
+    def _read(self, run_id: str, *, entry_point: str, log: Path | None, backend: str = "local") -> Run:
         track = self._tracking
         experiment_id, status, metrics = track.read_result(run_id)
         return Run(
             run_id=run_id,
             experiment_id=experiment_id,
             status=status,
-            backend="local",
+            backend=backend,
             url=track.run_url(experiment_id, run_id),
             entry_point=entry_point,
             log=log.relative_to(self.top).as_posix() if log else None,
             metrics=metrics,
         )
+
+    @cached_property
+    def _plugins(self) -> plugin_runs.PluginRuns:
+        return plugin_runs.PluginRuns(self._tracking)
 
     @cached_property
     def _tracking(self) -> tracking.Tracking:

@@ -78,6 +78,13 @@ class Tracking:
             self._client.log_dict(run_id, dict(record), "release.json")
         return run_id
 
+    def describe_run(self, run_id: str, *, tags: Mapping[str, str], record: Mapping[str, Any]) -> None:
+        """Add `tags` and the record to a run that somebody else has made."""
+        with self._translated():
+            for key, value in tags.items():
+                self._client.set_tag(run_id, key, value)
+            self._client.log_dict(run_id, dict(record), "release.json")
+
     def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
         """The run's experiment id, status and last metrics."""
         with self._translated():

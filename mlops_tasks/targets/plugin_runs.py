@@ -1,0 +1,117 @@
+"""Runs on an MLflow project backend of another name (a plugin): MLflow submits them, its SubmittedRun follows them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlops_tasks import errors
+from mlops_tasks.project import cluster
+from mlops_tasks.report import Report
+from mlops_tasks.targets import tracking
+from mlops_tasks.targets.jobs import Job, Submitted
+
+if TYPE_CHECKING:
+    from mlflow.projects import SubmittedRun
+
+ENTRY_POINTS = "mlflow.project_backend"
+"""The entry point group of MLflow's project backend plugins (mlflow.projects.backend.loader)."""
+
+
+def installed() -> list[str]:
+    return sorted({each.name for each in importlib.metadata.entry_points(group=ENTRY_POINTS)} - {"local"})
+
+
+class PluginRuns:
+    """The runs of one command: MLflow's handle on a run is good in the process alone that submitted it."""
+
+    def __init__(self, track: tracking.Tracking) -> None:
+        self._track = track
+        self._handles: dict[str, SubmittedRun] = {}
+
+    def submit(self, job: Job, experiment_id: str, *, report: Report) -> Submitted:
+        """Hand the staged project to MLflow; the backend itself makes the run and logs its parameters."""
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        mlflow.set_tracking_uri(self._track.uri)
+        try:
+            with report.waiting(f"submitting to the backend {job.backend}"), _stdout_is_stderr():
+                handle = mlflow.projects.run(
+                    str(job.project.folder),
+                    entry_point=job.entry_point,
+                    parameters=dict(job.given),
+                    experiment_id=experiment_id,
+                    run_name=job.run_name,
+                    backend=job.backend,
+                    backend_config=_read_cluster(job),
+                    env_manager=None if job.env_manager == "auto" else job.env_manager,
+                    synchronous=False,
+                )
+        except MlflowException as fault:
+            raise errors.StepFailed(
+                f"the backend {job.backend} refused the project: {fault}",
+                where=job.project.folder,
+                cure="mend what it says, then `inv release`",
+            ) from fault
+        run_id = str(handle.run_id)
+        self._handles[run_id] = handle
+        self._track.describe_run(run_id, tags=job.tags, record=job.record)
+        return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
+
+    def follow(self, job: Job, run_id: str, *, report: Report) -> None:
+        """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
+        handle = self._handles[run_id]
+        status = "KILLED"
+        try:
+            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), _stdout_is_stderr():
+                status = "FINISHED" if _wait(handle, job.timeout) else "FAILED"
+        except queue.Empty:
+            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+        finally:
+            if status == "KILLED":
+                handle.cancel()
+            self._track.end_run(run_id, status, overrule=status != "FINISHED")
+
+
+def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
+    """MLflow's own wait has no time limit: it is given a thread. Raises queue.Empty when the time is up."""
+    ended: queue.Queue[bool | Exception] = queue.Queue()
+
+    def wait() -> None:
+        try:
+            ended.put(bool(handle.wait()))
+        except Exception as fault:  # noqa: BLE001 - a plugin's, raised again below where it can be seen
+            ended.put(fault)
+
+    threading.Thread(target=wait, daemon=True).start()
+    found = ended.get(timeout=timeout)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _read_cluster(job: Job) -> dict[str, Any]:
+    path = job.project.folder / cluster.FILE_NAME
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+@contextlib.contextmanager
+def _stdout_is_stderr() -> Iterator[None]:
+    """What a backend prints is no result of ours; file descriptor 1 is what its children print to."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
