@@ -33,7 +33,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
 def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
     """Everything that is known of the run before it is begun; nothing is sent, nothing is written."""
-    from mlops_tasks.project import mlproject
+    from mlops_tasks.project import entry_points, mlproject
 
     if release.patched is None:
         raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
@@ -45,7 +45,7 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
         project=project,
         entry_point=settings.entry_point,
         given=settings.parameters,
-        parameters=mlproject.resolve_entry_point(bench.project, settings.entry_point, settings.parameters),
+        parameters=entry_points.resolve(bench.project, settings.entry_point, settings.parameters),
         experiment_name=_experiment_name(release, inputs),
         experiment_id=inputs.experiment_id,
         run_name=settings.run_name,

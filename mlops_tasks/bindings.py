@@ -181,10 +181,10 @@ def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
 
 def check_inputs(bench: Bench) -> None:
     """Read whatever can be read before the first step acts: the project's files, its entry point, the libraries."""
-    from mlops_tasks.project import cluster, environment, mlproject
+    from mlops_tasks.project import cluster, entry_points, environment
 
     project = bench.project
-    mlproject.resolve_entry_point(project, bench.settings.entry_point, bench.settings.parameters)
+    entry_points.resolve(project, bench.settings.entry_point, bench.settings.parameters)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
     spec = bench.cluster or project.folder / cluster.FILE_NAME

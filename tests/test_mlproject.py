@@ -26,7 +26,8 @@ entry_points:
 def write(folder: Path, text: str = MLPROJECT, name: str = "MLproject", **files: str) -> Path:
     (folder / name).write_text(text)
     (folder / "env.yaml").write_text("dependencies: []\n")
-    (folder / "train.py").write_text("")
+    for script in ("train.py", "check.py"):
+        (folder / script).write_text("")
     for file, content in files.items():
         (folder / file).write_text(content)
     return folder
@@ -133,40 +134,3 @@ def test_several_mlproject_files_are_refused(tmp_path: Path) -> None:
     write(write(tmp_path), name="mlproject")
     with pytest.raises(errors.BadInput, match="MLproject, mlproject"):
         mlproject.load(tmp_path)
-
-
-def test_parameters_are_completed_with_defaults_as_text(tmp_path: Path) -> None:
-    project = mlproject.load(write(tmp_path))
-    found = mlproject.resolve_entry_point(project, "main", {"alpha": "0.1", "seed": "8"})
-    assert found == {"alpha": "0.1", "data": "data.csv", "seed": "8"}
-    assert mlproject.resolve_entry_point(project, "main", {"alpha": "1"})["seed"] == "7"
-
-
-def test_a_script_takes_any_parameters(tmp_path: Path) -> None:
-    assert mlproject.resolve_entry_point(mlproject.load(write(tmp_path)), "train.py", {"x": "1"}) == {"x": "1"}
-
-
-@pytest.mark.parametrize(
-    ("entry_point", "parameters", "said"),
-    [
-        pytest.param("main", {}, "pass -P alpha=", id="missing"),
-        pytest.param("main", {"alpha": "1", "sed": "2"}, "did you mean seed", id="unknown parameter"),
-        pytest.param("check", {"a": "1"}, "there are none", id="no parameters at all"),
-        pytest.param("mian", {}, "main, check; did you mean main", id="unknown entry point"),
-        pytest.param("none.py", {}, "neither an entry point nor a file", id="no such script"),
-    ],
-)
-def test_what_an_entry_point_cannot_take_is_refused(
-    tmp_path: Path, entry_point: str, parameters: dict[str, str], said: str
-) -> None:
-    with pytest.raises(errors.BadInput, match=said):
-        mlproject.resolve_entry_point(mlproject.load(write(tmp_path)), entry_point, parameters)
-
-
-def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> None:
-    project = mlproject.load(write(tmp_path, "databricks_spark_job: {python_file: a.py}\n"))
-    assert mlproject.resolve_entry_point(project, "main", {}) == {}
-    with pytest.raises(errors.BadInput, match=r"a\.py.*alpha would be ignored"):
-        mlproject.resolve_entry_point(project, "main", {"alpha": "1"})
-    with pytest.raises(errors.BadInput, match="check would be ignored"):
-        mlproject.resolve_entry_point(project, "check", {})

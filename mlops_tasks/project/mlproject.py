@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
 
 FILE_NAME = "mlproject"
-SCRIPTS = {".py", ".sh", ".R"}
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _KEYS = ("name", "entry_points", "databricks_spark_job", *_ENVIRONMENTS)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
@@ -78,28 +77,6 @@ def load(folder: Path) -> Project:
         environment_file=environment_file,
         entry_points=entry_points,
         spark_job=spark_job,
-    )
-
-
-def resolve_entry_point(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
-    """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
-
-    A script (`train.py`, `check.sh`) takes any. Raises BadInput for an entry point that is not there, for one
-    without a value for each of its parameters, and for a parameter that it doesn't have.
-    """
-    path = project.folder / project.mlproject
-    if project.spark_job is not None and project.spark_job.python_file is not None:
-        _check_ignored(project.spark_job.python_file, entry_point, parameters, path)
-        return {}
-    if entry_point in project.entry_points:
-        return _complete(entry_point, project.entry_points[entry_point].parameters, parameters, path)
-    if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
-        _check_script(project.folder, entry_point)
-        return dict(parameters)
-    raise errors.BadInput(
-        f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
-        where=path,
-        cure="give one that is there with `--entry-point`, or a script of the project such as train.py",
     )
 
 
@@ -216,52 +193,6 @@ def _read_spark_job(data: Mapping[str, Any], entry_points: Mapping[str, EntryPoi
         parameters=_texts(fields.get("parameters"), "databricks_spark_job: parameters", path),
         python_libraries=_texts(fields.get("python_libraries"), "databricks_spark_job: python_libraries", path),
     )
-
-
-def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
-    if parameters or entry_point != "main":
-        given = ", ".join(parameters) or entry_point
-        raise errors.BadInput(
-            f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
-            where=path,
-            cure="write it under databricks_spark_job: parameters, or have entry_points instead of python_file",
-        )
-
-
-def _check_script(folder: Path, script: str) -> None:
-    if not (folder / script).is_file():
-        raise errors.BadInput(
-            f"{script} is neither an entry point nor a file of the project",
-            where=folder,
-            cure="give with `--entry-point` one that is there",
-        )
-
-
-def _complete(
-    entry_point: str, declared: Mapping[str, Parameter], given: Mapping[str, str], path: Path
-) -> Mapping[str, str]:
-    unknown = [name for name in given if name not in declared]
-    if unknown:
-        raise errors.BadInput(
-            f"the entry point {entry_point} has no parameter {unknown[0]!r}{_nearest(unknown[0], declared)}",
-            where=path,
-            cure="correct the name, or declare it under the entry point's `parameters:`",
-        )
-    missing = [name for name, each in declared.items() if name not in given and each.default is None]
-    if missing:
-        raise errors.BadInput(
-            f"the entry point {entry_point} needs a value for: {', '.join(missing)}",
-            where=path,
-            cure="pass " + " ".join(f"-P {name}=..." for name in missing),
-        )
-    return {name: given.get(name, each.default or "") for name, each in declared.items()}
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    said = f"; there are: {', '.join(names)}" if names else "; there are none"
-    return f"{said}; did you mean {near[0]}?" if near else said
 
 
 def _mapping(data: Any, what: str, path: Path) -> Mapping[str, Any]:

@@ -1,0 +1,104 @@
+"""What an entry point is run with: its parameters completed; what it cannot take is refused before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from mlops_tasks import errors
+from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
+
+SCRIPTS = {".py", ".sh", ".R"}
+
+
+def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
+
+    A script (`train.py`, `check.sh`) takes any. Raises BadInput for an entry point that is not there, for one
+    without a value for each of its parameters, and for a parameter that it doesn't have.
+    """
+    path = project.folder / project.mlproject
+    if project.spark_job is not None and project.spark_job.python_file is not None:
+        _check_ignored(project.spark_job.python_file, entry_point, parameters, path)
+        _check_there(project.folder, project.spark_job.python_file, "databricks_spark_job: python_file", path)
+        return {}
+    found = project.entry_points.get(entry_point)
+    if found is not None:
+        _check_command(project.folder, entry_point, found, path)
+        return _complete(entry_point, found.parameters, parameters, path)
+    if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
+        _check_script(project.folder, entry_point)
+        return dict(parameters)
+    raise errors.BadInput(
+        f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
+        where=path,
+        cure="give one that is there with `--entry-point`, or a script of the project such as train.py",
+    )
+
+
+def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
+    if parameters or entry_point != "main":
+        given = ", ".join(parameters) or entry_point
+        raise errors.BadInput(
+            f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
+            where=path,
+            cure="write it under databricks_spark_job: parameters, or have entry_points instead of python_file",
+        )
+
+
+def _check_script(folder: Path, script: str) -> None:
+    if not (folder / script).is_file():
+        raise errors.BadInput(
+            f"{script} is neither an entry point nor a file of the project",
+            where=folder,
+            cure="give with `--entry-point` one that is there",
+        )
+
+
+def _check_command(folder: Path, name: str, entry_point: EntryPoint, path: Path) -> None:
+    """Of `python script.py ...` the script is known; other commands may begin anywhere."""
+    try:
+        first, script, *_ = shlex.split(entry_point.command)
+    except ValueError:
+        return
+    if first in {"python", "python3"} and script.endswith(".py") and "{" not in script:
+        _check_there(folder, script, f"entry_points: {name}: command", path)
+
+
+def _check_there(folder: Path, script: str, named_by: str, path: Path) -> None:
+    """A URI (dbfs:/...) or an absolute path is a file of the machine that runs it."""
+    if ":" not in script and not (folder / script).is_file() and not script.startswith("/"):
+        raise errors.BadInput(
+            f"{named_by} names {script}, and there is no such file",
+            where=path,
+            cure="correct the name, or add the file",
+        )
+
+
+def _complete(
+    entry_point: str, declared: Mapping[str, Parameter], given: Mapping[str, str], path: Path
+) -> Mapping[str, str]:
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise errors.BadInput(
+            f"the entry point {entry_point} has no parameter {unknown[0]!r}{_nearest(unknown[0], declared)}",
+            where=path,
+            cure="correct the name, or declare it under the entry point's `parameters:`",
+        )
+    missing = [name for name, each in declared.items() if name not in given and each.default is None]
+    if missing:
+        raise errors.BadInput(
+            f"the entry point {entry_point} needs a value for: {', '.join(missing)}",
+            where=path,
+            cure="pass " + " ".join(f"-P {name}=..." for name in missing),
+        )
+    return {name: given.get(name, each.default or "") for name, each in declared.items()}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    said = f"; there are: {', '.join(names)}" if names else "; there are none"
+    return f"{said}; did you mean {near[0]}?" if near else said

@@ -1,0 +1,69 @@
+"""Entry points: what they can be run with, told before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.project import entry_points, mlproject
+from tests.test_mlproject import write
+
+
+def test_parameters_are_completed_with_defaults_as_text(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path))
+    found = entry_points.resolve(project, "main", {"alpha": "0.1", "seed": "8"})
+    assert found == {"alpha": "0.1", "data": "data.csv", "seed": "8"}
+    assert entry_points.resolve(project, "main", {"alpha": "1"})["seed"] == "7"
+
+
+def test_a_script_takes_any_parameters(tmp_path: Path) -> None:
+    assert entry_points.resolve(mlproject.load(write(tmp_path)), "train.py", {"x": "1"}) == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "parameters", "said"),
+    [
+        pytest.param("main", {}, "pass -P alpha=", id="missing"),
+        pytest.param("main", {"alpha": "1", "sed": "2"}, "did you mean seed", id="unknown parameter"),
+        pytest.param("check", {"a": "1"}, "there are none", id="no parameters at all"),
+        pytest.param("mian", {}, "main, check; did you mean main", id="unknown entry point"),
+        pytest.param("none.py", {}, "neither an entry point nor a file", id="no such script"),
+    ],
+)
+def test_what_an_entry_point_cannot_take_is_refused(
+    tmp_path: Path, entry_point: str, parameters: dict[str, str], said: str
+) -> None:
+    with pytest.raises(errors.BadInput, match=said):
+        entry_points.resolve(mlproject.load(write(tmp_path)), entry_point, parameters)
+
+
+def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path, "databricks_spark_job: {python_file: a.py}\n", **{"a.py": ""}))
+    assert entry_points.resolve(project, "main", {}) == {}
+    with pytest.raises(errors.BadInput, match=r"a\.py.*alpha would be ignored"):
+        entry_points.resolve(project, "main", {"alpha": "1"})
+    with pytest.raises(errors.BadInput, match="check would be ignored"):
+        entry_points.resolve(project, "check", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("entry_points: {main: {command: python trian.py --x 1}}\n", id="command"),
+        pytest.param("databricks_spark_job: {python_file: trian.py}\n", id="python_file"),
+    ],
+)
+def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str) -> None:
+    with pytest.raises(errors.BadInput, match=r"names trian\.py, and there is no such file"):
+        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
+
+
+@pytest.mark.parametrize(
+    "command", ["cd src && python x.py", "python -m package", "python {data}.py", "python", "it's", "python /abs/x.py"]
+)
+def test_a_command_that_begins_otherwise_is_left_to_the_shell(tmp_path: Path, command: str) -> None:
+    project = mlproject.load(write(tmp_path, f'entry_points: {{main: {{command: "{command}"}}}}\n'))
+
+    assert entry_points.resolve(project, "main", {}) == {}
