@@ -61,15 +61,9 @@ class Pipeline:
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
-        self.bench.places.create()
-        if step == "run" and not self.bench.dry_run:
-            from mlops_tasks import attempts
-
-            return attempts.take_run(self.bench, STEPS, inputs)
-        with self.bench.record.locked(step):
-            release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
-            self.bench.record.save(release)
-        return release
+        with self.bench.places.usable():
+            self.bench.places.create()
+            return self._take(step, inputs)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -79,6 +73,17 @@ class Pipeline:
         """The release as it is recorded, shown as a table of its steps."""
         from mlops_tasks import summary
 
-        release = self.load()
-        summary.show_status(self.bench, STEPS, release)
+        with self.bench.places.usable():
+            release = self.load()
+            summary.show_status(self.bench, STEPS, release)
+        return release
+
+    def _take(self, step: str, inputs: Inputs) -> Release:
+        if step == "run" and not self.bench.dry_run:
+            from mlops_tasks import attempts
+
+            return attempts.take_run(self.bench, STEPS, inputs)
+        with self.bench.record.locked(step):
+            release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
+            self.bench.record.save(release)
         return release

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from mlops_tasks import errors
 
 KEPT = 10
 """How many staged copies, run logs and environments survive a pruning."""
@@ -31,6 +35,21 @@ class StateFolder:
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
+
+    @contextlib.contextmanager
+    def usable(self) -> Iterator[None]:
+        """Raise StepFailed for whatever the file system refuses below this folder."""
+        try:
+            yield
+        except OSError as fault:
+            where = fault.filename
+            if not isinstance(where, str) or not Path(where).is_relative_to(self.folder):
+                raise
+            raise errors.StepFailed(
+                f"the state of this release cannot be kept: {fault.strerror}",
+                where=where,
+                cure="make room where it is full, move away what stands in the way, or make it writable; then repeat",
+            ) from fault
 
     def prune(self, record_folder: Path, *, keep: Path) -> None:
         """Let go of all but the newest staged copies and run logs; `keep` (the staged copy in use) always stays."""

@@ -263,6 +263,20 @@ def test_bad_input_is_told_and_leaves_everything_as_it_was(
     assert "\nTraceback" not in f"\n{answer.err}"
 
 
+@pytest.mark.parametrize("place", [".mlops", ".mlops/training", ".mlops/training/local/runs"])
+@pytest.mark.parametrize("command", ["name", "status"])
+def test_a_file_in_the_place_of_one_of_our_folders_is_told(tmp_path: Path, place: str, command: str) -> None:
+    folder = make_repository(tmp_path / "repository")
+    write(folder, {place: "in the way"})
+
+    answer = inv(command, cwd=folder)
+
+    assert "Traceback" not in answer.err
+    assert answer.code == (0 if place.endswith("runs") else 1)
+    assert answer.code == 0 or f"in: {folder}/{place}" in answer.err
+    assert (folder / place).read_text() == "in the way"
+
+
 def test_faults_in_variables_are_told_like_those_in_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_repository(tmp_path / "repository")
     monkeypatch.setenv("MLOPS_WORKER", "true")
