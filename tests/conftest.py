@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import hypothesis
 import pytest
 
 from mlops_tasks import ci
+
+# a shell's background jobs ignore Ctrl-C, and hand that on to all that they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)

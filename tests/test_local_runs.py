@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -207,7 +208,8 @@ def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with start(folder, "ui", "--port", str(port)) as ui:
+    with start(folder, "ui", "--port", str(port)) as ui, contextlib.ExitStack() as stack:
+        stack.callback(ui.kill)
         assert ui.stderr is not None
         next(line for line in ui.stderr if "startup complete" in line or "Listening at" in line)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
