@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
+from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release, Run
 from mlops_tasks.targets.jobs import Job, Submitted
 
@@ -23,8 +26,9 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
             release = run.begin_attempt(release)
             bench.record.save(release)
         submitted = bench.target.submit(_described(bench, job, release), report=bench.report)
-        _save_run_id(bench, submitted.run_id)
-        found, log = _follow(bench, job, submitted)
+        with _closed_when_cut_off(bench, submitted):
+            _save_run_id(bench, submitted.run_id)
+            found, log = _follow(bench, job, submitted)
         release = _save_end(bench, found)
     run.judge(found, log=log, report=bench.report)
     bench.places.prune(bench.record_folder, keep=job.project.folder)
@@ -50,6 +54,7 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
         experiment_id=inputs.experiment_id,
         run_name=settings.run_name,
         tags=settings.tags,
+        cluster=_cluster_name(bench, project),
         backend=backend,
         env_manager=settings.env_manager,
         timeout=settings.timeout,
@@ -74,34 +79,59 @@ def _described(bench: Bench, job: Job, release: Release) -> Job:
     return replace(job, tags=tags, record=release.to_dict())
 
 
+def _cluster_name(bench: Bench, staged: Project) -> str | None:
+    """The spec's name in the staged project: one from outside the project was brought in as its cluster.json."""
+    from mlops_tasks.project import cluster, listing
+
+    named = listing.name_inside(bench.cluster, bench.project.folder) if bench.cluster else ""
+    name = named or cluster.FILE_NAME
+    return name if (staged.folder / name).is_file() else None
+
+
 def _close_crashed(bench: Bench, release: Release) -> Release:
     """Take up the attempt that a crash left behind: what came of its run is found out and kept by run id."""
     attempt = release.attempt
     if attempt is None or attempt.ended or attempt.run_id is None:
         return release
     found = bench.target.pick_up(attempt.run_id)
-    bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
+    if found is None:
+        bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
+    else:
+        bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
     closed = replace(release, attempt=replace(attempt, ended=True), run=found)
     bench.record.save(closed)
     return closed
 
 
 def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
-    log = bench.record_folder / "runs" / f"{submitted.run_id}.log"
+    log = _log_file(bench, submitted.run_id)
     name = job.run_name or submitted.run_id[:8]
     bench.report.detail(
         f"run {name}: entry point {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}"
     )
+    return bench.target.follow(job, submitted, log=log, report=bench.report), log
+
+
+@contextlib.contextmanager
+def _closed_when_cut_off(bench: Bench, submitted: Submitted) -> Iterator[None]:
+    """Whatever cuts the block short, the run is ended and recorded; what fails in that does not hide what it was."""
     try:
-        return bench.target.follow(job, submitted, log=log, report=bench.report), log
+        yield
     except BaseException:
-        found = bench.target.pick_up(submitted.run_id)
-        _save_end(bench, replace(found, log=bench.relative(log)) if log.exists() else found)
+        with errors.told(bench.report.warning):
+            found = bench.target.pick_up(submitted.run_id)
+            if found is not None:
+                log = _log_file(bench, submitted.run_id)
+                _save_end(bench, replace(found, log=bench.relative(log)) if log.exists() else found)
         raise
 
 
+def _log_file(bench: Bench, run_id: str) -> Path:
+    return bench.record_folder / "runs" / f"{run_id}.log"
+
+
 def _save_run_id(bench: Bench, run_id: str) -> None:
-    with bench.record.locked("run"):
+    with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
         if release is not None and release.attempt is not None:
             bench.record.save(replace(release, attempt=replace(release.attempt, run_id=run_id)))
@@ -109,7 +139,7 @@ def _save_run_id(bench: Bench, run_id: str) -> None:
 
 def _save_end(bench: Bench, found: Run) -> Release:
     """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
-    with bench.record.locked("run"):
+    with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
         if release is None or release.attempt is None or release.attempt.run_id != found.run_id:
             raise errors.OutOfOrder(

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, record, runner, slugs, state
+from mlops_tasks import errors, files, record, runner, slugs, state
 from mlops_tasks.facts import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
@@ -59,18 +59,29 @@ class Bench:
         return self.places.record_folder(slugs.slug(self.project_name), self.settings.target)
 
     @property
+    def staged_root(self) -> Path:
+        """The staged copies of this release alone: what another project's release prunes does not reach here."""
+        return self.record_folder / "staged"
+
+    @property
     def attempt_lock(self) -> Path:
         """Held for as long as a run is followed; the system lets go of it however the process ends."""
         return self.record_folder / "attempt.lock"
 
     @cached_property
     def project_name(self) -> str:
-        """The project as the record names it: relative to the top folder, or its URI without any password."""
+        """The project as the record names it: relative to the top folder, or its URI without any password.
+
+        One that is the top folder itself goes by MLproject's `name`: two clones may lie in folders of any name.
+        """
         if self.is_fetched:
             from mlops_tasks.project import source
 
             return source.show(self.settings.project)
-        return self.relative(self.root / self.settings.project)
+        name = self.relative(self.root / self.settings.project)
+        if name != ".":
+            return name
+        return self.project.name
 
     @property
     def is_fetched(self) -> bool:
@@ -130,12 +141,10 @@ class Bench:
     def cluster(self) -> Path | None:
         if self.settings.cluster is None:
             return None
-        path = (self.root / self.settings.cluster).resolve()
+        path = self.root / self.settings.cluster
         if not path.is_file():
             raise errors.BadInput("there is no such cluster spec", where=path, cure="correct the setting `cluster`")
         return path
 
     def relative(self, path: Path) -> str:
-        """`path` as the record keeps it: relative to the top folder where it lies below that."""
-        whole = path.resolve()
-        return whole.relative_to(self.top).as_posix() if whole.is_relative_to(self.top) else str(whole)
+        return files.relative(path, self.top)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
-from mlops_tasks.bench import Bench
+from mlops_tasks.bench import URI_SCHEMES, Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
@@ -102,7 +102,7 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
         release,
         project=bench.project,
         deployed=_absolute(bench, release),
-        staged_root=bench.places.staged,
+        staged_root=bench.staged_root,
         top=bench.top,
         placeholder=bench.settings.placeholder,
         include=bench.settings.include,
@@ -119,6 +119,8 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
 def _patch_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import patch
 
+    if not bench.dry_run and release.patched and not (bench.top / release.patched.project_dir).is_dir():
+        return "gone"
     return patch.patch_digest(
         bench.project,
         deployed=_absolute(bench, release),
@@ -162,9 +164,9 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
     if uri.startswith("file:"):
         return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith("dbfs:"):
+    if "://" in uri or uri.startswith(URI_SCHEMES):
         return None
-    return (bench.root / uri).resolve()
+    return Path(uri).resolve()
 
 
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
@@ -207,5 +209,5 @@ DEPLOY = Step(
     needs=("name", "build-wheel"),
     flag="--wheel-uri URI",
 )
-PATCH = Step(take=_take_patch, digest=_patch_digest, watches="the project's files or settings", needs=("deploy",))
+PATCH = Step(take=_take_patch, digest=_patch_digest, watches="the project or its staged copy", needs=("deploy",))
 RUN = Step(take=_take_dry_run, digest=lambda bench, release: "", watches="", needs=("name", "patch"))

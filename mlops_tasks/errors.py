@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from enum import IntEnum, unique
 
 
@@ -82,3 +84,12 @@ class Terminated(ReleaseError):
     """Somebody sent SIGTERM, as CI systems do when a job is cancelled."""
 
     exit_code = ExitCode.TERMINATED
+
+
+@contextlib.contextmanager
+def told(say: Callable[[str], None]) -> Iterator[None]:
+    """For cleaning up after a fault: what fails in that is told by `say`, and does not take the first one's place."""
+    try:
+        yield
+    except Exception as fault:  # noqa: BLE001 - whatever it is, the fault before it matters more
+        say(f"while cleaning up: {fault}")

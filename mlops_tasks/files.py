@@ -43,6 +43,12 @@ def show_size(size: int) -> str:
     return f"{shown:.1f} GB"
 
 
+def relative(path: Path, top: Path) -> str:
+    """`path` as the record keeps it: relative to `top` where it lies below that, else absolute."""
+    whole = path.resolve()
+    return whole.relative_to(top).as_posix() if whole.is_relative_to(top) else str(whole)
+
+
 def is_full(fault: OSError) -> bool:
     """Whether `fault` means that there is no room: a full disk, a quota, or the process's limit on file sizes."""
     return fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

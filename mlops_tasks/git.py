@@ -37,13 +37,13 @@ def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
     if status.returncode:
         raise _refused(top, status.stderr)
     lines = status.stdout.split("\0")
-    headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
     return WorkTree(
         top=top,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
-        dirty=any(line and not line.startswith("# ") for line in lines),
+        dirty=any(line and not line.startswith("# branch.") for line in lines),
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
@@ -22,8 +22,11 @@ class Record(Protocol):
     def save(self, release: Release) -> None: ...
 
     @contextlib.contextmanager
-    def locked(self, task: str) -> Iterator[None]:
-        """Keep everybody else from loading and saving; OutOfOrder says who is at it."""
+    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Keep everybody else from loading and saving; OutOfOrder says who is at it.
+
+        `wait`, where given, is told that instead, and the lock is waited for.
+        """
         yield
 
 
@@ -56,8 +59,8 @@ class RecordFile:
             self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
 
     @contextlib.contextmanager
-    def locked(self, task: str) -> Iterator[None]:
-        with held(self.folder / "lock", task):
+    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        with held(self.folder / "lock", task, wait=wait):
             yield
 
     def _write(self, path: Path, text: str) -> None:
@@ -90,24 +93,27 @@ class ScratchRecord:
         self._copies[self._real.path] = release
 
     @contextlib.contextmanager
-    def locked(self, task: str) -> Iterator[None]:
+    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
         yield
 
 
 @contextlib.contextmanager
-def held(path: Path, task: str) -> Iterator[None]:
+def held(path: Path, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock at `path`, or raise OutOfOrder with what its holder wrote there.
 
-    The system lets go of it when the process ends, however it ends.
+    `wait`, where given, is told that instead, and the lock is waited for. The system lets go of it when the process
+    ends, however it ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
-            raise errors.OutOfOrder(
-                f"somebody else is at this release: {_read_holder(path)}", where=path, cure="wait until it has ended"
-            ) from fault
+            busy = f"somebody else is at this release: {_read_holder(path)}"
+            if wait is None:
+                raise errors.OutOfOrder(busy, where=path, cure="wait until it has ended") from fault
+            wait(busy)
+            fcntl.flock(stream, fcntl.LOCK_EX)
         stream.truncate(0)
         stream.write(_describe_self(task))
         stream.flush()

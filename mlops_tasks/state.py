@@ -21,7 +21,6 @@ class StateFolder:
     def __init__(self, top: Path) -> None:
         self.folder = top / ".mlops"
         self.wheels = self.folder / "wheels"
-        self.staged = self.folder / "staged"
         self.fetched = self.folder / "fetched"
         self.environments = self.folder / "environments"
         self.artifacts = self.folder / "artifacts"
@@ -53,7 +52,7 @@ class StateFolder:
 
     def prune(self, record_folder: Path, *, keep: Path) -> None:
         """Let go of all but the newest staged copies and run logs; `keep` (the staged copy in use) always stays."""
-        for old in _oldest(self.staged, pattern=r"[0-9a-f]{16}"):
+        for old in _oldest(record_folder / "staged", pattern=r"[0-9a-f]{16}"):
             if not keep.is_relative_to(old):
                 shutil.rmtree(old, ignore_errors=True)
         for old in _oldest(record_folder / "runs", pattern=r".*\.log"):

@@ -14,7 +14,20 @@ PACKAGE = Path(__file__).parents[1] / "mlops_tasks"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.relative_to(PACKAGE).parts)
 
 LAYERS = (
-    {"errors", "report", "runner", "version", "digests", "files", "slugs", "readers", "release", "indexes", "inputs"},
+    {
+        "errors",
+        "report",
+        "runner",
+        "version",
+        "digests",
+        "files",
+        "slugs",
+        "readers",
+        "release",
+        "indexes",
+        "inputs",
+        "uv_program",
+    },
     {"git", "ci", "settings", "state", "record", "facts"},
     {"project", "wheels"},
     {"stores"},

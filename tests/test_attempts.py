@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mlops_tasks import record
 from tests.inv import git, inv, make_repository, start, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
@@ -21,15 +23,17 @@ entry_points:
   main: {command: "python quick.py"}
   wait: {command: "python wait.py"}
   late: {command: "python late.py"}
+  ask: {command: "python ask.py"}
 """
 WAIT = "import os, time\nprint('waiting', os.getpid(), flush=True)\ntime.sleep(600)\n"
+ASK = "import sys\nprint('read', repr(sys.stdin.read()))\n"
 LATE = "import mlflow, sys\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\nsys.exit(4)\n"
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_repository(tmp_path_factory.mktemp("attempts") / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
-    write(folder, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE})
+    write(folder, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE, "training/ask.py": ASK})
     git("add", ".", cwd=folder)
     git("commit", "-q", "-m", "scripts", cwd=folder)
     said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
@@ -185,3 +189,56 @@ def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) ->
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert record_of(staged)["run"]["status"] == "FINISHED"
+
+
+def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path) -> None:
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {**record_of(staged), "attempt": {"id": "begun", "run_id": "0" * 32, "ended": False}}
+    record.pop("run", None)
+    path.write_text(json.dumps(record))
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"nothing is known here of its run {'0' * 32}" in said.err
+
+
+def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    lock = staged / ".mlops" / "training" / "local" / "lock"
+    with record.held(lock, "build-wheel"):
+        waiting.send_signal(signal.SIGINT)
+        read_until(waiting, "somebody else is at this release: inv build-wheel")
+    _, err = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == 130, err
+    assert record_of(staged)["run"]["status"] == "KILLED"
+
+
+def test_patching_while_a_run_works_in_the_staged_project_leaves_it_alone(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    work = Path(f"/proc/{waiting.entry_point}/cwd").readlink()  # type: ignore[attr-defined]
+    (work / "output").write_text("")
+
+    assert inv("patch", cwd=staged).code == 0
+
+    assert (work / "output").exists()
+
+
+def test_an_entry_point_that_reads_its_input_finds_none(staged: Path) -> None:
+    said = inv("run", "--entry-point", "ask", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert "read ''" in said.err
+
+
+def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
+    shutil.rmtree(staged / ".mlops" / "training" / "local" / "staged")
+
+    said = inv("run", cwd=staged)
+    assert said.code == 3
+    assert "the project or its staged copy changed since patch ran" in said.err
+
+    assert inv("patch", "run", cwd=staged).code == 0

@@ -189,7 +189,7 @@ CASES = [
         after("name", "build-wheel", "deploy", "patch", then=put("training/train.py", "")),
         "run",
         3,
-        ["the project's files or settings changed since patch ran", "inv patch"],
+        ["the project or its staged copy changed since patch ran", "inv patch"],
         id="stale project",
     ),
     pytest.param(

@@ -221,7 +221,7 @@ def test_a_missing_uv_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(uv, "find_uv_bin", fail)
 
-    with pytest.raises(errors.StepFailed, match="uv, which installs") as caught:
+    with pytest.raises(errors.StepFailed, match="uv, which builds") as caught:
         build(tmp_path, make_library(tmp_path))
 
     assert caught.value.where == "/nowhere/uv"

@@ -144,3 +144,15 @@ def test_a_full_disk_leaves_no_half_a_wheel(tmp_path: Path, small_disk: None, re
 def test_a_workspace_path_is_refused_on_the_local_target(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="writes to none"):
         stores.choose("dbfs:/wheels", top=tmp_path)
+
+
+def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_content(tmp_path: Path) -> None:
+    gone, changed = make_wheel(tmp_path, "gone"), make_wheel(tmp_path, "changed")
+    (tmp_path / gone.file).unlink()
+    (tmp_path / changed.file).write_bytes(b"other")
+
+    with pytest.raises(errors.OutOfOrder, match="No such file"):
+        deploy_to(tmp_path, gone)
+    with pytest.raises(errors.OutOfOrder, match="not the one that was recorded"):
+        deploy_to(tmp_path, changed)
+    assert not (tmp_path / "store").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,33 @@ def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["cd src && python x.py", "python -m package", "python {data}.py", "python", "it's", "python /abs/x.py"]
+    "command",
+    ["cd src && python x.py", "python -m package", "python {{data}}.py", "python", "it's", "python /abs/x.py"],
 )
 def test_a_command_that_begins_otherwise_is_left_to_the_shell(tmp_path: Path, command: str) -> None:
     project = mlproject.load(write(tmp_path, f'entry_points: {{main: {{command: "{command}"}}}}\n'))
 
     assert entry_points.resolve(project, "main", {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python x.py {alpha}", "uses {alpha}, which is none of its parameters"),
+        ("python x.py {}", "uses {}, which is none"),
+        ("awk '{print' x", "cannot be formatted: expected '}' before end of string"),
+    ],
+)
+def test_a_command_that_mlflow_could_not_format_is_refused(tmp_path: Path, command: str, said: str) -> None:
+    project = mlproject.load(write(tmp_path, f'entry_points: {{main: {{command: "{command}"}}}}\n'))
+
+    with pytest.raises(errors.BadInput, match=re.escape(said)) as caught:
+        entry_points.resolve(project, "main", {})
+    assert "twice" in caught.value.cure
+
+
+def test_a_spark_jobs_command_with_an_open_quote_is_refused(tmp_path: Path) -> None:
+    text = 'databricks_spark_job: {}\nentry_points: {main: {command: "python it\'s"}}\n'
+
+    with pytest.raises(errors.BadInput, match="cannot be read: No closing quotation"):
+        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})

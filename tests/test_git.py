@@ -148,3 +148,15 @@ def test_files_are_those_that_git_would_track_and_that_are_there(repository: Pat
         "new",
         "sub/file",
     ]
+
+
+def test_a_renamed_file_may_have_any_name(repository: Path, git: Git) -> None:
+    (repository / "# notes").write_text("a long line that git knows again\n")
+    git("add", ".", cwd=repository)
+    git("commit", "-q", "-m", "notes", cwd=repository)
+    git("mv", "# notes", "plain", cwd=repository)
+
+    tree = read(repository)
+
+    assert tree is not None
+    assert (tree.branch, tree.dirty) == ("main", True)

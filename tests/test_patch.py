@@ -323,3 +323,56 @@ def test_mlflow_reads_the_staged_project(folder: Path) -> None:
     reader: Any = _project_spec  # it has no types
     copy = staged(folder, run_patch(folder))
     assert reader.load_project(str(copy)).env_config_path == str(copy / "env.yaml")
+
+
+def test_files_behind_links_are_patched_in_the_copy_and_never_through_it(folder: Path) -> None:
+    outside = folder.parent / "shared"
+    outside.mkdir()
+    write(outside, cluster='{"dev": 1}', env=CONDA)
+    write(folder.parent, **{"prod.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
+    for name in ("cluster.json", "env.yaml"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(outside / name)
+
+    release = run_patch(folder, cluster=folder.parent / "prod.json")
+
+    assert spec_of(folder, release)["libraries"] == [{"whl": LIB.uri}]
+    assert LIB.uri in (staged(folder, release) / "env.yaml").read_text()
+    assert (outside / "cluster.json").read_text() == '{"dev": 1}'
+    assert (outside / "env.yaml").read_text() == CONDA
+
+
+def test_the_projects_own_cluster_spec_may_be_a_link_that_the_setting_names(folder: Path) -> None:
+    write(folder.parent, **{"prod.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
+    (folder / "cluster.json").symlink_to("../prod.json")
+
+    assert spec_of(folder, run_patch(folder, cluster=folder / "cluster.json"))["libraries"] == [{"whl": LIB.uri}]
+
+
+def test_an_environment_behind_a_linked_folder_of_the_project_is_patched(folder: Path) -> None:
+    write(folder, MLproject=MLPROJECT.replace("env.yaml", "conf/env.yaml"))
+    (folder / "config").mkdir()
+    (folder / "env.yaml").rename(folder / "config" / "env.yaml")
+    (folder / "conf").symlink_to("config")
+
+    assert LIB.uri in (staged(folder, run_patch(folder)) / "conf" / "env.yaml").read_text()
+
+
+def test_an_environment_behind_a_link_out_of_the_project_is_refused(folder: Path) -> None:
+    write(folder, MLproject=MLPROJECT.replace("env.yaml", "conf/env.yaml"))
+    (folder.parent / "config").mkdir()
+    (folder / "env.yaml").rename(folder.parent / "config" / "env.yaml")
+    (folder / "conf").symlink_to("../config")
+
+    with pytest.raises(errors.BadInput, match="lies outside the project's folder"):
+        run_patch(folder)
+
+
+def test_in_place_a_link_stays_one(folder: Path) -> None:
+    (folder / "env.yaml").rename(folder.parent / "shared.yaml")
+    (folder / "env.yaml").symlink_to("../shared.yaml")
+
+    run_patch(folder, in_place=True)
+
+    assert (folder / "env.yaml").is_symlink()
+    assert LIB.uri in (folder.parent / "shared.yaml").read_text()

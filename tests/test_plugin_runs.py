@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.inv import inv, make_repository, write
+from tests.inv import git, inv, make_repository, write
 
 PLUGIN = """\
 import os, subprocess, sys
@@ -80,6 +80,17 @@ def test_a_plugins_run_is_followed_described_and_compared(folder: Path) -> None:
     assert (run["backend"], run["status"]) == ("elsewhere", "FINISHED")
     tags = client_of(folder).get_run(run["run_id"]).data.tags
     assert (tags["mlflow.project.backend"], tags["team"], tags["mlops.branch"]) == ("elsewhere", "blue", "main")
+
+
+def test_a_plugin_is_given_the_cluster_spec_that_the_setting_names(folder: Path) -> None:
+    write(folder, {"training/prod.json": (folder / "training" / "cluster.json").read_text().replace("12.2", "99.9")})
+    git("add", ".", cwd=folder)
+    named = ("--cluster", "training/prod.json")
+
+    said = inv("patch", *named, "run", *named, "--backend", "elsewhere", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "submitted with {'spark_version': '99.9" in said.err
 
 
 @pytest.mark.parametrize(

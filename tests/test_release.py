@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -271,3 +273,27 @@ def test_a_task_can_be_called_from_a_task_of_the_users_own(tmp_path: Path) -> No
     assert said.code == 0, said.err
     assert "/Shared/training/main" in said.out
     assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
+
+
+def test_a_project_that_is_the_whole_repository_goes_by_its_own_name(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "clone", SETTINGS="mlops: {project: ., libraries: [libs/*]}\n")
+    for path in (folder / "training").iterdir():
+        path.rename(folder / path.name)
+
+    said = inv("name", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "/Shared/training/main" in said.out
+    assert (folder / ".mlops" / "training" / "local" / "release.json").exists()
+
+
+def test_a_user_without_a_name_is_known_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+    folder = make_repository(tmp_path / "repository")
+
+    said = inv("name", "--experiment", "/Users/{user}/{branch}", cwd=folder)
+
+    assert f"/Users/uid-{os.getuid()}/main" in said.out, said.err

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from mlops_tasks import errors
+from mlops_tasks.project import requirement_files
 from mlops_tasks.targets import requirements
 
 
@@ -42,3 +46,28 @@ def test_the_running_mlflow_is_kept_where_the_project_allows_it(line: str) -> No
 )
 def test_a_project_that_pins_another_mlflow_gets_that_one(line: str) -> None:
     assert requirements.pin_mlflow([line], "3.17.2") == ([line], [], False)
+
+
+def test_lines_of_other_requirement_files_stand_in_the_place_of_their_name(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "requirements.txt").write_text("mlflow==2.17.2  # ours\n-r more/deep.txt\n\n# nothing\n")
+    (tmp_path / "more" / "deep.txt").write_text("a==1 \\\n  --hash=sha256:0\n--constraint limits.txt\n")
+
+    lines = list(requirement_files.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path))
+
+    assert lines == [
+        "first",
+        "mlflow==2.17.2",
+        "a==1   --hash=sha256:0",
+        f"-c {tmp_path / 'more' / 'limits.txt'}",
+        "-r https://example.org/x.txt",
+    ]
+
+
+def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop.txt").write_text("-r loop.txt\n")
+
+    with pytest.raises(errors.BadInput, match="cannot be read: No such file"):
+        list(requirement_files.expand(["-rgone.txt"], tmp_path))
+    with pytest.raises(errors.BadInput, match="names itself"):
+        list(requirement_files.expand(["--requirement=loop.txt"], tmp_path))

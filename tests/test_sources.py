@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import errors, runner
+from mlops_tasks import digests, errors, runner
 from mlops_tasks.wheels import copies, sources
 from tests.inv import git, write
 from tests.test_build_wheel import commit, make_library
@@ -261,3 +261,18 @@ def test_git_says_the_same_in_the_copy(tmp_path: Path, begin: Callable[[Path], P
     assert said == say_version(library)
     assert said[0].startswith("v1.5-")
     assert said[0].endswith("-dirty\n") == (begin is _delete)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "pyproject.toml").write_text("")
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(digests, "file_sha256", refuse)
+
+    with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
+        digest(library)
+    assert caught.value.where == str(library / "pyproject.toml")

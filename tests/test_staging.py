@@ -34,7 +34,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def stage(project: Path, root: Path, names: Sequence[str], to: report.Report | None = None) -> Path:
-    with staging.copied(project, names, staged_root=root, report=to or report.Silent()) as copy:
+    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Silent()) as copy:
         return staging.settle(copy, staged_root=root)
 
 
@@ -139,3 +139,15 @@ def test_a_missing_git_is_no_reason_to_fail(tmp_path: Path) -> None:
 
     staging.separate_from_git(tmp_path / "staged", run=missing)
     assert names_in(tmp_path / "staged") == []
+
+
+def test_a_run_works_in_a_copy_that_goes_with_it(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    staged = stage(project, root, ["MLproject"])
+
+    with staging.disposable(staged) as work:
+        assert (work.name, names_in(work)) == (staged.name, ["MLproject"])
+        (work / "MLproject").write_text("changed")
+
+    assert stage(project, root, ["MLproject"]) == staged
+    assert names_in(root) == [staged.parent.name]

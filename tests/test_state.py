@@ -30,13 +30,14 @@ def make_aged(folder: Path, count: int, *, suffix: str = "") -> list[Path]:
 
 def test_pruning_keeps_the_newest_and_what_is_in_use(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
-    copies = make_aged(places.staged, state.KEPT + 3)
+    staged = tmp_path / "record" / "staged"
+    copies = make_aged(staged, state.KEPT + 3)
     logs = make_aged(tmp_path / "record" / "runs", state.KEPT + 2, suffix=".log")
-    (places.staged / ".git").mkdir()
+    (staged / ".git").mkdir()
 
     places.prune(tmp_path / "record", keep=copies[0] / "training")
 
-    assert sorted(places.staged.iterdir()) == sorted([places.staged / ".git", copies[0], *copies[3:]])
+    assert sorted(staged.iterdir()) == sorted([staged / ".git", copies[0], *copies[3:]])
     assert sorted((tmp_path / "record" / "runs").iterdir()) == logs[2:]
 
 

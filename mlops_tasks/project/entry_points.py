@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +27,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
         return {}
     found = project.entry_points.get(entry_point)
     if found is not None:
-        _check_command(project.folder, entry_point, found, path)
+        _check_command(project, entry_point, found)
         return _complete(entry_point, found.parameters, parameters, path)
     if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
         _check_script(project.folder, entry_point)
@@ -57,14 +58,36 @@ def _check_script(folder: Path, script: str) -> None:
         )
 
 
-def _check_command(folder: Path, name: str, entry_point: EntryPoint, path: Path) -> None:
+def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None:
     """Of `python script.py ...` the script is known; other commands may begin anywhere."""
+    path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
+    _check_placeholders(entry_point, place, path)
     try:
-        first, script, *_ = shlex.split(entry_point.command)
-    except ValueError:
-        return
+        words = shlex.split(entry_point.command)
+    except ValueError as fault:
+        if project.spark_job is None:
+            return  # a shell may read it still
+        raise errors.BadInput(f"{place} cannot be read: {fault}", where=path, cure="close that quote") from fault
+    first, script, *_ = [*words, "", ""]
     if first in {"python", "python3"} and script.endswith(".py") and "{" not in script:
-        _check_there(folder, script, f"entry_points: {name}: command", path)
+        _check_there(project.folder, script, place, path)
+
+
+def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None:
+    """MLflow formats the command with the parameters: a brace of any other use it takes for one of those."""
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(entry_point.command) if field is not None]
+    except ValueError as fault:
+        raise errors.BadInput(
+            f"{place} cannot be formatted: {fault}", where=path, cure="write a brace of the command itself twice"
+        ) from fault
+    unknown = [field for field in fields if field not in entry_point.parameters]
+    if unknown:
+        raise errors.BadInput(
+            f"{place} uses {{{unknown[0]}}}, which is none of its parameters",
+            where=path,
+            cure="declare it under the entry point's `parameters:`, or write braces of the command itself twice",
+        )
 
 
 def _check_there(folder: Path, script: str, named_by: str, path: Path) -> None:

@@ -29,6 +29,12 @@ def list_files(
     return tuple(sorted({*found, *brought, *needed}))
 
 
+def name_inside(path: Path, folder: Path) -> str:
+    """The path's name relative to `folder`, links to folders followed; empty where it does not lie below that."""
+    name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
+    return "" if name.startswith("..") else Path(name).as_posix()
+
+
 def _ask_git(folder: Path, run: runner.Runner) -> list[str] | None:
     """The files that git tracks or would track; None where there is no git, or no repository around `folder`."""
     return None if git.read(folder, runner=run) is None else git.list_files(folder, runner=run)

@@ -22,8 +22,13 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def copied(folder: Path, names: Sequence[str], *, staged_root: Path, report: Report) -> Iterator[Path]:
-    """A copy of `names` under the folder's own name; it is gone after the block unless `settle` took it."""
+def copied(
+    folder: Path, names: Sequence[str], *, plain: Sequence[str], staged_root: Path, report: Report
+) -> Iterator[Path]:
+    """A copy of `names` under the folder's own name; it is gone after the block unless `settle` took it.
+
+    What is linked stays a link, but for the names in `plain`: those become files that can be written.
+    """
     staged_root.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=staged_root))
     try:
@@ -31,7 +36,7 @@ def copied(folder: Path, names: Sequence[str], *, staged_root: Path, report: Rep
         with _translated(folder):
             copy.mkdir()
             for name in names:
-                _copy(folder, name, copy, report)
+                _copy(folder, name, copy, report, is_plain=name in plain)
             _warn_of_broken_links(copy, report)
         yield copy
     finally:
@@ -52,6 +57,13 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     return final
 
 
+@contextlib.contextmanager
+def disposable(folder: Path) -> Iterator[Path]:
+    """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=folder.parent.parent, ignore_cleanup_errors=True) as temporary:
+        yield Path(shutil.copytree(folder, Path(temporary) / folder.name, symlinks=True))
+
+
 def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
     """Put an empty git repository around the staged copies.
 
@@ -64,10 +76,10 @@ def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
         run(["git", "init", "--quiet", "--template=", str(staged_root)])
 
 
-def _copy(folder: Path, name: str, copy: Path, report: Report) -> None:
+def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
     source, target = folder / name, copy / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    mode = source.lstat().st_mode
+    mode = (source.stat() if is_plain else source.lstat()).st_mode
     if stat.S_ISLNK(mode):
         target.symlink_to(_inner_target(source, folder))
     elif stat.S_ISREG(mode):

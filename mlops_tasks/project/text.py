@@ -43,7 +43,8 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    with files.written_whole(path) as stream:
+    """Write the file, or the one that a link leads to."""
+    with files.written_whole(path.resolve()) as stream:
         stream.write(text.encode("utf-8"))
 
 

@@ -15,7 +15,7 @@ from mlops_tasks.wheels import building, metadata, sources
 
 def build_digest(libraries: Sequence[Path], *, top: Path, runner: runner.Runner) -> str:
     """The digest over the libraries: where each is, and what a wheel of it is made of."""
-    return _combine({_relative(each, top): sources.library_digest(each, run=runner) for each in libraries})
+    return _combine({files.relative(each, top): sources.library_digest(each, run=runner) for each in libraries})
 
 
 def build_wheels(
@@ -35,7 +35,7 @@ def build_wheels(
     recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
     for library in libraries:
-        name, digest = _relative(library, top), sources.library_digest(library, run=runner)
+        name, digest = files.relative(library, top), sources.library_digest(library, run=runner)
         old = recorded.get(name)
         if old is not None and old.sources == digest and _is_whole(old, top):
             report.detail(f"{old.distribution} {old.version} is up to date ({name})")
@@ -75,7 +75,7 @@ def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> 
     return Wheel(
         distribution=about.distribution,
         version=about.version,
-        file=_relative(path, top),
+        file=files.relative(path, top),
         sha256=digests.file_sha256(path),
         size=path.stat().st_size,
         generator=about.generator,
@@ -111,8 +111,3 @@ def _describe(wheels: Sequence[Wheel]) -> str:
     return "\n".join(
         f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels
     )
-
-
-def _relative(path: Path, top: Path) -> str:
-    whole = path.resolve()
-    return whole.relative_to(top).as_posix() if whole.is_relative_to(top) else str(whole)

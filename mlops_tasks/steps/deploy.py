@@ -20,10 +20,13 @@ def deploy_wheels(
 ) -> Release:
     """A release with `wheels` (files relative to `top`) in `folder` of `store`.
 
-    What is there already is left alone. Raises WorkspaceError where the store refuses, where it holds other content
-    under a wheel's name, and where it does not hold afterwards what was written.
+    What is there already is left alone. Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError
+    where the store refuses, where it holds other content under a wheel's name, and where it does not hold afterwards
+    what was written.
     """
     missing = _plan(wheels, store.list_files(folder), folder=folder, report=report)
+    for wheel in missing:
+        _check_source(wheel, top / wheel.file)
     if missing and not dry_run:
         _write(missing, folder=folder, store=store, top=top, report=report)
         _verify(missing, store.list_files(folder), folder=folder)
@@ -52,6 +55,20 @@ def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, rep
         else:
             report.detail(f"unchanged  {name}")
     return missing
+
+
+def _check_source(wheel: Wheel, source: Path) -> None:
+    """A folder is named after its wheels' content: anything else in it would stand in the way for ever."""
+    try:
+        found = digests.file_sha256(source)
+    except OSError as fault:
+        raise errors.OutOfOrder(
+            f"the wheel cannot be read: {fault.strerror}", where=source, cure="`inv build-wheel`, then `inv deploy`"
+        ) from fault
+    if found != wheel.sha256:
+        raise errors.OutOfOrder(
+            "the wheel is not the one that was recorded", where=source, cure="`inv build-wheel`, then `inv deploy`"
+        )
 
 
 def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, report: Report) -> None:

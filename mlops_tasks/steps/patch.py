@@ -23,10 +23,14 @@ _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """The project before it is patched: its files' names, and its cluster spec, inside the folder or outside."""
+    """The project before it is patched: its files' names, and its cluster spec, inside the folder or outside.
+
+    `needed` are the names of those that are read and patched here.
+    """
 
     project: mlproject.Project
     names: tuple[str, ...]
+    needed: tuple[str, ...]
     cluster: Path | None
 
 
@@ -76,7 +80,9 @@ def patch_project(  # noqa: PLR0913 - each is an input of this step, and the pip
         folder = project.folder
     else:
         staging.separate_from_git(staged_root, run=runner)
-        with staging.copied(project.folder, found.names, staged_root=staged_root, report=report) as copy:
+        with staging.copied(
+            project.folder, found.names, plain=found.needed, staged_root=staged_root, report=report
+        ) as copy:
             changes = _patch_copy(found, copy, wheels=wheels, workers=workers, diff=diff, report=report)
             folder = staging.settle(copy, staged_root=staged_root)
     # taken at the end: sources that were patched in place are what a later step compares with
@@ -93,9 +99,9 @@ def _read_source(
     default = project.folder / clusters.FILE_NAME
     spec = cluster or (default if default.is_file() else None)
     parts = (project.folder / project.mlproject, project.environment_file, spec)
-    needed = [name for part in parts if part is not None and (name := _name_inside(part, project.folder))]
+    needed = [name for part in parts if part is not None and (name := listing.name_inside(part, project.folder))]
     names = listing.list_files(project.folder, include=include, needed=needed, run=run, report=report)
-    return _Source(project=project, names=names, cluster=spec)
+    return _Source(project=project, names=names, needed=tuple(needed), cluster=spec)
 
 
 def _digest(found: _Source, *, deployed: Sequence[Deployed], placeholder: str, workers: bool) -> str:
@@ -162,16 +168,12 @@ def _bring_cluster(found: _Source, copy: Path) -> Path | None:
     """The copy's own spec: one from outside the project comes in as its cluster.json."""
     if found.cluster is None:
         return None
-    name = _name_inside(found.cluster, found.project.folder)
+    name = listing.name_inside(found.cluster, found.project.folder)
     if not name:
-        shutil.copyfile(found.cluster, copy / clusters.FILE_NAME)
+        brought = copy / clusters.FILE_NAME
+        brought.unlink(missing_ok=True)  # a link there would lead the copy into somebody's file
+        shutil.copyfile(found.cluster, brought)
     return copy / (name or clusters.FILE_NAME)
-
-
-def _name_inside(path: Path, folder: Path) -> str:
-    """The path's name relative to `folder`; empty where it does not lie below that."""
-    name = os.path.relpath(path, folder)
-    return "" if name.startswith("..") else Path(name).as_posix()
 
 
 def _check_own(release: Release) -> None:
@@ -184,7 +186,7 @@ def _check_own(release: Release) -> None:
 
 
 def _check_environment(project: mlproject.Project) -> None:
-    if project.environment_file is not None and not _name_inside(project.environment_file, project.folder):
+    if project.environment_file is not None and not listing.name_inside(project.environment_file, project.folder):
         raise errors.BadInput(
             f"the environment {os.path.relpath(project.environment_file, project.folder)} lies outside the project's "
             "folder, and only that folder is released",
@@ -212,7 +214,7 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
     """Say what will not be found: only the folder itself travels."""
     lines = [(project.mlproject, each.command) for each in project.entry_points.values()]
     if project.environment_file is not None:
-        name = _name_inside(project.environment_file, project.folder)
+        name = listing.name_inside(project.environment_file, project.folder)
         lines += [(name, line) for line in environment.load(copy / name, kind=project.kind).pip]
     for name, line in lines:
         if "../" in line:

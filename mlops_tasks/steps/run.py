@@ -13,6 +13,7 @@ from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
+LAST_BYTES = 1 << 16
 
 
 def begin_attempt(release: Release) -> Release:
@@ -61,7 +62,11 @@ def _describe(run: Run) -> str:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines() if log.exists() else []
+    if not log.exists():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - LAST_BYTES))
+        lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
     return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
 
 

@@ -52,8 +52,11 @@ class Target(Protocol):
         Interrupted or Terminated while following stops the run and marks it KILLED.
         """
 
-    def pick_up(self, run_id: str) -> Run:
-        """What became of a run that nobody follows any more; one that never ended is marked KILLED."""
+    def pick_up(self, run_id: str) -> Run | None:
+        """What became of a run that nobody follows any more; one that never ended is marked KILLED.
+
+        None where nothing is known of it.
+        """
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         """The experiment's runs, newest first."""

@@ -28,14 +28,24 @@ SERVER_WITHIN = 120
 
 def main() -> int:
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    threading.Thread(target=_end_with_input, args=(_take_input(),), daemon=True).start()
     with _tracking(job) as uri:
         os.environ["MLFLOW_TRACKING_URI"] = uri
         return _run_command(job) if job.get("command") else _run_project(job, uri)
 
 
-def _end_with_input() -> None:
-    sys.stdin.read()
+def _take_input() -> int:
+    """Our input, under a descriptor that no program inherits: an entry point that reads its own finds the end."""
+    kept = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return kept
+
+
+def _end_with_input(control: int) -> None:
+    while os.read(control, 1024):
+        pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

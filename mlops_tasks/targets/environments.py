@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mlops_tasks import digests, errors, indexes, runner, state
+from mlops_tasks import digests, errors, indexes, runner, state, uv_program
 from mlops_tasks.report import Report
 
 
@@ -63,11 +64,9 @@ def _build(
     environ: Mapping[str, str],
     run: runner.Runner,
 ) -> None:
-    import uv
-
     shutil.rmtree(path, ignore_errors=True)
     env = {key: value for key, value in uv_environ(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
-    uv_command = uv.find_uv_bin()
+    uv_command = str(uv_program.find())
     _succeed(run([uv_command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
     wanted, limits = path / "requirements.txt", path / "constraints.txt"
     wanted.write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
@@ -89,7 +88,8 @@ def _succeed(done: runner.Completed, path: Path) -> None:
 
 def _prune(folder: Path) -> None:
     """Remove the environments that were not used for longest, but none that somebody uses right now."""
-    paths = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda path: path.stat().st_mtime, reverse=True)
+    ours = (path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r"[0-9a-f]{16}", path.name))
+    paths = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in paths[state.KEPT :]:
         with path.with_suffix(".lock").open("a") as lock, contextlib.suppress(BlockingIOError):
             _lock_at_once(lock)

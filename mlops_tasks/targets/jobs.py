@@ -13,9 +13,9 @@ from mlops_tasks.project import mlproject
 class Job:
     """One run to be made: the staged project and everything that is said of its run.
 
-    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `timeout`
-    and `poll_interval` are seconds; `log` is the file that keeps the entry point's output; `record` is logged with
-    the run.
+    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `cluster`
+    is the cluster spec's name in the project. `timeout` and `poll_interval` are seconds. `record` is logged with the
+    run.
     """
 
     project: mlproject.Project
@@ -26,6 +26,7 @@ class Job:
     experiment_id: str | None
     run_name: str | None
     tags: Mapping[str, str]
+    cluster: str | None
     backend: str
     env_manager: str
     timeout: float | None

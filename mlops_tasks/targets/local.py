@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,11 @@ class LocalTarget:
         return (self.places.folder / "workspace" / "wheels").relative_to(self.top).as_posix()
 
     def user(self) -> str:
-        return getpass.getuser()
+        """The user's login name; a container's user may have none."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
         return stores.choose(wheel_root, top=self.top)
@@ -60,7 +65,7 @@ class LocalTarget:
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         return self._runs.follow(job, submitted, log=log, report=report)
 
-    def pick_up(self, run_id: str) -> Run:
+    def pick_up(self, run_id: str) -> Run | None:
         return self._runs.pick_up(run_id)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors, runner, slugs, state
+from mlops_tasks.project import staging
 from mlops_tasks.release import Run
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.targets import plugin_runs, process, requirements, tracking
@@ -50,7 +51,6 @@ class LocalRuns:
         if submitted.backend != "local":
             self._plugins.follow(job, submitted.run_id, report=report)
             return self._read(submitted.run_id, entry_point=job.entry_point, log=None, backend=job.backend)
-        status = "KILLED"
         try:
             code = self._execute(job, submitted, log=log, report=report)
             status = "FAILED" if code else "FINISHED"
@@ -58,14 +58,20 @@ class LocalRuns:
                 report.warning(_say_exit(code))
         except process.TimedOut:
             report.warning(f"stopped after the timeout of {job.timeout:g} s")
-        finally:
-            self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+            status = "KILLED"
+        except BaseException:
+            with errors.told(report.warning):
+                self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+            raise
+        self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
         return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
 
-    def pick_up(self, run_id: str) -> Run:
+    def pick_up(self, run_id: str) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
         tags = track.read_tags(run_id)
+        if tags is None:
+            return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
             track.end_run(run_id, "KILLED")
@@ -76,9 +82,12 @@ class LocalRuns:
 
     def _execute(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> int:
         track = self._tracking
-        with self._environment(job, Silent()) as (environment, same_mlflow):
+        with (
+            self._environment(job, Silent()) as (environment, same_mlflow),
+            self._work_folder(job) as folder,
+        ):
             message = {
-                "project": str(job.project.folder),
+                "project": str(folder),
                 "command": requirements.spark_command(job, environment) if job.project.spark_job else None,
                 "entry_point": job.entry_point,
                 "parameters": dict(job.given),
@@ -91,6 +100,12 @@ class LocalRuns:
                 "artifacts": self.places.artifacts.as_uri(),
             }
             return self._start(message, environment, timeout=job.timeout, log=log, report=report)
+
+    def _work_folder(self, job: Job) -> contextlib.AbstractContextManager[Path]:
+        """A project that was patched in place may hold anything, the whole repository too: it runs where it is."""
+        folder = job.project.folder
+        is_staged = folder.is_relative_to(self.places.folder)
+        return staging.disposable(folder) if is_staged else contextlib.nullcontext(folder)
 
     def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
         return requirements.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
@@ -113,7 +128,7 @@ class LocalRuns:
         beside = str(Path(sys.executable).parent)
         folders = [beside, env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
-        env["MLFLOW_ENV_ROOT"] = str(self.places.environments)
+        env["MLFLOW_ENV_ROOT"] = str(self.places.environments / "mlflow")
         env.pop("VIRTUAL_ENV", None)
         if environment is not None:
             env["VIRTUAL_ENV"] = str(environment)
@@ -148,7 +163,7 @@ class LocalRuns:
 
     @cached_property
     def _tracking(self) -> tracking.Tracking:
-        uri = self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}"
+        uri = tracking.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import cluster
 from mlops_tasks.report import Report
 from mlops_tasks.targets import tracking
 from mlops_tasks.targets.jobs import Job, Submitted
@@ -69,16 +68,19 @@ class PluginRuns:
     def follow(self, job: Job, run_id: str, *, report: Report) -> None:
         """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
         handle = self._handles[run_id]
-        status = "KILLED"
         try:
             with report.waiting(f"following run {run_id[:8]} on {job.backend}"), _stdout_is_stderr():
                 status = "FINISHED" if _wait(handle, job.timeout) else "FAILED"
         except queue.Empty:
             report.warning(f"stopped after the timeout of {job.timeout:g} s")
-        finally:
-            if status == "KILLED":
+            handle.cancel()
+            status = "KILLED"
+        except BaseException:
+            with errors.told(report.warning):
                 handle.cancel()
-            self._track.end_run(run_id, status, overrule=status != "FINISHED")
+                self._track.end_run(run_id, "KILLED", overrule=True)
+            raise
+        self._track.end_run(run_id, status, overrule=status != "FINISHED")
 
 
 def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
@@ -99,8 +101,7 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
 
 
 def _read_cluster(job: Job) -> dict[str, Any]:
-    path = job.project.folder / cluster.FILE_NAME
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(json.loads((job.project.folder / job.cluster).read_text(encoding="utf-8"))) if job.cluster else {}
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mlops_tasks import runner, state
-from mlops_tasks.project import environment, mlproject
+from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
 from mlops_tasks.targets import environments
 from mlops_tasks.targets.jobs import Job
@@ -88,7 +88,7 @@ def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
     packages = [from_conda(package) for package in found.conda]
     if set(packages) - {"pip"}:
         report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    return [*packages, *found.pip]
+    return [*packages, *requirement_files.expand(found.pip, project.environment_file.parent)]
 
 
 def from_conda(package: str) -> str:

@@ -11,6 +11,7 @@ import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -74,8 +75,13 @@ class Tracking:
         with self._translated():
             run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
             run_id = str(run.info.run_id)
-            self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
-            self._client.log_dict(run_id, dict(record), "release.json")
+            try:
+                self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
+                self._client.log_dict(run_id, dict(record), "release.json")
+            except BaseException:
+                with contextlib.suppress(Exception):  # the first fault is told, and the store is what failed
+                    self._client.set_terminated(run_id, "FAILED")
+                raise
         return run_id
 
     def describe_run(self, run_id: str, *, tags: Mapping[str, str], record: Mapping[str, Any]) -> None:
@@ -91,9 +97,17 @@ class Tracking:
             run = self._client.get_run(run_id)
         return str(run.info.experiment_id), str(run.info.status), dict(sorted(run.data.metrics.items()))
 
-    def read_tags(self, run_id: str) -> dict[str, str]:
+    def read_tags(self, run_id: str) -> dict[str, str] | None:
+        """The run's tags; None where the store knows no such run."""
+        from mlflow.exceptions import MlflowException
+
         with self._translated():
-            return dict(self._client.get_run(run_id).data.tags)
+            try:
+                return dict(self._client.get_run(run_id).data.tags)
+            except MlflowException as fault:
+                if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
 
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
         """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
@@ -176,6 +190,18 @@ class Tracking:
             ) from fault
 
 
+def absolute(uri: str) -> str:
+    """`uri` with a relative path in it made absolute: a run works in another folder than the one where it was given."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.startswith("sqlite"):
+        path, mark, query = rest.removeprefix("///").partition("?")
+        relative = rest.startswith("///") and path and not path.startswith(("/", ":"))
+        return f"{scheme}:///{Path(path).absolute()}{mark}{query}" if relative else uri
+    if scheme == "file" and not rest.startswith("/"):
+        return Path(rest).absolute().as_uri()
+    return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
+
+
 def _foreign_faults() -> tuple[type[Exception], ...]:
     """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
     from mlflow.exceptions import MlflowException
@@ -209,13 +235,18 @@ def _first_user(uri: str) -> Iterator[None]:
 
 
 def _check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    """Any HTTP answer will do: whether it is the right server is MLflow's question.
+
+    A user and password in the URI stay out: urllib would take them for a part of the host.
+    """
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
     try:
-        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
+        plain = parts._replace(netloc=host).geturl()
+        urllib.request.urlopen(plain, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
     except urllib.error.HTTPError:
         return
-    except OSError as fault:
-        host = urlsplit(uri).hostname
+    except (OSError, HTTPException, ValueError) as fault:
         raise errors.WorkspaceError(
             f"the tracking server {host} cannot be reached: {fault}",
             where="MLFLOW_TRACKING_URI",

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, runner
+from mlops_tasks import errors, files, indexes, runner, uv_program
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 
@@ -78,25 +78,11 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **kept,
         **indexes.uv_environment(environ, config_files=config_files),
-        "PATH": os.pathsep.join([str(_find_uv().parent), environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(uv_program.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
         "UV_PYTHON_DOWNLOADS": "never",
         "NO_COLOR": "1",
     }
-
-
-def _find_uv() -> Path:
-    """The answer of uv itself, which does not depend on PATH or on what is activated."""
-    import uv
-
-    try:
-        return Path(uv.find_uv_bin())
-    except FileNotFoundError as fault:
-        raise errors.StepFailed(
-            "uv, which installs the build backends, is not where its package says",
-            where=str(fault),
-            cure="pip install --force-reinstall uv",
-        ) from fault
 
 
 def _failed(what: str, library: Path, log: str) -> errors.StepFailed:

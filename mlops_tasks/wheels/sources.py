@@ -71,19 +71,29 @@ def library_digest(library: Path, *, run: runner.Runner) -> str:
     """The digest of what a wheel of `library` is made of: contents, paths and executable bits, never times.
 
     What its settings name outside the folder and what its links point at count too; so does the commit, where the
-    version comes from git.
+    version comes from git. Raises StepFailed for a file that cannot be read.
     """
+    try:
+        return digests.digest(_inputs(library, run))
+    except OSError as fault:
+        raise errors.StepFailed(
+            f"a file of the library cannot be read: {fault.strerror}",
+            where=fault.filename or library,
+            cure="make it readable, or have git ignore it",
+        ) from fault
+
+
+def _inputs(library: Path, run: runner.Runner) -> dict[str, object]:
     names = list_files(library, run=run)
     settings = "".join(_read(library / name) for name in (*MARKS, "setup.cfg"))
     links = [name for name in names if (library / name).is_symlink()]
     outside = sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
     described = _describe(library, run) if _FROM_GIT.search(settings) else ""
-    inputs = {
+    return {
         "files": _hash_all(library, names),
         "outside": {name: _hash_outside(library, name, run) for name in outside},
         "git": described,
     }
-    return digests.digest(inputs)
 
 
 def _expand(base: Path, pattern: str) -> list[Path]:
