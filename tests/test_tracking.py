@@ -163,5 +163,9 @@ def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(
         ("databricks", "databricks"),
     ],
 )
-def test_a_relative_store_is_made_absolute(uri: str, whole: str) -> None:
-    assert tracking.absolute(uri) == whole.replace("/here", str(Path.cwd()))
+def test_a_relative_store_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, whole: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert tracking.absolute(uri) == whole.replace("/here", str(tmp_path))
