@@ -98,7 +98,7 @@ def _close_crashed(bench: Bench, release: Release) -> Release:
         bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
     else:
         bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
-    closed = replace(release, attempt=replace(attempt, ended=True), run=found)
+    closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     bench.record.save(closed)
     return closed
 
@@ -122,7 +122,7 @@ def _closed_when_cut_off(bench: Bench, submitted: Submitted) -> Iterator[None]:
             found = bench.target.pick_up(submitted.run_id)
             if found is not None:
                 log = _log_file(bench, submitted.run_id)
-                _save_end(bench, replace(found, log=bench.relative(log)) if log.exists() else found)
+                _save_end(bench, found._replace(log=bench.relative(log)) if log.exists() else found)
         raise
 
 
@@ -134,7 +134,7 @@ def _save_run_id(bench: Bench, run_id: str) -> None:
     with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
         if release is not None and release.attempt is not None:
-            bench.record.save(replace(release, attempt=replace(release.attempt, run_id=run_id)))
+            bench.record.save(replace(release, attempt=release.attempt._replace(run_id=run_id)))
 
 
 def _save_end(bench: Bench, found: Run) -> Release:
@@ -147,6 +147,6 @@ def _save_end(bench: Bench, found: Run) -> Release:
                 where=bench.record_folder,
                 cure="`inv status`",
             )
-        release = replace(release, attempt=replace(release.attempt, ended=True), run=found)
+        release = replace(release, attempt=release.attempt._replace(ended=True), run=found)
         bench.record.save(release)
     return release

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
@@ -133,7 +132,7 @@ def _patch_digest(bench: Bench, release: Release) -> str:
 
 
 def _absolute(bench: Bench, release: Release) -> tuple[Deployed, ...]:
-    return tuple(replace(each, uri=bench.target.absolute_uri(each.uri)) for each in release.deployed or ())
+    return tuple(each._replace(uri=bench.target.absolute_uri(each.uri)) for each in release.deployed or ())
 
 
 def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:

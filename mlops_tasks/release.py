@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Names:
+class Names(NamedTuple):
     """What `name` decided: an absolute experiment name, and the branch's own folder below the wheel root."""
 
     experiment: str
     wheel_folder: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
+class Wheel(NamedTuple):
     """One built wheel. `file` and `library` are relative to the top folder; `size` is in bytes.
 
     `sources` is the digest of the library's files that it was built from and `generator` the build backend with its
@@ -35,8 +34,7 @@ class Wheel:
     sources: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
+class Deployed(NamedTuple):
     """One wheel in the store: `uri` as the store names it, relative to the top folder for a folder below that."""
 
     distribution: str
@@ -44,8 +42,7 @@ class Deployed:
     sha256: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
+class Reference(NamedTuple):
     """One changed place: the file (relative to the project), the entry as it stood and as it stands now."""
 
     file: str
@@ -60,16 +57,14 @@ class Reference:
         return cls(file=data["file"], old=data["from"], new=data["to"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patched:
+class Patched(NamedTuple):
     """The staged project. `project_dir` is relative to the top folder."""
 
     project_dir: str
     references: tuple[Reference, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder."""
 
     run_id: str
@@ -80,11 +75,10 @@ class Run:
     entry_point: str
     job_run_id: int | None = None
     log: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = MappingProxyType({})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try at a run, recorded before anything is sent: `run_id` follows once MLflow has given one."""
 
     id: str
@@ -119,10 +113,8 @@ class Release:
 
     def to_dict(self) -> dict[str, Any]:
         """The record's form: `version` first, and no key for what is not known yet."""
-        known = {key: value for key, value in asdict(self).items() if value is not None and value != {}}
-        if self.patched is not None:
-            known["patched"]["references"] = [reference.to_dict() for reference in self.patched.references]
-        return {"version": VERSION, **known}
+        facts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"version": VERSION, **{key: _plain(fact) for key, fact in facts.items() if fact not in (None, {})}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Release:
@@ -147,3 +139,14 @@ class Release:
 
 _SINGLE: Mapping[str, Callable[..., object]] = {"names": Names, "run": Run, "attempt": Attempt}
 _SEVERAL: Mapping[str, Callable[..., object]] = {"wheels": Wheel, "deployed": Deployed}
+
+
+def _plain(fact: Any) -> Any:
+    """A fact as JSON has it."""
+    if isinstance(fact, Reference):
+        return fact.to_dict()
+    if hasattr(fact, "_asdict"):
+        return {key: _plain(value) for key, value in fact._asdict().items()}
+    if isinstance(fact, tuple):
+        return [_plain(each) for each in fact]
+    return dict(fact) if isinstance(fact, Mapping) else fact

@@ -128,7 +128,7 @@ def test_the_digest_watches_whatever_decides_how_the_copy_looks(folder: Path) ->
     assert release.digests["patch"] == first
     (folder / "outer.json").write_text("{}")
     changed = [
-        digest_of(folder, deployed=[replace(LIB, uri="file:///other/my_lib-2.0-py3-none-any.whl")]),
+        digest_of(folder, deployed=[LIB._replace(uri="file:///other/my_lib-2.0-py3-none-any.whl")]),
         digest_of(folder, placeholder="X"),
         digest_of(folder, workers=True),
         digest_of(folder, cluster=folder / "outer.json"),
@@ -228,7 +228,7 @@ def test_a_spark_job_gets_a_flat_cluster_spec_and_its_libraries_move(folder: Pat
     spec = {"new_cluster": CLUSTER, "libraries": libraries} if is_wrapped else {**CLUSTER, "libraries": libraries}
     write(folder, MLproject=SPARK, cluster=json.dumps(spec))
     said = Said()
-    release = run_patch(folder, deployed=[replace(LIB, uri="dbfs:/w/my_lib-2.0-py3-none-any.whl")], to=said)
+    release = run_patch(folder, deployed=[LIB._replace(uri="dbfs:/w/my_lib-2.0-py3-none-any.whl")], to=said)
     assert spec_of(folder, release) == CLUSTER
     job = yaml.safe_load((staged(folder, release) / "MLproject").read_text())["databricks_spark_job"]
     assert job == {
@@ -270,7 +270,7 @@ def test_in_place_changes_the_references_of_the_sources_again_and_again(folder: 
     assert first.digests["patch"] == digest_of(folder)
     assert first.patched is not None
     assert first.patched.project_dir == "p"
-    newer = replace(LIB, uri="file:///newer/my_lib-3.0-py3-none-any.whl")
+    newer = LIB._replace(uri="file:///newer/my_lib-3.0-py3-none-any.whl")
     run_patch(folder, in_place=True, deployed=[newer])
     assert (folder / "env.yaml").read_text() == CONDA.replace("WHEELPATH", f"my-lib @ {newer.uri}")
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +256,7 @@ def test_an_alias_to_a_text_outside_the_list_is_kept_and_its_text_repointed() ->
 
 def test_a_copy_before_an_alias_is_written_for_the_place_of_the_alias() -> None:
     text = "x: &w WHEELPATH[ml]\ndependencies:\n- pip: [*w ]\n"
-    new, _ = patch(text, deployed=[DBFS, replace(DBFS, distribution="core", uri="dbfs:/w/core-1-py3-none-any.whl")])
+    new, _ = patch(text, deployed=[DBFS, DBFS._replace(distribution="core", uri="dbfs:/w/core-1-py3-none-any.whl")])
     assert new == (
         "x: &w /dbfs/w/core-1-py3-none-any.whl[ml]\n"
         'dependencies:\n- pip: ["/dbfs/w/my_lib-2.0-py3-none-any.whl[ml]", *w ]\n'
