@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlops_tasks import errors
-from mlops_tasks.bench import URI_SCHEMES, Bench
+from mlops_tasks import errors, stores
+from mlops_tasks.bench import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
@@ -163,7 +163,7 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
     if uri.startswith("file:"):
         return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith(URI_SCHEMES):
+    if "://" in uri or uri.startswith(stores.REMOTE):
         return None
     return Path(uri).resolve()
 

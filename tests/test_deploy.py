@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_no_half_a_wheel(tmp_path: Path, small_disk: None, re
 
 def test_a_workspace_path_is_refused_on_the_local_target(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="writes to none"):
-        stores.choose("dbfs:/wheels", top=tmp_path)
+        stores.choose_local("dbfs:/wheels", top=tmp_path)
 
 
 def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_content(tmp_path: Path) -> None:

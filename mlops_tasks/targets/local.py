@@ -41,7 +41,7 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
-        return stores.choose(wheel_root, top=self.top)
+        return stores.choose_local(wheel_root, top=self.top)
 
     def absolute_uri(self, uri: str) -> str:
         return uri if "://" in uri or uri.startswith("dbfs:") else (self.top / uri).as_uri()
