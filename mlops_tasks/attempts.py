@@ -11,7 +11,7 @@ from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.targets.jobs import Job, Submitted
 
 
@@ -21,12 +21,13 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
     with record.held(bench.attempt_lock, "run"):
         with bench.record.locked("run"):
-            release = _close_crashed(bench, checks.begin(bench, steps, "run", inputs))
+            release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
+            release = _close_crashed(bench, release, job)
             release = run.begin_attempt(release)
             bench.record.save(release)
         submitted = bench.target.submit(_described(bench, job, release), report=bench.report)
-        with _closed_when_cut_off(bench, submitted):
+        with _closed_when_cut_off(bench, submitted, job):
             _save_run_id(bench, submitted.run_id)
             found, log = _follow(bench, job, submitted)
         release = _save_end(bench, found)
@@ -88,16 +89,21 @@ def _cluster_name(bench: Bench, staged: Project) -> str | None:
     return name if (staged.folder / name).is_file() else None
 
 
-def _close_crashed(bench: Bench, release: Release) -> Release:
-    """Take up the attempt that a crash left behind: what came of its run is found out and kept by run id."""
+def _close_crashed(bench: Bench, release: Release, job: Job) -> Release:
+    """Take up the attempt that a crash left behind: what came of its run is found out and kept by run id.
+
+    One that has no run yet goes on as it is.
+    """
     attempt = release.attempt
-    if attempt is None or attempt.ended or attempt.run_id is None:
+    if attempt is None or attempt.ended:
         return release
-    found = bench.target.pick_up(attempt.run_id)
-    if found is None:
-        bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
+    found = bench.target.pick_up(attempt, job)
+    if found is not None:
+        bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+    elif attempt.run_id is None:
+        return release
     else:
-        bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
+        bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
     closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     bench.record.save(closed)
     return closed
@@ -113,13 +119,13 @@ def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
 
 
 @contextlib.contextmanager
-def _closed_when_cut_off(bench: Bench, submitted: Submitted) -> Iterator[None]:
+def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterator[None]:
     """Whatever cuts the block short, the run is ended and recorded; what fails in that does not hide what it was."""
     try:
         yield
     except BaseException:
         with errors.told(bench.report.warning):
-            found = bench.target.pick_up(submitted.run_id)
+            found = bench.target.pick_up(Attempt(id="", run_id=submitted.run_id), job)
             if found is not None:
                 log = _log_file(bench, submitted.run_id)
                 _save_end(bench, found._replace(log=bench.relative(log)) if log.exists() else found)

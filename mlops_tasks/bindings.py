@@ -172,6 +172,7 @@ def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
     from mlops_tasks import attempts
 
+    bench.target.check()
     job = attempts.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")
@@ -192,6 +193,7 @@ def check_inputs(bench: Bench) -> None:
     if spec.exists():
         cluster.read(spec)
     _ = bench.libraries, bench.wheel_root
+    bench.target.check()
 
 
 NAME = Step(

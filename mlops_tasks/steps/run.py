@@ -41,7 +41,7 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.version": version.VERSION,
         **_wheel_tags(release.deployed or ()),
     }
-    return {**{key: value for key, value in facts.items() if value}, **tags}
+    return {**{key: _encodable(value) for key, value in facts.items() if value}, **tags}
 
 
 def judge(run: Run, *, log: Path, report: Report) -> None:
@@ -68,6 +68,11 @@ def _last_words(log: Path) -> str:
         stream.seek(max(0, log.stat().st_size - LAST_BYTES))
         lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
     return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
+
+
+def _encodable(text: str) -> str:
+    """Git takes any bytes for a branch's name, and no tracking store does."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _wheel_tags(deployed: tuple[Deployed, ...]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks import runner, state
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import Store
 
@@ -43,6 +43,9 @@ class Target(Protocol):
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
 
+    def check(self) -> None:
+        """Raise what would stand in the way of every run here, before anything is begun."""
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have everything ready for `job`'s run and make it known to MLflow."""
 
@@ -52,10 +55,10 @@ class Target(Protocol):
         Interrupted or Terminated while following stops the run and marks it KILLED.
         """
 
-    def pick_up(self, run_id: str) -> Run | None:
-        """What became of a run that nobody follows any more; one that never ended is marked KILLED.
+    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
+        """What became of an attempt at `job` that nobody follows any more; a run that never ended is marked KILLED.
 
-        None where nothing is known of it.
+        None where no run of it is known.
         """
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, runner, state, stores
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
@@ -59,14 +59,17 @@ class LocalTarget:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
 
+    def check(self) -> None:
+        self._runs.check()
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         return self._runs.follow(job, submitted, log=log, report=report)
 
-    def pick_up(self, run_id: str) -> Run | None:
-        return self._runs.pick_up(run_id)
+    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
+        return self._runs.pick_up(attempt, job)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._runs.past_runs(experiment_id, limit=limit)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops_tasks import errors, runner, slugs, state
 from mlops_tasks.project import staging
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.targets import plugin_runs, process, requirements, tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
@@ -35,11 +35,11 @@ class LocalRuns:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
         track = self._tracking
         if job.backend != "local":
-            return self._plugins.submit(job, self._experiment(track, job), report=report)
+            return self._plugins.submit(job, self._experiment(job), report=report)
         with self._environment(job, report):
             pass
         with report.waiting("opening MLflow's tracking store"):
-            experiment_id = self._experiment(track, job)
+            experiment_id = self._experiment(job)
             run_id = track.create_run(
                 experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
             )
@@ -66,11 +66,12 @@ class LocalRuns:
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
         return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
 
-    def pick_up(self, run_id: str) -> Run | None:
+    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
-        tags = track.read_tags(run_id)
-        if tags is None:
+        run_id = attempt.run_id or track.find_run(self._experiment(job), tag="mlops.attempt", value=attempt.id)
+        tags = track.read_tags(run_id) if run_id else None
+        if run_id is None or tags is None:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
@@ -115,7 +116,7 @@ class LocalRuns:
     ) -> int:
         return process.follow(
             [sys.executable, str(CHILD)],
-            env=self._child_environ(environment),
+            env={**self._child_environ(environment), **self._tracking.login},
             message=json.dumps(message),
             log=log,
             show=report.output,
@@ -125,6 +126,8 @@ class LocalRuns:
     def _child_environ(self, environment: Path | None) -> dict[str, str]:
         """Programs are found in the run's environment first, then beside the running interpreter, then on PATH."""
         env = {key: value for key, value in self.environ.items() if key not in STRAYS}
+        if env.get("MLFLOW_REGISTRY_URI", "").startswith("databricks"):
+            del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         beside = str(Path(sys.executable).parent)
         folders = [beside, env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
@@ -136,7 +139,8 @@ class LocalRuns:
         env["PATH"] = ":".join(folders)
         return env
 
-    def _experiment(self, track: tracking.Tracking, job: Job) -> str:
+    def _experiment(self, job: Job) -> str:
+        track = self._tracking
         if job.experiment_id is not None:
             return track.check_experiment(job.experiment_id)
         if job.experiment_name is None:
@@ -151,11 +155,19 @@ class LocalRuns:
             experiment_id=experiment_id,
             status=status,
             backend=backend,
-            url=track.run_url(experiment_id, run_id),
+            url=track.run_url(experiment_id, run_id) or (track.shown if self._is_elsewhere else ""),
             entry_point=entry_point,
             log=log.relative_to(self.top).as_posix() if log else None,
             metrics=metrics,
         )
+
+    def check(self) -> None:
+        """Raise BadInput for a tracking store that a rehearsal does not write to."""
+        _ = self._tracking
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return "MLFLOW_TRACKING_URI" in self.environ
 
     @cached_property
     def _plugins(self) -> plugin_runs.PluginRuns:

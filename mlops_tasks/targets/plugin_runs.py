@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import queue
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
+from mlops_tasks.project import json_text, text
 from mlops_tasks.report import Report
 from mlops_tasks.targets import tracking
 from mlops_tasks.targets.jobs import Job, Submitted
@@ -62,7 +62,11 @@ class PluginRuns:
             ) from fault
         run_id = str(handle.run_id)
         self._handles[run_id] = handle
-        self._track.describe_run(run_id, tags=job.tags, record=job.record)
+        try:
+            self._track.describe_run(run_id, tags=job.tags, record=job.record)
+        except BaseException:
+            self._cancel(run_id, report)
+            raise
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
 
     def follow(self, job: Job, run_id: str, *, report: Report) -> None:
@@ -76,11 +80,14 @@ class PluginRuns:
             handle.cancel()
             status = "KILLED"
         except BaseException:
-            with errors.told(report.warning):
-                handle.cancel()
-                self._track.end_run(run_id, "KILLED", overrule=True)
+            self._cancel(run_id, report)
             raise
         self._track.end_run(run_id, status, overrule=status != "FINISHED")
+
+    def _cancel(self, run_id: str, report: Report) -> None:
+        with errors.told(report.warning):
+            self._handles[run_id].cancel()
+            self._track.end_run(run_id, "KILLED", overrule=True)
 
 
 def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
@@ -101,7 +108,10 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
 
 
 def _read_cluster(job: Job) -> dict[str, Any]:
-    return dict(json.loads((job.project.folder / job.cluster).read_text(encoding="utf-8"))) if job.cluster else {}
+    if job.cluster is None:
+        return {}
+    path = job.project.folder / job.cluster
+    return dict(json_text.load(path, text.read(path)))
 
 
 @contextlib.contextmanager

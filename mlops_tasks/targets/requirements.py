@@ -28,7 +28,7 @@ def environment_of(
     if job.env_manager != "auto":
         yield None, True
         return
-    lines = _read_lines(job.project, report=report)
+    lines = read_lines(job.project, report=report)
     from mlflow.version import VERSION
 
     lines, constraints, same = pin_mlflow(lines, VERSION)
@@ -72,7 +72,8 @@ def spark_command(job: Job, environment_path: Path | None) -> list[str]:
     return [python, *words[1:]]
 
 
-def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
+def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
+    """The requirement lines of the environment that the project asks for, on the cluster or in its YAML."""
     if project.spark_job is not None:
         lines = list(project.spark_job.python_libraries)
         names = {parsed.name.lower() for line in lines if (parsed := _parse(line))}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, indexes
 from mlops_tasks.targets.jobs import PastRun
@@ -28,11 +28,15 @@ REACHABLE_WITHIN = 10
 
 
 class Tracking:
-    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where."""
+    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where.
+
+    `login` are the variables by which MLflow is told the user and password of a server's address: it prints the
+    address itself.
+    """
 
     def __init__(self, uri: str, *, artifacts: Path) -> None:
-        self.uri = uri
-        self.shown = indexes.mask(uri).replace("***@", "")
+        self.uri, self.login = _split_login(uri)
+        self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
 
@@ -109,6 +113,12 @@ class Tracking:
                     raise
                 return None
 
+    def find_run(self, experiment_id: str, *, tag: str, value: str) -> str | None:
+        """The id of the experiment's run that has `tag` with `value`; None where there is none."""
+        with self._translated():
+            found = self._client.search_runs([experiment_id], filter_string=f"tags.`{tag}` = '{value}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
         """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
         with self._translated():
@@ -142,6 +152,7 @@ class Tracking:
     def _open(self) -> MlflowClient:
         if self.is_server:
             _check_reachable(self.uri)
+        os.environ.update(self.login)  # MLflow asks nobody else
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
@@ -178,7 +189,7 @@ class Tracking:
         try:
             yield
         except _foreign_faults() as fault:
-            said = str(fault).strip().splitlines()[0]
+            said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
             newer = "Can't locate revision" in said
             raise errors.WorkspaceError(
                 f"MLflow's tracking store refused: {said}",
@@ -234,16 +245,22 @@ def _first_user(uri: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question.
-
-    A user and password in the URI stay out: urllib would take them for a part of the host.
-    """
+def _split_login(uri: str) -> tuple[str, dict[str, str]]:
+    """A server's address without the user and password in it, and these as MLflow's variables."""
+    if not uri.startswith(("http://", "https://")):
+        return uri, {}
     parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
+    login, _, host = parts.netloc.rpartition("@")
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    values = (unquote(each) for each in login.partition(":")[::2])
+    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
+
+
+def _check_reachable(uri: str) -> None:
+    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    host = urlsplit(uri).netloc
     try:
-        plain = parts._replace(netloc=host).geturl()
-        urllib.request.urlopen(plain, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
+        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
     except urllib.error.HTTPError:
         return
     except (OSError, HTTPException, ValueError) as fault:
