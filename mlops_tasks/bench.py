@@ -121,7 +121,13 @@ class Bench:
         from mlops_tasks import targets
 
         return targets.choose(
-            self.settings.target, top=self.top, places=self.places, environ=self.environ, run=self.run
+            self.settings.target,
+            top=self.top,
+            places=self.places,
+            environ=self.environ,
+            run=self.run,
+            profile=self.settings.profile,
+            report=self.report,
         )
 
     @cached_property

@@ -68,6 +68,7 @@ def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
         folder=_wheel_folder(release),
         store=bench.store,
         top=bench.top,
+        parallel=bench.settings.parallel_uploads,
         report=bench.report,
         dry_run=bench.dry_run,
     )

@@ -42,7 +42,14 @@ def deploy_to(
 ) -> tuple[Release, Heard]:
     heard = Heard()
     release = deploy.deploy_wheels(
-        START, wheels=wheels, folder=where, store=folder.FolderStore(top=top), top=top, report=heard, dry_run=dry_run
+        START,
+        wheels=wheels,
+        folder=where,
+        store=folder.FolderStore(top=top),
+        top=top,
+        parallel=2,
+        report=heard,
+        dry_run=dry_run,
     )
     return release, heard
 
@@ -110,6 +117,7 @@ def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path
             folder="store",
             store=Forgetful(top=tmp_path),
             top=tmp_path,
+            parallel=2,
             report=Heard(),
             dry_run=False,
         )

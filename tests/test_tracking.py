@@ -192,8 +192,8 @@ def test_a_run_is_found_by_a_tag(store: tracking.Tracking) -> None:
     experiment_id = store.ensure_experiment("/Shared/found", folder_name="found")
     run_id = create_run(store, experiment_id)
 
-    assert store.find_run(experiment_id, tag="mlops.branch", value="main") == run_id
-    assert store.find_run(experiment_id, tag="mlops.branch", value="other") is None
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'main'") == run_id
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'other'") is None
 
 
 @pytest.mark.parametrize(

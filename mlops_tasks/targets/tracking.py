@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, indexes
+from mlops_tasks.targets import mlflow_process
 from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ REACHABLE_WITHIN = 10
 
 
 class Tracking:
-    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where.
+    """The store at `uri`. Artifacts of new experiments go below `artifacts`; None leaves that to the store.
 
     `login` are the variables by which MLflow is told the user and password of a server's address: it prints the
-    address itself.
+    address itself. `variables` are set while MLflow works.
     """
 
-    def __init__(self, uri: str, *, artifacts: Path) -> None:
+    def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
         self.uri, self.login = _split_login(uri)
+        self._variables = variables or {}
         self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
@@ -46,7 +48,8 @@ class Tracking:
 
     def ensure_experiment(self, name: str, *, folder_name: str) -> str:
         """The id of the experiment called `name`, which is made where it doesn't exist."""
-        location = None if self.is_server else (self._artifacts / folder_name).as_uri()
+        ours = None if self.is_server else self._artifacts
+        location = (ours / folder_name).as_uri() if ours else None
         with self._translated():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)
@@ -88,12 +91,23 @@ class Tracking:
                 raise
         return run_id
 
-    def describe_run(self, run_id: str, *, tags: Mapping[str, str], record: Mapping[str, Any]) -> None:
-        """Add `tags` and the record to a run that somebody else has made."""
+    def describe_run(
+        self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]
+    ) -> None:
+        """Add `tags`, `parameters` and the record to a run that somebody else has made."""
+        from mlflow.entities import Param, RunTag
+
         with self._translated():
-            for key, value in tags.items():
-                self._client.set_tag(run_id, key, value)
+            self._client.log_batch(
+                run_id,
+                params=[Param(key, value) for key, value in parameters.items()],
+                tags=[RunTag(key, value) for key, value in tags.items()],
+            )
             self._client.log_dict(run_id, dict(record), "release.json")
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        with self._translated():
+            self._client.set_tag(run_id, key, value)
 
     def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
         """The run's experiment id, status and last metrics."""
@@ -113,10 +127,10 @@ class Tracking:
                     raise
                 return None
 
-    def find_run(self, experiment_id: str, *, tag: str, value: str) -> str | None:
-        """The id of the experiment's run that has `tag` with `value`; None where there is none."""
+    def find_run(self, experiment_id: str, *, filter_string: str) -> str | None:
+        """The id of the experiment's newest run that MLflow's filter lets through; None where there is none."""
         with self._translated():
-            found = self._client.search_runs([experiment_id], filter_string=f"tags.`{tag}` = '{value}'", max_results=1)
+            found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None
 
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
@@ -159,7 +173,8 @@ class Tracking:
 
         with self._translated(), _first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
-            client.search_experiments(max_results=1)
+            if not self.uri.startswith("databricks"):
+                client.search_experiments(max_results=1)
         return client
 
     def _create_experiment(self, name: str, location: str | None) -> Experiment:
@@ -187,7 +202,8 @@ class Tracking:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with mlflow_process.variables(**self._variables):
+                yield
         except _foreign_faults() as fault:
             said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
             newer = "Can't locate revision" in said

@@ -30,13 +30,15 @@ OTHER_CREDENTIALS = ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM
 class Login:
     """`host` is `https://name`, with a port where it has one; `headers` gives fresh ones: a token lives for an hour.
 
-    `profile` is the profile that MLflow must be told, None where the environment or the default one decides.
+    `profile` is the profile that MLflow must be told, None where the environment or the default one decides;
+    `variables` are what MLflow takes from the environment. `origin` says in words where the login comes from.
     """
 
     host: str
     headers: Callable[[], Mapping[str, str]] = field(repr=False)
     profile: str | None
     origin: str
+    variables: Mapping[str, str] = field(repr=False)
     config: Callable[[], Config] = field(repr=False)
 
     @property
@@ -55,18 +57,17 @@ def resolve(profile: str | None, environ: Mapping[str, str]) -> Login:
     if profile is not None:
         _check_agreement(profile, sections, environ)
     pair = _pair_of_environment(environ) if profile is None else None
-    if pair is None:
-        name = profile or environ.get("DATABRICKS_CONFIG_PROFILE") or _default_profile(sections)
-        pair = _pair_of_profile(sections.get(name), environ) if name in sections else None
-        origin = f"profile {name}"
-    else:
-        origin = "DATABRICKS_HOST and DATABRICKS_TOKEN (environment)"
     if pair is not None:
-        return _plain_login(*pair, profile=profile, origin=origin)
-    return _sdk_login(profile, environ)
+        return _plain_login(*pair, profile=None, origin="DATABRICKS_HOST and DATABRICKS_TOKEN", environ=environ)
+    named = profile or environ.get("DATABRICKS_CONFIG_PROFILE")
+    name = named or _default_profile(sections)
+    pair = _pair_of_profile(sections.get(name), environ)
+    if pair is not None:
+        return _plain_login(*pair, profile=named, origin=f"profile {name}", environ=environ)
+    return _sdk_login(named, environ)
 
 
-def _plain_login(host: str, token: str, *, profile: str | None, origin: str) -> Login:
+def _plain_login(host: str, token: str, *, profile: str | None, origin: str, environ: Mapping[str, str]) -> Login:
     whole = _whole_host(host)
 
     def config() -> Config:
@@ -75,7 +76,12 @@ def _plain_login(host: str, token: str, *, profile: str | None, origin: str) -> 
         return Config(host=whole, token=token, auth_type="pat", **client_limits())
 
     return Login(
-        host=whole, headers=lambda: {"Authorization": f"Bearer {token}"}, profile=profile, origin=origin, config=config
+        host=whole,
+        headers=lambda: {"Authorization": f"Bearer {token}"},
+        profile=profile,
+        origin=origin,
+        variables=_variables(environ),
+        config=config,
     )
 
 
@@ -92,9 +98,14 @@ def _sdk_login(profile: str | None, environ: Mapping[str, str]) -> Login:
         host=_whole_host(found.host),
         headers=found.authenticate,
         profile=profile,
-        origin=f"{found.auth_type or 'databricks-sdk'} ({f'profile {found.profile}' if found.profile else 'default'})",
+        origin=f"{found.auth_type}, profile {found.profile}" if found.profile else str(found.auth_type),
+        variables=_variables(environ),
         config=lambda: found,
     )
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name.startswith("DATABRICKS_")}
 
 
 def client_limits() -> dict[str, Any]:
