@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,7 +132,8 @@ class Bench:
         root = self.settings.wheel_root
         if root is None:
             return self.target.wheel_root
-        return root if root.startswith(URI_SCHEMES) else self.relative(self.root / root)
+        is_uri = root.startswith(URI_SCHEMES) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+        return root if is_uri else self.relative(self.root / root)
 
     @cached_property
     def store(self) -> stores.Store:

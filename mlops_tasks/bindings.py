@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
@@ -78,7 +79,8 @@ def _deploy_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import deploy
 
     there = bench.store.list_files(_wheel_folder(release))
-    if not bench.dry_run and any(Path(each.uri).name not in there for each in release.deployed or ()):
+    whole = all(deploy.is_there(each, there) for each in release.deployed or ())
+    if not (bench.dry_run or whole):
         return "gone"
     return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))
 
@@ -107,7 +109,8 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
         include=bench.settings.include,
         workers=bench.settings.workers,
         cluster=bench.cluster,
-        in_place=inputs.in_place and not bench.dry_run,
+        in_place=inputs.in_place,
+        dry_run=bench.dry_run,
         diff=inputs.diff,
         reachable=bench.target.is_reachable,
         report=bench.report,
@@ -116,10 +119,13 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
 
 
 def _patch_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.project import staging
     from mlops_tasks.steps import patch
 
-    if not bench.dry_run and release.patched and not (bench.top / release.patched.project_dir).is_dir():
-        return "gone"
+    copy = bench.top / release.patched.project_dir if release.patched else None
+    is_staged = copy is not None and copy.is_relative_to(bench.staged_root)
+    if not bench.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+        return "changed"
     return patch.patch_digest(
         bench.project,
         deployed=_absolute(bench, release),
@@ -178,7 +184,7 @@ def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
         bench.report.detail(f"parameter {key} = {value}")
     under = job.experiment_name or f"experiment {job.experiment_id}"
     bench.report.step("run", f"would run {job.entry_point} under {under} on {bench.target.display_name}")
-    return release
+    return replace(release, run=None, attempt=None)
 
 
 def check_inputs(bench: Bench) -> None:
@@ -193,6 +199,7 @@ def check_inputs(bench: Bench) -> None:
     if spec.exists():
         cluster.read(spec)
     _ = bench.libraries, bench.wheel_root
+    bench.target.choose_backend(bench.settings.backend, project)
     bench.target.check()
 
 
@@ -206,7 +213,7 @@ BUILD_WHEEL = Step(take=_take_build_wheel, digest=_build_digest, watches="the li
 DEPLOY = Step(
     take=_take_deploy,
     digest=_deploy_digest,
-    watches="the wheels or their folder",
+    watches="the wheels, or what was deployed of them,",
     needs=("name", "build-wheel"),
     flag="--wheel-uri URI",
 )

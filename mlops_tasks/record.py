@@ -120,6 +120,18 @@ def held(path: Path, task: str, *, wait: Callable[[str], None] | None = None) ->
         yield
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock at `path`."""
+    if not path.exists():
+        return False
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _describe_self(task: str) -> str:
     since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
     return f"inv {task}, process {os.getpid()} on {os.uname().nodename}, since {since}"

@@ -74,11 +74,11 @@ def run(c: invoke.Context, experiment_name: str | None = None, experiment_id: st
 @invoke.task(klass=boundary.ReleaseTask, settings=tuple(SETTINGS))
 def release(c: invoke.Context, **flags: Any) -> None:
     """Take all five steps, and show the run beside earlier ones."""
-    opening.print_record(opening.open_pipeline(c, flags).release(), flags)
+    opening.work(c, flags, lambda pipeline: pipeline.release())
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
-    opening.print_record(opening.open_pipeline(c, flags).take(step, inputs), flags)
+    opening.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
 
 
 namespace = invoke.Collection(name, build_wheel, deploy, patch, run, release, init.init, status.status, ui.ui)

@@ -139,15 +139,15 @@ def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_clo
     record = {key: value for key, value in record_of(staged).items() if key != "run"}
     experiment_id = record_of(staged)["run"]["experiment_id"]
     client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
-    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "begun"}).info.run_id
-    path.write_text(json.dumps({**record, "attempt": {"id": "begun", "run_id": None, "ended": False}}))
+    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "orphaned"}).info.run_id
+    path.write_text(json.dumps({**record, "attempt": {"id": "orphaned", "run_id": None, "ended": False}}))
 
     said = inv("run", cwd=staged)
 
     assert said.code == 0, said.err
     assert f"its run {orphan} is now KILLED" in said.err
     assert status_of(staged, orphan) == "KILLED"
-    assert record_of(staged)["attempt"]["id"] != "begun"
+    assert record_of(staged)["attempt"]["id"] != "orphaned"
 
 
 def test_a_run_that_is_tracked_elsewhere_says_where(

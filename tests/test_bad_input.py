@@ -27,6 +27,11 @@ def record_path(folder: Path) -> Path:
     return folder / ".mlops" / "training" / "local" / "release.json"
 
 
+def spoil(folder: Path, pattern: str) -> None:
+    (path, *_) = folder.rglob(pattern)
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
 def after(*steps: str, then: Change = lambda _: None) -> Change:
     def prepare(folder: Path) -> None:
         said = inv(*steps, cwd=folder)
@@ -140,7 +145,11 @@ CASES = [
         id="a wheel that nobody built",
     ),
     pytest.param(
-        lambda _: None, "patch", 3, ["deploy has not run yet", "inv deploy"], id="placeholder, nothing deployed"
+        lambda _: None,
+        "patch",
+        3,
+        ["deploy has not run yet", "`inv name build-wheel deploy`, or give --wheel-uri URI"],
+        id="placeholder, nothing deployed",
     ),
     pytest.param(
         after("name", "build-wheel", then=lambda folder: write(folder, {".mlops/workspace": "in the way"})),
@@ -208,8 +217,50 @@ CASES = [
         after("name", "build-wheel", "deploy", then=lambda folder: shutil.rmtree(folder / ".mlops" / "workspace")),
         "patch",
         3,
-        ["the wheels or their folder changed since deploy ran", "inv deploy"],
+        ["what was deployed of them, changed since deploy ran", "`inv deploy`"],
         id="deployed wheels are gone",
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", then=lambda folder: spoil(folder / ".mlops" / "workspace", "*.whl")),
+        "patch",
+        3,
+        ["what was deployed of them, changed since deploy ran", "`inv deploy`"],
+        id="deployed wheels are others",
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", "patch", then=lambda folder: spoil(folder / ".mlops", "staged/**/*.py")),
+        "run",
+        3,
+        ["its staged copy changed since patch ran", "`inv patch`"],
+        id="staged copy is another",
+    ),
+    pytest.param(
+        after("name", "build-wheel"),
+        "deploy --wheel-root elsewhere",
+        3,
+        ["since name ran", "flags of this command, which `name` needs as well: --wheel-root", "`inv name`"],
+        id="a flag that an earlier step needs",
+    ),
+    pytest.param(
+        after("name"),
+        "run",
+        3,
+        ["patch has not run yet", "`inv build-wheel deploy patch`, or the whole `inv release`"],
+        id="too early by several steps",
+    ),
+    *(
+        pytest.param(
+            lambda _: None, f"name --wheel-root {uri}", 2, ["is no folder", "wheel_root"], id=f"wheel root at {uri}"
+        )
+        for uri in ("s3://bucket/wheels", "file:///wheels")
+    ),
+    pytest.param(lambda _: None, "release --backend foo", 2, ["backend foo is not installed"], id="no such backend"),
+    pytest.param(
+        put("invoke.yaml", "mlops: {project: training, libraries: libs}\n"),
+        "release",
+        2,
+        ["libs has neither", "libs/*"],
+        id="folder of libraries",
     ),
     pytest.param(
         put("training/MLproject", "name: x\nconda_envv: training_env.yaml\nentry_points: {main: {command: a}}\n"),

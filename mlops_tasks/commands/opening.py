@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks import console
+from mlops_tasks import console, errors
 from mlops_tasks.commands import boundary
 from mlops_tasks.settings import REPEATED, Settings
 
@@ -37,6 +38,17 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
         ),
         dry_run=flags["dry_run"] or bool(c.config.run.dry),
     )
+
+
+def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
+    """Do `action`; with `--json` the record is printed then, and of a run that failed too."""
+    pipeline = open_pipeline(c, flags)
+    try:
+        done = action(pipeline)
+    except errors.RunFailed:
+        print_record(pipeline.load(), flags)
+        raise
+    print_record(done, flags)
 
 
 def print_record(done: Release | None, flags: dict[str, Any]) -> None:

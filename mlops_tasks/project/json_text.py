@@ -22,10 +22,10 @@ def load(path: Path, text: str) -> Any:
         shift = len(text) - len(text.removeprefix(texts.BOM))
         place = texts.show_place(path, text, fault.pos + shift)
         raise errors.BadInput(
-            f"is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
+            f"the file is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
         ) from fault
     except (RecursionError, ValueError) as fault:  # ValueError: a number of thousands of digits
-        raise errors.BadInput(f"is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
+        raise errors.BadInput(f"the file is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
 
 
 def parse(path: Path, text: str) -> nodes.Node:

@@ -48,13 +48,18 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     with _translated(copy):
         _normalise_folders(copy)
         content = _content(copy)
-        final = staged_root / digests.digest(content)[:DIGEST_LENGTH] / copy.name
+        final = staged_root / _place(content) / copy.name
         if final.parent.exists() and _content(final) != content:
             shutil.rmtree(final.parent)  # somebody changed it: its name promises a content that it has no more
         if not final.parent.exists():
             copy.parent.rename(final.parent)
         os.utime(final.parent)
     return final
+
+
+def is_as_settled(folder: Path) -> bool:
+    """Whether the staged `folder` is there and still has the content that its place is named by."""
+    return folder.is_dir() and _place(_content(folder)) == folder.parent.name
 
 
 @contextlib.contextmanager
@@ -113,6 +118,10 @@ def _normalise_folders(copy: Path) -> None:
 def _content(folder: Path) -> dict[str, str]:
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
     return {"": folder.name, **hash_files(folder, sorted(names))}
+
+
+def _place(content: dict[str, str]) -> str:
+    return digests.digest(content)[:DIGEST_LENGTH]
 
 
 def _hash(path: Path) -> str:

@@ -31,14 +31,14 @@ def read(path: Path) -> str:
         data = path.read_bytes()
     except OSError as fault:
         raise errors.BadInput(
-            f"cannot be read: {fault.strerror}", where=path, cure="make it a readable file"
+            f"the file cannot be read: {fault.strerror}", where=path, cure="make it a readable file"
         ) from fault
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as fault:
         before = data[: fault.start].decode("utf-8")
         raise errors.BadInput(
-            "is not UTF-8 text", where=show_place(path, before, len(before)), cure="save the file as UTF-8"
+            "the file is not UTF-8 text", where=show_place(path, before, len(before)), cure="save the file as UTF-8"
         ) from fault
 
 

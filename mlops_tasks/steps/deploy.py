@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlops_tasks import digests, errors, files
@@ -13,6 +13,12 @@ from mlops_tasks.stores import Store, Stored
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
     return digests.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+
+
+def is_there(deployed: Deployed, there: Mapping[str, Stored]) -> bool:
+    """Whether the folder `there` still holds that wheel, as far as its store can tell."""
+    stored = there.get(Path(deployed.uri).name)
+    return stored is not None and stored.sha256 in {None, deployed.sha256}
 
 
 def deploy_wheels(

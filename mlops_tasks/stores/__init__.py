@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -42,9 +43,11 @@ def choose(root: str, *, top: Path) -> Store:
     from mlops_tasks.stores import folder
 
     if root.startswith(("dbfs:", "/Volumes/", "/Workspace/")):
-        raise errors.BadInput(
-            f"{root} lies in a Databricks workspace, and the local target writes to none",
-            where="wheel_root",
-            cure="give a folder, or leave wheel_root out",
-        )
+        raise _refused(f"{root} lies in a Databricks workspace, and the local target writes to none")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root):
+        raise _refused(f"{root} is no folder, and the local target has no other store for wheels")
     return folder.FolderStore(top=top)
+
+
+def _refused(what: str) -> errors.BadInput:
+    return errors.BadInput(what, where="wheel_root", cure="give a folder, or leave wheel_root out")

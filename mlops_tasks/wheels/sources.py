@@ -37,7 +37,7 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
                 raise errors.BadInput(
                     f"no library found: {pattern} has neither pyproject.toml nor setup.py",
                     where=path,
-                    cure="correct the setting `libraries`",
+                    cure=f"correct the setting `libraries` ({pattern}/* means the folders in it)",
                 )
     if not found:
         said = f"nothing with a pyproject.toml matches {', '.join(patterns)}" if patterns else "`libraries` is empty"
