@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,24 @@ def test_a_linked_work_tree_has_a_release_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "linked" / ".mlops").is_dir()
     assert not (folder / ".mlops").exists()
     assert git("status", "--porcelain", cwd=tmp_path / "linked") == ""
+
+
+def test_a_job_goes_on_from_the_folder_that_another_one_has_left(tmp_path: Path) -> None:
+    """As artifacts of CI systems carry it: the files alone, without empty folders and permissions."""
+    origin = make_repository(tmp_path / "origin")
+    folder, carried = tmp_path / "work" / "repository", tmp_path / "mlops.zip"
+    git("clone", "-q", str(origin), str(folder), cwd=tmp_path)
+    assert inv("name", "build-wheel", "deploy", cwd=folder).code == 0
+    with zipfile.ZipFile(carried, "w") as archive:
+        for path in (folder / ".mlops").rglob("*"):
+            if path.is_file():
+                archive.writestr(path.relative_to(folder).as_posix(), path.read_bytes())
+    shutil.rmtree(folder)
+
+    git("clone", "-q", str(origin), str(folder), cwd=tmp_path)
+    with zipfile.ZipFile(carried) as archive:
+        archive.extractall(folder)
+    said = inv("patch", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert inv("status", cwd=folder).out.count("up to date") == 4
