@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,22 @@ def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path)
     assert 0 in {code for _, code in answers}
     for err, code in answers:
         assert code == 0 or (code == 3 and "somebody else is at this release" in err), err
+
+
+@pytest.mark.full
+def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_it(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(folder, {"training/quick.py": ""})
+
+    shells = [start(folder, "release") for _ in range(2)]
+    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+
+    assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
+    for (err, code), other in zip(answers, reversed(shells), strict=True):
+        who = rf"(inv [a-z-]+, process {other.pid} on|a process that has just begun)"
+        assert code == 0 or (code == 3 and re.search(f"somebody else is at this release: {who}", err)), err
+    assert record_of(folder)["run"]["status"] == "FINISHED"
+    assert inv("release", cwd=folder).code == 0
 
 
 @pytest.mark.full

@@ -73,18 +73,29 @@ CASES = [
         put("training/training_env.yaml", "dependencies:\n  - pip:\n    - a: b: c\n"),
         "release",
         2,
-        ["repository/training/training_env.yaml:3:"],
+        ["in: {folder}/training/training_env.yaml:3:11\n"],
         id="broken YAML",
     ),
     pytest.param(
         after("name", "build-wheel", "deploy", then=put("training/training_env.yaml", "a: [b")),
         "patch",
         2,
-        ["repository/training/training_env.yaml:1:"],
+        ["in: {folder}/training/training_env.yaml:1:6\n"],
         id="broken YAML, found later",
     ),
     pytest.param(
-        put("training/cluster.json", '{\n  "libraries": [}\n'), "release", 2, ["cluster.json:2:"], id="broken JSON"
+        put("training/cluster.json", '{\n  "libraries": [}\n'),
+        "release",
+        2,
+        ["not valid JSON", "in: {folder}/training/cluster.json:2:17\n"],
+        id="broken JSON",
+    ),
+    pytest.param(
+        put("training/MLproject", "name: training\nentry_points: [main\nconda_env: x\n"),
+        "release",
+        2,
+        ["not valid YAML", "in: {folder}/training/MLproject:3:10\n"],
+        id="broken MLproject",
     ),
     pytest.param(
         lambda _: None,
@@ -309,7 +320,7 @@ def test_bad_input_is_told_and_leaves_everything_as_it_was(
 
     assert answer.code == code, answer.err
     for part in said:
-        assert part in answer.err
+        assert part.replace("{folder}", str(folder)) in answer.err
     assert answer.err.count("\n  do: ") == 1
     assert "\nTraceback" not in f"\n{answer.err}"
 

@@ -53,14 +53,11 @@ class ReleaseTask(invoke.Task[Any]):
     collection; so do Ctrl-C and SIGTERM. Anything else is a bug and keeps its traceback.
     """
 
-    def __init__(
-        self, body: Callable[..., Any], *, settings: Iterable[str] = (), switches: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
         self.settings = tuple(settings)
-        self.switches = tuple(SWITCHES) if switches else ()
         super().__init__(body, auto_shortflags=False, **kwargs)
         meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
-        self.help = {**meanings, **{key: SWITCHES[key] for key in self.switches}, **self.help}
+        self.help = {**meanings, **SWITCHES, **self.help}
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
         for argument in (found := super().get_arguments(*args, **kwargs)):
@@ -76,7 +73,7 @@ class ReleaseTask(invoke.Task[Any]):
         return inspect.Signature([*own, *added])
 
     def _defaults(self) -> dict[str, Any]:
-        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(self.switches, False)}
+        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(SWITCHES, False)}
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)

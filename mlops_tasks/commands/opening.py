@@ -1,4 +1,4 @@
-"""From a task's flags to the pipeline, and from its record to `--json`."""
+"""From a task's flags to the pipeline and its report, and from what was made to `--json`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,8 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     return Pipeline(
         boundary.root_of(c),
         settings,
-        report=console.standard(
-            quiet=flags["quiet"],
-            verbose=flags["verbose"],
-            results=not flags["json"],
-            spell=boundary.spell_as_called,
-        ),
-        dry_run=flags["dry_run"] or bool(c.config.run.dry),
+        report=open_report(flags),
+        dry_run=is_dry(c, flags),
     )
 
 
@@ -51,7 +46,22 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     print_record(done, flags)
 
 
+def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = boundary.spell_as_called) -> console.Console:
+    """The console as a task's switches want it."""
+    return console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"], spell=spell)
+
+
+def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
+    """Whether nothing is to be done: by the task's own `--dry-run`, or by Invoke's `--dry`."""
+    return flags["dry_run"] or bool(c.config.run.dry)
+
+
 def print_record(done: Release | None, flags: dict[str, Any]) -> None:
     """With `--json` the record so far: an empty object before the first step."""
+    print_json(done.to_dict() if done else {}, flags)
+
+
+def print_json(made: dict[str, Any], flags: dict[str, Any]) -> None:
+    """With `--json` what a task has made, and only then."""
     if flags["json"]:
-        console.standard().text(json.dumps(done.to_dict() if done else {}, indent=2))
+        console.standard().text(json.dumps(made, indent=2))
