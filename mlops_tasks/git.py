@@ -35,7 +35,7 @@ def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
     except FileNotFoundError:
         return None
     if status.returncode:
-        raise _refused(top, status.stderr)
+        raise _refused(top, status)
     lines = status.stdout.split("\0")
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
@@ -84,10 +84,11 @@ def _git(folder: Path, *arguments: str, run: runner.Runner) -> runner.Completed:
     return run(["git", "--no-optional-locks", *arguments], cwd=folder)
 
 
-def _refused(top: Path, said: str) -> errors.StepFailed:
+def _refused(top: Path, status: runner.Completed) -> errors.StepFailed:
+    said = status.stderr.strip() or f"exit code {status.returncode}"  # one that is killed says nothing
     safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
     return errors.StepFailed(
-        f"git refuses to read this work tree: {said.strip().splitlines()[0]}",
+        f"git refuses to read this work tree: {said.splitlines()[0]}",
         where=top,
         cure=safe if "safe.directory" in said else "do what git says",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report, runner
+from mlops_tasks import digests, errors, report, runner
 from mlops_tasks.project import staging
 
 
@@ -122,6 +122,17 @@ def test_the_hashes_tell_content_mode_and_where_links_lead(tmp_path: Path) -> No
     (project / "link").symlink_to("b")
     after = staging.hash_files(project, names)
     assert [name for name in names if before[name] != after[name]] == ["src/run.sh", "link"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    project = make_project(tmp_path)
+    monkeypatch.setattr(digests, "file_sha256", refuse)
+    with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
+        staging.hash_files(project, ["MLproject"])
+    assert caught.value.where == str(project / "MLproject")
 
 
 def test_an_empty_git_repository_hides_the_one_around_it(tmp_path: Path) -> None:

@@ -17,8 +17,18 @@ DIGEST_LENGTH = 16
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """For each file its SHA-256 and whether it can be executed, for each link where it leads."""
-    return {name: _hash(folder / name) for name in names}
+    """For each file its SHA-256 and whether it can be executed, for each link where it leads.
+
+    Raises StepFailed for a file that cannot be read.
+    """
+    try:
+        return {name: _hash(folder / name) for name in names}
+    except OSError as fault:
+        raise errors.StepFailed(
+            f"a file of the project cannot be read: {fault.strerror}",
+            where=fault.filename or folder,
+            cure="make it readable, or have git ignore it",
+        ) from fault
 
 
 @contextlib.contextmanager
