@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, runner
+from mlops_tasks import digests, errors, files, git, runner
 from mlops_tasks.report import Report
 
 DIGEST_LENGTH = 16
@@ -83,7 +83,7 @@ def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
     if (staged_root / ".git").exists():
         return
     with contextlib.suppress(FileNotFoundError):  # without git there is nothing that MLflow could ask
-        run(["git", "init", "--quiet", "--template=", str(staged_root)])
+        git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
 
 
 def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:

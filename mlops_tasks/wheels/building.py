@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, runner, uv_program
+from mlops_tasks import errors, files, git, indexes, runner, uv_program
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 
@@ -20,8 +20,8 @@ SOURCE_DATE_EPOCH = "315532800"
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
 """`python -m build` under one umask for all: setuptools keeps the modes of the files that it writes on the way."""
 
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-"""Variables that would let another environment into the isolated build, or the user's repository (a git hook's)."""
+STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS)
+"""Variables that would let another environment into the isolated build, or the user's repository."""
 
 LAST_WORDS = 30
 """Lines of the backend's log that a failure shows."""
