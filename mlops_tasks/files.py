@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How the system says that there is no room: a full disk, a quota, or the process's limit on file sizes."""
+
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
@@ -53,5 +56,4 @@ def relative(path: Path, top: Path) -> str:
 
 
 def is_full(fault: OSError) -> bool:
-    """Whether `fault` means that there is no room: a full disk, a quota, or the process's limit on file sizes."""
-    return fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return fault.errno in FULL

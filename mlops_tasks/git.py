@@ -60,7 +60,7 @@ def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
     except FileNotFoundError:
         return None
     if status.returncode:
-        raise _refused(top, status)
+        raise _unreadable(top, status)
     lines = status.stdout.split("\0")
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
@@ -90,9 +90,7 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
     """
     listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
     if listed.returncode:
-        raise errors.StepFailed(
-            f"git cannot list the files: {listed.stderr.strip()}", where=folder, cure="do what git says"
-        )
+        raise refused("git cannot list the files", listed, where=folder)
     found: set[str] = set()
     for name in filter(None, listed.stdout.split("\0")):
         path = folder / name
@@ -104,8 +102,14 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
     return sorted(found)
 
 
-def _refused(top: Path, status: runner.Completed) -> errors.StepFailed:
-    said = status.stderr.strip() or f"exit code {status.returncode}"  # one that is killed says nothing
+def refused(what: str, done: runner.Completed, *, where: Path) -> errors.StepFailed:
+    """The error for a git command that failed, with git's own words."""
+    cure = "make room, then repeat" if runner.ran_full(done) else "do what git says"
+    return errors.StepFailed(f"{what}: {runner.describe_failure(done)}", where=where, cure=cure)
+
+
+def _unreadable(top: Path, status: runner.Completed) -> errors.StepFailed:
+    said = runner.describe_failure(status)
     safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
     return errors.StepFailed(
         f"git refuses to read this work tree: {said.splitlines()[0]}",

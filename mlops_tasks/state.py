@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files
 
 KEPT = 10
 """How many staged copies, run logs and environments survive a pruning."""
@@ -37,16 +37,20 @@ class StateFolder:
 
     @contextlib.contextmanager
     def usable(self) -> Iterator[None]:
-        """Raise StepFailed for whatever the file system refuses below this folder."""
+        """Raise StepFailed for whatever the file system refuses below this folder.
+
+        That a disk is full is known without a file's name, too: a failing write has none.
+        """
         try:
             yield
         except OSError as fault:
-            where = fault.filename
-            if not isinstance(where, str) or not Path(where).is_relative_to(self.folder):
+            names = [name for name in (fault.filename, fault.filename2) if isinstance(name, str)]
+            ours = [name for name in names if Path(name).is_relative_to(self.folder)]
+            if not ours and not files.is_full(fault):
                 raise
             raise errors.StepFailed(
                 f"the state of this release cannot be kept: {fault.strerror}",
-                where=where,
+                where=ours[0] if ours else self.folder,
                 cure="make room where it is full, move away what stands in the way, or make it writable; then repeat",
             ) from fault
 

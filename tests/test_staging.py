@@ -162,3 +162,27 @@ def test_a_run_works_in_a_copy_that_goes_with_it(tmp_path: Path) -> None:
 
     assert stage(project, root, ["MLproject"]) == staged
     assert names_in(root) == [staged.parent.name]
+
+
+def test_half_a_repository_around_the_staged_copies_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    def fail(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        (tmp_path / "staged" / ".git").mkdir()
+        return runner.Completed(command, 128, "", "fatal: No space left on device")
+
+    with pytest.raises(errors.StepFailed, match="No space left") as caught:
+        staging.separate_from_git(tmp_path / "staged", run=fail)
+    assert caught.value.cure.startswith("make room")
+    assert names_in(tmp_path / "staged") == []
+
+
+def test_a_run_that_finds_no_room_for_its_copy_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EFBIG, "File too large", str(source))
+
+    staged = stage(make_project(tmp_path), tmp_path / "staged", ["MLproject"])
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(errors.StepFailed, match="File too large") as caught, staging.disposable(staged):
+        pass
+    assert caught.value.cure == "make room, then `inv run`"

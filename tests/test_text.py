@@ -56,3 +56,11 @@ def test_edits_are_made_from_their_positions_in_the_old_text() -> None:
 @pytest.mark.parametrize(("text", "index", "end"), [("a\r\nb\nc", 3, "\r\n"), ("a\nb", 0, "\n"), ("a", 0, "\n")])
 def test_the_nearest_line_end_is_the_one_before_else_the_one_after(text: str, index: int, end: str) -> None:
     assert texts.line_end_near(text, index) == end
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    one = tmp_path / "one.yaml"
+    with pytest.raises(errors.StepFailed, match="cannot be written") as caught:
+        texts.write_all({one: "1", Path("/proc/none/two.yaml"): "2"})
+    assert caught.value.where == "/proc/none/two.yaml"
+    assert list(tmp_path.iterdir()) == []

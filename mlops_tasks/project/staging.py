@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlops_tasks import digests, errors, files, git, runner
-from mlops_tasks.report import Report
+from mlops_tasks.report import Report, Silent
 
 DIGEST_LENGTH = 16
 
@@ -71,7 +71,12 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
 def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
     with tempfile.TemporaryDirectory(prefix=".run-", dir=folder.parent.parent, ignore_cleanup_errors=True) as temporary:
-        yield Path(shutil.copytree(folder, Path(temporary) / folder.name, symlinks=True))
+        copy = Path(temporary) / folder.name
+        with _translated(folder, "inv run"):
+            copy.mkdir()
+            for name in _names(folder):
+                _copy(folder, name, copy, Silent(), is_plain=False)
+        yield copy
 
 
 def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
@@ -83,7 +88,10 @@ def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
     if (staged_root / ".git").exists():
         return
     with contextlib.suppress(FileNotFoundError):  # without git there is nothing that MLflow could ask
-        git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
+        done = git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
+        if done.returncode:  # half a repository would hide nothing, and would not be completed
+            shutil.rmtree(staged_root / ".git", ignore_errors=True)
+            raise git.refused("the staged copies cannot be kept apart from the repository", done, where=staged_root)
 
 
 def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
@@ -121,8 +129,13 @@ def _normalise_folders(copy: Path) -> None:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
-    return {"": folder.name, **hash_files(folder, sorted(names))}
+    return {"": folder.name, **hash_files(folder, _names(folder))}
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    )
 
 
 def _hash(path: Path) -> str:
@@ -138,11 +151,11 @@ def _normal(mode: int) -> int:
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _translated(folder: Path, task: str = "inv patch") -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        cure = "make room, then `inv patch`" if files.is_full(fault) else "mend that, then `inv patch`"
+        cure = f"{'make room' if files.is_full(fault) else 'mend that'}, then `{task}`"
         raise errors.StepFailed(
             f"the project cannot be staged: {fault.strerror}", where=fault.filename or folder, cure=cure
         ) from fault

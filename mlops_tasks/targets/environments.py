@@ -79,10 +79,13 @@ def _build(
 
 def _succeed(done: runner.Completed, path: Path) -> None:
     if done.returncode:
+        first = (
+            "make room, then" if runner.ran_full(done) else "correct the project's requirements, then `inv patch` and"
+        )
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(done.stderr.strip())}",
+            f"the run's environment cannot be built:\n{indexes.mask(runner.describe_failure(done))}",
             where=path,
-            cure="correct the project's requirements, then `inv patch` and `inv run`",
+            cure=f"{first} `inv run`",
         )
 
 

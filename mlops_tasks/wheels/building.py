@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import tempfile
@@ -42,12 +41,12 @@ def built(
             done = run(command, cwd=out, env=build_environ)
         log = indexes.mask(done.stdout + done.stderr)
         if done.returncode:
-            raise _failed("cannot be built", library, log)
+            raise _failed("cannot be built", library, log, is_full=runner.ran_full(done))
         for line in log.splitlines():
             report.debug(line)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
-            raise _failed(f"made {len(found)} wheels instead of one", library, log)
+            raise _failed(f"made {len(found)} wheels instead of one", library, log, is_full=False)
         yield found[0]
 
 
@@ -85,9 +84,9 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _failed(what: str, library: Path, log: str) -> errors.StepFailed:
+def _failed(what: str, library: Path, log: str, *, is_full: bool) -> errors.StepFailed:
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
-    first = "make room" if os.strerror(errno.ENOSPC) in log else "correct what the build backend says"
+    first = "make room" if is_full else "correct what the build backend says"
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

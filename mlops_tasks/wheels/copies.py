@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_tasks import errors, git, runner
+from mlops_tasks import git, runner
 from mlops_tasks.wheels import sources
 
 LARGE = 1 << 20
@@ -108,9 +108,5 @@ def _find(run: runner.Runner, top: Path, *names: str) -> list[Path]:
 def _ask(run: runner.Runner, folder: Path, *arguments: str) -> str:
     done = git.call(*arguments, run=run, cwd=folder)
     if done.returncode:
-        raise errors.StepFailed(
-            f"git cannot prepare a clean copy of the sources: {done.stderr.strip()}",
-            where=folder,
-            cure="do what git says",
-        )
+        raise git.refused("git cannot prepare a clean copy of the sources", done, where=folder)
     return done.stdout.strip()
