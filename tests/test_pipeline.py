@@ -9,7 +9,7 @@ import pytest
 import mlops_tasks
 from mlops_tasks import Pipeline, ReleaseError, Settings
 from mlops_tasks.report import Silent
-from tests.inv import make_repository, write
+from tests.inv import git, inv, make_repository, start, write
 
 PLAIN = """\
 name: training
@@ -104,3 +104,34 @@ def test_a_dry_release_starts_from_the_record_and_not_from_an_earlier_dry_releas
 
     assert [line for line in heard.details if "built from" in line] == ["mylib 1.0 built from libs/mylib"] * 2
     assert not [line for line in heard.details if "the record was of one" in line]
+
+
+@pytest.fixture
+def fetching(tmp_path: Path) -> Path:
+    """A repository whose project is another repository's, at a git URI."""
+    origin = make_repository(tmp_path / "origin")
+    settings = f"mlops:\n  project: file://{origin}#training\n  libraries: [libs/*]\n"
+    return make_repository(tmp_path / "repository", SETTINGS=settings)
+
+
+def test_a_release_that_is_refused_at_once_leaves_nothing_that_git_sees(fetching: Path) -> None:
+    said = inv("release", "--entry-point", "mian", cwd=fetching)
+
+    assert (said.code, "did you mean main?" in said.err) == (2, True)
+    assert git("status", "--porcelain", cwd=fetching) == ""
+
+
+@pytest.mark.parametrize("command", ["release", "status", "name"])
+def test_a_file_in_the_place_of_what_is_fetched_is_told(fetching: Path, command: str) -> None:
+    write(fetching, {".mlops": "in the way"})
+
+    said = inv(command, cwd=fetching)
+
+    assert (said.code, f"in: {fetching}/.mlops" in said.err) == (1, True), said.err
+
+
+def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path) -> None:
+    started = [start(fetching, "release", "--dry-run") for _ in range(3)]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in started]
+
+    assert [code for _, code in ended] == [0] * 3, ended

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,18 +38,14 @@ def copied(
 
     What is linked stays a link, but for the names in `plain`: those become files that can be written.
     """
-    staged_root.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=staged_root))
-    try:
-        copy = temporary / folder.name
+    with files.workplace(staged_root) as place:
+        copy = place / folder.name
         with _translated(folder):
             copy.mkdir()
             for name in names:
                 _copy(folder, name, copy, report, is_plain=name in plain)
             _warn_of_broken_links(copy, report)
         yield copy
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def settle(copy: Path, *, staged_root: Path) -> Path:
@@ -70,8 +65,8 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
 @contextlib.contextmanager
 def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=folder.parent.parent, ignore_cleanup_errors=True) as temporary:
-        copy = Path(temporary) / folder.name
+    with files.workplace(folder.parent.parent, prefix=".run-") as place:
+        copy = place / folder.name
         with _translated(folder, "inv run"):
             copy.mkdir()
             for name in _names(folder):
