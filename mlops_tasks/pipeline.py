@@ -91,4 +91,6 @@ class Pipeline:
         with self.bench.record.locked(step):
             release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
             self.bench.record.save(release)
+            if not self.bench.dry_run:
+                self.bench.places.prune(self.bench.record_folder)
         return release
