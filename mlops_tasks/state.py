@@ -18,6 +18,9 @@ KEPT_RECORDS = 50
 RECENT = 3600
 """Seconds for which whatever was used stays: somebody may be at work with it who has not recorded it yet."""
 
+HALF = r"\..*\.part"
+"""Files that `files.written_whole` did not come to the end of: those of wheels go with the folder that they are in."""
+
 
 class StateFolder:
     """`.mlops` below the top folder. It ignores itself, so that git never sees it."""
@@ -68,6 +71,8 @@ class StateFolder:
         staged, runs = record_folder / "staged", record_folder / "runs"
         for old in (*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)):
             old.unlink(missing_ok=True)
+        for left in (*_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
+            left.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):

@@ -104,6 +104,16 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_n
         assert list(staged.iterdir()) == [used]
 
 
+def test_files_that_were_cut_off_long_ago_are_swept(tmp_path: Path) -> None:
+    write(tmp_path / "record", {".release.json.0a1b.part": "{", "runs/.r.json.0a1b.part": "{", "release.json": "{}"})
+    for path in (tmp_path / "record").rglob("*.*"):
+        os.utime(path, (0, 0))
+
+    state.StateFolder(tmp_path).prune(tmp_path / "record")
+
+    assert [path.name for path in (tmp_path / "record").rglob("*.*")] == ["release.json"]
+
+
 def test_a_workplace_that_was_just_made_may_not_be_locked_yet(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
     (tmp_path / "record" / "staged" / ".new-0").mkdir(parents=True)
