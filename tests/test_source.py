@@ -135,6 +135,19 @@ def test_a_missing_git_is_said(tmp_path: Path) -> None:
         fetch("https://h/a", tmp_path / "into", run=missing)
 
 
+def test_a_full_disk_is_said(tmp_path: Path, repository: Path) -> None:
+    def full(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        if "fetch" in command:
+            return runner.Completed(command, 128, "", "fatal: write error: No space left on device")
+        return runner.run_command(command, cwd=cwd, env=env)
+
+    with pytest.raises(errors.StepFailed, match="cannot fetch") as caught:
+        fetch(f"file://{repository}", tmp_path / "into", run=full)
+    assert caught.value.cure == "make room, then repeat"
+
+
 class Guarded(http.server.SimpleHTTPRequestHandler):
     """Files for whoever knows the password: git's plain HTTP transport needs no more of a server."""
 

@@ -82,11 +82,11 @@ class _Remote:
         As little is fetched as the server allows: a short commit, or an old server, needs the whole history.
         """
         self._succeed(self._git("init", "--quiet", "--template=", str(copy)))
+        wanted = "FETCH_HEAD"
         if self._fetch(copy, "--depth=1", refs=[ref]).returncode:
             self._succeed(self._fetch(copy, refs=["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"]))
-        else:
-            commit = "FETCH_HEAD"
-        done = self._git("-C", str(copy), "checkout", "--quiet", "--detach", f"{commit}^{{commit}}", "--")
+            wanted = commit
+        done = self._git("-C", str(copy), "checkout", "--quiet", "--detach", f"{wanted}^{{commit}}", "--")
         if done.returncode and ref == commit:
             raise self._unknown(commit)
         self._succeed(done)
@@ -139,10 +139,11 @@ class _Remote:
 
     def _succeed(self, done: runner.Completed) -> None:
         if done.returncode:
+            check = "check the setting `project`, the network, and that git may read the repository"
             raise errors.StepFailed(
-                f"git cannot fetch the project: {self._mask(done.stderr.strip())}",
+                f"git cannot fetch the project: {self._mask(runner.describe_failure(done))}",
                 where=self.url,
-                cure="check the setting `project`, the network, and that git may read the repository",
+                cure="make room, then repeat" if runner.ran_full(done) else check,
             )
 
     def _mask(self, text: str) -> str:
