@@ -99,6 +99,7 @@ class Bench:
             return (self.root / self.settings.project).resolve()
         from mlops_tasks.project import source
 
+        self.places.create()  # whichever command comes first, git must not see what is fetched
         with self.report.waiting(f"fetching {self.project_name}"):
             return source.fetch(
                 self.settings.project,

@@ -145,8 +145,6 @@ def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:
     """Wheels that somebody else put where they are; a local one is hashed, of others only the name is known."""
     from packaging import utils
 
-    from mlops_tasks import digests
-
     given = []
     for uri in uris:
         file_name = uri.rsplit("/", 1)[-1]
@@ -157,11 +155,22 @@ def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:
                 f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
             ) from fault
         path = _local_path(bench, uri)
-        if path is not None and not path.is_file():
-            raise errors.BadInput("there is no such wheel", where=path, cure="give the URI of a wheel that exists")
-        sha256 = digests.file_sha256(path) if path else ""
+        sha256 = _hash_given(path) if path else ""
         given.append(Deployed(distribution=distribution, uri=bench.relative(path) if path else uri, sha256=sha256))
     return tuple(given)
+
+
+def _hash_given(path: Path) -> str:
+    from mlops_tasks import digests
+
+    try:
+        return digests.file_sha256(path)
+    except OSError as fault:
+        raise errors.BadInput(
+            f"there is no such wheel that can be read: {fault.strerror}",
+            where=path,
+            cure="give the URI of a wheel that exists",
+        ) from fault
 
 
 def _local_path(bench: Bench, uri: str) -> Path | None:

@@ -292,6 +292,27 @@ CASES = [
         id="a wheel URI that is not there",
     ),
     pytest.param(
+        lambda folder: (folder / "a-1-py3-none-any.whl").mkdir(),
+        "patch --wheel-uri a-1-py3-none-any.whl",
+        2,
+        ["no such wheel that can be read"],
+        id="a wheel URI that cannot be read",
+    ),
+    pytest.param(
+        put("training/cluster.json", '{"new_cluster": ' + "[" * 600 + "]" * 600 + "}"),
+        "patch --wheel-uri https://h/mylib-1.0-py3-none-any.whl",
+        2,
+        ["is not usable JSON", "cluster.json"],
+        id="JSON that is nested too deep",
+    ),
+    pytest.param(
+        put("invoke.yaml", f"mlops: {{project: training, timeout: 1{'0' * 400}}}\n"),
+        "name",
+        2,
+        ["mlops.timeout (configuration) must be a number of seconds above 0"],
+        id="a timeout without end",
+    ),
+    pytest.param(
         lambda _: None, "name --target databricks", 2, ["must be one of local, not 'databricks'"], id="target to come"
     ),
     pytest.param(

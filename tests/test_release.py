@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.inv import TASKS, Said, git, inv, make_repository, nothing_changes, write
+from tests.inv import LIBRARY, TASKS, Said, git, inv, make_repository, nothing_changes, write
 
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
 QUICK = "mlops:\n  project: training\n  libraries: [libs/*]\n  env_manager: local\n  entry_point: plain\n"
@@ -226,6 +226,23 @@ def test_dry_steps_in_one_command_build_on_each_other(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     assert "would run main" in said.out
+
+
+@pytest.mark.parametrize("git_dir", [".git", "{folder}/.git"], ids=["relative", "absolute"])
+def test_inv_works_in_a_git_hook_whose_variables_name_its_own_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git_dir: str
+) -> None:
+    folder = make_repository(tmp_path / "repository")
+    other = make_repository(tmp_path / "other", LIBRARY=LIBRARY.replace("mylib", "otherlib"))
+    for name, value in {"GIT_DIR": git_dir, "GIT_INDEX_FILE": f"{git_dir}/index", "GIT_PREFIX": "libs/"}.items():
+        monkeypatch.setenv(name, value.format(folder=other))
+
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
+    monkeypatch.undo()
+    assert git("status", "--porcelain", cwd=folder) == ""
 
 
 def test_inv_works_from_a_subfolder_and_keeps_one_record(quick: Path) -> None:

@@ -65,9 +65,7 @@ def patch(document: Document, *, wheels: references.Wheels, forms: references.Fo
 
 
 def write(patches: Iterable[Patch]) -> None:
-    for each in patches:
-        if each.new != each.old:
-            texts.write(each.document.path, each.new)
+    texts.write_all({each.document.path: each.new for each in patches if each.new != each.old})
 
 
 def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,24 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file, or the one that a link leads to."""
-    with files.written_whole(path.resolve()) as stream:
-        stream.write(text.encode("utf-8"))
+    write_all({path: text})
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """Write each file, or the one that a link leads to: all of them, or none where there is no room for all.
+
+    Raises StepFailed where one cannot be written.
+    """
+    path = Path()
+    try:
+        with contextlib.ExitStack() as stack:
+            for path, text in texts.items():
+                stream = stack.enter_context(files.written_whole(path.resolve()))
+                stream.write(text.encode("utf-8"))
+                stream.flush()
+    except OSError as fault:
+        cure = "make room, then repeat" if files.is_full(fault) else "make it writable, then repeat"
+        raise errors.StepFailed(f"cannot be written: {fault.strerror}", where=path, cure=cure) from fault
 
 
 def show_place(path: Path, text: str, index: int) -> str:

@@ -112,7 +112,7 @@ def _digest(found: _Source, *, deployed: Sequence[Deployed], placeholder: str, w
             "deployed": [each.uri for each in deployed],
             "placeholder": placeholder,
             "workers": workers,
-            "cluster": digests.file_sha256(found.cluster) if found.cluster is not None else "",
+            "cluster": texts.read(found.cluster) if found.cluster is not None else "",
         }
     )
 

@@ -31,7 +31,7 @@ class LocalTarget:
 
     @property
     def wheel_root(self) -> str:
-        return (self.places.folder / "workspace" / "wheels").relative_to(self.top).as_posix()
+        return self.places.store.relative_to(self.top).as_posix()
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""

@@ -146,5 +146,5 @@ def _describe(library: Path, run: runner.Runner) -> str:
     tree = git.read(library, runner=run)
     if tree is None or tree.commit is None:
         return ""
-    command = ["git", "--no-optional-locks", "describe", "--tags", "--long", "--always", "--dirty"]
-    return f"{tree.commit} {run(command, cwd=library).stdout.strip()}"
+    described = git.call("describe", "--tags", "--long", "--always", "--dirty", run=run, cwd=library)
+    return f"{tree.commit} {described.stdout.strip()}"
