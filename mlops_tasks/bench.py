@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 URI_SCHEMES = ("dbfs:", "/Volumes/", "/Workspace/")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Bench:
     """`root` is the folder that holds tasks.py: relative paths in the settings count from there."""
 
@@ -95,6 +95,12 @@ class Bench:
     @cached_property
     def project_folder(self) -> Path:
         """Where the project's files are: the folder of the settings, or what `fetch` brings."""
+        if not self.is_fetched and self.settings.version is not None:
+            raise errors.BadInput(
+                "the version is of a project at a git URI, and this one is a folder",
+                where="version",
+                cure="leave version out, or set project to that URI",
+            )
         if not self.is_fetched:
             return (self.root / self.settings.project).resolve()
         from mlops_tasks.project import source

@@ -1,7 +1,5 @@
 """Whether a step may begin: the record is of this branch, holds what the step needs, and nothing of that is stale."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple

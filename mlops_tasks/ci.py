@@ -1,7 +1,5 @@
 """The branch as a CI system tells it: a pull request's source branch first, and a fork's under its owner's name."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Facts of a work tree, asked of the git command."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

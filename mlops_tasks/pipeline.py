@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, errors, runner
+from mlops_tasks import bindings, checks, errors, record, runner
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -52,6 +52,7 @@ class Pipeline:
         """Take the five steps in order, once everything that can be read has been read."""
         with self.bench.places.usable():
             bindings.check_inputs(self.bench)
+            self._refuse_while_one_runs()
         self.bench.record.begin()
         for step in STEPS:
             release = self.take(step)
@@ -82,6 +83,12 @@ class Pipeline:
         with self.bench.places.usable():
             summary.show_status(self.bench, STEPS, release)
         return release
+
+    def _refuse_while_one_runs(self) -> None:
+        """Its own run would be refused, after four steps in vain."""
+        if not self.bench.dry_run:
+            with record.held(self.bench.attempt_lock, "release"):
+                pass
 
     def _take(self, step: str, inputs: Inputs) -> Release:
         if step == "run" and not self.bench.dry_run:

@@ -39,6 +39,13 @@ def boolean(raw: object) -> bool:
     return known[key]
 
 
+def count(raw: object) -> int:
+    text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
+    if not (text.strip().isdecimal() and 0 < int(text) < 1 << 16):
+        raise ValueError(f"must be a whole number from 1 to 65535, not {_show(raw)}")
+    return int(text)
+
+
 def seconds(raw: object) -> float:
     try:
         value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else math.nan

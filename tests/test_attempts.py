@@ -82,7 +82,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param(signal.SIGHUP, 143, id="terminal closed"),
+    ],
+)
 def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
     staged: Path, waiting: subprocess.Popen[str], number: int, code: int
 ) -> None:

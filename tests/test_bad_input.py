@@ -265,6 +265,15 @@ CASES = [
         )
         for uri in ("s3://bucket/wheels", "file:///wheels")
     ),
+    pytest.param(lambda _: None, "name --version main", 2, ["is of a project at a git URI"], id="version of a folder"),
+    pytest.param(lambda _: None, "ui --port abc", 2, ["the port must be a whole number", "--port"], id="no port"),
+    pytest.param(
+        after("name", "build-wheel", "deploy", "patch"),
+        "run --experiment-name foo",
+        2,
+        ["'foo' is not an absolute path", "--experiment-name"],
+        id="relative experiment",
+    ),
     pytest.param(lambda _: None, "release --backend foo", 2, ["backend foo is not installed"], id="no such backend"),
     pytest.param(
         put("invoke.yaml", "mlops: {project: training, libraries: libs}\n"),

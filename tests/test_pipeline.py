@@ -65,7 +65,10 @@ def test_a_release_is_taken_step_by_step_loaded_and_taken_whole(folder: Path) ->
 def test_what_a_person_can_mend_is_raised_as_a_release_error(folder: Path) -> None:
     with pytest.raises(ReleaseError, match="name has not run yet") as caught:
         pipeline(folder).take("deploy")
-    assert (caught.value.exit_code, caught.value.cure) == (3, "`inv name`")
+    assert (caught.value.exit_code, caught.value.cure) == (
+        3,
+        "`inv name build-wheel`, or give --wheel FILE, or the whole `inv release`",
+    )
 
     with pytest.raises(ReleaseError, match="no MLproject file"):
         Pipeline(folder, Settings(project="libs")).release()

@@ -7,6 +7,7 @@ import inspect
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from mlops_tasks import console, errors
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
@@ -50,7 +52,7 @@ class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
     Every ReleaseError ends as its exit code with its message on stderr, under the task names of the user's own
-    collection; so do Ctrl-C and SIGTERM. Anything else is a bug and keeps its traceback.
+    collection; so do Ctrl-C, SIGTERM and SIGHUP. Anything else is a bug and keeps its traceback.
     """
 
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
@@ -85,7 +87,7 @@ class ReleaseTask(invoke.Task[Any]):
         names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
         _called.set(names)
         try:
-            with _sigterm_raises():
+            with _endings_raise():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
@@ -158,18 +160,21 @@ def _default(key: str) -> Any:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """CI systems end a job with SIGTERM: let what is under way be stopped and marked, as on Ctrl-C."""
+def _endings_raise() -> Iterator[None]:
+    """CI systems end a job with SIGTERM, a closed terminal with SIGHUP: let what is under way be stopped and marked.
+
+    A signal that somebody ignores (nohup) or handles stays theirs, and so do all of them outside the main thread.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise errors.Terminated("terminated", cure="`inv status` shows how far it came")
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever runs tasks in threads handles signals
-        yield
-        return
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)

@@ -13,7 +13,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks import errors
+from mlops_tasks import errors, readers
 from mlops_tasks.commands import boundary, opening
 
 
@@ -25,8 +25,20 @@ from mlops_tasks.commands import boundary, opening
         "dry_run": "say what would be opened, and open nothing",
     },
 )
-def ui(c: invoke.Context, port: int = 5000, **flags: Any) -> None:
+def ui(c: invoke.Context, port: str = "5000", **flags: Any) -> None:
     """Open MLflow's UI on the runs that were tracked on this machine."""
+    _open(c, _read_port(port), flags)
+
+
+def _read_port(text: str) -> int:
+    """Invoke's own reading of a number ends in a traceback."""
+    try:
+        return readers.count(text)
+    except ValueError as fault:
+        raise errors.BadInput(f"the port {fault}", where="--port", cure="give a number such as 5001") from fault
+
+
+def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
     from mlops_tasks import indexes
 
     uri = _find_store(boundary.root_of(c))

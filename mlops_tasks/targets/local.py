@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalTarget:
     top: Path
     places: state.StateFolder
