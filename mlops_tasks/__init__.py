@@ -9,18 +9,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlops_tasks.errors import ReleaseError
     from mlops_tasks.inputs import Inputs
     from mlops_tasks.pipeline import Pipeline
     from mlops_tasks.release import Release
     from mlops_tasks.settings import Settings
     from mlops_tasks.tasks import namespace
 
-__all__ = ["Inputs", "Pipeline", "Release", "Settings", "namespace"]
+__all__ = ["Inputs", "Pipeline", "Release", "ReleaseError", "Settings", "namespace"]
 
 _HOMES = {
     "Inputs": "inputs",
     "Pipeline": "pipeline",
     "Release": "release",
+    "ReleaseError": "errors",
     "Settings": "settings",
     "namespace": "tasks",
 }

@@ -111,9 +111,17 @@ def _limits(bench: Bench) -> Limits:
 
 
 def _experiment_name(release: Release, inputs: Inputs) -> str | None:
+    from mlops_tasks.steps import name
+
+    if inputs.experiment_id is not None and inputs.experiment_name is not None:
+        raise errors.BadInput(
+            "an experiment is given by name and by id", where="--experiment-name, --experiment-id", cure="give one"
+        )
     if inputs.experiment_id is not None:
         return None
-    return inputs.experiment_name or (release.names.experiment if release.names else None)
+    if inputs.experiment_name is not None:
+        return name.absolute(inputs.experiment_name, where="--experiment-name")
+    return release.names.experiment if release.names else None
 
 
 def _described(bench: Bench, job: Job, release: Release) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Bench:
     """`root` is the folder that holds tasks.py: relative paths in the settings count from there."""
 
@@ -92,10 +93,17 @@ class Bench:
     @cached_property
     def project_folder(self) -> Path:
         """Where the project's files are: the folder of the settings, or what `fetch` brings."""
+        if not self.is_fetched and self.settings.version is not None:
+            raise errors.BadInput(
+                "the version is of a project at a git URI, and this one is a folder",
+                where="version",
+                cure="leave version out, or set project to that URI",
+            )
         if not self.is_fetched:
             return (self.root / self.settings.project).resolve()
         from mlops_tasks.project import source
 
+        self.places.create()  # whichever command comes first, git must not see what is fetched
         with self.report.waiting(f"fetching {self.project_name}"):
             return source.fetch(
                 self.settings.project,
@@ -135,7 +143,8 @@ class Bench:
         root = self.settings.wheel_root
         if root is None:
             return self.target.wheel_root
-        return root if root.startswith(stores.REMOTE) else self.relative(self.root / root)
+        is_uri = root.startswith(stores.REMOTE) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+        return root if is_uri else self.relative(self.root / root)
 
     @cached_property
     def store(self) -> stores.Store:

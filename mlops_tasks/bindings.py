@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors, stores
@@ -79,7 +80,8 @@ def _deploy_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import deploy
 
     there = bench.store.list_files(_wheel_folder(release))
-    if not bench.dry_run and any(Path(each.uri).name not in there for each in release.deployed or ()):
+    whole = all(deploy.is_there(each, there) for each in release.deployed or ())
+    if not (bench.dry_run or whole):
         return "gone"
     return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))
 
@@ -108,7 +110,8 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
         include=bench.settings.include,
         workers=bench.settings.workers,
         cluster=bench.cluster,
-        in_place=inputs.in_place and not bench.dry_run,
+        in_place=inputs.in_place,
+        dry_run=bench.dry_run,
         diff=inputs.diff,
         reachable=bench.target.is_reachable,
         report=bench.report,
@@ -117,10 +120,13 @@ def _take_patch(bench: Bench, release: Release, inputs: Inputs) -> Release:
 
 
 def _patch_digest(bench: Bench, release: Release) -> str:
+    from mlops_tasks.project import staging
     from mlops_tasks.steps import patch
 
-    if not bench.dry_run and release.patched and not (bench.top / release.patched.project_dir).is_dir():
-        return "gone"
+    copy = bench.top / release.patched.project_dir if release.patched else None
+    is_staged = copy is not None and copy.is_relative_to(bench.staged_root)
+    if not bench.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+        return "changed"
     return patch.patch_digest(
         bench.project,
         deployed=_absolute(bench, release),
@@ -140,8 +146,6 @@ def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:
     """Wheels that somebody else put where they are; a local one is hashed, of others only the name is known."""
     from packaging import utils
 
-    from mlops_tasks import digests
-
     given = []
     for uri in uris:
         file_name = uri.rsplit("/", 1)[-1]
@@ -152,11 +156,22 @@ def _name_given(bench: Bench, uris: Sequence[str]) -> tuple[Deployed, ...]:
                 f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
             ) from fault
         path = _local_path(bench, uri)
-        if path is not None and not path.is_file():
-            raise errors.BadInput("there is no such wheel", where=path, cure="give the URI of a wheel that exists")
-        sha256 = digests.file_sha256(path) if path else ""
+        sha256 = _hash_given(path) if path else ""
         given.append(Deployed(distribution=distribution, uri=bench.relative(path) if path else uri, sha256=sha256))
     return tuple(given)
+
+
+def _hash_given(path: Path) -> str:
+    from mlops_tasks import digests
+
+    try:
+        return digests.file_sha256(path)
+    except OSError as fault:
+        raise errors.BadInput(
+            f"there is no such wheel that can be read: {fault.strerror}",
+            where=path,
+            cure="give the URI of a wheel that exists",
+        ) from fault
 
 
 def _local_path(bench: Bench, uri: str) -> Path | None:
@@ -179,7 +194,7 @@ def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
         bench.report.detail(f"parameter {key} = {value}")
     under = job.experiment_name or f"experiment {job.experiment_id}"
     bench.report.step("run", f"would run {job.entry_point} under {under} on {bench.target.display_name}")
-    return release
+    return replace(release, run=None, attempt=None)
 
 
 def check_inputs(bench: Bench) -> None:
@@ -194,6 +209,7 @@ def check_inputs(bench: Bench) -> None:
     if spec.exists():
         cluster.read(spec)
     _ = bench.libraries, bench.wheel_root
+    bench.target.choose_backend(bench.settings.backend, project)
     bench.target.check()
 
 
@@ -207,7 +223,7 @@ BUILD_WHEEL = Step(take=_take_build_wheel, digest=_build_digest, watches="the li
 DEPLOY = Step(
     take=_take_deploy,
     digest=_deploy_digest,
-    watches="the wheels or their folder",
+    watches="the wheels, or what was deployed of them,",
     needs=("name", "build-wheel"),
     flag="--wheel-uri URI",
 )

@@ -1,7 +1,5 @@
 """Whether a step may begin: the record is of this branch, holds what the step needs, and nothing of that is stale."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -32,30 +30,57 @@ Steps = Mapping[str, Step]
 def begin(bench: Bench, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder says what to type first."""
     release = _of_this_branch(bench.record.load(), bench, step)
-    for earlier in stands_on(steps, step, release, inputs):
-        if steps[earlier].digest(bench, release) != release.digests[earlier]:
-            order = list(steps)
-            chain = " ".join(order[order.index(earlier) : order.index(step)])
-            raise errors.OutOfOrder(
-                f"{steps[earlier].watches} changed since {earlier} ran",
-                cure=f"`inv {chain}`, or the whole `inv release`",
-            )
+    chain = list(stands_on(steps, step, release, inputs))
+    stale = [each for each in chain if steps[each].digest(bench, release) != release.digests[each]]
+    if stale:
+        raise errors.OutOfOrder(
+            f"{steps[stale[0]].watches} changed since {stale[0]} ran",
+            where=_given_flags(bench) if stale[0] == "name" else "",
+            cure=f"`inv {' '.join(_behind(steps, chain, stale))}`, or the whole `inv release`",
+        )
     return replace(release, commit=bench.facts.commit, dirty=bench.facts.dirty)
 
 
 def stands_on(steps: Steps, step: str, release: Release, inputs: Inputs = NOTHING) -> Iterator[str]:
     """The steps whose facts `step` reads, directly or not, first one first; OutOfOrder where one has not run."""
-    for needed in steps[step].needs:
-        if inputs.replaces(needed):
-            continue
-        if needed not in release.digests:
-            flag = f", or give {steps[needed].flag}" if steps[needed].flag and needed == steps[step].needs[-1] else ""
-            raise errors.OutOfOrder(
-                f"{step} needs what {needed} makes, and {needed} has not run yet", cure=f"`inv {needed}`{flag}"
-            )
+    needs = [each for each in steps[step].needs if not inputs.replaces(each)]
+    missing = [each for each in needs if each not in release.digests]
+    if missing:
+        flag = f", or give {steps[missing[-1]].flag}" if missing[-1] == steps[step].needs[-1] else ""
+        raise errors.OutOfOrder(
+            f"{step} needs what {missing[0]} makes, and {missing[0]} has not run yet",
+            cure=f"`inv {' '.join(_not_run(steps, missing, release))}`"
+            + (flag if steps[missing[-1]].flag else "")
+            + ", or the whole `inv release`",
+        )
+    for needed in needs:
         if release.digests[needed] != BY_HAND:
             yield from stands_on(steps, needed, release)
             yield needed
+
+
+def _not_run(steps: Steps, missing: list[str], release: Release) -> list[str]:
+    """What has to be typed for `missing`, in order: they and what they need themselves."""
+    wanted = set(missing)
+    for each in reversed(list(steps)):
+        if each in wanted:
+            wanted.update(need for need in steps[each].needs if need not in release.digests)
+    return [each for each in steps if each in wanted]
+
+
+def _behind(steps: Steps, chain: list[str], stale: list[str]) -> list[str]:
+    """The stale steps, and those of `chain` that stand on one of them, in order."""
+    found = set(stale)
+    for each in steps:
+        if each in chain and found.intersection(steps[each].needs):
+            found.add(each)
+    return [each for each in steps if each in found]
+
+
+def _given_flags(bench: Bench) -> str:
+    """The flags of this command that decide the names: `name` needs the same."""
+    given = [origin for origin in bench.settings.origins.values() if origin.startswith("--")]
+    return f"flags of this command, which `name` needs as well: {' '.join(given)}" if given else ""
 
 
 def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release:

@@ -1,7 +1,5 @@
 """The branch as a CI system tells it: a pull request's source branch first, and a fork's under its owner's name."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +12,8 @@ Environ = Mapping[str, str]
 class CiBranch(NamedTuple):
     """`branch` is `owner:branch` for a fork's pull request: a colon cannot be part of a branch's own name.
 
-    `source` is the variable that told it, `url` the page of the CI job, empty where it is not known.
+    Where the owner is not told, or not even whether it is a fork's, it is `pull-request-<number>:branch`. `source` is
+    the variable that told it, `url` the page of the CI job, empty where it is not known.
     """
 
     system: str
@@ -80,23 +79,40 @@ def _url(system: _System, environ: Environ) -> str:
 
 
 def _github_fork(environ: Environ) -> str:
-    """GitHub names the fork nowhere but in the event's file."""
+    """GitHub names the fork nowhere but in the event's file, and there no longer once the fork is deleted."""
+    if not environ.get("GITHUB_HEAD_REF"):
+        return ""
     try:
         event = json.loads(Path(environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
         head, base = event["pull_request"]["head"]["repo"], event["pull_request"]["base"]["repo"]
         return "" if head["full_name"] == base["full_name"] else str(head["owner"]["login"])
     except (KeyError, TypeError, OSError, ValueError):
-        return ""
+        return _pull_request(_number_in(environ.get("GITHUB_REF", ""), "refs/pull/") or "unknown")
 
 
-def _owner_unless_same(theirs: str, ours: str) -> Callable[[Environ], str]:
-    """The owner of the repository that `theirs` names, where that is not the one that `ours` names."""
+def _owner_unless_same(theirs: str, ours: str, number: str) -> Callable[[Environ], str]:
+    """The owner of the repository that `theirs` names, where that is not the one that `ours` names.
+
+    `number` is the variable with the pull request's: one that comes from nowhere comes from a fork that is gone.
+    """
 
     def find(environ: Environ) -> str:
         fork, own = _path(environ.get(theirs, "")), _path(environ.get(ours, ""))
-        return "" if not fork or fork == own else fork.rpartition("/")[0] or fork
+        if not fork:
+            return _pull_request(environ.get(number, ""))
+        return "" if fork == own else fork.rpartition("/")[0] or fork
 
     return find
+
+
+def _pull_request(number: str) -> str:
+    """What stands in the owner's place: the pull request's own number; nothing outside a pull request."""
+    return "" if number in {"", "false"} else f"pull-request-{number}"
+
+
+def _number_in(text: str, prefix: str) -> str:
+    """`7` of `refs/pull/7/merge` or `pr/7`."""
+    return text.removeprefix(prefix).split("/", maxsplit=1)[0] if text.startswith(prefix) else ""
 
 
 def _path(repository: str) -> str:
@@ -113,7 +129,20 @@ def _azure_fork(environ: Environ) -> str:
     if environ.get("SYSTEM_PULLREQUEST_ISFORK", "").lower() != "true":
         return ""
     owner = _path(environ.get("SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI", "")).rpartition("/")[0]
-    return owner or f"pull-request-{environ.get('SYSTEM_PULLREQUEST_PULLREQUESTID', 'unknown')}"
+    return owner or _pull_request(environ.get("SYSTEM_PULLREQUEST_PULLREQUESTID") or "unknown")
+
+
+def _drone_fork(environ: Environ) -> str:
+    """Drone doesn't say whether a pull request is a fork's; it gives pushes a source branch too."""
+    return _pull_request(environ.get("DRONE_PULL_REQUEST", ""))
+
+
+def _codebuild_fork(environ: Environ) -> str:
+    """CodeBuild doesn't say whether a pull request is a fork's."""
+    named = (environ.get(variable, "") for variable in ("CODEBUILD_WEBHOOK_TRIGGER", "CODEBUILD_SOURCE_VERSION"))
+    number = next((found for text in named if (found := _number_in(text, "pr/"))), "")
+    is_one = environ.get("CODEBUILD_WEBHOOK_EVENT", "").startswith("PULL_REQUEST")
+    return _pull_request(number or ("unknown" if is_one else ""))
 
 
 def _variable(name: str) -> Callable[[Environ], str]:
@@ -121,14 +150,27 @@ def _variable(name: str) -> Callable[[Environ], str]:
 
 
 def _teamcity_branch(environ: Environ) -> tuple[str, str] | None:
-    """TeamCity has no variable for the branch: a properties file names another one, and that has it."""
-    build = _properties(environ.get("TEAMCITY_BUILD_PROPERTIES_FILE", ""))
-    settings = {**_properties(build.get("teamcity.configuration.properties.file", "")), **build}
+    """TeamCity has no variable for the branch, only settings."""
+    settings = _teamcity_settings(environ)
     for key in ("teamcity.pullRequest.source.branch", "teamcity.build.branch"):
         branch = settings.get(key, "").removeprefix("refs/heads/")
         if branch and branch != "<default>":
             return key, branch
     return None
+
+
+def _teamcity_fork(environ: Environ) -> str:
+    """TeamCity names the source branch of its own repository's pull requests alone."""
+    settings = _teamcity_settings(environ)
+    if settings.get("teamcity.pullRequest.source.branch"):
+        return ""
+    return _pull_request(settings.get("teamcity.pullRequest.number", ""))
+
+
+def _teamcity_settings(environ: Environ) -> dict[str, str]:
+    """A properties file, which a variable names, names another one, and that has them."""
+    build = _properties(environ.get("TEAMCITY_BUILD_PROPERTIES_FILE", ""))
+    return {**_properties(build.get("teamcity.configuration.properties.file", "")), **build}
 
 
 def _properties(name: str) -> dict[str, str]:
@@ -181,8 +223,14 @@ _SYSTEMS = (
         marker="GITLAB_CI",
         variables=("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_TAG", "CI_COMMIT_REF_NAME"),
         url="{CI_JOB_URL}",
-        fork=_owner_unless_same("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH"),
-        fork_variables=("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH"),
+        fork=_owner_unless_same(
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH", "CI_MERGE_REQUEST_IID"
+        ),
+        fork_variables=(
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH",
+            "CI_MERGE_REQUEST_PROJECT_PATH",
+            "CI_MERGE_REQUEST_IID",
+        ),
     ),
     _System(
         name="Jenkins",
@@ -195,7 +243,7 @@ _SYSTEMS = (
     _System(
         name="Bitbucket Pipelines",
         marker="BITBUCKET_BUILD_NUMBER",
-        variables=("BITBUCKET_BRANCH", "BITBUCKET_TAG"),
+        variables=("BITBUCKET_BRANCH", "BITBUCKET_TAG"),  # a fork's pull request starts no pipeline there
         url="{BITBUCKET_GIT_HTTP_ORIGIN}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",
     ),
     _System(
@@ -211,42 +259,49 @@ _SYSTEMS = (
         marker="BUILDKITE",
         variables=("BUILDKITE_TAG", "BUILDKITE_BRANCH"),
         url="{BUILDKITE_BUILD_URL}",
-        fork=_owner_unless_same("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO"),
-        fork_variables=("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO"),
+        fork=_owner_unless_same("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
+        fork_variables=("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
     ),
     _System(
         name="Travis CI",
         marker="TRAVIS",
         variables=("TRAVIS_PULL_REQUEST_BRANCH", "TRAVIS_TAG", "TRAVIS_BRANCH"),
         url="{TRAVIS_JOB_WEB_URL}",
-        fork=_owner_unless_same("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG"),
-        fork_variables=("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG"),
+        fork=_owner_unless_same("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
+        fork_variables=("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
     ),
     _System(
         name="Drone",
         marker="DRONE",
         variables=("DRONE_SOURCE_BRANCH", "DRONE_TAG", "DRONE_BRANCH"),
         url="{DRONE_BUILD_LINK}",
+        fork=_drone_fork,
+        fork_variables=("DRONE_PULL_REQUEST",),
     ),
     _System(
         name="TeamCity",
         marker="TEAMCITY_VERSION",
         variables=("TEAMCITY_BUILD_PROPERTIES_FILE",),
         url="{BUILD_URL}",
+        fork=_teamcity_fork,
     ),
     _System(
         name="AWS CodeBuild",
         marker="CODEBUILD_BUILD_ARN",
         variables=("CODEBUILD_WEBHOOK_HEAD_REF", "CODEBUILD_WEBHOOK_TRIGGER", "CODEBUILD_SOURCE_VERSION"),
         url="{CODEBUILD_BUILD_URL}",
+        fork=_codebuild_fork,
+        fork_variables=("CODEBUILD_WEBHOOK_EVENT",),
     ),
     _System(
         name="AppVeyor",
         marker="APPVEYOR",
         variables=("APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH", "APPVEYOR_REPO_TAG_NAME", "APPVEYOR_REPO_BRANCH"),
         url="{APPVEYOR_URL}/project/{APPVEYOR_ACCOUNT_NAME}/{APPVEYOR_PROJECT_SLUG}/builds/{APPVEYOR_BUILD_ID}",
-        fork=_owner_unless_same("APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME"),
-        fork_variables=("APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME"),
+        fork=_owner_unless_same(
+            "APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME", "APPVEYOR_PULL_REQUEST_NUMBER"
+        ),
+        fork_variables=("APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME", "APPVEYOR_PULL_REQUEST_NUMBER"),
     ),
 )
 

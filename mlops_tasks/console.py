@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     import rich.console
 
 STEP_WIDTH = 12
-UNFOLDED = 10_000
-"""Columns for a table of texts: a path that is folded cannot be copied, so long lines are left to the terminal."""
 
 
 class Console:
@@ -39,6 +38,10 @@ class Console:
         self._colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self._quiet, self._verbose, self._results = quiet, verbose, results
         self._spell = spell
+
+    @property
+    def shows_output(self) -> bool:
+        return not self._quiet
 
     def step(self, name: str, made: str) -> None:
         if self._results:
@@ -71,19 +74,35 @@ class Console:
     ) -> None:
         if not self._results:
             return
+        self._write(self._out, f"\n{title}")
+        for line in self._draw(columns, rows) if numbers else self._align(columns, rows):
+            self._write(self._out, line.rstrip())
+
+    def _draw(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         from rich import box, table, text
 
-        self._write(self._out, f"\n{title}")
-        drawn = table.Table(box=box.SIMPLE_HEAD if numbers else None, pad_edge=False, padding=(0, 2, 0, 0))
+        drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
-            drawn.add_column(column, justify="right" if index and numbers else "left", no_wrap=not numbers)
+            drawn.add_column(column, justify="right" if index else "left")
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
-        painter = self._rich(self._out, width=None if numbers else UNFOLDED)
+        painter = self._rich(self._out)
         with painter.capture() as captured:
             painter.print(drawn)
-        for line in captured.get().splitlines():
-            self._write(self._out, line.rstrip())
+        return captured.get().splitlines()
+
+    def _align(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+        """Columns of texts, the last one as long as it is: a path that is folded cannot be copied."""
+        lines = [
+            list(row)
+            for each in rows
+            for row in itertools.zip_longest(*(cell.split("\n") for cell in each), fillvalue="")
+        ]
+        widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)][:-1]
+        for number, line in enumerate([columns, *lines]):
+            *cells, last = line
+            text = "  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), last])
+            yield text if number else self._paint(self._out, "1", text)
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -114,11 +133,10 @@ class Console:
     def fail(self, text: str) -> None:
         self._write(self._err, self.show_error(text))
 
-    def _rich(self, stream: TextIO, *, width: int | None = None) -> rich.console.Console:
+    def _rich(self, stream: TextIO) -> rich.console.Console:
         from rich import console
 
-        if width is None and not stream.isatty():
-            width = 120
+        width = None if stream.isatty() else 120
         colours: Literal["auto"] | None = "auto" if self._colours else None
         return console.Console(file=stream, color_system=colours, highlight=False, width=width)
 

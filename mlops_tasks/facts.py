@@ -1,7 +1,5 @@
 """The facts that every step shares, found out once: the top folder, the branch and who said so, the commit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How the system says that there is no room: a full disk, a quota, or the process's limit on file sizes."""
+
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends well, and leaves no trace when it doesn't."""
+    """A file that takes the place of `path`, and its mode, when the block ends well; it leaves no trace when not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
@@ -20,9 +26,35 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def workplace(parent: Path, *, prefix: str = ".new-") -> Iterator[Path]:
+    """A folder of one's own below `parent`, gone with the block; that of a killed process is left to `sweep`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as place:
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield Path(place)
+        finally:
+            os.close(handle)
+
+
+def sweep(place: Path) -> None:
+    """Remove a workplace, unless somebody is at work there: the system lets go of its lock when a process ends."""
+    with contextlib.suppress(OSError):
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:
@@ -50,5 +82,4 @@ def relative(path: Path, top: Path) -> str:
 
 
 def is_full(fault: OSError) -> bool:
-    """Whether `fault` means that there is no room: a full disk, a quota, or the process's limit on file sizes."""
-    return fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return fault.errno in FULL

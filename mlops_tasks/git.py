@@ -1,8 +1,7 @@
 """Facts of a work tree, asked of the git command."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,19 @@ SHORT = 12
 """Characters of a commit that stand for a branch where there is none."""
 
 
+STRAYS = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+)
+"""Variables by which git tells a hook its repository: here the folder alone says which one is meant."""
+
+
 class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty."""
 
@@ -19,6 +31,17 @@ class WorkTree(NamedTuple):
     branch: str | None
     commit: str | None
     dirty: bool
+
+
+def call(
+    *arguments: str, run: runner.Runner, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> runner.Completed:
+    """One git command on the repository around `cwd`, with `variables` added to its environment.
+
+    Without optional locks: they would collide with the user's own commands.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in STRAYS}
+    return run(["git", "--no-optional-locks", *arguments], cwd=cwd, env={**kept, **(variables or {})})
 
 
 def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
@@ -31,11 +54,11 @@ def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
     if top is None or ".git" in whole.parts:
         return None
     try:
-        status = _git(folder, "status", "--porcelain=v2", "--branch", "-z", run=runner)
+        status = call("status", "--porcelain=v2", "--branch", "-z", run=runner, cwd=folder)
     except FileNotFoundError:
         return None
     if status.returncode:
-        raise _refused(top, status.stderr)
+        raise _unreadable(top, status)
     lines = status.stdout.split("\0")
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
@@ -51,7 +74,7 @@ def branches_at(folder: Path, commit: str, *, runner: runner.Runner) -> tuple[st
     """The local branches that point at `commit`; where there are none the remote ones, without the remote's name."""
     for namespace, parts in (("refs/heads", 2), ("refs/remotes", 3)):
         command = ("for-each-ref", f"--points-at={commit}", "--format=%(refname)", namespace)
-        names = _git(folder, *command, run=runner).stdout.splitlines()
+        names = call(*command, run=runner, cwd=folder).stdout.splitlines()
         found = {name.split("/", parts)[-1] for name in names if not name.endswith("/HEAD")}
         if found:
             return tuple(sorted(found))
@@ -63,11 +86,9 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
 
     A file that was just deleted is not among them; the files of a submodule are.
     """
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner)
+    listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
     if listed.returncode:
-        raise errors.StepFailed(
-            f"git cannot list the files: {listed.stderr.strip()}", where=folder, cure="do what git says"
-        )
+        raise refused("git cannot list the files", listed, where=folder)
     found: set[str] = set()
     for name in filter(None, listed.stdout.split("\0")):
         path = folder / name
@@ -79,15 +100,17 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
     return sorted(found)
 
 
-def _git(folder: Path, *arguments: str, run: runner.Runner) -> runner.Completed:
-    """Ask without optional locks: they would collide with the user's own commands."""
-    return run(["git", "--no-optional-locks", *arguments], cwd=folder)
+def refused(what: str, done: runner.Completed, *, where: Path) -> errors.StepFailed:
+    """The error for a git command that failed, with git's own words."""
+    cure = "make room, then repeat" if runner.ran_full(done) else "do what git says"
+    return errors.StepFailed(f"{what}: {runner.describe_failure(done)}", where=where, cure=cure)
 
 
-def _refused(top: Path, said: str) -> errors.StepFailed:
+def _unreadable(top: Path, status: runner.Completed) -> errors.StepFailed:
+    said = runner.describe_failure(status)
     safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
     return errors.StepFailed(
-        f"git refuses to read this work tree: {said.strip().splitlines()[0]}",
+        f"git refuses to read this work tree: {said.splitlines()[0]}",
         where=top,
         cure=safe if "safe.directory" in said else "do what git says",
     )

@@ -1,16 +1,13 @@
 """Inputs: what a user gives by hand for one call, in place of what an earlier step would have recorded."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 BY_HAND = "by hand"
 """The digest of a step whose facts were given: nothing that could be watched makes them stale."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
+class Inputs(NamedTuple):
     """`wheels` are files, `wheel_uris` name wheels that are where a run can reach them."""
 
     explain: bool = False

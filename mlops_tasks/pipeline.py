@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, runner
+from mlops_tasks import bindings, checks, errors, record, runner
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -50,7 +50,10 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        bindings.check_inputs(self.bench)
+        with self.bench.places.usable():
+            bindings.check_inputs(self.bench)
+            self._refuse_while_one_runs()
+        self.bench.record.begin()
         for step in STEPS:
             release = self.take(step, inputs)
         if release.run is not None and not self.bench.dry_run:
@@ -61,6 +64,8 @@ class Pipeline:
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
+        if step not in STEPS:
+            raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
         with self.bench.places.usable():
             self.bench.places.create()
             return self._take(step, inputs)
@@ -81,16 +86,23 @@ class Pipeline:
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
-        return self.bench.record.load()
+        with self.bench.places.usable():
+            return self.bench.record.load()
 
     def show_status(self) -> Release | None:
         """The release as it is recorded, shown as a table of its steps."""
         from mlops_tasks import summary
 
+        release = self.load()
         with self.bench.places.usable():
-            release = self.load()
             summary.show_status(self.bench, STEPS, release)
         return release
+
+    def _refuse_while_one_runs(self) -> None:
+        """Its own run would be refused, after four steps in vain."""
+        if not self.bench.dry_run:
+            with record.held(self.bench.attempt_lock, "release"):
+                pass
 
     def _take(self, step: str, inputs: Inputs) -> Release:
         if step == "run" and not self.bench.dry_run:
@@ -100,4 +112,6 @@ class Pipeline:
         with self.bench.record.locked(step):
             release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
             self.bench.record.save(release)
+            if not self.bench.dry_run:
+                self.bench.places.prune(self.bench.record_folder)
         return release

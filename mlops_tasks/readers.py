@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Mapping
 
 
@@ -40,17 +41,17 @@ def boolean(raw: object) -> bool:
 
 def count(raw: object) -> int:
     text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
-    if not (text.strip().isdecimal() and int(text) > 0):
-        raise ValueError(f"must be a whole number above 0, not {_show(raw)}")
+    if not (text.strip().isdecimal() and 0 < int(text) < 1 << 16):
+        raise ValueError(f"must be a whole number from 1 to 65535, not {_show(raw)}")
     return int(text)
 
 
 def seconds(raw: object) -> float:
     try:
         value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value <= threading.TIMEOUT_MAX:  # nothing can wait for longer than that
         raise ValueError(f"must be a number of seconds above 0, not {_show(raw)}")
     return value
 
@@ -62,7 +63,7 @@ def mapping(raw: object) -> dict[str, str]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw, parse_float=str, parse_int=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"must be a JSON object, not {_show(raw)}") from None
     if not isinstance(raw, Mapping):
         raise ValueError(f"must be a mapping, not {_show(raw)}")

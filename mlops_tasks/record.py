@@ -16,6 +16,9 @@ from mlops_tasks.release import VERSION, Release
 
 
 class Record(Protocol):
+    def begin(self) -> None:
+        """Called before a whole release: it starts from what is really recorded."""
+
     def load(self) -> Release | None:
         """The release as it was last saved; None before the first step."""
 
@@ -36,6 +39,9 @@ class RecordFile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "release.json"
+
+    def begin(self) -> None:
+        """Nothing to do: what is here is what is really recorded."""
 
     def load(self) -> Release | None:
         try:
@@ -79,18 +85,26 @@ class RecordFile:
 
 
 class ScratchRecord:
-    """A dry run's copy of the record: starts from what the file holds, lives as long as the process."""
+    """A dry run's copy of the record: dry steps of one process build on each other, until a step is really taken.
 
-    _copies: dict[Path, Release] = {}  # noqa: RUF012 - `inv --dry name deploy` makes one object for each task
+    Each copy is kept with the record that it started from: one that has changed since makes the copy worthless.
+    """
+
+    _copies: dict[Path, tuple[Release | None, Release]] = {}  # noqa: RUF012 - `inv --dry name deploy` makes two objects
 
     def __init__(self, real: RecordFile) -> None:
         self._real = real
 
+    def begin(self) -> None:
+        self._copies.pop(self._real.path, None)
+
     def load(self) -> Release | None:
-        return self._copies.get(self._real.path) or self._real.load()
+        real = self._real.load()
+        start, copy = self._copies.get(self._real.path, (None, None))
+        return real if copy is None or start != real else copy
 
     def save(self, release: Release) -> None:
-        self._copies[self._real.path] = release
+        self._copies[self._real.path] = (self._real.load(), release)
 
     @contextlib.contextmanager
     def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -120,6 +134,18 @@ def held(
         stream.write(_describe_self(task))
         stream.flush()
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock at `path`."""
+    if not path.exists():
+        return False
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _describe_self(task: str) -> str:

@@ -1,7 +1,5 @@
 """Release: the one object that the steps share, as a value and as its file's content."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -53,7 +51,7 @@ class Reference(NamedTuple):
         return {"file": self.file, "from": self.old, "to": self.new}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, str]) -> Reference:
+    def from_dict(cls, data: Mapping[str, str]) -> "Reference":
         return cls(file=data["file"], old=data["from"], new=data["to"])
 
 
@@ -117,7 +115,7 @@ class Release:
     attempt: Attempt | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
-    def with_step(self, step: str, digest: str, **facts: Any) -> Release:
+    def with_step(self, step: str, digest: str, **facts: Any) -> "Release":
         """A new release with one step's facts and the digest of the inputs that they came from."""
         return replace(self, digests={**self.digests, step: digest}, **facts)
 
@@ -127,7 +125,7 @@ class Release:
         return {"version": VERSION, **{key: _plain(fact) for key, fact in facts.items() if fact not in (None, {})}}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Release:
+    def from_dict(cls, data: Mapping[str, Any]) -> "Release":
         """The inverse of `to_dict`.
 
         Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.

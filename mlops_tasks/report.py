@@ -10,6 +10,10 @@ from typing import Protocol
 class Report(Protocol):
     """Where a step tells what it does. A step never prints."""
 
+    @property
+    def shows_output(self) -> bool:
+        """Whether somebody sees what `output` is told."""
+
     def step(self, name: str, made: str) -> None:
         """The one line with what step `name` made: its result."""
 
@@ -46,6 +50,8 @@ class Report(Protocol):
 
 class Silent:
     """A report that nobody reads: the default of the Python API."""
+
+    shows_output = False
 
     def step(self, name: str, made: str) -> None: ...
     def detail(self, text: str) -> None: ...

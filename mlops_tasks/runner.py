@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mlops_tasks import files
+
 Completed = subprocess.CompletedProcess[str]
+
+
+def describe_failure(done: Completed) -> str:
+    """What a program that failed says of it; one that was killed says nothing."""
+    return done.stderr.strip() or f"exit code {done.returncode}"
+
+
+def ran_full(done: Completed) -> bool:
+    """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
+    said = done.stdout + done.stderr
+    return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
 
 
 class Runner(Protocol):

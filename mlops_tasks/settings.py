@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -115,6 +114,8 @@ def _sources(
 
 
 def _nearest(key: str, origin: str) -> str:
+    import difflib  # only a mistake has to wait for it
+
     near = difflib.get_close_matches(key, SETTINGS, n=1)
     if not near:
         return f" (there are: {', '.join(SETTINGS)})"

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files
 
 KEPT = 10
-"""How many staged copies, run logs and environments survive a pruning."""
+"""How many staged copies, run logs, environments, wheels and fetched projects survive a pruning, of each kind."""
+KEPT_RECORDS = 50
+"""How many records of runs do: they are small, and a run is found by its id."""
+RECENT = 3600
+"""Seconds for which whatever was used stays: somebody may be at work with it who has not recorded it yet."""
+
+HALF = r"\..*\.part"
+"""Files that `files.written_whole` did not come to the end of: those of wheels go with the folder that they are in."""
 
 
 class StateFolder:
@@ -22,6 +29,7 @@ class StateFolder:
         self.folder = top / ".mlops"
         self.wheels = self.folder / "wheels"
         self.fetched = self.folder / "fetched"
+        self.store = self.folder / "workspace" / "wheels"
         self.environments = self.folder / "environments"
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
@@ -37,30 +45,69 @@ class StateFolder:
 
     @contextlib.contextmanager
     def usable(self) -> Iterator[None]:
-        """Raise StepFailed for whatever the file system refuses below this folder."""
+        """Raise StepFailed for whatever the file system refuses below this folder.
+
+        That a disk is full is known without a file's name, too: a failing write has none.
+        """
         try:
             yield
         except OSError as fault:
-            where = fault.filename
-            if not isinstance(where, str) or not Path(where).is_relative_to(self.folder):
+            names = [name for name in (fault.filename, fault.filename2) if isinstance(name, str)]
+            ours = [name for name in names if Path(name).is_relative_to(self.folder)]
+            if not ours and not files.is_full(fault):
                 raise
             raise errors.StepFailed(
                 f"the state of this release cannot be kept: {fault.strerror}",
-                where=where,
+                where=ours[0] if ours else self.folder,
                 cure="make room where it is full, move away what stands in the way, or make it writable; then repeat",
             ) from fault
 
-    def prune(self, record_folder: Path, *, keep: Path) -> None:
-        """Let go of all but the newest staged copies and run logs; `keep` (the staged copy in use) always stays."""
-        for old in _oldest(record_folder / "staged", pattern=r"[0-9a-f]{16}"):
-            if not keep.is_relative_to(old):
-                shutil.rmtree(old, ignore_errors=True)
-        for old in _oldest(record_folder / "runs", pattern=r".*\.log"):
+    def prune(self, record_folder: Path, *, keep: Path | None = None) -> None:
+        """Let go of all but the newest of whatever grows with each release, and of what killed processes left.
+
+        What the current records name stays; so do deployed wheels that the record of an earlier run names, and `keep`
+        (the staged copy in use).
+        """
+        staged, runs = record_folder / "staged", record_folder / "runs"
+        for old in (*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)):
             old.unlink(missing_ok=True)
+        for left in (*_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
+            left.unlink(missing_ok=True)
+        for folder in (staged, self.wheels, *self.fetched.glob("*")):
+            self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
+            for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
+                files.sweep(left)
+        for folder in self.store.glob("*"):
+            self._prune_folders(folder, keep=keep, records=("*/*/release.json", "*/*/runs/*.json"))
+
+    def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str]) -> None:
+        """Folders go by a hash, which a record that names one holds as it is."""
+        if not (old := _oldest(folder, r"[0-9a-f]{16,64}")):
+            return
+        named = "".join(_read(path) for pattern in records for path in self.folder.glob(pattern))
+        for path in old:
+            if path.name not in named and not (keep and keep.is_relative_to(path)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _oldest(folder: Path, *, pattern: str) -> list[Path]:
+def last_used(path: Path) -> float:
+    """When `path` was last changed or touched (seconds since 1970); 0 for what somebody else has just pruned."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def _oldest(folder: Path, pattern: str, *, kept: int = KEPT) -> list[Path]:
     if not folder.is_dir():
         return []
-    entries = [Path(entry.path) for entry in os.scandir(folder) if re.fullmatch(pattern, entry.name)]
-    return sorted(entries, key=lambda entry: entry.stat().st_mtime, reverse=True)[KEPT:]
+    used = {path: last_used(path) for path in folder.iterdir() if re.fullmatch(pattern, path.name)}
+    beyond = sorted(used, key=used.__getitem__, reverse=True)[kept:]
+    return [path for path in beyond if used[path] < time.time() - RECENT]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""

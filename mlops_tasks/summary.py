@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from mlops_tasks import checks, errors
+from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import BY_HAND
 from mlops_tasks.release import Release, Run
@@ -53,6 +53,9 @@ def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> N
 
 def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
+    if step == "run" and release.attempt and not release.attempt.ended:
+        is_followed = record.is_held(bench.attempt_lock)
+        return ("going on" if is_followed else "cut off"), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:

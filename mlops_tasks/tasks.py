@@ -86,11 +86,11 @@ def run(
 )
 def release(c: invoke.Context, detach: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002
     """Take all five steps, and show the run beside earlier ones."""
-    opening.print_record(opening.open_pipeline(c, flags).release(Inputs(detach=detach)), flags)
+    opening.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach)))
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
-    opening.print_record(opening.open_pipeline(c, flags).take(step, inputs), flags)
+    opening.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
 
 
 namespace = invoke.Collection(

@@ -1,7 +1,7 @@
 """How long `inv --list` and `inv name` take, as ratios to bare Invoke running an empty task.
 
-Pairs in turn, so that a machine whose speed drifts slows both sides alike. Run it with the interpreter that has the
-package: `python tests/benchmark_startup.py [PAIRS]`.
+Pairs in turn, so that a machine whose speed drifts slows both sides alike; exit code 1 above the limit. Run it with the
+interpreter that has the package: `python tests/benchmark_startup.py [PAIRS]`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def seconds(folder: Path, *arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def main(pairs: int) -> None:
+def main(pairs: int) -> int:
+    """How many of the commands are above the limit."""
+    above = 0
     compileall.compile_dir(Path(mlops_tasks.__file__).parent, quiet=1)  # as pip does; inv itself writes no bytecode
     with tempfile.TemporaryDirectory() as work:
         bare, ours = make(Path(work) / "bare", BARE), make(Path(work) / "ours", OURS)
@@ -49,11 +51,13 @@ def main(pairs: int) -> None:
             base, mine = (statistics.median(side) for side in zip(*timed, strict=True))
             ratio = mine / base
             verdict = "within" if ratio <= LIMIT else "above"
+            above += verdict == "above"
             sys.stdout.write(
                 f"inv {arguments[0]:7} {mine * 1000:6.0f} ms, bare Invoke {base * 1000:6.0f} ms, "
                 f"ratio {ratio:.2f} ({verdict} {LIMIT}; medians of {pairs} pairs)\n"
             )
+    return above
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    sys.exit(1 if main(int(sys.argv[1]) if len(sys.argv) > 1 else 20) else 0)

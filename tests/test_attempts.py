@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -81,7 +82,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param(signal.SIGHUP, 143, id="terminal closed"),
+    ],
+)
 def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
     staged: Path, waiting: subprocess.Popen[str], number: int, code: int
 ) -> None:
@@ -139,15 +147,15 @@ def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_clo
     record = {key: value for key, value in record_of(staged).items() if key != "run"}
     experiment_id = record_of(staged)["run"]["experiment_id"]
     client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
-    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "begun"}).info.run_id
-    path.write_text(json.dumps({**record, "attempt": {"id": "begun", "run_id": None, "ended": False}}))
+    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "orphaned"}).info.run_id
+    path.write_text(json.dumps({**record, "attempt": {"id": "orphaned", "run_id": None, "ended": False}}))
 
     said = inv("run", cwd=staged)
 
     assert said.code == 0, said.err
     assert f"its run {orphan} is now KILLED" in said.err
     assert status_of(staged, orphan) == "KILLED"
-    assert record_of(staged)["attempt"]["id"] != "begun"
+    assert record_of(staged)["attempt"]["id"] != "orphaned"
 
 
 def test_a_run_that_is_tracked_elsewhere_says_where(
@@ -201,6 +209,22 @@ def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path)
     assert 0 in {code for _, code in answers}
     for err, code in answers:
         assert code == 0 or (code == 3 and "somebody else is at this release" in err), err
+
+
+@pytest.mark.full
+def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_it(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(folder, {"training/quick.py": ""})
+
+    shells = [start(folder, "release") for _ in range(2)]
+    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+
+    assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
+    for (err, code), other in zip(answers, reversed(shells), strict=True):
+        who = rf"(inv [a-z-]+, process {other.pid} on|a process that has just begun)"
+        assert code == 0 or (code == 3 and re.search(f"somebody else is at this release: {who}", err)), err
+    assert record_of(folder)["run"]["status"] == "FINISHED"
+    assert inv("release", cwd=folder).code == 0
 
 
 @pytest.mark.full

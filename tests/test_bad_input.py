@@ -27,6 +27,11 @@ def record_path(folder: Path) -> Path:
     return folder / ".mlops" / "training" / "local" / "release.json"
 
 
+def spoil(folder: Path, pattern: str) -> None:
+    (path, *_) = folder.rglob(pattern)
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
 def after(*steps: str, then: Change = lambda _: None) -> Change:
     def prepare(folder: Path) -> None:
         said = inv(*steps, cwd=folder)
@@ -68,18 +73,29 @@ CASES = [
         put("training/training_env.yaml", "dependencies:\n  - pip:\n    - a: b: c\n"),
         "release",
         2,
-        ["repository/training/training_env.yaml:3:"],
+        ["in: {folder}/training/training_env.yaml:3:11\n"],
         id="broken YAML",
     ),
     pytest.param(
         after("name", "build-wheel", "deploy", then=put("training/training_env.yaml", "a: [b")),
         "patch",
         2,
-        ["repository/training/training_env.yaml:1:"],
+        ["in: {folder}/training/training_env.yaml:1:6\n"],
         id="broken YAML, found later",
     ),
     pytest.param(
-        put("training/cluster.json", '{\n  "libraries": [}\n'), "release", 2, ["cluster.json:2:"], id="broken JSON"
+        put("training/cluster.json", '{\n  "libraries": [}\n'),
+        "release",
+        2,
+        ["not valid JSON", "in: {folder}/training/cluster.json:2:17\n"],
+        id="broken JSON",
+    ),
+    pytest.param(
+        put("training/MLproject", "name: training\nentry_points: [main\nconda_env: x\n"),
+        "release",
+        2,
+        ["not valid YAML", "in: {folder}/training/MLproject:3:10\n"],
+        id="broken MLproject",
     ),
     pytest.param(
         lambda _: None,
@@ -140,7 +156,11 @@ CASES = [
         id="a wheel that nobody built",
     ),
     pytest.param(
-        lambda _: None, "patch", 3, ["deploy has not run yet", "inv deploy"], id="placeholder, nothing deployed"
+        lambda _: None,
+        "patch",
+        3,
+        ["deploy has not run yet", "`inv name build-wheel deploy`, or give --wheel-uri URI"],
+        id="placeholder, nothing deployed",
     ),
     pytest.param(
         after("name", "build-wheel", then=lambda folder: write(folder, {".mlops/workspace": "in the way"})),
@@ -208,8 +228,59 @@ CASES = [
         after("name", "build-wheel", "deploy", then=lambda folder: shutil.rmtree(folder / ".mlops" / "workspace")),
         "patch",
         3,
-        ["the wheels or their folder changed since deploy ran", "inv deploy"],
+        ["what was deployed of them, changed since deploy ran", "`inv deploy`"],
         id="deployed wheels are gone",
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", then=lambda folder: spoil(folder / ".mlops" / "workspace", "*.whl")),
+        "patch",
+        3,
+        ["what was deployed of them, changed since deploy ran", "`inv deploy`"],
+        id="deployed wheels are others",
+    ),
+    pytest.param(
+        after("name", "build-wheel", "deploy", "patch", then=lambda folder: spoil(folder / ".mlops", "staged/**/*.py")),
+        "run",
+        3,
+        ["its staged copy changed since patch ran", "`inv patch`"],
+        id="staged copy is another",
+    ),
+    pytest.param(
+        after("name", "build-wheel"),
+        "deploy --wheel-root elsewhere",
+        3,
+        ["since name ran", "flags of this command, which `name` needs as well: --wheel-root", "`inv name`"],
+        id="a flag that an earlier step needs",
+    ),
+    pytest.param(
+        after("name"),
+        "run",
+        3,
+        ["patch has not run yet", "`inv build-wheel deploy patch`, or the whole `inv release`"],
+        id="too early by several steps",
+    ),
+    *(
+        pytest.param(
+            lambda _: None, f"name --wheel-root {uri}", 2, ["is no folder", "wheel_root"], id=f"wheel root at {uri}"
+        )
+        for uri in ("s3://bucket/wheels", "file:///wheels")
+    ),
+    pytest.param(lambda _: None, "name --version main", 2, ["is of a project at a git URI"], id="version of a folder"),
+    pytest.param(lambda _: None, "ui --port abc", 2, ["the port must be a whole number", "--port"], id="no port"),
+    pytest.param(
+        after("name", "build-wheel", "deploy", "patch"),
+        "run --experiment-name foo",
+        2,
+        ["'foo' is not an absolute path", "--experiment-name"],
+        id="relative experiment",
+    ),
+    pytest.param(lambda _: None, "release --backend foo", 2, ["backend foo is not installed"], id="no such backend"),
+    pytest.param(
+        put("invoke.yaml", "mlops: {project: training, libraries: libs}\n"),
+        "release",
+        2,
+        ["libs has neither", "libs/*"],
+        id="folder of libraries",
     ),
     pytest.param(
         put("training/MLproject", "name: x\nconda_envv: training_env.yaml\nentry_points: {main: {command: a}}\n"),
@@ -228,6 +299,27 @@ CASES = [
         2,
         ["no such wheel"],
         id="a wheel URI that is not there",
+    ),
+    pytest.param(
+        lambda folder: (folder / "a-1-py3-none-any.whl").mkdir(),
+        "patch --wheel-uri a-1-py3-none-any.whl",
+        2,
+        ["no such wheel that can be read"],
+        id="a wheel URI that cannot be read",
+    ),
+    pytest.param(
+        put("training/cluster.json", '{"new_cluster": ' + "[" * 600 + "]" * 600 + "}"),
+        "patch --wheel-uri https://h/mylib-1.0-py3-none-any.whl",
+        2,
+        ["is not usable JSON", "cluster.json"],
+        id="JSON that is nested too deep",
+    ),
+    pytest.param(
+        put("invoke.yaml", f"mlops: {{project: training, timeout: 1{'0' * 400}}}\n"),
+        "name",
+        2,
+        ["mlops.timeout (configuration) must be a number of seconds above 0"],
+        id="a timeout without end",
     ),
     pytest.param(
         lambda _: None, "name --target databricks", 2, ["must be one of local, not 'databricks'"], id="target to come"
@@ -258,7 +350,7 @@ def test_bad_input_is_told_and_leaves_everything_as_it_was(
 
     assert answer.code == code, answer.err
     for part in said:
-        assert part in answer.err
+        assert part.replace("{folder}", str(folder)) in answer.err
     assert answer.err.count("\n  do: ") == 1
     assert "\nTraceback" not in f"\n{answer.err}"
 

@@ -41,11 +41,6 @@ APPVEYOR = {"APPVEYOR": "True", "APPVEYOR_REPO_NAME": "team/repo"}
             id="GitHub push",
         ),
         pytest.param(
-            {**GITHUB, "GITHUB_HEAD_REF": "feature/a", "GITHUB_REF": "refs/pull/1/merge", "GITHUB_REF_NAME": "1/merge"},
-            "feature/a",
-            id="GitHub pull request",
-        ),
-        pytest.param(
             {**GITHUB, "GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1"}, "refs/tags/v1", id="GitHub tag"
         ),
         pytest.param({**GITLAB, "CI_COMMIT_REF_NAME": "feature/a"}, "feature/a", id="GitLab push"),
@@ -145,10 +140,80 @@ def test_a_forks_pull_request_has_the_forks_owner_in_the_name(environ: dict[str,
     assert found.branch == branch
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({**DRONE, "DRONE_SOURCE_BRANCH": "main", "DRONE_PULL_REQUEST": "7"}, id="Drone"),
+        pytest.param(
+            {
+                **CODEBUILD,
+                "CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/main",
+                "CODEBUILD_WEBHOOK_EVENT": "PULL_REQUEST_CREATED",
+                "CODEBUILD_WEBHOOK_TRIGGER": "pr/7",
+            },
+            id="CodeBuild",
+        ),
+        pytest.param(
+            {**CODEBUILD, "CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/main", "CODEBUILD_SOURCE_VERSION": "pr/7"},
+            id="CodeBuild by version",
+        ),
+        pytest.param(
+            {
+                **AZURE,
+                "SYSTEM_PULLREQUEST_ISFORK": "True",
+                "SYSTEM_PULLREQUEST_PULLREQUESTID": "7",
+                "SYSTEM_PULLREQUEST_SOURCEBRANCH": "main",
+            },
+            id="Azure",
+        ),
+        pytest.param(
+            {**GITLAB, "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "main"}, id="GitLab"
+        ),
+        pytest.param({**TRAVIS, "TRAVIS_PULL_REQUEST": "7", "TRAVIS_PULL_REQUEST_BRANCH": "main"}, id="Travis"),
+        pytest.param({**BUILDKITE, "BUILDKITE_PULL_REQUEST": "7", "BUILDKITE_BRANCH": "main"}, id="Buildkite"),
+    ],
+)
+def test_a_pull_request_that_may_be_a_forks_has_its_number_in_the_name(environ: dict[str, str]) -> None:
+    found = ci.detect(environ)
+
+    assert found is not None
+    assert found.branch == "pull-request-7:main"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({**DRONE, "DRONE_SOURCE_BRANCH": "main", "DRONE_BRANCH": "main"}, id="Drone"),
+        pytest.param(
+            {
+                **CODEBUILD,
+                "CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/main",
+                "CODEBUILD_WEBHOOK_EVENT": "PUSH",
+                "CODEBUILD_WEBHOOK_TRIGGER": "branch/main",
+            },
+            id="CodeBuild",
+        ),
+        pytest.param({**TRAVIS, "TRAVIS_PULL_REQUEST": "false", "TRAVIS_BRANCH": "main"}, id="Travis"),
+        pytest.param({**BUILDKITE, "BUILDKITE_PULL_REQUEST": "false", "BUILDKITE_BRANCH": "main"}, id="Buildkite"),
+        pytest.param({**BITBUCKET, "BITBUCKET_PR_ID": "7", "BITBUCKET_BRANCH": "main"}, id="Bitbucket, never a fork's"),
+    ],
+)
+def test_what_is_no_forks_keeps_the_branchs_own_name(environ: dict[str, str]) -> None:
+    found = ci.detect(environ)
+
+    assert found is not None
+    assert found.branch == "main"
+
+
 def github_event(tmp_path: Path, content: object) -> dict[str, str]:
     path = tmp_path / "event.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return {**GITHUB, "GITHUB_HEAD_REF": "main", "GITHUB_EVENT_PATH": str(path)}
+    return {
+        **GITHUB,
+        "GITHUB_HEAD_REF": "main",
+        "GITHUB_REF": "refs/pull/7/merge",
+        "GITHUB_EVENT_PATH": str(path),
+    }
 
 
 def pull_request(head: str) -> dict[str, object]:
@@ -168,11 +233,13 @@ def test_github_names_the_fork_in_the_events_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", {}, {"pull_request": {"head": {"repo": None}}}], ids=["cut", "empty", "gone"])
-def test_an_events_file_that_does_not_say_leaves_the_branch(tmp_path: Path, content: object) -> None:
+def test_an_events_file_that_does_not_say_leaves_the_pull_requests_number(tmp_path: Path, content: object) -> None:
     found = ci.detect(github_event(tmp_path, content))
+    nameless = ci.detect({**github_event(tmp_path, content), "GITHUB_REF": "refs/heads/main"})
 
     assert found is not None
-    assert found.branch == "main"
+    assert nameless is not None
+    assert (found.branch, nameless.branch) == ("pull-request-7:main", "pull-request-unknown:main")
 
 
 def test_teamcity_says_it_in_files_that_name_each_other(tmp_path: Path) -> None:
@@ -184,6 +251,19 @@ def test_teamcity_says_it_in_files_that_name_each_other(tmp_path: Path) -> None:
 
     assert found is not None
     assert found.branch == "feature/a:b"
+
+
+def test_teamcity_names_the_source_branch_of_a_pull_request_that_is_no_forks(tmp_path: Path) -> None:
+    build = tmp_path / "build.properties"
+    environ = {"TEAMCITY_VERSION": "2024", "TEAMCITY_BUILD_PROPERTIES_FILE": str(build)}
+    branches = []
+    for source in ("teamcity.pullRequest.source.branch=main\n", ""):
+        build.write_text(f"teamcity.pullRequest.number=7\n{source}teamcity.build.branch=7\n")
+        found = ci.detect(environ)
+        assert found is not None
+        branches.append(found.branch)
+
+    assert branches == ["main", "pull-request-7:7"]
 
 
 def test_a_variable_counts_only_beside_its_own_systems_marker() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from mlops_tasks import console
 
+SPINNER = set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
@@ -96,6 +98,16 @@ def test_on_a_terminal_there_is_a_bar_where_the_size_is_known(make: Make) -> Non
 
     assert "writing" in err.getvalue()
     assert "\033" in err.getvalue()
+
+
+def test_on_a_terminal_there_is_a_spinner_where_the_size_is_unknown(make: Make) -> None:
+    shown, _, err = make(Terminal)
+
+    with shown.waiting("building mylib"):
+        pass
+
+    assert "building mylib" in err.getvalue()
+    assert SPINNER & set(err.getvalue())
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb terminal"])

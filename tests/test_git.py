@@ -133,6 +133,14 @@ def test_a_work_tree_that_git_refuses_is_not_taken_for_none(repository: Path) ->
     assert f"safe.directory '{repository}'" in caught.value.cure
 
 
+def test_a_git_that_dies_without_a_word_is_told_by_its_exit_code(repository: Path) -> None:
+    def killed(command: object, *, cwd: object = None, env: object = None) -> runner.Completed:
+        return runner.Completed([], -9, "", "")
+
+    with pytest.raises(errors.StepFailed, match="exit code -9"):
+        ours.read(repository, runner=killed)
+
+
 def test_files_are_those_that_git_would_track_and_that_are_there(repository: Path, git: Git, tmp_path: Path) -> None:
 
     git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "sub", cwd=repository)

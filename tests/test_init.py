@@ -107,6 +107,31 @@ def test_beside_tasks_of_their_own_the_lines_to_add_keep_both(tmp_path: Path) ->
     assert "mlops.release" in listed
 
 
+def test_settings_of_their_own_come_with_the_lines_to_add_first(tmp_path: Path) -> None:
+    (tmp_path / "invoke.yaml").write_text("run: {echo: true}\n")
+    heard, again = Heard(), Heard()
+
+    init.lay_down(tmp_path, report=heard)
+    added = [line.removeprefix("    ") for line in heard.lines if line.startswith("    ")]
+    (tmp_path / "invoke.yaml").write_text("\n".join(["run: {echo: true}", *added, ""]))
+    init.lay_down(tmp_path, report=again)
+
+    assert "  project: projects/training" in added
+    assert heard.lines[-1] == "next: add those lines, then inv release"
+    assert again.lines[-1] == "next: inv release"
+    assert inv("name", "--branch", "main", cwd=tmp_path).code == 0
+
+
+def test_the_next_command_has_the_name_that_the_users_collection_gives_it(tmp_path: Path) -> None:
+    mine = "from invoke import Collection\nfrom mlops_tasks import namespace as ours\nns = Collection(mlops=ours)\n"
+    (tmp_path / "tasks.py").write_text(mine)
+
+    here, there = inv("mlops.init", cwd=tmp_path), inv("mlops.init", "--folder", "other", cwd=tmp_path)
+
+    assert here.err.endswith("  next: inv mlops.release\n")
+    assert there.err.endswith("  next: inv release\n")
+
+
 def test_a_tasks_file_that_has_ours_already_needs_nothing(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text("from mlops_tasks import namespace\n")
     heard = Heard()
@@ -145,6 +170,16 @@ def test_inv_init_lays_it_down_beside_the_tasks_file(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     assert (tmp_path / "projects" / "training" / "MLproject").is_file()
+
+
+def test_the_files_made_can_be_had_as_json(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("from mlops_tasks import namespace\n")
+
+    first, second = inv("init", "--json", cwd=tmp_path), inv("init", "--json", cwd=tmp_path)
+
+    assert "projects/training/MLproject" in first.json["made"]
+    assert all((tmp_path / name).is_file() for name in first.json["made"])
+    assert second.json == {"made": []}
 
 
 def test_without_a_tasks_file_python_itself_lays_it_down_or_says_why_not(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from mlops_tasks.project import json_text, nodes
         pytest.param('\ufeff{"a" 1}', "f:1:6", id="after a byte order mark"),
         pytest.param("", "f:1:1", id="empty"),
         pytest.param("[" * 100_000, "usable JSON", id="too deep"),
+        pytest.param("[" * 600 + "]" * 600, "usable JSON", id="too deep for its places"),
         pytest.param("9" * 5000, "usable JSON", id="too long a number"),
     ],
 )

@@ -62,6 +62,7 @@ def run_patch(
     workers: bool = False,
     cluster: Path | None = None,
     in_place: bool = False,
+    dry_run: bool = False,
     diff: bool = False,
     to: Said | None = None,
     release: Release = RELEASE,
@@ -77,6 +78,7 @@ def run_patch(
         workers=workers,
         cluster=cluster,
         in_place=in_place,
+        dry_run=dry_run,
         diff=diff,
         reachable=lambda entry: Path(entry).is_file(),
         report=to or Said(),
@@ -227,6 +229,27 @@ def test_a_wheel_that_only_the_cluster_spec_names_is_missed_by_the_entry_point(
         "only cluster.json names my_lib-2.0-py3-none-any.whl"
     ]
     assert ("into env.yaml too" if has_environment else "into an environment YAML too") in one.warnings[0]
+
+
+@pytest.mark.parametrize("entry", ["WHEELPAHT", "wheelpath", "WHEEL_PATH"])
+def test_what_is_nearly_the_placeholder_is_asked_about(folder: Path, entry: str) -> None:
+    spec = json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": entry}]})
+    write(folder, cluster=spec)
+    said = Said()
+    run_patch(folder, to=said)
+    assert len(said.warnings) == 1
+    assert f"cluster.json:1:{spec.index(entry)}: " in said.warnings[0]
+    assert f"{entry} stays as it is; is WHEELPATH meant?" in said.warnings[0]
+
+
+def test_in_place_on_a_dry_run_shows_the_change_of_the_sources_and_makes_none(folder: Path) -> None:
+    before = (folder / "env.yaml").read_text()
+    said = Said()
+    release = run_patch(folder, in_place=True, dry_run=True, diff=True, to=said)
+    assert (folder / "env.yaml").read_text() == before
+    assert release.patched is not None
+    assert release.patched.project_dir == "p"
+    assert f"+      - my-lib @ {LIB.uri}" in said.texts[0] or LIB.uri in said.texts[0]
 
 
 def test_a_named_cluster_spec_of_the_project_keeps_its_name(folder: Path) -> None:

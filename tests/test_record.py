@@ -150,3 +150,23 @@ def test_a_scratch_record_starts_from_the_file_and_leaves_it_alone(tmp_path: Pat
     assert kept is not None
     assert kept.branch == "tried"
     assert real.load() == WHOLE
+
+
+def test_a_scratch_record_gives_way_to_a_step_that_was_really_taken(tmp_path: Path) -> None:
+    real = record.RecordFile(tmp_path)
+    record.ScratchRecord(real).save(Release(target="local", project="p", branch="tried"))
+
+    real.save(WHOLE)
+
+    assert record.ScratchRecord(real).load() == WHOLE
+
+
+def test_a_scratch_record_can_be_begun_anew(tmp_path: Path) -> None:
+    real = record.RecordFile(tmp_path)
+    real.save(WHOLE)
+    scratch = record.ScratchRecord(real)
+    scratch.save(Release(target="local", project="p", branch="tried"))
+
+    scratch.begin()
+
+    assert record.ScratchRecord(real).load() == WHOLE

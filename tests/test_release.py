@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.inv import TASKS, Said, git, inv, make_repository, nothing_changes, write
+from tests.inv import LIBRARY, TASKS, Said, git, inv, make_repository, nothing_changes, write
 
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
 QUICK = "mlops:\n  project: training\n  libraries: [libs/*]\n  env_manager: local\n  entry_point: plain\n"
@@ -141,16 +141,24 @@ def test_the_output_of_the_entry_point_is_kept_in_the_log_that_the_record_names(
     assert "ARGS" in (quick / record_of(quick)["run"]["log"]).read_text()
 
 
-def test_an_entry_point_that_fails_ends_with_5_its_last_words_and_the_log(quick: Path) -> None:
+def test_an_entry_point_that_fails_ends_with_5_the_record_and_the_log(quick: Path) -> None:
     with nothing_changes(quick):
-        said = inv("run", "--entry-point", "fail", cwd=quick)
+        said = inv("run", "--entry-point", "fail", "--json", cwd=quick)
 
     assert said.code == 5
+    assert said.json == record_of(quick)
     assert "ended FAILED" in said.err
     assert "exit code 3" in said.err
-    assert "| about to fail" in said.err
+    assert said.err.count("about to fail") == 1
     assert record_of(quick)["run"]["log"] in said.err
     assert run_of(quick, said).info.status == "FAILED"
+
+
+def test_the_last_words_of_a_failure_are_told_where_nobody_saw_them(quick: Path) -> None:
+    said = inv("run", "--entry-point", "fail", "--quiet", cwd=quick)
+
+    assert said.code == 5
+    assert "| about to fail" in said.err
 
 
 def test_an_entry_point_that_is_killed_is_said_to_be(quick: Path) -> None:
@@ -186,6 +194,8 @@ def test_a_run_may_go_under_another_experiment_by_name_or_id(quick: Path) -> Non
 
     said = inv("run", "--experiment-id", "4711", cwd=quick)
     assert (said.code, "no experiment with the id 4711" in said.err) == (2, True)
+    said = inv("run", "--experiment-id", by_name, "--experiment-name", "/Shared/elsewhere", cwd=quick)
+    assert (said.code, "by name and by id" in said.err) == (2, True)
 
 
 def test_json_prints_the_record_and_nothing_else(quick: Path) -> None:
@@ -216,6 +226,23 @@ def test_dry_steps_in_one_command_build_on_each_other(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     assert "would run main" in said.out
+
+
+@pytest.mark.parametrize("git_dir", [".git", "{folder}/.git"], ids=["relative", "absolute"])
+def test_inv_works_in_a_git_hook_whose_variables_name_its_own_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, git_dir: str
+) -> None:
+    folder = make_repository(tmp_path / "repository")
+    other = make_repository(tmp_path / "other", LIBRARY=LIBRARY.replace("mylib", "otherlib"))
+    for name, value in {"GIT_DIR": git_dir, "GIT_INDEX_FILE": f"{git_dir}/index", "GIT_PREFIX": "libs/"}.items():
+        monkeypatch.setenv(name, value.format(folder=other))
+
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
+    monkeypatch.undo()
+    assert git("status", "--porcelain", cwd=folder) == ""
 
 
 def test_inv_works_from_a_subfolder_and_keeps_one_record(quick: Path) -> None:

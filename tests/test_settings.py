@@ -74,6 +74,19 @@ def test_every_fault_is_in_one_message_with_the_nearest_known_key() -> None:
     assert caught.value.exit_code == errors.ExitCode.BAD_INPUT
 
 
+@pytest.mark.parametrize(
+    "raw", [10**400, "1" + "0" * 400, 1e300, 0, True], ids=["int", "text", "float", "0", "boolean"]
+)
+def test_a_timeout_is_a_time_that_can_be_waited_for(raw: object) -> None:
+    with pytest.raises(errors.BadInput, match="number of seconds above 0"):
+        read({"timeout": raw})
+
+
+def test_parameters_that_are_nested_too_deeply_are_refused() -> None:
+    with pytest.raises(errors.BadInput, match="must be a JSON object"):
+        read(environ={"MLOPS_PARAMETERS": "[" * 100_000})
+
+
 def test_no_settings_at_all_says_what_to_write_and_names_init() -> None:
     with pytest.raises(errors.BadInput, match="no project is set") as caught:
         Settings.read(config={}, environ={}, flags={})

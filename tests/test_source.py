@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import functools
 import http.server
 import threading
@@ -71,23 +72,40 @@ def test_a_branch_a_tag_or_a_commit_is_fetched(
     wanted = git("rev-parse", version, cwd=repository) if version == "v1^{}" else version
     for asked in {wanted, wanted[:9] if version == "v1^{}" and wanted else wanted}:
         folder = fetch(f"file://{repository}#sub", tmp_path / "into", asked)
-        assert folder == tmp_path / "into" / "sub"
+        commit = git("rev-parse", f"{asked or 'HEAD'}^{{commit}}", cwd=repository)
+        assert folder == tmp_path / "into" / commit / "into" / "sub"
         assert (folder / "MLproject").read_text() == text
-    assert names_in(tmp_path / "into") == [".git", "sub"]
+        assert names_in(folder.parent) == [".git", "sub"]
+        assert names_in(tmp_path / "into") == [commit]
 
 
-def test_a_later_fetch_takes_the_place_of_an_earlier_one(tmp_path: Path, repository: Path) -> None:
-    for version, text in (("v1", "one"), ("main", "two")):
-        folder = fetch(f"file://{repository}", tmp_path / "into", version)
-        assert (folder / "sub" / "MLproject").read_text() == text
-    assert names_in(tmp_path) == ["into", "origin"]
+def test_what_was_fetched_once_stays_as_it_is(tmp_path: Path, repository: Path, git: Git) -> None:
+    first = fetch(f"file://{repository}", tmp_path / "into")
+    inode = first.stat().st_ino
+    (repository / "sub" / "MLproject").write_text("three")
+    git("commit", "-qam", "three", cwd=repository)
+
+    later = fetch(f"file://{repository}", tmp_path / "into")
+    again = fetch(f"file://{repository}", tmp_path / "into", git("rev-parse", "HEAD^", cwd=repository))
+
+    assert [(each / "sub" / "MLproject").read_text() for each in (first, later, again)] == ["two", "three", "two"]
+    assert (again, again.stat().st_ino) == (first, inode)
+
+
+def test_many_may_fetch_at_once(tmp_path: Path, repository: Path) -> None:
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        found = set(pool.map(lambda _: fetch(f"file://{repository}#sub", tmp_path / "into"), range(6)))
+
+    (folder,) = found
+    assert (folder / "MLproject").read_text() == "two"
+    assert len(names_in(tmp_path / "into")) == 1
 
 
 @pytest.mark.parametrize("version", ["nowhere", "0123456789abcdef", "--upload-pack=touch x", "v1; touch x"])
 def test_an_unknown_version_is_refused(tmp_path: Path, repository: Path, version: str) -> None:
     with pytest.raises(errors.BadInput, match="has no branch, tag or commit"):
         fetch(f"file://{repository}", tmp_path / "into", version)
-    assert names_in(tmp_path) == ["origin"]
+    assert not list((tmp_path / "into").glob("*"))
 
 
 @pytest.mark.parametrize("subfolder", ["none", "../..", "sub/MLproject"])
@@ -115,6 +133,19 @@ def test_a_missing_git_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(errors.StepFailed, match="install git"):
         fetch("https://h/a", tmp_path / "into", run=missing)
+
+
+def test_a_full_disk_is_said(tmp_path: Path, repository: Path) -> None:
+    def full(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        if "fetch" in command:
+            return runner.Completed(command, 128, "", "fatal: write error: No space left on device")
+        return runner.run_command(command, cwd=cwd, env=env)
+
+    with pytest.raises(errors.StepFailed, match="cannot fetch") as caught:
+        fetch(f"file://{repository}", tmp_path / "into", run=full)
+    assert caught.value.cure == "make room, then repeat"
 
 
 class Guarded(http.server.SimpleHTTPRequestHandler):
@@ -150,17 +181,36 @@ def guarded(tmp_path: Path, git: Git, repository: Path, monkeypatch: pytest.Monk
 
 def test_a_password_opens_the_repository_and_stays_nowhere(tmp_path: Path, guarded: str) -> None:
     commands: list[str] = []
+    kept: list[Path] = []
 
     def watch(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> runner.Completed:
         commands.append(" ".join(command))
-        return runner.run_command(command, cwd=cwd, env=env)
+        done = runner.run_command(command, cwd=cwd, env=env)
+        kept.extend(path for path in tmp_path.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes())
+        return done
 
     folder = fetch(f"http://ada:s3cr%25t@{guarded}/origin.git#sub", tmp_path / "into", "v1", watch)
     assert (folder / "MLproject").read_text() == "one"
     assert "s3cr" not in "".join(commands)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes()]
+    assert kept == []
+
+
+def test_a_password_is_given_to_nobody_elses_program(
+    tmp_path: Path, guarded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper of the user's own would be asked first, and told to keep what opened the repository."""
+    config = tmp_path / "gitconfig"
+    config.write_text(f'[credential]\n\thelper = store --file={tmp_path}/kept\n[credential "http://{guarded}"]\n')
+    with config.open("a") as stream:
+        stream.write(f"\thelper = store --file={tmp_path}/kept\n\tusername = somebody\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    (tmp_path / "kept").write_text(f"http://ada:wr0ng@{guarded}\n")
+
+    fetch(f"http://ada:s3cr%25t@{guarded}/origin.git", tmp_path / "into")
+
+    assert "s3cr" not in (tmp_path / "kept").read_text()
 
 
 def test_a_wrong_password_is_said_without_showing_it(tmp_path: Path, guarded: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report, runner
+from mlops_tasks import digests, errors, report, runner
 from mlops_tasks.project import staging
 
 
@@ -124,6 +124,17 @@ def test_the_hashes_tell_content_mode_and_where_links_lead(tmp_path: Path) -> No
     assert [name for name in names if before[name] != after[name]] == ["src/run.sh", "link"]
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    project = make_project(tmp_path)
+    monkeypatch.setattr(digests, "file_sha256", refuse)
+    with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
+        staging.hash_files(project, ["MLproject"])
+    assert caught.value.where == str(project / "MLproject")
+
+
 def test_an_empty_git_repository_hides_the_one_around_it(tmp_path: Path) -> None:
     for _ in range(2):
         staging.separate_from_git(tmp_path / "staged", run=runner.run_command)
@@ -151,3 +162,27 @@ def test_a_run_works_in_a_copy_that_goes_with_it(tmp_path: Path) -> None:
 
     assert stage(project, root, ["MLproject"]) == staged
     assert names_in(root) == [staged.parent.name]
+
+
+def test_half_a_repository_around_the_staged_copies_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    def fail(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> runner.Completed:
+        (tmp_path / "staged" / ".git").mkdir()
+        return runner.Completed(command, 128, "", "fatal: No space left on device")
+
+    with pytest.raises(errors.StepFailed, match="No space left") as caught:
+        staging.separate_from_git(tmp_path / "staged", run=fail)
+    assert caught.value.cure.startswith("make room")
+    assert names_in(tmp_path / "staged") == []
+
+
+def test_a_run_that_finds_no_room_for_its_copy_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EFBIG, "File too large", str(source))
+
+    staged = stage(make_project(tmp_path), tmp_path / "staged", ["MLproject"])
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(errors.StepFailed, match="File too large") as caught, staging.disposable(staged):
+        pass
+    assert caught.value.cure == "make room, then `inv run`"

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import concurrent.futures
 import os
+import threading
 from pathlib import Path
 
-from mlops_tasks import runner, state
+import pytest
+
+from mlops_tasks import files, runner, state
 from mlops_tasks.report import Silent
 from mlops_tasks.targets import environments
-from tests.inv import git
+from tests.inv import git, write
 
 
 def test_the_folder_ignores_itself(tmp_path: Path) -> None:
@@ -18,9 +22,9 @@ def test_the_folder_ignores_itself(tmp_path: Path) -> None:
     assert git("status", "--porcelain", cwd=tmp_path) == ""
 
 
-def make_aged(folder: Path, count: int, *, suffix: str = "") -> list[Path]:
+def make_aged(folder: Path, count: int, *, suffix: str = "", first: int = 0) -> list[Path]:
     """`count` entries with names like a digest's, the first one the oldest."""
-    paths = [folder / f"{number:016x}{suffix}" for number in range(count)]
+    paths = [folder / f"{number:016x}{suffix}" for number in range(first, first + count)]
     for age, path in enumerate(paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch() if suffix else path.mkdir()
@@ -41,6 +45,88 @@ def test_pruning_keeps_the_newest_and_what_is_in_use(tmp_path: Path) -> None:
     assert sorted((tmp_path / "record" / "runs").iterdir()) == logs[2:]
 
 
+def test_pruning_spares_what_a_record_names_and_what_was_just_used(tmp_path: Path) -> None:
+    places = state.StateFolder(tmp_path)
+    wheels = make_aged(places.wheels, state.KEPT + 3)
+    deployed = make_aged(places.store / "main", state.KEPT + 3, first=100)
+    os.utime(wheels[1])
+    write(
+        places.folder,
+        {
+            "training/local/release.json": f'{{"file": ".mlops/wheels/{wheels[0].name}/a.whl"}}',
+            "training/local/runs/r.json": f'{{"uri": ".mlops/workspace/wheels/main/{deployed[2].name}/a.whl"}}',
+        },
+    )
+
+    places.prune(places.record_folder("other", "local"))
+
+    assert sorted(places.wheels.iterdir()) == sorted({wheels[0], wheels[1], *wheels[4:]})
+    assert sorted((places.store / "main").iterdir()) == deployed[2:]
+
+
+def test_of_all_that_just_was_used_nothing_is_pruned(tmp_path: Path) -> None:
+    """Somebody may be at work with it who has not recorded it yet."""
+    places = state.StateFolder(tmp_path)
+    for path in (wheels := make_aged(places.wheels, state.KEPT + 3)):
+        os.utime(path)
+
+    places.prune(tmp_path / "record")
+
+    assert sorted(places.wheels.iterdir()) == wheels
+
+
+def test_fetched_projects_and_records_of_runs_are_pruned_too(tmp_path: Path) -> None:
+    places = state.StateFolder(tmp_path)
+    fetched = [path.rename(f"{path}{'0' * 24}") for path in make_aged(places.fetched / "training", state.KEPT + 2)]
+    records = make_aged(tmp_path / "record" / "runs", state.KEPT_RECORDS + 2, suffix=".json")
+
+    places.prune(tmp_path / "record")
+
+    assert sorted((places.fetched / "training").iterdir()) == fetched[2:]
+    assert sorted((tmp_path / "record" / "runs").iterdir()) == records[2:]
+
+
+@pytest.mark.parametrize("prefix", [".new-", ".run-"])
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_not(tmp_path: Path, prefix: str) -> None:
+    places = state.StateFolder(tmp_path)
+    staged = places.record_folder("training", "local") / "staged"
+    child = os.fork()
+    if child == 0:
+        with files.workplace(staged, prefix=prefix):
+            os._exit(9)
+    os.waitpid(child, 0)
+    (left,) = staged.iterdir()
+    os.utime(left, (0, 0))
+
+    with files.workplace(staged, prefix=prefix) as used:
+        os.utime(used, (0, 0))
+        places.prune(places.record_folder("training", "local"))
+        assert list(staged.iterdir()) == [used]
+
+
+def test_files_that_were_cut_off_long_ago_are_swept(tmp_path: Path) -> None:
+    write(tmp_path / "record", {".release.json.0a1b.part": "{", "runs/.r.json.0a1b.part": "{", "release.json": "{}"})
+    for path in (tmp_path / "record").rglob("*.*"):
+        os.utime(path, (0, 0))
+
+    state.StateFolder(tmp_path).prune(tmp_path / "record")
+
+    assert [path.name for path in (tmp_path / "record").rglob("*.*")] == ["release.json"]
+
+
+def test_a_workplace_that_was_just_made_may_not_be_locked_yet(tmp_path: Path) -> None:
+    places = state.StateFolder(tmp_path)
+    (tmp_path / "record" / "staged" / ".new-0").mkdir(parents=True)
+
+    places.prune(tmp_path / "record")
+
+    assert (tmp_path / "record" / "staged" / ".new-0").exists()
+
+
+def test_pruning_may_meet_somebody_elses(tmp_path: Path) -> None:
+    assert state.last_used(tmp_path / "gone") == 0
+
+
 def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tmp_path: Path) -> None:
     old = make_aged(tmp_path, state.KEPT + 1)
 
@@ -58,3 +144,22 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     assert not old[0].exists()
     assert not old[1].exists()
     assert old[2].exists()
+    assert [each.stem for each in tmp_path.glob("*.lock")] == [path.name]
+
+
+def test_a_lock_that_was_pruned_while_it_was_waited_for_is_taken_anew(tmp_path: Path) -> None:
+    path = tmp_path / "environment"
+    lock = path.with_suffix(".lock")
+    began = threading.Event()
+
+    def take() -> bool:
+        began.set()
+        with environments._locked(path) as stream:
+            return os.path.samestat(os.fstat(stream.fileno()), lock.stat())
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with environments._locked(path):
+            taken = pool.submit(take)
+            began.wait()
+            lock.unlink()
+        assert taken.result(30)

@@ -15,6 +15,14 @@ def test_line_ends_and_a_byte_order_mark_survive_reading_and_writing(tmp_path: P
     assert path.read_bytes() == b"\xef\xbb\xbfa: 1\r\nb: 2\rc: \xc3\xa9"
 
 
+def test_a_file_keeps_its_mode_when_it_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text("one")
+    path.chmod(0o750)
+    texts.write(path, "two")
+    assert (path.read_text(), oct(path.stat().st_mode & 0o777)) == ("two", "0o750")
+
+
 def test_a_file_that_is_not_utf_8_is_refused_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes("name: x\nowner: Ren\xe9\n".encode("latin-1"))
@@ -48,3 +56,11 @@ def test_edits_are_made_from_their_positions_in_the_old_text() -> None:
 @pytest.mark.parametrize(("text", "index", "end"), [("a\r\nb\nc", 3, "\r\n"), ("a\nb", 0, "\n"), ("a", 0, "\n")])
 def test_the_nearest_line_end_is_the_one_before_else_the_one_after(text: str, index: int, end: str) -> None:
     assert texts.line_end_near(text, index) == end
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    one = tmp_path / "one.yaml"
+    with pytest.raises(errors.StepFailed, match="cannot be written") as caught:
+        texts.write_all({one: "1", Path("/proc/none/two.yaml"): "2"})
+    assert caught.value.where == "/proc/none/two.yaml"
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import inspect
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from mlops_tasks import console, errors
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
@@ -50,17 +52,14 @@ class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
     Every ReleaseError ends as its exit code with its message on stderr, under the task names of the user's own
-    collection; so do Ctrl-C and SIGTERM. Anything else is a bug and keeps its traceback.
+    collection; so do Ctrl-C, SIGTERM and SIGHUP. Anything else is a bug and keeps its traceback.
     """
 
-    def __init__(
-        self, body: Callable[..., Any], *, settings: Iterable[str] = (), switches: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
         self.settings = tuple(settings)
-        self.switches = tuple(SWITCHES) if switches else ()
         super().__init__(body, auto_shortflags=False, **kwargs)
         meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
-        self.help = {**meanings, **{key: SWITCHES[key] for key in self.switches}, **self.help}
+        self.help = {**meanings, **SWITCHES, **self.help}
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
         for argument in (found := super().get_arguments(*args, **kwargs)):
@@ -76,7 +75,7 @@ class ReleaseTask(invoke.Task[Any]):
         return inspect.Signature([*own, *added])
 
     def _defaults(self) -> dict[str, Any]:
-        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(self.switches, False)}
+        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(SWITCHES, False)}
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
@@ -88,7 +87,7 @@ class ReleaseTask(invoke.Task[Any]):
         names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
         _called.set(names)
         try:
-            with _sigterm_raises():
+            with _endings_raise():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
@@ -161,18 +160,21 @@ def _default(key: str) -> Any:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """CI systems end a job with SIGTERM: let what is under way be stopped and marked, as on Ctrl-C."""
+def _endings_raise() -> Iterator[None]:
+    """CI systems end a job with SIGTERM, a closed terminal with SIGHUP: let what is under way be stopped and marked.
+
+    A signal that somebody ignores (nohup) or handles stays theirs, and so do all of them outside the main thread.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise errors.Terminated("terminated", cure="`inv status` shows how far it came")
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever runs tasks in threads handles signals
-        yield
-        return
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import invoke
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import boundary
+from mlops_tasks import errors
+from mlops_tasks.commands import boundary, opening
 from mlops_tasks.report import Report
 
 TEMPLATE = Path(__file__).parents[1] / "template"
@@ -26,17 +27,20 @@ ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke find
 
 @invoke.task(
     klass=boundary.ReleaseTask,
-    switches=False,
-    help={"folder": "where to (default: beside tasks.py)", "dry_run": boundary.SWITCHES["dry_run"]},
+    help={
+        "folder": "where to (default: beside tasks.py)",
+        "json": "print the names of the files made as JSON, and nothing else",
+        "dry_run": "show what would be made, and make nothing",
+    },
 )
-def init(
-    c: invoke.Context,
-    folder: str | None = None,
-    dry_run: bool = False,  # noqa: FBT001, FBT002 - flags are booleans
-) -> None:
+def init(c: invoke.Context, folder: str | None = None, **flags: Any) -> None:
     """Lay down a complete small project to start from."""
-    where = Path(folder) if folder else boundary.root_of(c)
-    lay_down(where, report=console.standard(), dry_run=dry_run or bool(c.config.run.dry))
+    root = boundary.root_of(c)
+    where = Path(folder) if folder else root
+    # another folder's tasks.py has names of its own
+    spell = boundary.spell_as_called if where.resolve() == root.resolve() else str
+    made = lay_down(where, report=opening.open_report(flags, spell=spell), dry_run=opening.is_dry(c, flags))
+    opening.print_json({"made": list(made)}, flags)
 
 
 def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
@@ -103,11 +107,23 @@ def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report) -
             report.detail(f"    {line}")
     if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
         report.detail("this is no git repository yet: `git init`, or give each command a --branch")
-    report.detail("next: add those lines, then inv mlops.release" if to_add.get("tasks.py") else "next: inv release")
+    report.detail(f"next: {_next(to_add)}")
+
+
+def _next(to_add: dict[str, list[str]]) -> str:
+    """A release needs the lines for tasks.py and invoke.yaml; without the others it works too."""
+    if to_add.get("tasks.py"):
+        return "add those lines, then inv mlops.release"
+    return "add those lines, then inv release" if to_add.get("invoke.yaml") else "inv release"
 
 
 def _lines_to_add(folder: Path, name: str) -> list[str]:
-    if name == "README.md" or (name == "tasks.py" and b"mlops_tasks" in _read(folder / name)):
+    """What their file needs and does not have; comments alone are not worth adding."""
+    theirs = _read(folder / name).decode("utf-8", "replace")
+    if name == "README.md":
         return []
-    text = BESIDE_OWN_TASKS if name == "tasks.py" else (TEMPLATE / name).read_text(encoding="utf-8")
-    return text.splitlines()
+    if name == "tasks.py":
+        return [] if "mlops_tasks" in theirs else BESIDE_OWN_TASKS.splitlines()
+    ours = (TEMPLATE / name).read_text(encoding="utf-8").splitlines()
+    missing = [line for line in ours if line not in theirs.splitlines()]
+    return missing if any(not line.lstrip().startswith("#") for line in missing) else []

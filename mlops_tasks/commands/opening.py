@@ -1,14 +1,15 @@
-"""From a task's flags to the pipeline, and from its record to `--json`."""
+"""From a task's flags to the pipeline and its report, and from what was made to `--json`."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks import console
+from mlops_tasks import console, errors
 from mlops_tasks.commands import boundary
 from mlops_tasks.settings import REPEATED, Settings
 
@@ -29,17 +30,38 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     return Pipeline(
         boundary.root_of(c),
         settings,
-        report=console.standard(
-            quiet=flags["quiet"],
-            verbose=flags["verbose"],
-            results=not flags["json"],
-            spell=boundary.spell_as_called,
-        ),
-        dry_run=flags["dry_run"] or bool(c.config.run.dry),
+        report=open_report(flags),
+        dry_run=is_dry(c, flags),
     )
+
+
+def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
+    """Do `action`; with `--json` the record is printed then, and of a run that failed too."""
+    pipeline = open_pipeline(c, flags)
+    try:
+        done = action(pipeline)
+    except errors.RunFailed:
+        print_record(pipeline.load(), flags)
+        raise
+    print_record(done, flags)
+
+
+def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = boundary.spell_as_called) -> console.Console:
+    """The console as a task's switches want it."""
+    return console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"], spell=spell)
+
+
+def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
+    """Whether nothing is to be done: by the task's own `--dry-run`, or by Invoke's `--dry`."""
+    return flags["dry_run"] or bool(c.config.run.dry)
 
 
 def print_record(done: Release | None, flags: dict[str, Any]) -> None:
     """With `--json` the record so far: an empty object before the first step."""
+    print_json(done.to_dict() if done else {}, flags)
+
+
+def print_json(made: dict[str, Any], flags: dict[str, Any]) -> None:
+    """With `--json` what a task has made, and only then."""
     if flags["json"]:
-        console.standard().text(json.dumps(done.to_dict() if done else {}, indent=2))
+        console.standard().text(json.dumps(made, indent=2))

@@ -5,49 +5,100 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import invoke
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import boundary
+from mlops_tasks import errors, readers
+from mlops_tasks.commands import boundary, opening
 
 
-@invoke.task(klass=boundary.ReleaseTask, switches=False, help={"port": "port on this machine (default 5000)"})
-def ui(c: invoke.Context, port: int = 5000) -> None:
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    help={
+        "port": "port on this machine (default 5000)",
+        "json": "print the URL of the pages as JSON, and nothing else",
+        "dry_run": "say what would be opened, and open nothing",
+    },
+)
+def ui(c: invoke.Context, port: str = "5000", **flags: Any) -> None:
     """Open MLflow's UI on the runs that were tracked on this machine."""
+    _open(c, _read_port(port), flags)
+
+
+def _read_port(text: str) -> int:
+    """Invoke's own reading of a number ends in a traceback."""
+    try:
+        return readers.count(text)
+    except ValueError as fault:
+        raise errors.BadInput(f"the port {fault}", where="--port", cure="give a number such as 5001") from fault
+
+
+def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
+    from mlops_tasks import indexes
+
+    uri = _find_store(boundary.root_of(c))
+    has_pages = uri.startswith(("http://", "https://"))
+    shown = indexes.mask(uri).replace("***@", "")
+    url = shown if has_pages else f"http://127.0.0.1:{port}"
+    report = opening.open_report(flags)
+    report.debug(f"runs are tracked in {shown}")
+    if not has_pages and not opening.is_dry(c, flags):
+        _check_port(port)
+    opening.print_json({"url": url}, flags)
+    if has_pages:
+        report.text(url)
+    elif opening.is_dry(c, flags):
+        report.text(f"would open {url}")
+    else:
+        report.text(f"{url} (Ctrl-C ends it)")
+        _serve(uri, port, quiet=flags["quiet"])
+
+
+def _find_store(root: Path) -> str:
     from mlops_tasks import git, runner, state
 
-    root = boundary.root_of(c)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
     tree = git.read(root, runner=runner.run_command)
     database = state.StateFolder(tree.top if tree else root).database
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
-    if uri.startswith(("http://", "https://")):
-        console.standard().text(uri)
-        return
-    if uri.endswith(str(database)) and not database.exists():
+    if not database.exists():
         raise errors.OutOfOrder("nothing has been tracked here yet", where=database, cure="`inv release`")
-    console.standard().text(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    code = _serve(uri, port)
-    if code:
-        raise errors.StepFailed(
-            f"MLflow's UI ended with exit code {code}", cure=f"`inv ui --port {port + 1}`, if {port} is taken"
-        )
+    return f"sqlite:///{database}"
 
 
-def _serve(uri: str, port: int) -> int:
+def _check_port(port: int) -> None:
+    """MLflow ends as if all were well where its port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as fault:
+            raise errors.StepFailed(
+                f"port {port} cannot be used: {fault}", cure="`inv ui --port NUMBER` with another one"
+            ) from fault
+
+
+def _serve(uri: str, port: int, *, quiet: bool) -> None:
     """MLflow's UI until Ctrl-C; in a process group of its own, since MLflow leaves its workers to whoever ends it.
 
-    The URI goes through the environment: it may hold a password, and command lines can be read by everybody.
+    The URI goes through the environment: it may hold a password, and command lines can be read by everybody. What
+    the server says goes to stderr: stdout is for the URL alone.
     """
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environ = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    with subprocess.Popen(command, env=environ, start_new_session=True) as server:
+    out, err = (subprocess.DEVNULL, subprocess.DEVNULL) if quiet else (2, None)
+    with subprocess.Popen(command, env=environ, stdout=out, stderr=err, start_new_session=True) as server:
         try:
-            return server.wait()
+            code = server.wait()
         except KeyboardInterrupt:
-            return 0
+            code = 0
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
+    if code:
+        raise errors.StepFailed(f"MLflow's UI ended with exit code {code}", cure="read above what it says of itself")

@@ -65,16 +65,20 @@ def patch(document: Document, *, wheels: references.Wheels, forms: references.Fo
 
 
 def write(patches: Iterable[Patch]) -> None:
-    for each in patches:
-        if each.new != each.old:
-            texts.write(each.document.path, each.new)
+    texts.write_all({each.document.path: each.new for each in patches if each.new != each.old})
 
 
-def compare(patches: Sequence[Patch], *, was: Sequence[str]) -> str:
+def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:
+    """The entries of a document that are nearly the placeholder, each with its place."""
+    original = patch.document.original
+    found = references.find_misspelt(original, patch.old, role=patch.document.role, placeholder=placeholder)
+    return [(texts.show_place(original, patch.old, entry.scalar.start), entry.value) for entry in found]
+
+
+def compare(patches: Sequence[Patch], *, was: Sequence[str], now: Sequence[str]) -> str:
     """What became of the texts in `was`, as one unified diff; empty where nothing changed."""
     lines: list[str] = []
-    for each, old in zip(patches, was, strict=True):
-        new = texts.read(each.document.path)
+    for each, old, new in zip(patches, was, now, strict=True):
         name = each.document.name
         lines += difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="")
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def load(path: Path, *, kind: str = "") -> Environment:
     if data is None:
         return Environment(python=None, conda=(), pip=())
     if not isinstance(data, Mapping):
-        raise _ill_formed("must be a mapping with `dependencies:`", path)
+        raise _ill_formed("the environment must be a mapping with `dependencies:`", path)
     dependencies = _list(data.get("dependencies"), "dependencies", path)
     if kind == "conda" or (not kind and _is_conda(data)):
         return _read_conda(dependencies, path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,28 @@ _DECODER = json.JSONDecoder()
 
 
 def load(path: Path, text: str) -> Any:
-    try:
+    with _translated(path, text):
         return json.loads(text.removeprefix(texts.BOM))
-    except json.JSONDecodeError as fault:
-        shift = len(text) - len(text.removeprefix(texts.BOM))
-        place = texts.show_place(path, text, fault.pos + shift)
-        raise errors.BadInput(
-            f"is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
-        ) from fault
-    except (RecursionError, ValueError) as fault:  # ValueError: a number of thousands of digits
-        raise errors.BadInput(f"is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
 
 
 def parse(path: Path, text: str) -> nodes.Node:
     load(path, text)
-    return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
+    with _translated(path, text):
+        return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
+
+
+@contextmanager
+def _translated(path: Path, text: str) -> Iterator[None]:
+    try:
+        yield
+    except json.JSONDecodeError as fault:
+        shift = len(text) - len(text.removeprefix(texts.BOM))
+        place = texts.show_place(path, text, fault.pos + shift)
+        raise errors.BadInput(
+            f"the file is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
+        ) from fault
+    except (RecursionError, ValueError) as fault:  # ValueError: a number of thousands of digits
+        raise errors.BadInput(f"the file is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
 
 
 def _value(text: str, index: int) -> tuple[nodes.Node, int, int]:

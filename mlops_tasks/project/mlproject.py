@@ -87,7 +87,9 @@ def _find(folder: Path) -> Path:
     except FileNotFoundError as fault:
         raise errors.BadInput("there is no such folder", where=folder, cure=cure) from fault
     except OSError as fault:
-        raise errors.BadInput(f"cannot be read as a folder: {fault.strerror}", where=folder, cure=cure) from fault
+        raise errors.BadInput(
+            f"the project cannot be read as a folder: {fault.strerror}", where=folder, cure=cure
+        ) from fault
     found = [name for name in names if name.lower() == FILE_NAME and (folder / name).is_file()]
     if not found:
         raise errors.BadInput("there is no MLproject file in this folder", where=folder, cure=cure)
@@ -117,7 +119,9 @@ def _check_environments(data: Mapping[str, Any], path: Path) -> None:
             cure="replace it by conda_env or python_env, and name that environment's YAML file",
         )
     if len(named) > 1:
-        raise errors.BadInput(f"names several environments: {', '.join(named)}", where=path, cure="keep one of them")
+        raise errors.BadInput(
+            f"the project names several environments: {', '.join(named)}", where=path, cure="keep one of them"
+        )
     if named and data.get("databricks_spark_job") is not None:
         raise errors.BadInput(
             f"a databricks_spark_job cannot have {named[0]}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +92,16 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
             )
 
 
+def find_misspelt(path: Path, text: str, *, role: Role, placeholder: str) -> list[nodes.Entry]:
+    """The entries that are the placeholder but for its case, a sign between its words, or a letter or two."""
+    found = [entry for entry, _ in _find_entries(parse(path, text, role=role), role) if placeholder not in entry.value]
+    return [each for each in found if difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[-_. ]", "", text).lower()
+
+
 def parse(path: Path, text: str, *, role: Role) -> nodes.Node | None:
     return json_text.parse(path, text) if role == "cluster" else yaml_text.parse(path, text)
 
@@ -128,7 +140,7 @@ def _resolve(
         )
     if not parts.path.startswith(("http://", "https://")) and not wheels.is_reachable(parts.path):
         raise errors.BadInput(
-            f"names a wheel of {parts.distribution}, which nobody built and which is not there: {entry.value}",
+            f"the wheel of {parts.distribution} is named, which nobody built and which is not there: {entry.value}",
             where=place,
             cure="add its library to the setting `libraries`, or correct the path (`include` stages an ignored file)",
         )

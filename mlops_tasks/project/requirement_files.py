@@ -29,7 +29,7 @@ def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ())
             yield f"-c {path}"
             continue
         if path.resolve() in inside:
-            raise errors.BadInput("names itself, directly or not", where=path, cure="take that `-r` line out")
+            raise errors.BadInput("the file names itself, directly or not", where=path, cure="take that `-r` line out")
         yield from expand(_lines(path), path.parent, inside=(*inside, path.resolve()))
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, files, git, runner
 
 _URI = re.compile(r"(?:https?|ssh|git|file)://.+|[\w.-]+@[\w.-]+:.+")
+_USER, _PASSWORD = "PROJECT_URI_USER", "PROJECT_URI_PASSWORD"
+_HELPER = f'!f() {{ cat >/dev/null; printf \'username=%s\\npassword=%s\\n\' "${_USER}" "${_PASSWORD}"; }}; f'
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 
 
@@ -34,62 +34,71 @@ def show(uri: str) -> str:
 
 
 def fetch(uri: str, *, version: str | None, into: Path, runner: runner.Runner) -> Path:
-    """The project's folder in a copy of the repository, which replaces whatever was at `into`.
+    """The project's folder in a copy of the repository, `<into>/<commit>/<name of into>`, which is never rewritten.
 
     `version` is a branch, a tag or a commit; without it the repository's own default counts. Raises StepFailed where
     the repository cannot be reached, BadInput where it has no such version or subfolder.
     """
     repository, _, subfolder = uri.partition("#")
-    into = into.absolute()
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with _workplace(into.parent) as place:
-        remote = _Remote(repository, place=place, run=runner)
-        copy = place / "copy"
-        remote.check_out(copy, version)
-        _check_subfolder(copy, subfolder, repository)
-        shutil.rmtree(into, ignore_errors=True)
-        copy.rename(into)
-    return into / subfolder if subfolder else into
+    copy = _bring(_Remote(repository, run=runner), version, into.absolute())
+    os.utime(copy.parent)
+    _check_subfolder(copy, subfolder, repository)
+    return copy / subfolder if subfolder else copy
+
+
+def _bring(remote: _Remote, version: str | None, into: Path) -> Path:
+    """The copy of what `version` means now: the one that is there already, or a new one."""
+    ref, commit = remote.resolve(version)
+    there = into / commit / into.name
+    if there.is_dir():
+        return there
+    with files.workplace(into) as place:
+        copy = place / into.name
+        final = into / remote.check_out(copy, ref, commit)
+        try:
+            place.rename(final)
+        except OSError:
+            if not final.is_dir():  # else somebody was quicker, and one commit is one content
+                raise
+        return final / into.name
 
 
 class _Remote:
     """One repository, asked by a URL without credentials.
 
-    git is given those in a file that is removed again: a command line can be read by every user of the machine, and
-    a configured remote would stay in the copy.
+    git is given those by a credential helper that reads them from its environment: a command line can be read by
+    every user of the machine, and a file stays where the process is killed. No other helper is asked, nor told to
+    keep them.
     """
 
-    def __init__(self, repository: str, *, place: Path, run: runner.Runner) -> None:
+    def __init__(self, repository: str, *, run: runner.Runner) -> None:
         self.url = show(repository)
         self._secret = repository
         self._run = run
-        self._config = place / "config"
-        rewrite = (
-            f'[url "{_quote(repository)}"]\n\tinsteadOf = "{_quote(self.url)}"\n' if repository != self.url else ""
-        )
-        self._config.touch(mode=0o600)
-        self._config.write_text(rewrite, encoding="utf-8")
 
-    def check_out(self, copy: Path, version: str | None) -> None:
-        """Fetch as little as the server allows: a short commit, or an old server, needs the whole history."""
-        ref, commit = self._resolve(version)
+    def check_out(self, copy: Path, ref: str, commit: str) -> str:
+        """The whole commit that was checked out.
+
+        As little is fetched as the server allows: a short commit, or an old server, needs the whole history.
+        """
         self._succeed(self._git("init", "--quiet", "--template=", str(copy)))
+        wanted = "FETCH_HEAD"
         if self._fetch(copy, "--depth=1", refs=[ref]).returncode:
             self._succeed(self._fetch(copy, refs=["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"]))
-        else:
-            commit = "FETCH_HEAD"
-        done = self._git("-C", str(copy), "checkout", "--quiet", "--detach", f"{commit}^{{commit}}", "--")
-        if done.returncode and ref == version:
-            raise self._unknown(version)
+            wanted = commit
+        done = self._git("-C", str(copy), "checkout", "--quiet", "--detach", f"{wanted}^{{commit}}", "--")
+        if done.returncode and ref == commit:
+            raise self._unknown(commit)
         self._succeed(done)
         (copy / ".git" / "FETCH_HEAD").unlink(missing_ok=True)
+        return self._git("-C", str(copy), "rev-parse", "HEAD").stdout.strip()
 
-    def _resolve(self, version: str | None) -> tuple[str, str]:
+    def resolve(self, version: str | None) -> tuple[str, str]:
         """The ref and the commit that `version` means: a branch before a tag before a commit."""
         refs = self._list_refs()
         for ref in ("HEAD",) if version is None else (f"refs/heads/{version}", f"refs/tags/{version}"):
             if ref in refs:
-                return ref, refs[ref]
+                return ref, refs.get(f"{ref}^{{}}", refs[ref])  # of an annotated tag the commit
         if version is not None and _COMMIT.fullmatch(version):
             return version, version
         raise self._unknown(version or "HEAD")
@@ -98,27 +107,43 @@ class _Remote:
         done = self._git("ls-remote", "--quiet", "--", self.url)
         self._succeed(done)
         pairs = [line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line]
-        return {ref: commit for commit, ref in pairs}
+        return {ref: commit for commit, ref in pairs if _COMMIT.fullmatch(commit)}
 
     def _fetch(self, copy: Path, *options: str, refs: Sequence[str]) -> runner.Completed:
         return self._git("-C", str(copy), "fetch", "--quiet", "--no-tags", *options, "--", self.url, *refs)
 
     def _git(self, *arguments: str) -> runner.Completed:
         # `true` answers git's question for a password with nothing: a release must fail there, not wait for a person
-        settings = ["-c", f"include.path={self._config}", "-c", "core.askPass=true", "-c", "advice.detachedHead=false"]
+        settings = ["-c", "core.askPass=true", "-c", "advice.detachedHead=false", *self._helper()]
         try:
-            return self._run(["git", *settings, *arguments])
+            return git.call(*settings, *arguments, run=self._run, variables=self._credentials())
         except FileNotFoundError as fault:
             raise errors.StepFailed(
                 "a project at a git URI needs git, which is not installed", where=self.url, cure="install git"
             ) from fault
 
+    def _helper(self) -> Sequence[str]:
+        """The settings that ask us for this host's credentials, and nobody else."""
+        if not self._credentials():
+            return ()
+        parts = urlsplit(self.url)
+        key = f"credential.{parts.scheme}://{parts.netloc}"
+        return ("-c", f"{key}.helper=", "-c", f"{key}.helper={_HELPER}")
+
+    def _credentials(self) -> Mapping[str, str]:
+        parts = urlsplit(self._secret)
+        if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+            return {}
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        return {_USER: unquote(user), _PASSWORD: unquote(password)}
+
     def _succeed(self, done: runner.Completed) -> None:
         if done.returncode:
+            check = "check the setting `project`, the network, and that git may read the repository"
             raise errors.StepFailed(
-                f"git cannot fetch the project: {self._mask(done.stderr.strip())}",
+                f"git cannot fetch the project: {self._mask(runner.describe_failure(done))}",
                 where=self.url,
-                cure="check the setting `project`, the network, and that git may read the repository",
+                cure="make room, then repeat" if runner.ran_full(done) else check,
             )
 
     def _mask(self, text: str) -> str:
@@ -135,15 +160,6 @@ class _Remote:
         )
 
 
-@contextlib.contextmanager
-def _workplace(parent: Path) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
 def _check_subfolder(copy: Path, subfolder: str, repository: str) -> None:
     path = (copy / subfolder).resolve()
     if not path.is_dir() or not path.is_relative_to(copy.resolve()):
@@ -152,7 +168,3 @@ def _check_subfolder(copy: Path, subfolder: str, repository: str) -> None:
             where=show(repository),
             cure="correct what follows `#` in the setting `project`",
         )
-
-
-def _quote(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

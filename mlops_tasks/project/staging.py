@@ -6,19 +6,28 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, runner
-from mlops_tasks.report import Report
+from mlops_tasks import digests, errors, files, git, runner
+from mlops_tasks.report import Report, Silent
 
 DIGEST_LENGTH = 16
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """For each file its SHA-256 and whether it can be executed, for each link where it leads."""
-    return {name: _hash(folder / name) for name in names}
+    """For each file its SHA-256 and whether it can be executed, for each link where it leads.
+
+    Raises StepFailed for a file that cannot be read.
+    """
+    try:
+        return {name: _hash(folder / name) for name in names}
+    except OSError as fault:
+        raise errors.StepFailed(
+            f"a file of the project cannot be read: {fault.strerror}",
+            where=fault.filename or folder,
+            cure="make it readable, or have git ignore it",
+        ) from fault
 
 
 @contextlib.contextmanager
@@ -29,18 +38,14 @@ def copied(
 
     What is linked stays a link, but for the names in `plain`: those become files that can be written.
     """
-    staged_root.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=staged_root))
-    try:
-        copy = temporary / folder.name
+    with files.workplace(staged_root) as place:
+        copy = place / folder.name
         with _translated(folder):
             copy.mkdir()
             for name in names:
                 _copy(folder, name, copy, report, is_plain=name in plain)
             _warn_of_broken_links(copy, report)
         yield copy
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def settle(copy: Path, *, staged_root: Path) -> Path:
@@ -48,7 +53,7 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     with _translated(copy):
         _normalise_folders(copy)
         content = _content(copy)
-        final = staged_root / digests.digest(content)[:DIGEST_LENGTH] / copy.name
+        final = staged_root / _place(content) / copy.name
         if final.parent.exists() and _content(final) != content:
             shutil.rmtree(final.parent)  # somebody changed it: its name promises a content that it has no more
         if not final.parent.exists():
@@ -57,11 +62,21 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     return final
 
 
+def is_as_settled(folder: Path) -> bool:
+    """Whether the staged `folder` is there and still has the content that its place is named by."""
+    return folder.is_dir() and _place(_content(folder)) == folder.parent.name
+
+
 @contextlib.contextmanager
 def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=folder.parent.parent, ignore_cleanup_errors=True) as temporary:
-        yield Path(shutil.copytree(folder, Path(temporary) / folder.name, symlinks=True))
+    with files.workplace(folder.parent.parent, prefix=".run-") as place:
+        copy = place / folder.name
+        with _translated(folder, "inv run"):
+            copy.mkdir()
+            for name in _names(folder):
+                _copy(folder, name, copy, Silent(), is_plain=False)
+        yield copy
 
 
 def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
@@ -73,7 +88,10 @@ def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
     if (staged_root / ".git").exists():
         return
     with contextlib.suppress(FileNotFoundError):  # without git there is nothing that MLflow could ask
-        run(["git", "init", "--quiet", "--template=", str(staged_root)])
+        done = git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
+        if done.returncode:  # half a repository would hide nothing, and would not be completed
+            shutil.rmtree(staged_root / ".git", ignore_errors=True)
+            raise git.refused("the staged copies cannot be kept apart from the repository", done, where=staged_root)
 
 
 def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
@@ -111,8 +129,17 @@ def _normalise_folders(copy: Path) -> None:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
-    return {"": folder.name, **hash_files(folder, sorted(names))}
+    return {"": folder.name, **hash_files(folder, _names(folder))}
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    )
+
+
+def _place(content: dict[str, str]) -> str:
+    return digests.digest(content)[:DIGEST_LENGTH]
 
 
 def _hash(path: Path) -> str:
@@ -128,11 +155,11 @@ def _normal(mode: int) -> int:
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _translated(folder: Path, task: str = "inv patch") -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        cure = "make room, then `inv patch`" if files.is_full(fault) else "mend that, then `inv patch`"
+        cure = f"{'make room' if files.is_full(fault) else 'mend that'}, then `{task}`"
         raise errors.StepFailed(
             f"the project cannot be staged: {fault.strerror}", where=fault.filename or folder, cure=cure
         ) from fault

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,21 +32,36 @@ def read(path: Path) -> str:
         data = path.read_bytes()
     except OSError as fault:
         raise errors.BadInput(
-            f"cannot be read: {fault.strerror}", where=path, cure="make it a readable file"
+            f"the file cannot be read: {fault.strerror}", where=path, cure="make it a readable file"
         ) from fault
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as fault:
         before = data[: fault.start].decode("utf-8")
         raise errors.BadInput(
-            "is not UTF-8 text", where=show_place(path, before, len(before)), cure="save the file as UTF-8"
+            "the file is not UTF-8 text", where=show_place(path, before, len(before)), cure="save the file as UTF-8"
         ) from fault
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file, or the one that a link leads to."""
-    with files.written_whole(path.resolve()) as stream:
-        stream.write(text.encode("utf-8"))
+    write_all({path: text})
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """Write each file, or the one that a link leads to: all of them, or none where there is no room for all.
+
+    Raises StepFailed where one cannot be written.
+    """
+    path = Path()
+    try:
+        with contextlib.ExitStack() as stack:
+            for path, text in texts.items():
+                stream = stack.enter_context(files.written_whole(path.resolve()))
+                stream.write(text.encode("utf-8"))
+                stream.flush()
+    except OSError as fault:
+        cure = "make room, then repeat" if files.is_full(fault) else "make it writable, then repeat"
+        raise errors.StepFailed(f"cannot be written: {fault.strerror}", where=path, cure=cure) from fault
 
 
 def show_place(path: Path, text: str, index: int) -> str:

@@ -47,7 +47,7 @@ def _translated(path: Path, text: str) -> Iterator[None]:
 
 
 def _broken(why: str, place: str) -> errors.BadInput:
-    return errors.BadInput(f"is not valid YAML: {why}", where=place, cure="correct the YAML at that place")
+    return errors.BadInput(f"the file is not valid YAML: {why}", where=place, cure="correct the YAML at that place")
 
 
 class _Composer:

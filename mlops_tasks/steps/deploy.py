@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -15,6 +15,12 @@ from mlops_tasks.stores import Store, Stored
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
     return digests.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+
+
+def is_there(deployed: Deployed, there: Mapping[str, Stored]) -> bool:
+    """Whether the folder `there` still holds that wheel, as far as its store can tell."""
+    stored = there.get(Path(deployed.uri).name)
+    return stored is not None and stored.sha256 in {None, deployed.sha256}
 
 
 def deploy_wheels(

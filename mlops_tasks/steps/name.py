@@ -40,7 +40,7 @@ def choose_names(
     }
     if "user" in _fields_of(template):
         values["user"] = user().replace("/", "-")
-    experiment = _absolute(template.format(**values), template)
+    experiment = absolute(template.format(**values), where=f"experiment: {template}")
     names = Names(experiment=experiment, wheel_folder=f"{wheel_root.rstrip('/')}/{branch}")
     report.step("name", f"{experiment}\nwheels in {names.wheel_folder}")
     return release.with_step("name", name_digest(release, template=template, wheel_root=wheel_root), names=names)
@@ -52,28 +52,31 @@ def _last_part(project: str) -> str:
 
 
 def _fields_of(template: str) -> set[str]:
+    where = f"experiment: {template}"
     try:
         fields = {name for _, name, form, change in string.Formatter().parse(template) if name is not None}
     except ValueError as fault:
-        raise _refused(f"the template {template!r} has a brace too many or too few", template) from fault
+        raise _refused(
+            f"the template {template!r} has a brace too many or too few", f"experiment: {template}"
+        ) from fault
     unknown = sorted(fields - set(FIELDS))
     if unknown:
-        raise _refused(f"the template {template!r} has the unknown field {{{unknown[0]}}}", template)
+        raise _refused(f"the template {template!r} has the unknown field {{{unknown[0]}}}", where)
     return fields
 
 
-def _absolute(name: str, template: str) -> str:
+def absolute(name: str, *, where: str) -> str:
     """An absolute workspace path. A leading /Workspace is stripped: MLflow creates such a name once, then fails."""
     if name.startswith("/Workspace/"):
         name = name.removeprefix("/Workspace")
     parts = name.split("/")
     if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
-        raise _refused(f"{name!r} is not an absolute path without empty parts", template)
+        raise _refused(f"{name!r} is not an absolute path without empty parts", where)
     return name
 
 
-def _refused(what: str, template: str) -> errors.BadInput:
+def _refused(what: str, where: str) -> errors.BadInput:
     known = ", ".join(f"{{{field}}}" for field in FIELDS)
     return errors.BadInput(
-        what, where=f"experiment: {template}", cure=f"write one such as /Shared/{{project}}/{{branch}}; fields: {known}"
+        what, where=where, cure=f"write one such as /Shared/{{project}}/{{branch}} (fields of the template: {known})"
     )

@@ -61,6 +61,7 @@ def patch_project(  # noqa: PLR0913 - each is an input of this step, and the pip
     workers: bool,
     cluster: Path | None,
     in_place: bool,
+    dry_run: bool,
     diff: bool,
     reachable: Callable[[str], bool],
     report: Report,
@@ -76,7 +77,7 @@ def patch_project(  # noqa: PLR0913 - each is an input of this step, and the pip
     wheels = references.Wheels(deployed=deployed, is_reachable=reachable, placeholder=placeholder)
     if in_place:
         _check_own(release)
-        changes = _patch_sources(found, wheels=wheels, workers=workers, diff=diff, report=report)
+        changes = _patch_sources(found, wheels=wheels, workers=workers, dry_run=dry_run, diff=diff, report=report)
         folder = project.folder
     else:
         staging.separate_from_git(staged_root, run=runner)
@@ -111,13 +112,13 @@ def _digest(found: _Source, *, deployed: Sequence[Deployed], placeholder: str, w
             "deployed": [each.uri for each in deployed],
             "placeholder": placeholder,
             "workers": workers,
-            "cluster": digests.file_sha256(found.cluster) if found.cluster is not None else "",
+            "cluster": texts.read(found.cluster) if found.cluster is not None else "",
         }
     )
 
 
 def _patch_sources(
-    found: _Source, *, wheels: references.Wheels, workers: bool, diff: bool, report: Report
+    found: _Source, *, wheels: references.Wheels, workers: bool, dry_run: bool, diff: bool, report: Report
 ) -> list[Reference]:
     """Patch the sources themselves: nothing is written before every file is known to come out well."""
     if workers:
@@ -128,9 +129,10 @@ def _patch_sources(
     )
     changes = [change for each in patches for change in each.references()]
     _check_used(changes, patches, wheels, report)
-    documents.write(patches)
+    if not dry_run:
+        documents.write(patches)
     if diff:
-        report.text(documents.compare(patches, was=[each.old for each in patches]))
+        report.text(documents.compare(patches, was=[each.old for each in patches], now=[each.new for each in patches]))
     return changes
 
 
@@ -147,9 +149,11 @@ def _patch_copy(
     changes = [*(change for each in patches for change in each.references()), *added]
     _check_used(changes, patches, wheels, report)
     _warn_of_drivers(found.project, changes, patches, report)
+    _warn_of_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(found.project, copy, report)
     if diff:
-        report.text(documents.compare(patches, was=[texts.read(each.document.original) for each in patches]))
+        was = [texts.read(each.document.original) for each in patches]
+        report.text(documents.compare(patches, was=was, now=[texts.read(each.document.path) for each in patches]))
     return changes
 
 
@@ -225,6 +229,12 @@ def _warn_of_drivers(
                 f"only {change.file} names {name}: the workers get it, but the entry point cannot import it; "
                 f"write {change.old or 'an entry'} into {where} too"
             )
+
+
+def _warn_of_misspelt(patches: Sequence[documents.Patch], placeholder: str, report: Report) -> None:
+    for each in patches:
+        for place, entry in documents.find_misspelt(each, placeholder):
+            report.warning(f"{place}: {entry} stays as it is; is {placeholder} meant?")
 
 
 def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) -> None:

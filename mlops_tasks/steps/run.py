@@ -48,12 +48,12 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
 
 
 def judge(run: Run, *, log: Path, report: Report) -> None:
-    """Say how the run ended; RunFailed unless it finished, with the log's last words and its place."""
+    """Say how the run ended; RunFailed unless it finished, with the log's place and, where unseen, its last words."""
     if run.status == "FINISHED":
         report.step("run", _describe(run))
         return
     raise errors.RunFailed(
-        f"run {run.run_id} ended {run.status}{_last_words(log)}",
+        f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
         cure="mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)",
     )

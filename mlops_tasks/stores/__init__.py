@@ -49,11 +49,9 @@ def choose_local(root: str, *, top: Path) -> Store:
     from mlops_tasks.stores import folder
 
     if root.startswith(REMOTE):
-        raise errors.BadInput(
-            f"{root} lies in a Databricks workspace, and the local target writes to none",
-            where="wheel_root",
-            cure="give a folder, or leave wheel_root out",
-        )
+        raise _refused(f"{root} lies in a Databricks workspace, and the local target writes to none")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root):
+        raise _refused(f"{root} is no folder, and the local target has no other store for wheels")
     return folder.FolderStore(top=top)
 
 
@@ -82,3 +80,7 @@ def holds(store: Store, source: Path, folder: str) -> bool:
     """Whether `store` has a file of `source`'s name and size in `folder`: no workspace tells more of a file."""
     there = store.list_files(folder).get(source.name)
     return there is not None and there.size == source.stat().st_size
+
+
+def _refused(what: str) -> errors.BadInput:
+    return errors.BadInput(what, where="wheel_root", cure="give a folder, or leave wheel_root out")

@@ -36,8 +36,7 @@ def built(
         inputs["project"] = str(project)
     path = folder / digests.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(path) as lock:
         if (path / "complete").exists():
             report.debug("environment up to date")
         else:
@@ -79,22 +78,40 @@ def _build(
 
 def _succeed(done: runner.Completed, path: Path) -> None:
     if done.returncode:
+        first = (
+            "make room, then" if runner.ran_full(done) else "correct the project's requirements, then `inv patch` and"
+        )
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(done.stderr.strip())}",
+            f"the run's environment cannot be built:\n{indexes.mask(runner.describe_failure(done))}",
             where=path,
-            cure="correct the project's requirements, then `inv patch` and `inv run`",
+            cure=f"{first} `inv run`",
         )
 
 
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[str]]:
+    """The lock of one environment: another file than the one that was waited for, where that has been pruned."""
+    while True:
+        with path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(lock, path.with_suffix(".lock")):
+                yield lock
+                return
+
+
+def _is_at(stream: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _prune(folder: Path) -> None:
-    """Remove the environments that were not used for longest, but none that somebody uses right now."""
-    ours = (path for path in folder.iterdir() if path.is_dir() and re.fullmatch(r"[0-9a-f]{16}", path.name))
-    paths = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
+    """Remove the environments that were not used for longest, with their locks, but none that somebody uses now."""
+    names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
+    paths = sorted((folder / name for name in names), key=state.last_used, reverse=True)
     for path in paths[state.KEPT :]:
         with path.with_suffix(".lock").open("a") as lock, contextlib.suppress(BlockingIOError):
-            _lock_at_once(lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _lock_at_once(lock: IO[str]) -> None:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.with_suffix(".lock").unlink(missing_ok=True)

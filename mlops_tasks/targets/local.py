@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalTarget:
     top: Path
     places: state.StateFolder
@@ -32,7 +32,7 @@ class LocalTarget:
 
     @property
     def wheel_root(self) -> str:
-        return (self.places.folder / "workspace" / "wheels").relative_to(self.top).as_posix()
+        return self.places.store.relative_to(self.top).as_posix()
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks import errors, runner, slugs, state
+from mlops_tasks import errors, git, runner, slugs, state
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
@@ -20,8 +20,11 @@ from mlops_tasks.targets import plugin_runs, process, requirements, tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-"""Variables of the user's shell that would lead the rehearsal into another run or another environment."""
+STRAYS = (
+    *("PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"),
+    *git.STRAYS,
+)
+"""Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, runner, uv_program
+from mlops_tasks import errors, files, git, indexes, runner, uv_program
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 
@@ -20,8 +19,8 @@ SOURCE_DATE_EPOCH = "315532800"
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
 """`python -m build` under one umask for all: setuptools keeps the modes of the files that it writes on the way."""
 
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-"""Variables that would let another environment into the isolated build, or the user's repository (a git hook's)."""
+STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS)
+"""Variables that would let another environment into the isolated build, or the user's repository."""
 
 LAST_WORDS = 30
 """Lines of the backend's log that a failure shows."""
@@ -42,12 +41,12 @@ def built(
             done = run(command, cwd=out, env=build_environ)
         log = indexes.mask(done.stdout + done.stderr)
         if done.returncode:
-            raise _failed("cannot be built", library, log)
+            raise _failed("cannot be built", library, log, is_full=runner.ran_full(done))
         for line in log.splitlines():
             report.debug(line)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
-            raise _failed(f"made {len(found)} wheels instead of one", library, log)
+            raise _failed(f"made {len(found)} wheels instead of one", library, log, is_full=False)
         yield found[0]
 
 
@@ -85,9 +84,9 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _failed(what: str, library: Path, log: str) -> errors.StepFailed:
+def _failed(what: str, library: Path, log: str, *, is_full: bool) -> errors.StepFailed:
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
-    first = "make room" if os.strerror(errno.ENOSPC) in log else "correct what the build backend says"
+    first = "make room" if is_full else "correct what the build backend says"
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_tasks import errors, git, runner
+from mlops_tasks import git, runner
 from mlops_tasks.wheels import sources
 
 LARGE = 1 << 20
@@ -64,10 +64,9 @@ def _copy_history(top: Path, copy: Path, run: runner.Runner) -> None:
     """
     form = _ask(run, top, "rev-parse", "--show-object-format")
     own = copy / ".git"
-    # the folder is named because a git hook's GIT_DIR is the user's; references in another form than files would
-    # leave those below unread
-    new = (f"--git-dir={own}", "-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=")
-    _ask(run, copy, *new, f"--object-format={form}")
+    # references in another form than files would leave those below unread
+    new = ("-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
+    _ask(run, copy, *new)
     (objects,) = _find(run, top, "objects")
     (own / "objects" / "info").mkdir(exist_ok=True)
     (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{objects}\n"))
@@ -89,13 +88,13 @@ def _copy_git_files(top: Path, own: Path, run: runner.Runner) -> None:
 
 
 def _head(top: Path, run: runner.Runner) -> str:
-    branch = run(["git", "symbolic-ref", "--quiet", "HEAD"], cwd=top).stdout.strip()
+    branch = git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
     return f"ref: {branch}\n" if branch else f"{_ask(run, top, 'rev-parse', 'HEAD')}\n"
 
 
 def _copy_settings(top: Path, config: Path, run: runner.Runner) -> None:
     """An exit code of 1 means that there are none of these settings."""
-    found = run(["git", "config", "--local", "-z", "--get-regexp", _CARRIED], cwd=top).stdout
+    found = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
     for key, has_value, value in (entry.partition("\n") for entry in found.split("\0") if entry):
         _ask(run, config.parent, "config", "--file", str(config), key, value if has_value else "true")
 
@@ -107,11 +106,7 @@ def _find(run: runner.Runner, top: Path, *names: str) -> list[Path]:
 
 
 def _ask(run: runner.Runner, folder: Path, *arguments: str) -> str:
-    done = run(["git", "--no-optional-locks", *arguments], cwd=folder)
+    done = git.call(*arguments, run=run, cwd=folder)
     if done.returncode:
-        raise errors.StepFailed(
-            f"git cannot prepare a clean copy of the sources: {done.stderr.strip()}",
-            where=folder,
-            cure="do what git says",
-        )
+        raise git.refused("git cannot prepare a clean copy of the sources", done, where=folder)
     return done.stdout.strip()

@@ -37,7 +37,7 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
                 raise errors.BadInput(
                     f"no library found: {pattern} has neither pyproject.toml nor setup.py",
                     where=path,
-                    cure="correct the setting `libraries`",
+                    cure=f"correct the setting `libraries` ({pattern}/* means the folders in it)",
                 )
     if not found:
         said = f"nothing with a pyproject.toml matches {', '.join(patterns)}" if patterns else "`libraries` is empty"
@@ -146,5 +146,5 @@ def _describe(library: Path, run: runner.Runner) -> str:
     tree = git.read(library, runner=run)
     if tree is None or tree.commit is None:
         return ""
-    command = ["git", "--no-optional-locks", "describe", "--tags", "--long", "--always", "--dirty"]
-    return f"{tree.commit} {run(command, cwd=library).stdout.strip()}"
+    described = git.call("describe", "--tags", "--long", "--always", "--dirty", run=run, cwd=library)
+    return f"{tree.commit} {described.stdout.strip()}"

@@ -8,8 +8,10 @@ from sklearn.preprocessing import StandardScaler
 
 try:
     import tumor_features
-except ImportError as fault:
-    raise SystemExit(f"tumor_features is not installed: release its wheel with `inv release` ({fault})") from fault
+except ModuleNotFoundError as fault:
+    if fault.name != "tumor_features":
+        raise
+    raise SystemExit("tumor_features is not installed: release its wheel with `inv release`") from fault
 
 
 def load():
