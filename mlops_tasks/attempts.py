@@ -83,6 +83,8 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
     if release.patched is None:
         raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
     settings = bench.settings
+    if inputs.detach:
+        bench.target.check_detaching()
     project = mlproject.load(bench.top / release.patched.project_dir)
     backend, why = bench.target.choose_backend(settings.backend, project)
     bench.report.debug(f"backend {backend}: {why}")

@@ -101,7 +101,7 @@ class Pipeline:
     def _refuse_while_one_runs(self) -> None:
         """Its own run would be refused, after four steps in vain."""
         if not self.bench.dry_run:
-            with record.held(self.bench.attempt_lock, "release"):
+            with record.held(self.bench.attempt_lock, "release", cure=self.bench.target.busy_cure):
                 pass
 
     def _take(self, step: str, inputs: Inputs) -> Release:

@@ -50,6 +50,9 @@ class Target(Protocol):
     def check(self) -> None:
         """Raise what would stand in the way of every run here, before anything is begun."""
 
+    def check_detaching(self) -> None:
+        """Raise BadInput where no run goes on without the command that follows it."""
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have everything ready for `job`'s run and make it known to MLflow."""
 

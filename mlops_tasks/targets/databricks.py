@@ -64,6 +64,8 @@ class DatabricksTarget:
         """Tells a missing login, a bad token and a host that does not answer apart, before anything is begun."""
         self.report.detail(f"{self.workspace.user} at {self.workspace.login.host} ({self.workspace.login.origin})")
 
+    def check_detaching(self) -> None: ...
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 

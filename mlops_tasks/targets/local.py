@@ -63,6 +63,9 @@ class LocalTarget:
     def check(self) -> None:
         self._runs.check()
 
+    def check_detaching(self) -> None:
+        raise _not_remote()
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
@@ -94,8 +97,8 @@ class LocalTarget:
 def _not_remote() -> errors.BadInput:
     return errors.BadInput(
         "a run on this machine ends with the command that follows it",
-        where="target",
-        cure="press Ctrl-C where it runs; `inv status` shows how far it came",
+        where="target: local",
+        cure="stay, or press Ctrl-C where it runs; `inv status` shows how far it came",
     )
 
 
