@@ -205,16 +205,15 @@ def test_dbfs_can_be_disabled(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_put_that_is_cut_off_leaves_nothing_or_what_came(
-    workspace: Workspace, service: DbfsService, folder: str, tmp_path: Path, kept: bool
-) -> None:
+def test_a_put_that_is_cut_off_leaves_nothing_or_what_came(workspace: Workspace, folder: str, kept: bool) -> None:
     workspace.dbfs.keeps_cut_off_puts = kept
     workspace.faults.add("POST", "/api/2.0/dbfs/put", cut=500_000)
-    wheel = tmp_path / "demo.whl"
-    wheel.write_bytes(b"x" * MEBIBYTE)
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    url = f"{workspace.url}/api/2.0/dbfs/put"
+    data, files = {"path": f"{folder}/demo.whl"}, {"file": ("demo.whl", b"x" * MEBIBYTE, "multipart/form-data")}
 
     with pytest.raises(requests.ConnectionError):
-        service.put(f"{folder}/demo.whl", src_path=str(wheel))
+        requests.post(url, data=data, files=files, headers=headers, timeout=10)
 
     there = workspace.disk.dbfs / folder[1:] / "demo.whl"
     assert there.exists() == kept

@@ -200,11 +200,13 @@ class Dbfs:
         except streams.CutOff:
             if self.keeps_cut_off_puts and arriving.exists():
                 self.place(arriving, self.find(fields), overwrite=_flag(fields, "overwrite"))
-            arriving.unlink(missing_ok=True)
             raise
-        if form.file is None:
-            raise Refused(400, "INVALID_PARAMETER_VALUE", "The multipart form has no file")
-        self.place(arriving, self.find(fields), overwrite=_flag(fields, "overwrite"))
+        else:
+            if form.file is None:
+                raise Refused(400, "INVALID_PARAMETER_VALUE", "The multipart form has no file")
+            self.place(arriving, self.find(fields), overwrite=_flag(fields, "overwrite"))
+        finally:
+            arriving.unlink(missing_ok=True)
 
     def _upload(self, data: Mapping[str, Any]) -> _Upload:
         upload = self._uploads.get(_number(data, "handle", -1))

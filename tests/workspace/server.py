@@ -26,7 +26,10 @@ from tests.workspace.dbfs_raw import RawDbfs
 from tests.workspace.disk import Disk
 from tests.workspace.exchange import Answer, Handler, Refused, Request, Routes
 from tests.workspace.faults import Fault, Faults
+from tests.workspace.files import Files
 from tests.workspace.identity import WORKSPACE_ID, Identity
+from tests.workspace.signed import Signed
+from tests.workspace.workspace_files import WorkspaceFiles
 
 TOKEN = "dapi-of-the-test-workspace"
 USER = "ada@example.com"
@@ -61,9 +64,12 @@ class Workspace:
         self.identity = Identity(self.url, users)
         self.dbfs = Dbfs(self.disk)
         self.raw_dbfs = RawDbfs(self.disk, self.dbfs)
-        apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs]
+        self.signed = Signed(self.url)
+        self.files = Files(self.disk, self.signed)
+        self.workspace_files = WorkspaceFiles(self.disk)
+        apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
         self._routes = _compile(*(api.routes() for api in apis))
-        self._open_routes = _compile(self.identity.open_routes())
+        self._open_routes = _compile(self.identity.open_routes(), self.signed.open_routes())
 
     def __enter__(self) -> Workspace:  # noqa: PYI034 -- Python 3.10 has no Self
         self.start()
