@@ -58,8 +58,7 @@ class Identity:
     def tell_user(self, request: Request) -> dict[str, Any]:
         name = request.user
         emails = [{"type": "work", "value": name, "primary": True}] if "@" in name else []
-        number = str(uuid.uuid5(uuid.NAMESPACE_URL, name).int)[:16]
-        return {"id": number, "userName": name, "displayName": name, "emails": emails, "active": True}
+        return {"id": number_of(name), "userName": name, "displayName": name, "emails": emails, "active": True}
 
     def tell_endpoints(self, request: Request) -> dict[str, Any]:
         if not self.discoverable:
@@ -82,6 +81,11 @@ class Identity:
         token = secrets.token_hex(16)
         self.users[token] = client
         return {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+
+
+def number_of(user: str) -> str:
+    """The number that a workspace knows a user by."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, user).int)[:16]
 
 
 def _basic(authorization: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.workspace import log, streams
+from tests.workspace.artifacts import Artifacts
 from tests.workspace.dbfs import Dbfs
 from tests.workspace.dbfs_raw import RawDbfs
 from tests.workspace.disk import Disk
@@ -28,7 +30,9 @@ from tests.workspace.exchange import Answer, Handler, Refused, Request, Routes
 from tests.workspace.faults import Fault, Faults
 from tests.workspace.files import Files
 from tests.workspace.identity import WORKSPACE_ID, Identity
+from tests.workspace.mlflow_server import MlflowServer
 from tests.workspace.signed import Signed
+from tests.workspace.tracking import Tracking
 from tests.workspace.workspace_files import WorkspaceFiles
 
 TOKEN = "dapi-of-the-test-workspace"
@@ -42,10 +46,18 @@ class Api(Protocol):
 class Workspace:
     """A workspace that lives in a folder: `root`, or a temporary one that goes with it.
 
-    `users` are user names by token; `token` is the first one's. Its APIs are attributes, with switches of their own.
+    `users` are user names by token; `token` is the first one's. An `mlflow` server that is handed in is
+    somebody else's to close, and otherwise it has its own. Its APIs are attributes, with switches of their own.
     """
 
-    def __init__(self, root: Path | None = None, *, port: int = 0, users: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        mlflow: MlflowServer | None = None,
+    ) -> None:
         users = users or {TOKEN: USER}
         self.token = next(iter(users))
         self.user = users[self.token]
@@ -67,7 +79,12 @@ class Workspace:
         self.signed = Signed(self.url)
         self.files = Files(self.disk, self.signed)
         self.workspace_files = WorkspaceFiles(self.disk)
+        self._own_mlflow = mlflow is None
+        self._mlflow = mlflow or MlflowServer(self.root / "mlflow")
+        self.tracking = Tracking(self.disk, self._mlflow)
+        self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
         apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
+        apis += [self.artifacts, self.tracking]
         self._routes = _compile(*(api.routes() for api in apis))
         self._open_routes = _compile(self.identity.open_routes(), self.signed.open_routes())
 
@@ -97,6 +114,8 @@ class Workspace:
 
     def close(self) -> None:
         self.stop()
+        if self._own_mlflow:
+            self._mlflow.close()
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -188,6 +207,8 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is nothing to tell."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            self.workspace.crashes.append(traceback.format_exc())
 
 
 class _Connection(BaseHTTPRequestHandler):
