@@ -14,6 +14,9 @@ from tests.workspace.server import Workspace
 
 pytest_plugins = ["tests.workspace.fixture"]
 
+NEW = int(mlflow.__version__.partition(".")[0]) > 2
+"""MLflow 3 takes the Files API first, and logs models into folders of their own."""
+
 ROOT = "dbfs:/databricks/mlflow-tracking"
 
 
@@ -74,7 +77,7 @@ def test_mlflow_logs_and_reads_back(connected: Workspace, name: str, tmp_path: P
     assert mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/notes.txt") == "hello"
     stored = connected.disk.artifacts / experiment.experiment_id / "Runs" / run.info.run_id / "artifacts"
     assert (stored / "notes.txt").read_text() == "hello"
-    assert not connected.requests.of("POST", ".*/credentials-for-write")
+    assert len(connected.requests.of("PUT", "/api/2.0/fs/files/WorkspaceInternal/.*" if NEW else "/signed/.*")) == 2
     tree = WorkspaceClient(host=connected.url, token=connected.token).workspace
     assert tree.get_status(name).object_id == int(experiment.experiment_id)
 
@@ -93,18 +96,23 @@ def test_mlflow_falls_back_to_signed_urls(connected: Workspace, name: str) -> No
     assert not any(entry.authorized for entry in signed)
 
 
-def test_a_logged_model_has_a_folder_of_its_own(connected: Workspace, name: str) -> None:
-    experiment = mlflow.set_experiment(name)
-    model = mlflow.MlflowClient().create_logged_model(experiment.experiment_id, name="model")
+def test_a_logged_model_has_a_folder_of_its_own(workspace: Workspace, name: str) -> None:
+    experiment, run = make_run(workspace, name)
+    asked = {"experiment_id": experiment, "name": "model", "source_run_id": run}
+    answer = ask(workspace, "POST", "logged-models", json=asked)
+    if not NEW:
+        assert code(answer) == (404, "ENDPOINT_NOT_FOUND")
+        return
 
-    assert model.artifact_location == f"{ROOT}/{experiment.experiment_id}/logged_models/{model.model_id}/artifacts"
-    asked = {"paths": ["MLmodel"]}
-    answer = ask(connected, "POST", f"logged-models/{model.model_id}/artifacts/credentials-for-upload", json=asked)
+    model = answer.json()["model"]["info"]
+    place = f"logged-models/{model['model_id']}/artifacts"
+    assert model["artifact_uri"] == f"{ROOT}/{experiment}/logged_models/{model['model_id']}/artifacts"
+    answer = ask(workspace, "POST", f"{place}/credentials-for-upload", json={"paths": ["MLmodel"]})
     (credential,) = answer.json()["credentials"]
     requests.put(credential["credential_info"]["signed_uri"], data=b"flavors: {}", timeout=10)
-    listed = ask(connected, "GET", f"logged-models/{model.model_id}/artifacts/directories").json()
+    listed = ask(workspace, "GET", f"{place}/directories").json()
     assert listed["files"] == [{"path": "MLmodel", "is_dir": False, "file_size": 11}]
-    folder = connected.disk.artifacts / experiment.experiment_id / "LoggedModels" / model.model_id
+    folder = workspace.disk.artifacts / experiment / "LoggedModels" / model["model_id"]
     assert (folder / "artifacts" / "MLmodel").exists()
 
 

@@ -63,15 +63,13 @@ class MlflowServer:
                         database.execute(f'DELETE FROM "{table}"{condition}')
 
     def close(self) -> None:
-        """End the server and the workers that it started."""
+        """End the server and the workers that it started, at once: SQLite keeps what was committed."""
         with self._lock:
             if self._process is None:
                 return
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, number)
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(5)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
             self._process = None
 
     def _start(self) -> None:
