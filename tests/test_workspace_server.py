@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.errors import Unauthenticated
 
+from tests.workspace.identity import EXPIRED_TOKEN
 from tests.workspace.server import TOKEN, USER, Workspace
 
 ME = "/api/2.0/preview/scim/v2/Me"
@@ -51,6 +57,13 @@ def test_a_wrong_token_is_refused_with_a_number_for_a_code(workspace: Workspace)
     assert (answer.status_code, answer.json()) == (403, {"error_code": 403, "message": "Invalid access token."})
     assert answer.headers["X-Databricks-Reason-Phrase"] == "Invalid access token."
     assert requests.get(workspace.url + ME, timeout=10).status_code == 401
+
+
+def test_a_wrong_token_may_be_refused_as_an_expired_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace.identity, "refusal", EXPIRED_TOKEN)
+
+    with pytest.raises(Unauthenticated, match="Token is expired"):
+        WorkspaceClient(host=workspace.url, token="wrong").current_user.me()
 
 
 def test_an_unknown_endpoint_is_not_found(workspace: Workspace) -> None:
@@ -164,3 +177,38 @@ def test_what_was_stopped_is_gone() -> None:
     with pytest.raises(requests.ConnectionError):
         ask(workspace, "GET", ME)
     assert not root.exists()
+
+
+def test_a_workspace_is_served_by_hand_and_keeps_its_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.workspace", "--root", str(tmp_path)]
+    home = Path(__file__).parents[1]
+    with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = [process.stdout.readline().strip() for _ in range(2)]
+        told = dict(line.removeprefix("export ").split("=") for line in lines)
+        client = WorkspaceClient(host=told["DATABRICKS_HOST"], token=told["DATABRICKS_TOKEN"])
+        client.dbfs.mkdirs("/kept")
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(10) == 0
+    assert (tmp_path / "dbfs" / "kept").is_dir()
+
+
+def test_a_call_that_is_held_when_the_workspace_goes_has_no_effect() -> None:
+    with Workspace() as workspace:
+        fault = workspace.faults.add("POST", "/api/2.0/dbfs/mkdirs", gate=threading.Event())
+        failures: list[Exception] = []
+
+        def make_folder() -> None:
+            try:
+                ask(workspace, "POST", "/api/2.0/dbfs/mkdirs", json={"path": "/late"})
+            except requests.ConnectionError as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=make_folder)
+        asking.start()
+        assert fault.met.wait(10)
+        workspace.stop()
+        asking.join(10)
+        assert len(failures) == 1
+        assert not (workspace.disk.dbfs / "late").exists()

@@ -10,6 +10,7 @@ import pytest
 import requests
 from databricks.sdk import WorkspaceClient
 
+from tests.workspace.mlflow_server import MlflowServer
 from tests.workspace.server import Workspace
 
 pytest_plugins = ["tests.workspace.fixture"]
@@ -147,6 +148,13 @@ def test_the_name_of_a_deleted_experiment_is_taken_or_free(workspace: Workspace,
     assert second != first
     found = ask(workspace, "GET", "experiments/get-by-name", params={"experiment_name": name}).json()["experiment"]
     assert (found["experiment_id"], found["lifecycle_stage"]) == (second, "active")
+
+
+def test_what_an_earlier_workspace_made_is_known(workspace: Workspace, mlflow_server: MlflowServer, name: str) -> None:
+    create(workspace, name)
+
+    with Workspace(mlflow=mlflow_server) as later:
+        assert code(create(later, name)) == (400, "RESOURCE_ALREADY_EXISTS")
 
 
 def test_there_is_no_experiment_zero_and_no_other_api(workspace: Workspace, name: str) -> None:

@@ -19,6 +19,14 @@ BAD_TOKEN = Answer(
     body=json.dumps({"error_code": 403, "message": "Invalid access token."}).encode(),
     headers={"Content-Type": "application/json", "X-Databricks-Reason-Phrase": "Invalid access token."},
 )
+"""The answer to a token that was never valid."""
+
+EXPIRED_TOKEN = Answer(
+    status=401,
+    body=json.dumps({"error_code": "UNAUTHENTICATED", "message": "Token is expired"}).encode(),
+    headers={"Content-Type": "application/json"},
+)
+"""The other one that clients meet."""
 
 
 class Identity:

@@ -66,6 +66,7 @@ class Workspace:
         self.crashes: list[str] = []
         """Tracebacks of handlers that failed by themselves: always a mistake of the test workspace."""
 
+        self.is_gone = False
         self._temporary = root is None
         self.root = (root or Path(tempfile.mkdtemp(prefix="workspace-"))).resolve()
         self.disk = Disk(self.root)
@@ -107,6 +108,7 @@ class Workspace:
 
     def stop(self) -> None:
         """Be gone, as after a power failure: connections that are open are reset."""
+        self.is_gone = True
         self.faults.clear()
         self._server.shutdown()
         self._server.hang_up()
@@ -136,8 +138,13 @@ class Workspace:
         except streams.CutOff:
             raise
         except Exception:  # noqa: BLE001 -- what a server does with its own mistakes
-            self.crashes.append(traceback.format_exc())
+            self.note_crash()
             return _in_json({"error_code": "INTERNAL_ERROR", "message": "The test workspace failed"}, 500)
+
+    def note_crash(self) -> None:
+        """Keep the traceback; once the workspace is gone, so may be its files, and that is no mistake."""
+        if not self.is_gone:
+            self.crashes.append(traceback.format_exc())
 
     def user_of(self, headers: Mapping[str, str]) -> str:
         """The name behind a request's token, or nothing."""
@@ -208,7 +215,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is nothing to tell."""
         if not isinstance(sys.exc_info()[1], OSError):
-            self.workspace.crashes.append(traceback.format_exc())
+            self.workspace.note_crash()
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -261,20 +268,19 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request, fault: Fault | None) -> Answer:
         time.sleep(self.server.workspace.faults.line.latency)
-        if fault and not fault.after:
-            fault.hold()
-            if fault.reset:
-                raise _Gone
-            early = fault.answer()
-            if early:
-                return early
+        early = self._strike(fault) if fault and not fault.after else None
+        if early:
+            return early
         answer = self.server.workspace.answer(request)
-        if fault and fault.after:
-            fault.hold()
-            if fault.reset:
-                raise _Gone
-            return fault.answer() or answer
-        return answer
+        late = self._strike(fault) if fault and fault.after else None
+        return late or answer
+
+    def _strike(self, fault: Fault) -> Answer | None:
+        """What comes of a fault: an answer in place of the workspace's, the end of the connection, or nothing."""
+        fault.hold()
+        if fault.reset or self.server.workspace.is_gone:
+            raise _Gone
+        return fault.answer()
 
     def _body(self, fault: Fault | None) -> streams.Body:
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
