@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.workspace import log, streams
+from tests.workspace import jobs, log, streams
 from tests.workspace.artifacts import Artifacts
 from tests.workspace.dbfs import Dbfs
 from tests.workspace.dbfs_raw import RawDbfs
@@ -85,7 +85,8 @@ class Workspace:
         self.tracking = Tracking(self.disk, self._mlflow)
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
         apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
-        apis += [self.artifacts, self.tracking]
+        self.jobs = jobs.Jobs(disk=self.root, url=self.url, token=self.token, home=self.root / "jobs")
+        apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))
         self._open_routes = _compile(self.identity.open_routes(), self.signed.open_routes())
 
@@ -115,6 +116,7 @@ class Workspace:
         self._server.server_close()
 
     def close(self) -> None:
+        self.jobs.close()
         self.stop()
         if self._own_mlflow:
             self._mlflow.close()
