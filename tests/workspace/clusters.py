@@ -128,13 +128,19 @@ class Cluster:
                 shutil.copy(source, self.folder / "databricks" / "driver" / source.name)
                 return Path("/databricks/driver", source.name)
         place = Path(file.removeprefix("dbfs:"))
-        if place.parts[1:2] and place.parts[1] in self.runtime.mounts and (self.site.disk / place.relative_to("/")).is_file():
+        if (
+            place.parts[1:2]
+            and place.parts[1] in self.runtime.mounts
+            and (self.site.disk / place.relative_to("/")).is_file()
+        ):
             return place
         raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
     def _variables(self) -> dict[str, str]:
         """Nothing of this process but what installers need; the workspace's address and token as in a real task."""
-        given = {name: value for name, value in os.environ.items() if name.startswith(_KEPT) or name.upper() in _PROXIES}
+        given = {
+            name: value for name, value in os.environ.items() if name.startswith(_KEPT) or name.upper() in _PROXIES
+        }
         shared = {conda.SHARED: str(self.site.home / "environments")} if self.site.reuse else {}
         home = Path.home()
         return {
@@ -168,9 +174,7 @@ class Cluster:
                 self._fill(environment, shelf, found)
         return environment
 
-    def _fill(
-        self, environment: Path, shelf: Shelf, found: Sequence[tuple[Mapping[str, Any], Installation]]
-    ) -> None:
+    def _fill(self, environment: Path, shelf: Shelf, found: Sequence[tuple[Mapping[str, Any], Installation]]) -> None:
         try:
             self._begin(environment)
             for library, installation in found:
@@ -187,9 +191,7 @@ class Cluster:
             if self._call(command, self._installers_variables(), log) != 0:
                 raise runtimes.ClusterFailed(f"NO_ENVIRONMENT: {_tail(log)}")
 
-    def _install(
-        self, environment: Path, installation: Installation, shelf: Shelf, library: Mapping[str, Any]
-    ) -> None:
+    def _install(self, environment: Path, installation: Installation, shelf: Shelf, library: Mapping[str, Any]) -> None:
         commands = [environments.installing(environment, *installation.wanted)]
         if installation.wheel:
             commands.append(environments.installing_wheel(environment, installation.wheel))

@@ -13,13 +13,25 @@ from pathlib import Path
 _BUILD_ROOT = Path(__file__).parent / "programs" / "build_root.sh"
 
 
-def enter(
-    command: Sequence[str], *, folders: Mapping[str, Path], cwd: str, root: Path, entered: Path
-) -> list[str]:
+def enter(command: Sequence[str], *, folders: Mapping[str, Path], cwd: str, root: Path, entered: Path) -> list[str]:
     """The command that runs `command` where `folders` lie under the root by their names.
 
     `root` is an empty folder of this machine's, `entered` a file that is there once the machine is.
     """
     spaces = ["--mount", "--pid", "--fork", "--kill-child", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     pairs = [word for name, folder in folders.items() for word in (name, str(folder))]
-    return ["unshare", *spaces, "sh", str(_BUILD_ROOT), str(root), str(entered), *pairs, "--", cwd, *command]
+    return [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        *spaces,
+        "sh",
+        str(_BUILD_ROOT),
+        str(root),
+        str(entered),
+        *pairs,
+        "--",
+        cwd,
+        *command,
+    ]

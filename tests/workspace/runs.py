@@ -37,7 +37,9 @@ SUCCESS = State("TERMINATED", "", "SUCCESS", "SUCCESS")
 CANCELED = State("TERMINATED", "Run cancelled.", "CANCELED", "USER_CANCELED", stopped=True)
 TIMEDOUT = State("TERMINATED", "Run timed out.", "TIMEDOUT", "RUN_EXECUTION_ERROR", stopped=True)
 UPSTREAM_FAILED = State("SKIPPED", "An upstream task failed.", "UPSTREAM_FAILED", "SKIPPED")
-SKIPPED = State("SKIPPED", "Skipping this run because the limit of 1 maximum concurrent runs is reached.", "", "SKIPPED")
+SKIPPED = State(
+    "SKIPPED", "Skipping this run because the limit of 1 maximum concurrent runs is reached.", "", "SKIPPED"
+)
 LOST = State("INTERNAL_ERROR", "Unexpected failure while waiting for the cluster.", "", "INTERNAL_ERROR")
 NO_CLUSTER = State(
     "INTERNAL_ERROR",
@@ -203,9 +205,7 @@ class Run:
 
     def _run_on_cluster(self, task: Task) -> Outcome:
         spec = task.spec.get("new_cluster") or {}
-        cluster = Cluster(
-            site=self.site, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
-        )
+        cluster = Cluster(site=self.site, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output)
         try:
             cluster.prepare(task.spec.get("libraries") or [])
             self._move(task, RUNNING)
@@ -226,7 +226,9 @@ class Run:
         ends = [(task, task.progress.state) for task in self.tasks]
         for task, end in ends:
             if end.result != "SUCCESS":
-                message = f"Task {task.key} failed with message: {end.message}." if end.result == "FAILED" else end.message
+                message = (
+                    f"Task {task.key} failed with message: {end.message}." if end.result == "FAILED" else end.message
+                )
                 return end._replace(message=message)
         return SUCCESS
 
