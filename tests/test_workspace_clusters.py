@@ -13,6 +13,7 @@ from typing import Any
 import mlflow.projects.databricks
 import mlflow.utils.file_utils
 import pytest
+
 from tests import inv
 from tests.workspace import environments
 from tests.workspace.calls import call
@@ -45,12 +46,12 @@ class Workspace:
     def write(self, path: str, text: str) -> None:
         inv.write(self.disk, {path: text})
 
-    def submit(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: object) -> int:
+    def submit(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> int:
         body = {"new_cluster": {**CLUSTER, **cluster}, "libraries": list(libraries), **task}
         run_id: int = call(self.jobs.routes(), "POST", "/api/2.0/jobs/runs/submit", body)["run_id"]
         return run_id
 
-    def run(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: object) -> tuple[State, str]:
+    def run(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> tuple[State, str]:
         """How the task ended, and what it said."""
         run_id = self.submit(task, libraries, **cluster)
         return self.jobs.wait(run_id, 300), self.jobs.output(run_id)
@@ -121,7 +122,7 @@ def test_nothing_of_a_cluster_is_left_on_the_machine(workspace: Workspace) -> No
     ],
 )
 def test_folders_are_mounted_as_the_access_mode_says(
-    workspace: Workspace, cluster: Mapping[str, object], mounted: str
+    workspace: Workspace, cluster: Mapping[str, Any], mounted: str
 ) -> None:
     _, said = workspace.run(
         shell("for name in dbfs Volumes Workspace; do [ -d /$name ] && echo $name; done"), **cluster
@@ -334,13 +335,13 @@ def wait_until(true: Any) -> None:
         threading.Event().wait(0.05)
 
 
-def processes(word: str) -> list[int]:
+def processes(word: str) -> list[str]:
     """Those that have `word` on their command line."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if word in path.read_bytes().decode(errors="replace").split("\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+    return [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if word in command_line(path)]
+
+
+def command_line(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.workspace import runs
 from tests.workspace.calls import USER, call
 from tests.workspace.exchange import Refused

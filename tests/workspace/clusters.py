@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.workspace import environments, machines, runtimes
+from tests.workspace.faults import Fault
 from tests.workspace.libraries import Installation, Shelf
 from tests.workspace.programs import conda
 from tests.workspace.work import Work
@@ -57,8 +58,10 @@ class Outcome(NamedTuple):
     trace: str = ""
 
 
-class Unreadable(Exception):
+class Unreadable(Fault):
     """A Python file that isn't there for this cluster."""
+
+    code = "RESOURCE_NOT_FOUND"
 
 
 class Cluster:

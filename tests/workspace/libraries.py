@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.workspace.faults import Fault
 from tests.workspace.runtimes import Runtime
 
 _SCHEMES = ("dbfs:/", "file:/", "s3:/", "abfss:/", "gs:/", "wasbs:/", "/Volumes/", "/Workspace/")
@@ -22,8 +23,10 @@ class Installation(NamedTuple):
     wheel: Path | None = None
 
 
-class LibraryFailed(Exception):
-    """A library that can't be installed. Its message is the run's, which never starts."""
+class LibraryFailed(Fault):
+    """A library that can't be installed."""
+
+    code = "LIBRARY_INSTALLATION_ERROR"
 
     def __init__(self, library: Mapping[str, Any], cluster_id: str, code: str, said: str) -> None:
         kind, value = next(iter(library.items()), ("library", ""))

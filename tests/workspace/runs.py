@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.workspace import clusters
 from tests.workspace.clusters import Cluster, Outcome, Site
-from tests.workspace.libraries import LibraryFailed
-from tests.workspace.runtimes import ClusterFailed
+from tests.workspace.faults import Fault
 from tests.workspace.work import Stopped, Work
 
 ENDED = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
@@ -152,12 +150,16 @@ class Run:
         return self.progress.state
 
     def _live(self) -> None:
+        """A fault of the workspace's own ends the run too, and is shown as what it is."""
         clock = threading.Timer(self.body.get("timeout_seconds") or 0, self.stop, [TIMEDOUT])
         clock.daemon = True
         if clock.interval:
             clock.start()
         try:
             self._end(self._run_tasks())
+        except BaseException as fault:
+            self._end(LOST._replace(message=f"{fault!r}"))
+            raise
         finally:
             clock.cancel()
 
@@ -193,14 +195,8 @@ class Run:
             return self.mode.ending
         try:
             task.outcome = self._run_on_cluster(task)
-        except LibraryFailed as fault:
-            return State("INTERNAL_ERROR", str(fault), "FAILED", "LIBRARY_INSTALLATION_ERROR")
-        except ClusterFailed as fault:
-            return State("INTERNAL_ERROR", str(fault), "FAILED", "INVALID_CLUSTER_REQUEST")
-        except clusters.Unreadable as fault:
-            return State("INTERNAL_ERROR", str(fault), "FAILED", "RESOURCE_NOT_FOUND")
-        except OSError as fault:
-            return State("INTERNAL_ERROR", f"{fault!r}", "FAILED", "INTERNAL_ERROR")
+        except Fault as fault:
+            return State("INTERNAL_ERROR", str(fault), "FAILED", fault.code)
         return State(self.mode.failure, _FAILED, "FAILED", "RUN_EXECUTION_ERROR") if task.outcome.failed else SUCCESS
 
     def _run_on_cluster(self, task: Task) -> Outcome:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tests.workspace.faults import Fault
+
 _VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)\.x(-[a-z0-9]+)*-scala2\.1[23]")
 _ALIASES = {
     "DATA_SECURITY_MODE_STANDARD": "USER_ISOLATION",
@@ -50,8 +52,10 @@ class Runtime(NamedTuple):
 SERVERLESS = Runtime((99, 0), serverless=True)
 
 
-class ClusterFailed(Exception):
-    """A cluster that can't be had. Its message is the run's."""
+class ClusterFailed(Fault):
+    """A cluster that can't be had."""
+
+    code = "INVALID_CLUSTER_REQUEST"
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"Unexpected user error while preparing the cluster for the job. Cause: {cause}")

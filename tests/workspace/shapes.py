@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from tests.workspace.runs import ENDED, Progress, Run, State, Task
@@ -64,8 +65,8 @@ def _show_task(task: Task, version: str) -> dict[str, Any]:
 def _show_progress(progress: Progress, version: str) -> dict[str, Any]:
     moves = progress.moves
     state, last = moves[-1]
-    spent = {name: 0 for name in ("QUEUED", "PENDING", "RUNNING", "TERMINATING")}
-    for (each, began), (_, ended) in zip(moves, moves[1:], strict=False):
+    spent = dict.fromkeys(("QUEUED", "PENDING", "RUNNING", "TERMINATING"), 0)
+    for (each, began), (_, ended) in itertools.pairwise(moves):
         spent[each.life_cycle] += round((ended - began) * 1000)
     return {
         "state": _show_state(state),

@@ -27,7 +27,7 @@ def run(answer: Path, argv: list[str]) -> int:
     error = execute(CELL.format(argv=argv, filename=argv[0]))
     sys.stdout.flush()
     if error:
-        print(error["error_trace"], file=sys.stderr)
+        sys.stderr.write(error["error_trace"])
     answer.write_text(json.dumps(error))
     return 1 if error else 0
 
@@ -37,7 +37,7 @@ def execute(cell: str) -> dict[str, str]:
     sys.modules["__main__"] = module
     del builtins.exit, builtins.quit
     try:
-        exec(compile(cell, f"{Path.home()}/.ipykernel/{os.getpid()}/command--1-1", "exec"), module.__dict__)  # noqa: S102
+        exec(compile(cell, f"{Path.home()}/.ipykernel/{os.getpid()}/command--1-1", "exec"), module.__dict__)
     except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its error
         return describe(raised)
     return {}

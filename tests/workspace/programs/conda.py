@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from tests.workspace import environments
-from tests.workspace.programs import refusal
+from tests.workspace.programs import speech
 
 SHARED = "WORKSPACE_SHARED_ENVIRONMENTS"
 """The variable that names a folder in which environments are kept for the next cluster with the same YAML."""
@@ -47,18 +47,18 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return obey(list(arguments))
     except Unsuitable as fault:
-        print(f"conda: {fault}", file=sys.stderr)
+        speech.complain(f"conda: {fault}")
     except subprocess.CalledProcessError as failed:
-        print(f"conda: {failed.cmd[0]} ended with {failed.returncode}", file=sys.stderr)
+        speech.complain(f"conda: {failed.cmd[0]} ended with {failed.returncode}")
     return 1
 
 
 def obey(arguments: list[str]) -> int:
     match arguments:
         case ["--help"]:
-            print("usage: conda [--help] {env list, env create, create, remove}")
+            speech.say("usage: conda [--help] {env list, env create, create, remove}")
         case ["env", "list", "--json"]:
-            print(json.dumps({"envs": sorted(map(str, folder().glob("*")))}))
+            speech.say(json.dumps({"envs": sorted(map(str, folder().glob("*")))}))
         case ["env", "create", "-n", name, "--file", path] | ["env", "create", "-n", name, "--file", path, "--quiet"]:
             create(name, Path(path))
         case ["create", "--channel", "conda-forge", "--yes", "--override-channels", "-n", name, "python"]:
@@ -66,7 +66,7 @@ def obey(arguments: list[str]) -> int:
         case ["remove", "--yes", "--name", name, "--all"]:
             remove(folder() / name)
         case _:
-            return refusal.refuse("conda", arguments)
+            return speech.refuse("conda", arguments)
     return 0
 
 
@@ -108,7 +108,7 @@ def requirement(spec: str) -> str:
         raise Unsuitable(f"this stand-in doesn't know the package {spec!r}")
     name, wanted = parts["name"], parts["range"].strip()
     if name == "python":
-        print(f"conda: {spec} is taken as the running Python, {sys.version.split()[0]}")
+        speech.say(f"conda: {spec} is taken as the running Python, {sys.version.split()[0]}")
         return ""
     if exact := _EXACT.fullmatch(wanted):
         prefix = exact["any"] or not wanted.startswith("==")

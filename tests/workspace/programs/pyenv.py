@@ -8,19 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.workspace.programs import refusal
+from tests.workspace.programs import speech
 
 
 def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case ["install", "--list"]:
-            print("Available versions:", *(f"  3.{minor}.0" for minor in range(8, 15)), sep="\n")
+            speech.say("Available versions:", *(f"  3.{minor}.0" for minor in range(8, 15)))
         case ["install", "--skip-existing", version] if not version.startswith("-"):
             install(root() / "versions" / version)
         case ["root"]:
-            print(root())
+            speech.say(str(root()))
         case _:
-            return refusal.refuse("pyenv", arguments)
+            return speech.refuse("pyenv", arguments)
     return 0
 
 

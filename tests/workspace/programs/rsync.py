@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.workspace.programs import refusal
+from tests.workspace.programs import speech
 
 
 def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case ["-a", "-v", "--ignore-existing", source, folder] if not source.startswith("-"):
             return copy(Path(source), Path(folder))
-    return refusal.refuse("rsync", arguments)
+    return speech.refuse("rsync", arguments)
 
 
 def copy(source: Path, folder: Path) -> int:
     """Exit code 23 is rsync's own for a source that isn't there."""
     if not source.is_file():
-        print(f'rsync: [sender] link_stat "{source}" failed: No such file or directory (2)', file=sys.stderr)
+        speech.complain(f'rsync: [sender] link_stat "{source}" failed: No such file or directory (2)')
         return 23
-    print("sending incremental file list")
+    speech.say("sending incremental file list")
     if not (folder / source.name).exists():
         shutil.copy2(source, folder / source.name)
-        print(source.name)
+        speech.say(source.name)
     return 0
