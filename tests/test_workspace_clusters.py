@@ -15,7 +15,7 @@ import mlflow.utils.file_utils
 import pytest
 
 from tests import inv
-from tests.workspace import environments
+from tests.workspace import environments, runtimes
 from tests.workspace.calls import call
 from tests.workspace.jobs import Jobs
 from tests.workspace.programs import conda, pyenv, rsync
@@ -279,6 +279,28 @@ def test_a_classic_project_runs_by_the_command_that_mlflow_sends(
     end, said = workspace.run(task, MLFLOW, spark_version="12.2.x-scala2.12")
     assert "trained a b 42\n" in said
     assert end.result == "SUCCESS"
+
+
+def test_an_environment_that_was_not_finished_is_made_again(workspace: Workspace) -> None:
+    workspace.run(shell("true"))
+    for mark in (workspace.jobs._site.home / "environments").glob("cluster-*/complete"):
+        mark.unlink()
+        shutil.rmtree(mark.parent / "bin")
+    workspace.write("dbfs/good.py", "")
+    assert workspace.run(python("dbfs:/good.py"))[0].result == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("version", "runtime"),
+    [
+        ("15.4.x-cpu-ml-scala2.12", ("15.4", True)),
+        ("16.4.x-photon-scala2.13", ("16.4", False)),
+        ("9.1.x-scala2.12", ("9.1", False)),
+    ],
+)
+def test_runtimes_are_read_from_their_names(version: str, runtime: tuple[str, bool]) -> None:
+    read = runtimes.read_runtime({"spark_version": version})
+    assert (read.number, read.machine_learning) == runtime
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def without(key: str, **more: object) -> dict[str, object]:
             without("x", new_cluster={"num_workers": 0, "spark_version": "12.2.x-scala2.12"}), "node_type", id="no-node"
         ),
         pytest.param(without("shell_command_task"), "shell_command_task", id="no-task"),
+        pytest.param(without("x", libraries=[{"pypi": "numpy"}]), "libraries.pypi.package", id="flat-library"),
+        pytest.param(without("x", libraries={"whl": "dbfs:/x.whl"}), "libraries must be a list", id="no-list"),
         pytest.param(without("x", existing_cluster_id="1"), "Cluster 1 does not exist", id="existing-cluster"),
         pytest.param(without("x", idempotency_token="x" * 65), "idempotency_token", id="token"),
         pytest.param(
@@ -221,10 +223,12 @@ def test_a_run_is_ended_after_its_own_timeout(api: Api) -> None:
 
 def test_a_run_may_not_be_found_at_first(api: Api) -> None:
     run_id = api.submit(mode=Mode(ending=runs.SUCCESS, unseen=2))
+    assert "runs" not in api("GET", LIST)
     for _ in range(2):
         with pytest.raises(Refused, match=f"Run {run_id} does not exist"):
             api("GET", GET, run_id=run_id)
     assert api("GET", GET, run_id=run_id)["run_id"] == run_id
+    assert [run["run_id"] for run in api("GET", LIST)["runs"]] == [run_id]
 
 
 def test_a_run_waits_in_the_queue_for_as_many_looks_as_it_is_told(api: Api) -> None:
@@ -246,6 +250,28 @@ def test_a_closed_workspace_has_ended_its_runs(api: Api) -> None:
     api.jobs.close()
     assert [api.jobs.wait(run_id, 0) for run_id in going] == [runs.CANCELED] * 3
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("run ")]
+
+
+def test_a_task_may_have_a_timeout_of_its_own(api: Api) -> None:
+    body = {"tasks": [{**SEVERAL["tasks"][0], "timeout_seconds": 0.01}], "timeout_seconds": 0}
+    run_id = api.ended(body, version="2.1", mode=Mode(endless=True))
+    assert api.state(run_id)["result_state"] == "TIMEDOUT"
+
+
+def test_a_task_is_skipped_when_one_before_it_failed(api: Api) -> None:
+    first = {**SEVERAL["tasks"][0], "task_key": "first", "new_cluster": {**CLUSTER, "spark_version": "latest"}}
+    second = {**SEVERAL["tasks"][0], "task_key": "second", "depends_on": [{"task_key": "first"}]}
+    run_id = api.ended({"tasks": [first, second]}, version="2.2", mode=Mode())
+    shown = api("GET", GET, run_id=run_id, version="2.2")
+    assert [task["state"]["result_state"] for task in shown["tasks"]] == ["FAILED", "UPSTREAM_FAILED"]
+    assert shown["state"]["state_message"].startswith("Task first failed with message: ")
+
+
+def test_run_ids_go_on_where_an_earlier_workspace_ended(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "home" / "outputs").mkdir(parents=True)
+    (tmp_path / "home" / "outputs" / "1234.txt").touch()
+    jobs = Jobs(tmp_path / "disk", "http://127.0.0.1:1", "secret", tmp_path / "home")
+    assert Api(jobs).ended() == 1235
 
 
 def test_a_wrong_runtime_fails_when_its_cluster_is_made(api: Api) -> None:

@@ -115,7 +115,8 @@ class Cluster:
         folders = {name: self.site.disk / name for name in self.runtime.mounts}
         folders |= {name: self.folder / name for name in ("databricks", "local_disk0")}
         inside = machines.enter(command, folders=folders, cwd=cwd, root=self.folder / "root", entered=entered)
-        code = self._call(inside, self._variables() | dict(variables), self._output)
+        texts = {name: str(value) for name, value in variables.items()}
+        code = self._call(inside, self._variables() | texts, self._output)
         if not entered.exists():
             raise runtimes.ClusterFailed(f"NO_MACHINE: {_tail(self._output)}")
         return code
@@ -130,13 +131,9 @@ class Cluster:
             if source.is_file():
                 shutil.copy(source, self.folder / "databricks" / "driver" / source.name)
                 return Path("/databricks/driver", source.name)
-        place = Path(file.removeprefix("dbfs:"))
-        if (
-            place.parts[1:2]
-            and place.parts[1] in self.runtime.mounts
-            and (self.site.disk / place.relative_to("/")).is_file()
-        ):
-            return place
+        place = file.removeprefix("dbfs:")
+        if place.split("/")[1] in self.runtime.mounts and (self.site.disk / place.lstrip("/")).is_file():
+            return Path(place)
         raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
     def _variables(self) -> dict[str, str]:
@@ -173,18 +170,16 @@ class Cluster:
         name = _digest(self._brought(), found)
         with self.site.locks.setdefault(name, threading.Lock()):
             environment = self.site.home / "environments" / name
-            if not environment.exists():
+            if not environments.is_complete(environment):
                 self._fill(environment, shelf, found)
         return environment
 
     def _fill(self, environment: Path, shelf: Shelf, found: Sequence[tuple[Mapping[str, Any], Installation]]) -> None:
-        try:
-            self._begin(environment)
-            for library, installation in found:
-                self._install(environment, installation, shelf, library)
-        except BaseException:
-            shutil.rmtree(environment, ignore_errors=True)
-            raise
+        shutil.rmtree(environment, ignore_errors=True)
+        self._begin(environment)
+        for library, installation in found:
+            self._install(environment, installation, shelf, library)
+        environments.complete(environment)
 
     def _begin(self, environment: Path) -> None:
         """An environment with what the runtime brings."""
@@ -205,7 +200,8 @@ class Cluster:
 
     def _installers_variables(self) -> dict[str, str]:
         """Environments are made from outside of the machine, where uv can link from its cache."""
-        return {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+        given = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+        return {**given, "UV_PYTHON_DOWNLOADS": "never"}
 
     def _brought(self) -> tuple[str, ...]:
         learning = (f"mlflow=={importlib.metadata.version('mlflow')}",) if self.runtime.machine_learning else ()

@@ -16,6 +16,19 @@ def uv() -> str:
     return found
 
 
+def is_complete(environment: Path) -> bool:
+    return _mark(environment).exists()
+
+
+def complete(environment: Path) -> None:
+    """Mark an environment as having all that it should: whoever fills it may be killed."""
+    _mark(environment).touch()
+
+
+def _mark(environment: Path) -> Path:
+    return environment / "complete"
+
+
 def making(environment: Path) -> list[str]:
     """The command that makes an empty environment of the running Python, with pip in it."""
     return [uv(), "venv", "--quiet", "--seed", "--python", sys.executable, str(environment)]

@@ -33,11 +33,11 @@ class Jobs:
     def __init__(self, disk: Path, url: str, token: str, home: Path, *, reuse: bool = False) -> None:
         self.submitted: list[dict[str, Any]] = []
         self.mode = Mode()
-        self._site = Site(disk=disk, url=url, token=token, home=home, reuse=reuse)
+        self._site = Site(disk=disk.resolve(), url=url, token=token, home=home.resolve(), reuse=reuse)
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
         self._tokens: dict[str, int] = {}
-        self._last_id = 1000
+        self._last_id = max((int(path.stem) for path in self._site.home.glob("outputs/*.txt")), default=1000)
         self._closed = False
 
     def routes(self) -> Routes:
@@ -190,7 +190,7 @@ class Jobs:
 
 
 def _run_id(data: Mapping[str, Any]) -> int:
-    if data.get("run_id") in {None, ""}:
+    if data.get("run_id") in (None, ""):
         raise submissions.invalid("Missing required field: run_id")
     return submissions.number(data, "run_id", 0)
 
@@ -200,6 +200,7 @@ def _missing(run_id: int) -> Refused:
 
 
 def _suits(run: Run, wanted: Mapping[str, Any]) -> bool:
+    """Whether a list of runs that is asked for so has this one, which must be one that can be seen."""
     active, completed = _is_true(wanted, "active_only"), _is_true(wanted, "completed_only")
     if active and completed:
         raise submissions.invalid("active_only and completed_only cannot both be true.")
@@ -207,6 +208,7 @@ def _suits(run: Run, wanted: Mapping[str, Any]) -> bool:
     began = run.progress.moves[0][1] * 1000
     return (
         wanted.get("run_type") in {None, "", "SUBMIT_RUN"}
+        and run.looks >= run.mode.unseen
         and not (active and ended)
         and not (completed and not ended)
         and submissions.number(wanted, "job_id", run.run_id) == run.run_id

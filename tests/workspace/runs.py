@@ -151,7 +151,8 @@ class Run:
 
     def _live(self) -> None:
         """A fault of the workspace's own ends the run too, and is shown as what it is."""
-        clock = threading.Timer(self.body.get("timeout_seconds") or 0, self.stop, [TIMEDOUT])
+        timeouts = [each.get("timeout_seconds") or 0 for each in (self.body, *(task.spec for task in self.tasks))]
+        clock = threading.Timer(min(filter(None, timeouts), default=0), self.stop, [TIMEDOUT])
         clock.daemon = True
         if clock.interval:
             clock.start()

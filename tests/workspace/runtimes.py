@@ -27,7 +27,8 @@ class Runtime(NamedTuple):
 
     @property
     def number(self) -> str:
-        return f"{self.version[0]}.{self.version[1]}"
+        """As DATABRICKS_RUNTIME_VERSION has it."""
+        return "client.1.13" if self.serverless else f"{self.version[0]}.{self.version[1]}"
 
     @property
     def mounts(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def number(data: Mapping[str, Any], key: str, default: int) -> int:
     """A whole number of a body or, where it is a word, of a query."""
     given = data.get(key)
     try:
-        return default if given in {None, ""} else int(given)
+        return default if given in (None, "") else int(given)
     except (TypeError, ValueError) as fault:
         raise invalid(f"{key} must be a number: {given!r}") from fault
 
@@ -75,14 +75,25 @@ def _check_compute(task: Mapping[str, Any]) -> None:
     spec = task.get("new_cluster")
     if task.get("existing_cluster_id"):
         raise Refused(400, "INVALID_PARAMETER_VALUE", f"Cluster {task['existing_cluster_id']} does not exist")
+    _check_libraries(task.get("libraries") or [])
     if not isinstance(spec, dict):
         raise invalid("Either new_cluster or existing_cluster_id must be specified.")
+    if all(spec.get(name) is None for name in _SIZES):
+        raise invalid("Cluster validation error: Missing required field: settings.cluster_spec.new_cluster.size")
     if not spec.get("spark_version"):
         raise invalid("Missing required field: settings.cluster_spec.new_cluster.spark_version")
     if not any(spec.get(name) for name in ("node_type_id", "instance_pool_id", "policy_id")):
         raise invalid("Missing required field: settings.cluster_spec.new_cluster.node_type_id")
-    if all(spec.get(name) is None for name in _SIZES):
-        raise invalid("Cluster validation error: Missing required field: settings.cluster_spec.new_cluster.size")
+
+
+def _check_libraries(libraries: object) -> None:
+    """The form alone; whether they can be had shows on the cluster."""
+    if not isinstance(libraries, list) or not all(isinstance(each, dict) and len(each) == 1 for each in libraries):
+        raise invalid("libraries must be a list of objects with one kind each.")
+    for each in libraries:
+        kind, value = next(iter(each.items()))
+        if kind == "pypi" and not (isinstance(value, dict) and value.get("package")):
+            raise invalid("Missing required field: libraries.pypi.package")
 
 
 def _check_environment(task: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -82,8 +82,10 @@ def create(name: str, path: Path) -> None:
         return
     kept = Path(shared) / digest(asked, path.parent)
     with locked(kept):
-        if not kept.exists():
+        if not environments.is_complete(kept):
+            remove(kept)
             make(kept, asked, path.parent)
+            environments.complete(kept)
     folder().mkdir(parents=True, exist_ok=True)
     (folder() / name).symlink_to(kept)
 
