@@ -329,6 +329,13 @@ def test_conda_refuses_what_the_stand_in_does_not_know(tmp_path: Path, text: str
         conda.read(tmp_path / "env.yaml")
 
 
+def test_conda_leaves_no_environment_that_it_could_not_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_ENVS_PATH", str(tmp_path / "envs"))
+    (tmp_path / "env.yaml").write_text(f"dependencies: [pip, {{pip: [/dbfs/none/{WHEEL}]}}]\n")
+    assert conda.main(["env", "create", "-n", "mine", "--file", str(tmp_path / "env.yaml")]) == 1
+    assert not list((tmp_path / "envs").iterdir())
+
+
 def test_stand_ins_refuse_calls_that_mlflow_does_not_make(tmp_path: Path) -> None:
     assert conda.main(["install", "numpy"]) == 2
     assert rsync.main(["-a", str(tmp_path), str(tmp_path)]) == 2
