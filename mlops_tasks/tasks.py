@@ -7,7 +7,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, init, opening, status, ui
+from mlops_tasks.commands import boundary, doctor, init, opening, status, ui
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 
@@ -81,4 +81,6 @@ def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -
     opening.print_record(opening.open_pipeline(c, flags).take(step, inputs), flags)
 
 
-namespace = invoke.Collection(name, build_wheel, deploy, patch, run, release, init.init, status.status, ui.ui)
+namespace = invoke.Collection(
+    name, build_wheel, deploy, patch, run, release, init.init, status.status, doctor.doctor, ui.ui
+)

@@ -29,11 +29,11 @@ LAYERS = (
         "uv_program",
     },
     {"git", "ci", "settings", "state", "record", "facts"},
-    {"project", "wheels"},
+    {"project", "wheels", "workspace"},
     {"stores"},
     {"targets"},
     {"steps"},
-    {"bench", "checks", "attempts", "bindings", "summary", "pipeline"},
+    {"bench", "preflight", "checks", "attempts", "bindings", "summary", "pipeline"},
     {"console", "commands", "tasks", "__init__", "__main__"},
 )
 

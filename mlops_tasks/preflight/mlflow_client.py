@@ -1,0 +1,89 @@
+"""The MLflow that is installed here: its backend installs the same version on the cluster of a classic project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+
+from mlops_tasks.preflight import findings, runtime, sources
+from mlops_tasks.preflight.plan import Plan
+
+NAMES = {"mlflow", "mlflow-skinny"}
+NEWEST = {"3.7": "1.30.1", "3.8": "2.17.2", "3.9": "3.1.4"}
+"""The newest MLflow for each Python that the current one has left."""
+OLDEST = "2.17"
+"""The oldest that this package works with."""
+
+
+def check_runtime_fits(plan: Plan) -> Iterator[findings.Finding]:
+    found = plan.runtime
+    if plan.mlflow is None or found is None or found.python is None or not _is_forced(plan):
+        return
+    if SpecifierSet(plan.mlflow.requires_python).contains(f"{found.python}.99"):
+        return
+    yield findings.error(
+        f"MLflow's backend installs its own version, {plan.mlflow.version}, on the cluster: that needs Python "
+        f"{plan.mlflow.requires_python}, and {found} has {found.python}",
+        where=plan.place_of("spark_version"),
+        cure=_choose(found.python),
+        basis="seen",
+        source=sources.MLFLOW_BACKEND,
+    )
+
+
+def check_environment_fits(plan: Plan) -> Iterator[findings.Finding]:
+    """The YAML's Python has to hold the MLflow that the YAML gets; the one of the cluster runs beside it."""
+    asked = runtime.minor_of(plan.environment.python if plan.environment is not None else None)
+    if plan.mlflow is None or asked is None or not _is_forced(plan):
+        return
+    if SpecifierSet(plan.mlflow.requires_python).contains(f"{asked}.99"):
+        return
+    newest = f" (at most {NEWEST[asked]})" if asked in NEWEST else ""
+    yield findings.warning(
+        f"the environment's Python {asked} cannot hold MLflow {plan.mlflow.version}, which starts it: the entry point "
+        f"gets an older one{newest}",
+        where=plan.place_of_python(),
+        cure=f"ask for a Python that fits {plan.mlflow.requires_python}, or install that older MLflow here as well",
+        basis="seen",
+        source=sources.MLFLOW_BACKEND,
+    )
+
+
+def check_pin(plan: Plan) -> Iterator[findings.Finding]:
+    if plan.mlflow is None or plan.environment is None or not _is_forced(plan):
+        return
+    for line in plan.environment.pip:
+        asked = _parse(line)
+        if asked is None or asked.name.lower() not in NAMES or asked.url:
+            continue
+        if not asked.specifier.contains(plan.mlflow.version, prereleases=True):
+            yield findings.warning(
+                f"the environment asks for {asked}, and MLflow {plan.mlflow.version} will start it on the cluster: "
+                "two versions share one run",
+                where=plan.place_of_requirement(line),
+                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install the other one here",
+                basis="seen",
+                source=sources.MLFLOW_BACKEND,
+            )
+
+
+def _is_forced(plan: Plan) -> bool:
+    """MLflow leaves its version out for a Spark job, and where a library is an MLflow from git."""
+    from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in plan.packages())
+    return plan.is_classic and plan.uses_mlflow_backend and not from_git
+
+
+def _choose(python: str) -> str:
+    newest = NEWEST.get(python)
+    if newest is None or newest.startswith("1."):
+        return f"choose a newer runtime: MLflow {OLDEST}, the oldest that works here, needs Python 3.8"
+    return f"install mlflow=={newest} here, the newest for Python {python}, or choose a newer runtime"
+
+
+def _parse(line: str) -> Requirement | None:
+    try:
+        return Requirement(line.split(" #", maxsplit=1)[0].strip())
+    except InvalidRequirement:
+        return None
