@@ -53,6 +53,7 @@ CHECKS = (
     Check("access mode", access.check_volumes, needs=("cluster",)),
     Check("access mode", access.check_workspace_files, needs=("cluster",)),
     Check("libraries", libraries.check_dbfs, needs=("cluster",)),
+    Check("libraries", libraries.check_spark_job_dbfs, needs=("cluster", "project")),
     Check("libraries", libraries.check_workspace_wheels, needs=("cluster",)),
     Check("libraries", libraries.check_eggs, needs=("cluster",)),
     Check("libraries", libraries.check_requirements, needs=("cluster",)),

@@ -117,9 +117,25 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
         )
 
 
+def check_spark_job_dbfs(plan: Plan) -> Iterator[findings.Finding]:
+    """A Spark job's wheel is no library from DBFS by its form, but lies where those are switched off."""
+    runtime = plan.runtime
+    if runtime is None or runtime.version < runtimes.DBFS_LIBRARIES_END or not plan.is_spark_job:
+        return
+    if plan.store_kind == "dbfs" and plan.ships_wheels():
+        yield findings.warning(
+            f"{runtime} installs no library from DBFS, and whether that holds for a wheel below {plan.wheel_root} "
+            "that is named as a python library is not known",
+            where="wheel_root",
+            cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
+            basis="assumed",
+            source=sources.LIBRARIES,
+        )
+
+
 def _moved(plan: Plan) -> list[str]:
     """What patch will bring into python_libraries."""
-    if plan.workers or any(plan.is_ours(each) for each in [*plan.library_uris(), *plan.packages()]):
+    if plan.ships_wheels():
         return [plan.placeholder]
     return [each for each in plan.library_uris() if plan.wheel_path(each) is not None]
 

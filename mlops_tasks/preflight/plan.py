@@ -142,14 +142,11 @@ class Plan:
         if self.workers and not any(self.is_ours(uri) for uri in named):
             yield self.wheel_root, "workers"
 
-    def installs_on_cluster(self) -> bool:
-        """Whether our wheels go into the cluster's own Python, beside the environment of a classic project."""
-        return (
-            self.is_spark_job
-            or self.workers
-            or any(self.is_ours(each) for each in self.library_uris())
-            or any(self.is_ours(each) for each in self.packages())
-        )
+    def ships_wheels(self) -> bool:
+        """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
+        job = self.project.spark_job if self.project is not None else None
+        named = [*self.library_uris(), *self.packages(), *(job.python_libraries if job is not None else ())]
+        return self.workers or any(self.is_ours(each) for each in named)
 
     def packages(self) -> list[str]:
         """What the cluster's `libraries` hand to pip."""

@@ -91,7 +91,7 @@ def _supported(python: str) -> Iterator[tags.Tag]:
 def _pythons(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Each Python that our wheels are installed into: as a version, in words, and the place that asks for it."""
     found = plan.runtime
-    if found is not None and found.python is not None and plan.installs_on_cluster():
+    if found is not None and found.python is not None and plan.ships_wheels():
         yield found.python, f"the cluster ({found})", plan.place_of("spark_version")
     asked = runtime.minor_of(plan.environment.python if plan.environment is not None else None)
     if asked is not None and plan.is_classic and asked.startswith("3."):
