@@ -52,7 +52,9 @@ def test_a_runtime_out_of_support_is_said(tmp_path: Path, spark_version: str, ex
         pytest.param(
             "python=3.7", ["warning documented...Python 3.7, which ended in June 2023...env.yaml:4:5"], id="3.7"
         ),
-        pytest.param("conda-forge::python >=3.8", ["Python 3.8"], id="with channel and operator"),
+        pytest.param("conda-forge::python==3.8.2", ["Python 3.8"], id="with channel and patch level"),
+        pytest.param("python >=3.7", [], id="a range"),
+        pytest.param("ipython=3.7", [], id="another package"),
         pytest.param("python=3.12", [], id="alive"),
         pytest.param("python=3", [], id="any 3"),
         pytest.param("numpy", [], id="none asked for"),
@@ -87,4 +89,4 @@ def test_a_python_env_has_its_python_found(tmp_path: Path) -> None:
     project = plans.CLASSIC.replace("conda_env", "python_env")
     plan = plans.make(tmp_path, project=project, yaml='dependencies:\n  - numpy\npython: "3.8"\n')
 
-    assert plans.matches(plans.say(runtime.check_python_alive, plan), "Python 3.8...env.yaml:3:1")
+    assert plans.matches(plans.say(runtime.check_python_alive, plan), "Python 3.8...env.yaml:3:9")

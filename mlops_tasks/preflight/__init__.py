@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, get_args
 
 from mlops_tasks import errors
 from mlops_tasks.preflight import (
@@ -18,8 +19,8 @@ from mlops_tasks.preflight import (
     scripts,
     wheels,
 )
-from mlops_tasks.preflight.findings import Finding, Findings
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.preflight.findings import Finding, Findings, Level
+from mlops_tasks.preflight.plan import Plan, Questions
 from mlops_tasks.report import Report
 
 __all__ = ["CHECKS", "Check", "check", "insist"]
@@ -53,6 +54,7 @@ CHECKS = (
     Check("access mode", access.check_volumes, needs=("cluster",)),
     Check("access mode", access.check_workspace_files, needs=("cluster",)),
     Check("libraries", libraries.check_dbfs, needs=("cluster",)),
+    Check("libraries", libraries.check_spark_job_kinds, needs=("cluster", "project")),
     Check("libraries", libraries.check_spark_job_dbfs, needs=("cluster", "project")),
     Check("libraries", libraries.check_workspace_wheels, needs=("cluster",)),
     Check("libraries", libraries.check_eggs, needs=("cluster",)),
@@ -64,6 +66,7 @@ CHECKS = (
     Check("MLflow", mlflow_client.check_runtime_fits, needs=("mlflow", "cluster", "project")),
     Check("MLflow", mlflow_client.check_environment_fits, needs=("mlflow", "environment")),
     Check("MLflow", mlflow_client.check_pin, needs=("mlflow", "environment")),
+    Check("MLflow", mlflow_client.check_spark_job_has_it, needs=("scripts", "cluster", "project")),
     Check("wheels", wheels.check_requires_python, needs=("wheels",)),
     Check("wheels", wheels.check_tags, needs=("wheels",)),
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
@@ -76,15 +79,17 @@ CHECKS = (
 
 def check(plan: Plan) -> Findings:
     """Everything that the checks find, errors first, and which topics were fine or had nothing to look at."""
-    asked = [each for each in CHECKS if _can_ask(each, plan)]
-    found = [(each.topic, finding) for each in asked for finding in each.rule(plan)]
-    troubled, looked_at = {topic for topic, _ in found}, {each.topic for each in asked}
-    topics = dict.fromkeys(each.topic for each in CHECKS)
-    levels = ("error", "warning", "note")
+    found: dict[str, list[Finding]] = {}
+    for each in CHECKS:
+        if all(_part(plan, name) for name in each.needs):
+            found.setdefault(each.topic, []).extend(_ask(each, plan))
+        if each.topic == "login" and found.get("login"):
+            plan = replace(plan, ask=Questions())  # whoever is not let in gets no other answer either
+    everything = (finding for findings in found.values() for finding in findings)
     return Findings(
-        found=tuple(sorted((finding for _, finding in found), key=lambda each: levels.index(each.level))),
-        fine=tuple(topic for topic in topics if topic in looked_at - troubled),
-        unasked=tuple(topic for topic in topics if topic not in looked_at),
+        found=tuple(sorted(everything, key=lambda each: get_args(Level).index(each.level))),
+        fine=tuple(topic for topic, findings in found.items() if not findings),
+        unasked=tuple(dict.fromkeys(each.topic for each in CHECKS if each.topic not in found)),
     )
 
 
@@ -107,8 +112,13 @@ def _count(wrong: list[Finding]) -> str:
     return f"{len(wrong)} thing{'s' if many else ''} will not work on Databricks:"
 
 
-def _can_ask(each: Check, plan: Plan) -> bool:
-    return all(_part(plan, name) for name in each.needs)
+def _ask(each: Check, plan: Plan) -> list[Finding]:
+    """What the rule finds; that the workspace gave no answer is a finding too."""
+    try:
+        return list(each.rule(plan))
+    except errors.WorkspaceError as fault:
+        source = "the workspace itself"
+        return [Finding("warning", f"cannot be told: {fault.what}", fault.where, fault.cure, "seen", source)]
 
 
 def _part(plan: Plan, name: str) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
@@ -74,8 +74,8 @@ def check_requirements(plan: Plan) -> Iterator[findings.Finding]:
 
 
 def check_schemes(plan: Plan) -> Iterator[findings.Finding]:
-    """Databricks refuses such a library late: the run fails, not the submit."""
-    for uri in plan.library_uris():
+    """Databricks refuses such a library late: the run fails, not the submit. A Spark job's go to pip instead."""
+    for uri in plan.library_uris() if not plan.is_spark_job else ():
         if not plan.is_ours(uri) and not uri.startswith(SCHEMES):
             yield findings.error(
                 f"no library can be installed from {uri}",
@@ -115,6 +115,25 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
             basis="assumed",
             source=sources.UNTRIED,
         )
+
+
+def check_spark_job_kinds(plan: Plan) -> Iterator[findings.Finding]:
+    """MLflow hands a Spark job's libraries to pip alone, by their names."""
+    listed = plan.cluster.libraries if plan.cluster is not None and plan.is_spark_job else ()
+    for library in listed if plan.uses_mlflow_backend else ():
+        kinds = sorted(library.keys() - {"whl", "pypi"})
+        pypi = library.get("pypi")
+        repository = pypi.get("repo") if isinstance(pypi, Mapping) else None
+        if kinds or repository:
+            lost = f"the {kinds[0]} library" if kinds else f"the index {repository}"
+            yield findings.warning(
+                f"{lost} of the cluster spec is lost: MLflow installs a Spark job's python_libraries alone, from "
+                "pip's own index",
+                where=plan.place_of("libraries"),
+                cure="install it by an init script, or leave it out",
+                basis="seen",
+                source=sources.MLFLOW_BACKEND,
+            )
 
 
 def check_spark_job_dbfs(plan: Plan) -> Iterator[findings.Finding]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
-from mlops_tasks.preflight import findings, runtime, sources
+from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 
 NAMES = {"mlflow", "mlflow-skinny"}
 NEWEST = {"3.7": "1.30.1", "3.8": "2.17.2", "3.9": "3.1.4"}
 """The newest MLflow for each Python that the current one has left."""
+_IMPORT = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
 OLDEST = "2.17"
 """The oldest that this package works with."""
 
@@ -35,7 +37,7 @@ def check_runtime_fits(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_environment_fits(plan: Plan) -> Iterator[findings.Finding]:
     """The YAML's Python has to hold the MLflow that the YAML gets; the one of the cluster runs beside it."""
-    asked = runtime.minor_of(plan.environment.python if plan.environment is not None else None)
+    asked = plan.python
     if plan.mlflow is None or asked is None or not _is_forced(plan):
         return
     if SpecifierSet(plan.mlflow.requires_python).contains(f"{asked}.99"):
@@ -67,6 +69,29 @@ def check_pin(plan: Plan) -> Iterator[findings.Finding]:
                 basis="seen",
                 source=sources.MLFLOW_BACKEND,
             )
+
+
+def check_spark_job_has_it(plan: Plan) -> Iterator[findings.Finding]:
+    """A Spark job gets no MLflow from its client: the runtime brings one, or its own libraries do."""
+    runtime, job = plan.runtime, plan.project.spark_job if plan.project is not None else None
+    if runtime is None or runtime.is_ml or job is None:
+        return
+    lines = [*job.python_libraries, *plan.packages()]
+    importing = next((each for each in plan.scripts if _IMPORT.search(each.text)), None)
+    if importing is not None and not any(_names_mlflow(line) for line in lines):
+        yield findings.warning(
+            f"{importing.path.name} imports mlflow, which {runtime} may not have (ML runtimes do), and nothing "
+            "installs it",
+            where=plan.project_text.path if plan.project_text is not None else "",
+            cure="list mlflow under databricks_spark_job: python_libraries, or choose a runtime with -ml-",
+            basis="assumed",
+            source=sources.RUNTIMES,
+        )
+
+
+def _names_mlflow(line: str) -> bool:
+    asked = _parse(line)
+    return asked is not None and asked.name.lower() in NAMES
 
 
 def _is_forced(plan: Plan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,6 +19,7 @@ from mlops_tasks.workspace import runtimes
 StoreKind = Literal["dbfs", "volume", "workspace", "folder"]
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks: what is said of it holds for no other."""
+_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 _KINDS: Mapping[str, StoreKind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
 
 
@@ -111,6 +113,16 @@ class Plan:
         return runtimes.parse(named) if isinstance(named, str) else None
 
     @property
+    def python(self) -> str | None:
+        """The Python that the environment is pinned to, major and minor; None where it may become another."""
+        pinned = self.environment.python if self.environment is not None else None
+        node = self._python_node()
+        if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
+            return None
+        parts = pinned.split(".")
+        return ".".join(parts[:2]) if len(parts) > 1 else None
+
+    @property
     def store_kind(self) -> StoreKind:
         return kind_of(self.wheel_root)
 
@@ -181,15 +193,18 @@ class Plan:
 
     def place_of_python(self) -> str:
         """Where the environment YAML asks for a Python."""
+        node = self._python_node()
+        return self.environment_text.place(node.start if node else None) if self.environment_text else ""
+
+    def _python_node(self) -> nodes.Scalar | None:
         if self.environment_text is None:
-            return ""
+            return None
         root = yaml_text.parse(*self.environment_text)
-        listed = nodes.get(root, "dependencies")
+        own, listed = nodes.get(root, "python"), nodes.get(root, "dependencies")
         items = listed.items if isinstance(listed, nodes.List) else ()
-        pins = [each.node for each in items if isinstance(each.node, nodes.Scalar)]
-        pin = next((each.start for each in pins if "python" in (each.value or "").split("=")[0]), None)
-        own = _find_key(root, ("python",))
-        return self.environment_text.place(pin if own is None else own)
+        found = [own, *(each.node for each in items)]
+        pins = [each for each in found if isinstance(each, nodes.Scalar)]
+        return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
 
     def place_of_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib import metadata as installed
@@ -14,6 +15,7 @@ from mlops_tasks.preflight import plan, wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project import text as texts
 from mlops_tasks.release import Release
+from mlops_tasks.wheels import metadata
 
 DEFAULT_ROOT = "dbfs:/wheels"
 """Where wheels go on Databricks while the settings name no place there."""
@@ -103,15 +105,19 @@ def _wheel_root(bench: Bench) -> str:
 def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[plan.PlannedWheel]:
     """The recorded wheels that are still there."""
     for each in (release.wheels if release is not None else None) or ():
-        path = bench.top / each.file
-        if path.is_file():
-            yield plan.PlannedWheel(
-                distribution=each.distribution,
-                version=each.version,
-                file_name=path.name,
-                tags=wheels.parse_tags(path.name),
-                requires_python=wheels.read_requires_python(path),
-            )
+        with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
+            yield _read_wheel(bench.top / each.file)
+
+
+def _read_wheel(path: Path) -> plan.PlannedWheel:
+    about = metadata.read(path)
+    return plan.PlannedWheel(
+        distribution=about.distribution,
+        version=about.version,
+        file_name=path.name,
+        tags=wheels.parse_tags(path.name),
+        requires_python=wheels.read_requires_python(path),
+    )
 
 
 def _own_names(bench: Bench, built: tuple[plan.PlannedWheel, ...]) -> Iterator[str]:

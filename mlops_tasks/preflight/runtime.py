@@ -57,7 +57,7 @@ def check_supported(plan: Plan) -> Iterator[findings.Finding]:
 
 
 def check_python_alive(plan: Plan) -> Iterator[findings.Finding]:
-    asked = minor_of(plan.environment.python if plan.environment is not None else None)
+    asked = plan.python
     end = PYTHON_ENDS.get(asked or "")
     if end is None or plan.today <= end:
         return
@@ -73,7 +73,7 @@ def check_python_alive(plan: Plan) -> Iterator[findings.Finding]:
 def check_python_fits(plan: Plan) -> Iterator[findings.Finding]:
     """The driver of a classic project runs the YAML's Python, the workers the runtime's."""
     runtime = plan.runtime
-    asked = minor_of(plan.environment.python if plan.environment is not None else None)
+    asked = plan.python
     if not plan.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
         return
     yield findings.warning(
@@ -84,9 +84,3 @@ def check_python_fits(plan: Plan) -> Iterator[findings.Finding]:
         basis="seen",
         source=sources.SPARK_PYTHONS,
     )
-
-
-def minor_of(python: str | None) -> str | None:
-    """`3.10` of `3.10.4`; None for a version without a minor part, which may become any."""
-    parts = (python or "").split(".")
-    return ".".join(parts[:2]) if len(parts) > 1 else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging import tags, utils
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mlops_tasks.preflight import cluster_spec, findings, runtime, sources
+from mlops_tasks.preflight import cluster_spec, findings, sources
 from mlops_tasks.preflight.plan import Plan
 
 _MACHINES = ("x86_64", "aarch64")
@@ -93,8 +93,8 @@ def _pythons(plan: Plan) -> Iterator[tuple[str, str, str]]:
     found = plan.runtime
     if found is not None and found.python is not None and plan.ships_wheels():
         yield found.python, f"the cluster ({found})", plan.place_of("spark_version")
-    asked = runtime.minor_of(plan.environment.python if plan.environment is not None else None)
-    if asked is not None and plan.is_classic and asked.startswith("3."):
+    asked = plan.python
+    if asked is not None and plan.is_classic:
         yield asked, "the project's environment", plan.place_of_python()
 
 
