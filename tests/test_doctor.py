@@ -140,6 +140,16 @@ def test_verbose_says_what_was_fine_and_what_there_is_nothing_of(tmp_path: Path)
     assert "  login: nothing to look at yet\n" in said.err
 
 
+def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
+    mine = "from invoke import Collection\nfrom mlops_tasks import namespace as ours\nns = Collection(mlops=ours)\n"
+    write(bundled, {"tasks.py": mine})
+
+    said = inv("mlops.doctor", cwd=bundled)
+
+    assert "do: `inv mlops.doctor --fix` writes" in said.out
+    assert "then `inv mlops.doctor`" in said.err
+
+
 def test_nothing_found_ends_well(tmp_path: Path) -> None:
     cluster = '{"spark_version": "16.4.x-cpu-ml-scala2.12", "node_type_id": "m5.large", "num_workers": 1}'
     said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster))

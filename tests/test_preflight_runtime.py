@@ -57,6 +57,7 @@ def test_a_runtime_out_of_support_is_said(tmp_path: Path, spark_version: str, ex
         pytest.param("ipython=3.7", [], id="another package"),
         pytest.param("python=3.12", [], id="alive"),
         pytest.param("python=3", [], id="any 3"),
+        pytest.param("python=3.*", [], id="any 3, with a star"),
         pytest.param("numpy", [], id="none asked for"),
     ],
 )

@@ -63,7 +63,7 @@ def _examine(pipeline: Pipeline) -> Findings:
 def _show(found: Findings, bench: Bench) -> None:
     report = bench.report
     for each in found.found:
-        report.step(each.level, "\n".join(each.lines()))
+        report.step(each.level, boundary.spell_as_called("\n".join(each.lines())))
     for topic in found.fine:
         report.debug(f"{topic}: fine")
     for topic in found.unasked:

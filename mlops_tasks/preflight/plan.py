@@ -119,8 +119,8 @@ class Plan:
         node = self._python_node()
         if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
             return None
-        parts = pinned.split(".")
-        return ".".join(parts[:2]) if len(parts) > 1 else None
+        minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
+        return minor[0] if minor else None
 
     @property
     def store_kind(self) -> StoreKind:
