@@ -60,6 +60,7 @@ def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
     ("python", "expected"),
     [
         pytest.param("3.7", ["warning seen...3.7...at most 1.30.1...training_env.yaml:2:5"], id="too old"),
+        pytest.param("3.9", ["warning seen...3.9...or install mlflow==3.1.4 here"], id="old"),
         pytest.param("3.10", [], id="new enough"),
         pytest.param("3", [], id="any 3"),
     ],

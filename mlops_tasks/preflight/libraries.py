@@ -10,6 +10,8 @@ from mlops_tasks.workspace import runtimes
 
 SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
 """What the URI of a wheel may begin with."""
+REMOTE = ("dbfs:", "/dbfs/", "/Volumes/", "/Workspace/")
+"""What the path of a file in a workspace begins with, seen from outside or on a cluster."""
 
 
 def check_dbfs(plan: Plan) -> Iterator[findings.Finding]:
@@ -165,9 +167,10 @@ def check_there(plan: Plan) -> Iterator[findings.Finding]:
     if has_file is None:
         return
     for name, where in _named_wheels(plan):
-        if not plan.is_ours(name) and _is_remote(name) and not has_file(name):
+        path = plan.wheel_path(name) or ""
+        if not plan.is_ours(name) and path.startswith(REMOTE) and not has_file(path):
             yield findings.error(
-                f"there is no {name} in the workspace",
+                f"there is no {path} in the workspace",
                 where=where,
                 cure="add its library to the setting `libraries`, or correct the path",
                 basis="seen",
@@ -193,11 +196,5 @@ def check_fixed(plan: Plan) -> Iterator[findings.Finding]:
                 where=where,
                 cure=f"nothing, or write {plan.placeholder} in its place",
                 basis="seen",
-                source=sources.MLFLOW_BACKEND,
+                source=sources.PATCH,
             )
-
-
-def _is_remote(entry: str) -> bool:
-    """Whether `entry` is the path of a wheel in a workspace, with an environment marker at most."""
-    path = entry.partition(";")[0].strip()
-    return path.endswith(".whl") and path.startswith(("dbfs:", "/dbfs/", "/Volumes/", "/Workspace/"))

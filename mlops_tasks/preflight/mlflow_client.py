@@ -47,7 +47,7 @@ def check_environment_fits(plan: Plan) -> Iterator[findings.Finding]:
         f"the environment's Python {asked} cannot hold MLflow {plan.mlflow.version}, which starts it: the entry point "
         f"gets an older one{newest}",
         where=plan.place_of_python(),
-        cure=f"ask for a Python that fits {plan.mlflow.requires_python}, or install that older MLflow here as well",
+        cure=f"ask for a Python that fits {plan.mlflow.requires_python}{_or_install(asked)}",
         basis="seen",
         source=sources.MLFLOW_BACKEND,
     )
@@ -101,10 +101,15 @@ def _is_forced(plan: Plan) -> bool:
 
 
 def _choose(python: str) -> str:
-    newest = NEWEST.get(python)
-    if newest is None or newest.startswith("1."):
+    if not (other := _or_install(python)):
         return f"choose a newer runtime: MLflow {OLDEST}, the oldest that works here, needs Python 3.8"
-    return f"install mlflow=={newest} here, the newest for Python {python}, or choose a newer runtime"
+    return f"choose a newer runtime{other}"
+
+
+def _or_install(python: str) -> str:
+    """The second way out, where an MLflow of that age still works here."""
+    newest = NEWEST.get(python, "1")
+    return "" if newest.startswith("1") else f", or install mlflow=={newest} here, the newest for Python {python}"
 
 
 def _parse(line: str) -> Requirement | None:
