@@ -151,7 +151,8 @@ def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
 
 
 def test_nothing_found_ends_well(tmp_path: Path) -> None:
-    cluster = '{"spark_version": "16.4.x-cpu-ml-scala2.12", "node_type_id": "m5.large", "num_workers": 1}'
+    # a runtime that has no end yet
+    cluster = '{"spark_version": "18.0.x-cpu-ml-scala2.13", "node_type_id": "m5.large", "num_workers": 1}'
     said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster))
 
     assert said.code == 0, said.err

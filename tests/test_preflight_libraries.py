@@ -24,7 +24,7 @@ def on(spark_version: str) -> dict[str, Any]:
         pytest.param("15.4", {"whl": OURS}, "dbfs:/w", ["error documented...(dbfs:/w)...cluster.json:9:14"], id="ours"),
         pytest.param("15.4", {"whl": OURS}, "/Volumes/a/b/c", [], id="ours in a volume"),
         pytest.param("15.4", {"whl": FIXED}, "/Volumes/a/b/c", [], id="ours by a path that patch changes"),
-        pytest.param("15.0", {"whl": THEIRS}, "/Volumes/a/b/c", [f"error documented...{THEIRS}"], id="theirs"),
+        pytest.param("15.0", {"whl": THEIRS}, "/Volumes/a/b/c", [f"error assumed...{THEIRS}"], id="theirs"),
         pytest.param("15.4", {"jar": "dbfs:/x.jar"}, "/Volumes/a/b/c", ["error documented...x.jar"], id="a jar"),
         pytest.param("15.4", {"pypi": {"package": "numpy"}}, "dbfs:/w", [], id="none"),
         pytest.param("20.1", {"whl": OURS}, "dbfs:/w", ["error documented"], id="a newer runtime"),

@@ -21,7 +21,7 @@ def on(spark_version: str) -> dict[str, Any]:
     ("project", "version", "expected"),
     [
         pytest.param(plans.CLASSIC, "12.2", [], id="the last that runs it"),
-        pytest.param(plans.CLASSIC, "13.0", ["error documented | a conda_env...13.0...doctor --fix"], id="conda"),
+        pytest.param(plans.CLASSIC, "13.0", ["error assumed | a conda_env...13.0...doctor --fix"], id="conda"),
         pytest.param(PLAIN, "16.4", ["a plain project"], id="no environment"),
         pytest.param(plans.CLASSIC.replace("conda", "python"), "20.0", ["a python_env"], id="a newer runtime"),
         pytest.param(plans.SPARK_JOB, "16.4", [], id="Spark job"),
@@ -37,6 +37,14 @@ def test_a_classic_project_ends_with_runtime_12(
     said = plans.say(project_form.check_kind, plan)
 
     assert plans.matches(said, *expected), said
+
+
+def test_of_ml_runtimes_it_is_documented(tmp_path: Path) -> None:
+    spec = {"spark_version": "13.3.x-cpu-ml-scala2.12", **plans.NODES}
+
+    said = plans.say(project_form.check_kind, plans.make(tmp_path, spec=spec))
+
+    assert plans.matches(said, "error documented | a conda_env"), said
 
 
 def test_another_backend_runs_a_classic_project_anywhere(tmp_path: Path) -> None:

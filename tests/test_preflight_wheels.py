@@ -26,7 +26,7 @@ def yaml(python: str) -> str:
             ">=3.10",
             "3.10",
             ON_CLUSTER,
-            ["error documented...needs Python >=3.10...the cluster (runtime 12.2) has 3.9...cluster.json:3:5"],
+            ["error seen...needs Python >=3.10...the cluster (runtime 12.2) has 3.9...cluster.json:3:5"],
             id="not on the cluster",
         ),
         pytest.param(">=3.10", "3.10", None, [], id="not on the cluster, where none goes"),
@@ -78,6 +78,14 @@ def test_a_wheel_for_another_system_is_said(tmp_path: Path) -> None:
     said = plans.say(wheels.check_tags, plans.make(tmp_path, libraries=ON_CLUSTER, wheels=(wheel,)))
 
     assert plans.matches(said, "error...the cluster (runtime 12.2)", "error...the project's environment"), said
+
+
+def test_what_rests_on_an_assumed_python_is_assumed(tmp_path: Path) -> None:
+    spec = {"spark_version": "18.0.x-scala2.13", **plans.NODES}
+    wheel = plans.WHEEL._replace(requires_python="<3.12")
+    plan = plans.make(tmp_path, project=plans.SPARK_JOB, spec=spec, wheels=(wheel,))
+
+    assert plans.matches(plans.say(wheels.check_requires_python, plan), "error assumed...runtime 18.0) has 3.12")
 
 
 def test_nothing_is_said_of_a_python_that_is_not_known(tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Findings(NamedTuple):
         }
 
 
+def weakest(basis: Basis, *others: Basis) -> Basis:
+    """The basis of what rests on several facts, of which one is assumed."""
+    return "assumed" if "assumed" in others else basis
+
+
 def error(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
     return Finding("error", what, str(where), cure, basis, source)
 

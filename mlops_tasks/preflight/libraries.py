@@ -27,7 +27,7 @@ def check_dbfs(plan: Plan) -> Iterator[findings.Finding]:
                 f"{runtime} installs no library from DBFS ({uri}): the last that does is 14.3",
                 where=where,
                 cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
-                basis="documented",
+                basis="documented" if runtime.version > runtimes.DBFS_LIBRARIES_END else "assumed",
                 source=sources.LIBRARIES,
             )
 

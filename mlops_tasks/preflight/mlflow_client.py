@@ -30,7 +30,7 @@ def check_runtime_fits(plan: Plan) -> Iterator[findings.Finding]:
         f"{plan.mlflow.requires_python}, and {found} has {found.python}",
         where=plan.place_of("spark_version"),
         cure=_choose(found.python),
-        basis="seen",
+        basis=findings.weakest("seen", found.python_basis),
         source=sources.MLFLOW_BACKEND,
     )
 

@@ -81,6 +81,6 @@ def check_python_fits(plan: Plan) -> Iterator[findings.Finding]:
         "Spark's workers (a UDF) fails between two Pythons",
         where=plan.place_of_python(),
         cure=f"ask for python={runtime.python}, or leave Spark's workers out",
-        basis="seen",
+        basis=findings.weakest("seen", runtime.python_basis),
         source=sources.SPARK_PYTHONS,
     )

@@ -12,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from mlops_tasks.preflight import cluster_spec, findings, sources
 from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.workspace.runtimes import Basis
 
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = 35
@@ -20,26 +21,26 @@ _GLIBC = 35
 
 def check_requires_python(plan: Plan) -> Iterator[findings.Finding]:
     for wheel in plan.wheels:
-        for python, whose, where in _pythons(plan):
+        for python, whose, where, basis in _pythons(plan):
             if not _allows(wheel.requires_python, python):
                 yield findings.error(
                     f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
                     where=where,
                     cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
-                    basis="documented",
+                    basis=basis,
                     source=sources.RUNTIMES,
                 )
 
 
 def check_tags(plan: Plan) -> Iterator[findings.Finding]:
     for wheel in plan.wheels:
-        for python, whose, where in _pythons(plan):
+        for python, whose, where, basis in _pythons(plan):
             if not fits(wheel.tags, python):
                 yield findings.error(
                     f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
                     where=where,
                     cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
-                    basis="documented",
+                    basis=basis,
                     source=sources.WHEEL_TAGS,
                 )
 
@@ -88,14 +89,14 @@ def _supported(python: str) -> Iterator[tags.Tag]:
     yield from tags.compatible_tags((major, minor), interpreter=own, platforms=platforms)
 
 
-def _pythons(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """Each Python that our wheels are installed into: as a version, in words, and the place that asks for it."""
+def _pythons(plan: Plan) -> Iterator[tuple[str, str, str, Basis]]:
+    """Each Python that our wheels are installed into: as a version, in words, who asks for it, how that is known."""
     found = plan.runtime
     if found is not None and found.python is not None and plan.ships_wheels():
-        yield found.python, f"the cluster ({found})", plan.place_of("spark_version")
+        yield found.python, f"the cluster ({found})", plan.place_of("spark_version"), found.python_basis
     asked = plan.python
     if asked is not None and plan.is_classic:
-        yield asked, "the project's environment", plan.place_of_python()
+        yield asked, "the project's environment", plan.place_of_python(), "documented"
 
 
 def _allows(requires_python: str, python: str) -> bool:

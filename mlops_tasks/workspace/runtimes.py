@@ -27,7 +27,7 @@ class Version(NamedTuple):
 PROJECTS_END = Version(13, 0)
 """From here on MLflow Projects other than Spark jobs do not run."""
 DBFS_LIBRARIES_END = Version(15, 0)
-"""From here on no library is installed from DBFS: documented up to 14.3 as allowed, from 15.1 as switched off."""
+"""From here on no library is installed from DBFS: of 14.3 and 15.1 that is documented, of 15.0 nothing is."""
 EGGS_END = Version(14, 0)
 WORKSPACE_FILES_BEGIN = Version(11, 3)
 WORKSPACE_WHEELS_BEGIN = Version(13, 1)
@@ -51,7 +51,7 @@ _ERAS = (
     _Era(Version(11, 0), "3.9", "seen"),
     _Era(Version(9, 0), "3.8", "seen"),
     _Era(Version(8, 0), "3.8", "assumed"),
-    _Era(Version(7, 0), "3.7", "assumed"),
+    _Era(Version(7, 0), "3.7", "documented"),
 )
 _MLFLOW = {
     Version(14, 3): "2.9.2",
