@@ -131,8 +131,10 @@ def _from_environment(project: mlproject.Project, said: list[str]) -> Iterator[s
 def _from_cluster(spec: cluster.ClusterSpec, placeholder: str, said: list[str]) -> Iterator[str]:
     said += [f"{key} of the cluster spec is left out: MLflow has no place for it" for key in spec.others]
     for each in spec.libraries:
-        line = _as_requirement(each, placeholder)
-        if line:
+        pypi = each.get("pypi")
+        if isinstance(pypi, Mapping) and "repo" in pypi:
+            said.append(f"{pypi.get('package')} will come from pip's own index: a Spark job's libraries have no `repo`")
+        if line := _as_requirement(each, placeholder):
             yield line
         else:
             said.append(f"the library {json.dumps(dict(each))} is left out: MLflow installs no such for a Spark job")
@@ -145,7 +147,9 @@ def _as_requirement(library: Mapping[str, Any], placeholder: str) -> str:
     parts = requirement.read(uri, placeholder=placeholder) if isinstance(uri, str) else None
     if parts is None:
         return ""
-    return forms.pip_entry(parts.path, parts.distribution) if not parts.stands_for_all else parts.path
+    if parts.stands_for_all:
+        return parts.path
+    return forms.pip_entry(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
 
 
 def _rewrite_project(path: Path, wanted: Sequence[str], said: list[str]) -> Rewritten:
