@@ -42,7 +42,7 @@ SPEC = {
     "libraries": [
         {"whl": "WHEELPATH"},
         {"whl": "dbfs:/libs/other-1.0-py3-none-any.whl"},
-        {"pypi": {"package": "lightgbm"}},
+        {"pypi": {"package": "lightgbm", "repo": "https://x.org/simple"}},
         {"maven": {"coordinates": "a:b:1"}},
     ],
     "timeout_seconds": 60,
@@ -100,6 +100,7 @@ def test_what_does_not_come_along_is_said(tmp_path: Path) -> None:
         "conda packages are taken from PyPI",
         "--extra-index-url",
         "maven",
+        "lightgbm will come from pip's own index",
         "timeout_seconds",
         "env.yaml is no",
     ):
