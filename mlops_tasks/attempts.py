@@ -7,31 +7,72 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import checks, errors, record
+from mlops_tasks import checks, digests, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
-from mlops_tasks.release import Release, Run
-from mlops_tasks.targets.jobs import Job, Submitted
+from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.targets.jobs import Job, Limits, Submitted
 
 
 def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
-    """Run the staged project and follow it to its end; RunFailed unless it finished."""
+    """Run the staged project and follow it to its end; RunFailed unless it finished.
+
+    An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
+    """
     from mlops_tasks.steps import run
 
-    with record.held(bench.attempt_lock, "run"):
+    with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
         with bench.record.locked("run"):
-            release = _close_crashed(bench, checks.begin(bench, steps, "run", inputs))
+            release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
-            release = run.begin_attempt(release)
+            release, going_on = _take_up(bench, release, job)
+            release = release if going_on else run.begin_attempt(release, job=_identity(job))
             bench.record.save(release)
-        submitted = bench.target.submit(_described(bench, job, release), report=bench.report)
-        with _closed_when_cut_off(bench, submitted):
-            _save_run_id(bench, submitted.run_id)
+        job = _described(bench, job, release)
+        submitted = going_on or bench.target.submit(job, report=bench.report)
+        with _closed_when_cut_off(bench, submitted, job):
+            _save_submitted(bench, submitted, job, detached=inputs.detach)
+            if inputs.detach:
+                return _detach(bench, submitted)
             found, log = _follow(bench, job, submitted)
         release = _save_end(bench, found)
     run.judge(found, log=log, report=bench.report)
     bench.places.prune(bench.record_folder, keep=job.project.folder)
+    return release
+
+
+def watch(bench: Bench, run_id: str | None) -> Release | None:
+    """Follow a run that goes on without us: the recorded attempt's, or another one by its id."""
+    from mlops_tasks.steps import run
+
+    release, submitted, entry_point = _find(bench, run_id)
+    log = log_file(bench, submitted.run_id)
+    with _sole_follower(bench, "watch") as is_sole:
+        found = bench.target.watch(
+            submitted, limits=_limits(bench), entry_point=entry_point, log=log, report=bench.report
+        )
+        found = _with_log(bench, found, log)
+        if is_sole and _is_own(release, submitted.run_id):
+            release = _save_end(bench, found)
+    run.judge(found, log=log, report=bench.report)
+    return release
+
+
+def cancel(bench: Bench, run_id: str | None) -> Release | None:
+    """End a run that goes on without us, and record that it has ended."""
+    release, submitted, entry_point = _find(bench, run_id)
+    bench.target.stop(submitted, report=bench.report)
+    with _sole_follower(bench, "cancel") as is_sole:
+        if is_sole:
+            log = log_file(bench, submitted.run_id)
+            found = bench.target.watch(
+                submitted, limits=_limits(bench), entry_point=entry_point, log=log, report=bench.report
+            )
+            found = _with_log(bench, found, log)
+            if _is_own(release, submitted.run_id):
+                release = _save_end(bench, found)
+    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}")
     return release
 
 
@@ -57,10 +98,16 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
         cluster=_cluster_name(bench, project),
         backend=backend,
         env_manager=settings.env_manager,
-        timeout=settings.timeout,
-        poll_interval=settings.poll_interval,
+        limits=_limits(bench),
+        attempt="",
+        scratch=bench.record_folder / "attempts",
         record={},
     )
+
+
+def _limits(bench: Bench) -> Limits:
+    settings = bench.settings
+    return Limits(timeout=settings.timeout, poll_interval=settings.poll_interval, lost_contact=settings.lost_contact)
 
 
 def _experiment_name(release: Release, inputs: Inputs) -> str | None:
@@ -76,7 +123,8 @@ def _described(bench: Bench, job: Job, release: Release) -> Job:
     tags = run.run_tags(
         release, ci_url=bench.facts.ci_url, entry_point=job.entry_point, user=bench.target.user(), tags=job.tags
     )
-    return replace(job, tags=tags, record=release.to_dict())
+    attempt = release.attempt.id if release.attempt else ""
+    return replace(job, tags=tags, record=release.to_dict(), attempt=attempt, scratch=job.scratch / attempt)
 
 
 def _cluster_name(bench: Bench, staged: Project) -> str | None:
@@ -88,53 +136,136 @@ def _cluster_name(bench: Bench, staged: Project) -> str | None:
     return name if (staged.folder / name).is_file() else None
 
 
-def _close_crashed(bench: Bench, release: Release) -> Release:
-    """Take up the attempt that a crash left behind: what came of its run is found out and kept by run id."""
+def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitted | None]:
+    """Find out what became of an attempt that nobody follows: what goes on, or the record with its end.
+
+    One that has no run yet goes on as it is.
+    """
     attempt = release.attempt
-    if attempt is None or attempt.ended or attempt.run_id is None:
-        return release
-    found = bench.target.pick_up(attempt.run_id)
-    if found is None:
-        bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
+    if attempt is None or attempt.ended:
+        return release, None
+    found = bench.target.pick_up(attempt, job, report=bench.report)
+    if isinstance(found, Submitted):
+        if attempt.detached or attempt.job != _identity(job):
+            raise errors.OutOfOrder(
+                f"run {found.run_id} is going on", where=bench.record_folder, cure=bench.target.busy_cure
+            )
+        bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
+        return release, found
+    if found is not None:
+        bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+    elif attempt.run_id is None:
+        return release, None
     else:
-        bench.report.detail(f"an earlier attempt was cut off; its run {attempt.run_id} is now {found.status}")
+        bench.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
     closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     bench.record.save(closed)
-    return closed
+    return closed, None
+
+
+def _identity(job: Job) -> str:
+    """What makes two commands the same: the staged project, what is run of it, with what, and under which name."""
+    return digests.digest(
+        {
+            "project": job.project.folder.parent.name,
+            "entry_point": job.entry_point,
+            "parameters": dict(job.parameters),
+            "experiment": job.experiment_id or job.experiment_name or "",
+            "backend": job.backend,
+        }
+    )
+
+
+def _find(bench: Bench, run_id: str | None) -> tuple[Release | None, Submitted, str]:
+    release = bench.record.load()
+    attempt = release.attempt if release else None
+    if run_id is not None and not (attempt and attempt.run_id == run_id):
+        return release, *bench.target.find(run_id)
+    if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
+        raise errors.OutOfOrder(
+            "no run of this release is going on",
+            where=bench.record_folder,
+            cure="`inv status` shows the last one; give the id of another run",
+        )
+    submitted = Submitted(
+        run_id=attempt.run_id,
+        experiment_id=attempt.experiment_id,
+        backend=attempt.backend,
+        job_run_id=attempt.job_run_id,
+    )
+    return release, submitted, attempt.entry_point
+
+
+def _is_own(release: Release | None, run_id: str) -> bool:
+    return release is not None and release.attempt is not None and release.attempt.run_id == run_id
+
+
+@contextlib.contextmanager
+def _sole_follower(bench: Bench, task: str) -> Iterator[bool]:
+    """Whether nobody else follows the attempt: whoever does will record its end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(record.held(bench.attempt_lock, task))
+        except errors.OutOfOrder as busy:
+            bench.report.detail(busy.what)
+            yield False
+            return
+        yield True
+
+
+def _detach(bench: Bench, submitted: Submitted) -> Release:
+    bench.report.step("run", f"left to go on: run {submitted.run_id}, job run {submitted.job_run_id}")
+    bench.report.detail("`inv watch` follows it, `inv cancel` ends it")
+    release = bench.record.load()
+    if release is None:
+        raise errors.OutOfOrder("the record is gone", where=bench.record_folder, cure="`inv name`")
+    return release
 
 
 def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
-    log = _log_file(bench, submitted.run_id)
+    log = log_file(bench, submitted.run_id)
     name = job.run_name or submitted.run_id[:8]
     bench.report.detail(
         f"run {name}: entry point {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}"
     )
-    return bench.target.follow(job, submitted, log=log, report=bench.report), log
+    return _with_log(bench, bench.target.follow(job, submitted, log=log, report=bench.report), log), log
+
+
+def _with_log(bench: Bench, found: Run, log: Path) -> Run:
+    return found._replace(log=bench.relative(log)) if log.exists() else found
 
 
 @contextlib.contextmanager
-def _closed_when_cut_off(bench: Bench, submitted: Submitted) -> Iterator[None]:
-    """Whatever cuts the block short, the run is ended and recorded; what fails in that does not hide what it was."""
+def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterator[None]:
+    """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing."""
     try:
         yield
     except BaseException:
         with errors.told(bench.report.warning):
-            found = bench.target.pick_up(submitted.run_id)
-            if found is not None:
-                log = _log_file(bench, submitted.run_id)
-                _save_end(bench, found._replace(log=bench.relative(log)) if log.exists() else found)
+            attempt = Attempt(id=job.attempt, run_id=submitted.run_id, job_run_id=submitted.job_run_id)
+            found = bench.target.pick_up(attempt, job, report=bench.report)
+            if isinstance(found, Run):
+                _save_end(bench, _with_log(bench, found, log_file(bench, submitted.run_id)))
         raise
 
 
-def _log_file(bench: Bench, run_id: str) -> Path:
+def log_file(bench: Bench, run_id: str) -> Path:
     return bench.record_folder / "runs" / f"{run_id}.log"
 
 
-def _save_run_id(bench: Bench, run_id: str) -> None:
+def _save_submitted(bench: Bench, submitted: Submitted, job: Job, *, detached: bool) -> None:
     with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
         if release is not None and release.attempt is not None:
-            bench.record.save(replace(release, attempt=release.attempt._replace(run_id=run_id)))
+            attempt = release.attempt._replace(
+                run_id=submitted.run_id,
+                job_run_id=submitted.job_run_id,
+                experiment_id=submitted.experiment_id,
+                backend=submitted.backend,
+                entry_point=job.entry_point,
+                detached=detached,
+            )
+            bench.record.save(replace(release, attempt=attempt))
 
 
 def _save_end(bench: Bench, found: Run) -> Release:

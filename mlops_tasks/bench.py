@@ -8,16 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, record, runner, slugs, state
+from mlops_tasks import errors, files, record, runner, slugs, state, stores
 from mlops_tasks.facts import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_tasks import stores, targets
+    from mlops_tasks import targets
     from mlops_tasks.project import mlproject
-
-URI_SCHEMES = ("dbfs:", "/Volumes/", "/Workspace/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,13 @@ class Bench:
         from mlops_tasks import targets
 
         return targets.choose(
-            self.settings.target, top=self.top, places=self.places, environ=self.environ, run=self.run
+            self.settings.target,
+            top=self.top,
+            places=self.places,
+            environ=self.environ,
+            run=self.run,
+            profile=self.settings.profile,
+            report=self.report,
         )
 
     @cached_property
@@ -131,7 +135,7 @@ class Bench:
         root = self.settings.wheel_root
         if root is None:
             return self.target.wheel_root
-        return root if root.startswith(URI_SCHEMES) else self.relative(self.root / root)
+        return root if root.startswith(stores.REMOTE) else self.relative(self.root / root)
 
     @cached_property
     def store(self) -> stores.Store:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlops_tasks import errors
-from mlops_tasks.bench import URI_SCHEMES, Bench
+from mlops_tasks import errors, stores
+from mlops_tasks.bench import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
@@ -68,6 +68,7 @@ def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
         folder=_wheel_folder(release),
         store=bench.store,
         top=bench.top,
+        parallel=bench.settings.parallel_uploads,
         report=bench.report,
         dry_run=bench.dry_run,
     )
@@ -163,7 +164,7 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
     if uri.startswith("file:"):
         return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith(URI_SCHEMES):
+    if "://" in uri or uri.startswith(stores.REMOTE):
         return None
     return Path(uri).resolve()
 
@@ -172,6 +173,7 @@ def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
     from mlops_tasks import attempts
 
+    bench.target.check()
     job = attempts.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")
@@ -192,6 +194,7 @@ def check_inputs(bench: Bench) -> None:
     if spec.exists():
         cluster.read(spec)
     _ = bench.libraries, bench.wheel_root
+    bench.target.check()
 
 
 NAME = Step(

@@ -18,6 +18,7 @@ class Inputs:
     wheel_uris: tuple[str, ...] = ()
     diff: bool = False
     in_place: bool = False
+    detach: bool = False
     experiment_name: str | None = None
     experiment_id: str | None = None
 

@@ -48,11 +48,11 @@ class Pipeline:
             dry_run=dry_run,
         )
 
-    def release(self) -> Release:
+    def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
         bindings.check_inputs(self.bench)
         for step in STEPS:
-            release = self.take(step)
+            release = self.take(step, inputs)
         if release.run is not None and not self.bench.dry_run:
             from mlops_tasks import summary
 
@@ -64,6 +64,20 @@ class Pipeline:
         with self.bench.places.usable():
             self.bench.places.create()
             return self._take(step, inputs)
+
+    def watch(self, run_id: str | None = None) -> Release | None:
+        """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
+        from mlops_tasks import attempts
+
+        with self.bench.places.usable():
+            return attempts.watch(self.bench, run_id)
+
+    def cancel(self, run_id: str | None = None) -> Release | None:
+        """End such a run."""
+        from mlops_tasks import attempts
+
+        with self.bench.places.usable():
+            return attempts.cancel(self.bench, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""

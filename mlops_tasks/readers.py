@@ -38,6 +38,13 @@ def boolean(raw: object) -> bool:
     return known[key]
 
 
+def count(raw: object) -> int:
+    text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
+    if not (text.strip().isdecimal() and int(text) > 0):
+        raise ValueError(f"must be a whole number above 0, not {_show(raw)}")
+    return int(text)
+
+
 def seconds(raw: object) -> float:
     try:
         value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else math.nan

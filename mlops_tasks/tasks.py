@@ -7,7 +7,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, doctor, init, opening, status, ui
+from mlops_tasks.commands import boundary, doctor, init, opening, status, ui, watch
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 
@@ -64,17 +64,29 @@ def patch(
     help={
         "experiment_name": "name of the experiment, instead of the one that `name` chose",
         "experiment_id": "id of an existing experiment, likewise",
+        "detach": "leave the run to itself once it is submitted",
     },
 )
-def run(c: invoke.Context, experiment_name: str | None = None, experiment_id: str | None = None, **flags: Any) -> None:
+def run(
+    c: invoke.Context,
+    experiment_name: str | None = None,
+    experiment_id: str | None = None,
+    detach: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
     """Run the staged project and follow it to its end."""
-    _take(c, "run", flags, Inputs(experiment_name=experiment_name, experiment_id=experiment_id))
+    inputs = Inputs(experiment_name=experiment_name, experiment_id=experiment_id, detach=detach)
+    _take(c, "run", flags, inputs)
 
 
-@invoke.task(klass=boundary.ReleaseTask, settings=tuple(SETTINGS))
-def release(c: invoke.Context, **flags: Any) -> None:
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=tuple(SETTINGS),
+    help={"detach": "leave the run to itself once it is submitted"},
+)
+def release(c: invoke.Context, detach: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002
     """Take all five steps, and show the run beside earlier ones."""
-    opening.print_record(opening.open_pipeline(c, flags).release(), flags)
+    opening.print_record(opening.open_pipeline(c, flags).release(Inputs(detach=detach)), flags)
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
@@ -82,5 +94,16 @@ def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -
 
 
 namespace = invoke.Collection(
-    name, build_wheel, deploy, patch, run, release, init.init, status.status, doctor.doctor, ui.ui
+    name,
+    build_wheel,
+    deploy,
+    patch,
+    run,
+    release,
+    init.init,
+    status.status,
+    doctor.doctor,
+    ui.ui,
+    watch.watch,
+    watch.cancel,
 )

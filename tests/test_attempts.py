@@ -131,6 +131,50 @@ def test_a_crash_takes_the_entry_point_with_it_and_the_next_run_closes_the_attem
     assert json.loads(kept.read_text())["run"]["status"] == "KILLED"
 
 
+def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_closed(staged: Path) -> None:
+    from mlflow import MlflowClient
+
+    assert inv("run", cwd=staged).code == 0
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {key: value for key, value in record_of(staged).items() if key != "run"}
+    experiment_id = record_of(staged)["run"]["experiment_id"]
+    client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
+    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "begun"}).info.run_id
+    path.write_text(json.dumps({**record, "attempt": {"id": "begun", "run_id": None, "ended": False}}))
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"its run {orphan} is now KILLED" in said.err
+    assert status_of(staged, orphan) == "KILLED"
+    assert record_of(staged)["attempt"]["id"] != "begun"
+
+
+def test_a_run_that_is_tracked_elsewhere_says_where(
+    staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+
+    said = inv("run", "--quiet", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"sqlite:///{tmp_path}/elsewhere.db" in said.out
+
+
+def test_a_branch_whose_name_is_no_text_is_run_and_tagged_escaped(staged: Path) -> None:
+    from mlflow import MlflowClient
+
+    git("checkout", "-q", "-b", b"caf\xe9".decode("utf-8", "surrogateescape"), cwd=staged)
+    try:
+        said = inv("name", "build-wheel", "deploy", "patch", "run", cwd=staged)
+        assert said.code == 0, said.err
+        run = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}").get_run(record_of(staged)["run"]["run_id"])
+        assert run.data.tags["mlops.branch"] == "caf\\udce9"
+    finally:
+        git("checkout", "-q", "main", cwd=staged)
+        assert inv("name", "build-wheel", "deploy", "patch", cwd=staged).code == 0
+
+
 def test_an_attempt_that_was_never_submitted_goes_on_as_it_is(staged: Path) -> None:
     path = staged / ".mlops" / "training" / "local" / "release.json"
     record = {**record_of(staged), "attempt": {"id": "begun", "run_id": None, "ended": False}}

@@ -211,6 +211,24 @@ def test_a_cluster_spec_from_elsewhere_comes_into_the_copy(folder: Path) -> None
     assert spec_of(folder, release)["libraries"] == [{"whl": LIB.uri}]
 
 
+@pytest.mark.parametrize("has_environment", [True, False])
+def test_a_wheel_that_only_the_cluster_spec_names_is_missed_by_the_entry_point(
+    folder: Path, has_environment: bool
+) -> None:
+    write(folder, cluster=json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]}))
+    both = Said()
+    run_patch(folder, to=both)
+    mlproject_file = MLPROJECT if has_environment else MLPROJECT.replace("conda_env: env.yaml\n", "")
+    write(folder, MLproject=mlproject_file, env="dependencies: [python, pip]\n")
+    one = Said()
+    run_patch(folder, to=one)
+    assert both.warnings == []
+    assert [warning.partition(":")[0] for warning in one.warnings] == [
+        "only cluster.json names my_lib-2.0-py3-none-any.whl"
+    ]
+    assert ("into env.yaml too" if has_environment else "into an environment YAML too") in one.warnings[0]
+
+
 def test_a_named_cluster_spec_of_the_project_keeps_its_name(folder: Path) -> None:
     write(folder, **{"prod.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
     assert spec_of(folder, run_patch(folder, cluster=folder / "prod.json"), "prod.json")["libraries"] == [

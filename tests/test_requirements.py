@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors
-from mlops_tasks.project import requirement_files
+from mlops_tasks import errors, report
+from mlops_tasks.project import mlproject, requirement_files
 from mlops_tasks.targets import requirements
 
 
@@ -46,6 +46,28 @@ def test_the_running_mlflow_is_kept_where_the_project_allows_it(line: str) -> No
 )
 def test_a_project_that_pins_another_mlflow_gets_that_one(line: str) -> None:
     assert requirements.pin_mlflow([line], "3.17.2") == ([line], [], False)
+
+
+@pytest.mark.parametrize(
+    ("script", "libraries", "has_spark"),
+    [
+        pytest.param("from pyspark.sql import functions\n", "[numpy]", True, id="imported"),
+        pytest.param("import pyspark_helpers\n# import pyspark\n", "[numpy]", False, id="not imported"),
+        pytest.param("import pyspark\n", "[numpy, pyspark==3.5.1]", False, id="named by the project itself"),
+    ],
+)
+def test_a_spark_job_that_imports_pyspark_has_it_as_on_a_cluster(
+    tmp_path: Path, script: str, libraries: str, has_spark: bool
+) -> None:
+    (tmp_path / "job.py").write_text(script)
+    (tmp_path / "MLproject").write_text(
+        f"name: p\ndatabricks_spark_job: {{python_file: job.py, python_libraries: {libraries}}}\n"
+    )
+
+    lines = requirements.read_lines(mlproject.load(tmp_path), report=report.Silent())
+
+    assert ("pyspark" in lines) is has_spark
+    assert "numpy" in lines
 
 
 def test_lines_of_other_requirement_files_stand_in_the_place_of_their_name(tmp_path: Path) -> None:

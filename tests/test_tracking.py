@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.server
 import multiprocessing
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -148,6 +152,48 @@ def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(
             with pytest.raises(errors.WorkspaceError, match=f"127.0.0.1{port_part} cannot be reached") as caught:
                 nobody.ensure_experiment("/Shared/a", folder_name="a")
             assert "s3cret" not in str(caught.value)
+
+
+class _Tired(http.server.BaseHTTPRequestHandler):
+    """A server that is there, and that answers every question of MLflow's with a fault."""
+
+    logins: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.logins.append(self.headers.get("Authorization", ""))
+        self.send_response(200 if self.path == "/" else 400)
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 - http.server's own spelling
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_servers_password_is_handed_to_mlflow_apart_from_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(variable, "")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        store = tracking.Tracking(address.replace("//", "//ada:s3%40cret@"), artifacts=tmp_path)
+        with pytest.raises(errors.WorkspaceError, match="tracking store refused") as caught:
+            store.ensure_experiment("/Shared/a", folder_name="a")
+        server.shutdown()
+
+    assert store.uri == address
+    assert store.login == {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "s3@cret"}
+    assert base64.b64decode(_Tired.logins[-1].removeprefix("Basic ")) == b"ada:s3@cret"
+    assert "cret" not in str(caught.value)
+
+
+def test_a_run_is_found_by_a_tag(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/found", folder_name="found")
+    run_id = create_run(store, experiment_id)
+
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'main'") == run_id
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'other'") is None
 
 
 @pytest.mark.parametrize(

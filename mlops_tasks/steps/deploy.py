@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent import futures
 from pathlib import Path
 
 from mlops_tasks import digests, errors, files
@@ -16,9 +18,17 @@ def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
 
 
 def deploy_wheels(
-    release: Release, *, wheels: Sequence[Wheel], folder: str, store: Store, top: Path, report: Report, dry_run: bool
+    release: Release,
+    *,
+    wheels: Sequence[Wheel],
+    folder: str,
+    store: Store,
+    top: Path,
+    parallel: int,
+    report: Report,
+    dry_run: bool,
 ) -> Release:
-    """A release with `wheels` (files relative to `top`) in `folder` of `store`.
+    """A release with `wheels` (files relative to `top`) in `folder` of `store`, written `parallel` at a time.
 
     What is there already is left alone. Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError
     where the store refuses, where it holds other content under a wheel's name, and where it does not hold afterwards
@@ -28,8 +38,8 @@ def deploy_wheels(
     for wheel in missing:
         _check_source(wheel, top / wheel.file)
     if missing and not dry_run:
-        _write(missing, folder=folder, store=store, top=top, report=report)
-        _verify(missing, store.list_files(folder), folder=folder)
+        _write(missing, folder=folder, store=store, top=top, parallel=parallel, report=report)
+        _verify(missing, folder=folder, store=store)
     report.step("deploy", _describe(wheels, missing, folder=folder, dry_run=dry_run))
     deployed = tuple(
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
@@ -71,20 +81,40 @@ def _check_source(wheel: Wheel, source: Path) -> None:
         )
 
 
-def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, report: Report) -> None:
+def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, parallel: int, report: Report) -> None:
+    """The first fault, or Ctrl-C, ends the other writes at their next block."""
     store.make_folder(folder)
-    with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
-        for wheel in wheels:
-            store.write(top / wheel.file, folder, moved)
+    stopped = threading.Event()
+    with (
+        report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved,
+        futures.ThreadPoolExecutor(parallel) as pool,
+    ):
+
+        def tell(size: int) -> None:
+            if stopped.is_set() and size > 0:
+                raise futures.CancelledError
+            moved(size)
+
+        writes = [pool.submit(store.write, top / wheel.file, folder, tell) for wheel in wheels]
+        try:
+            for write in futures.as_completed(writes):
+                write.result()
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _verify(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str) -> None:
+def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:
+    there = store.list_files(folder)
     for wheel in wheels:
         name = Path(wheel.file).name
         stored = there.get(name)
         if stored is None or _differs(stored, wheel):
             raise errors.WorkspaceError(
-                f"{name} does not hold what was written", where=folder, cure="look at that disk, then `inv deploy`"
+                f"{name} does not hold what was written",
+                where=folder,
+                cure=f"look at it in the {store.display_name} store and remove it, then `inv deploy`",
             )
 
 

@@ -146,6 +146,7 @@ def _patch_copy(
     )
     changes = [*(change for each in patches for change in each.references()), *added]
     _check_used(changes, patches, wheels, report)
+    _warn_of_drivers(found.project, changes, patches, report)
     _warn_of_ways_out(found.project, copy, report)
     if diff:
         report.text(documents.compare(patches, was=[texts.read(each.document.original) for each in patches]))
@@ -208,6 +209,22 @@ def _check_used(
     for each in wheels.deployed:
         if each.uri.rsplit("/", 1)[-1] not in everything:
             report.warning(f"nothing in the project refers to the wheel of {each.distribution}")
+
+
+def _warn_of_drivers(
+    project: mlproject.Project, changes: Sequence[Reference], patches: Sequence[documents.Patch], report: Report
+) -> None:
+    """MLflow runs an entry point in the environment of the YAML alone: it sees nothing of the cluster's libraries."""
+    specs = {each.document.name for each in patches if each.document.role == "cluster"}
+    elsewhere = {change.new.rsplit("/", 1)[-1] for change in changes if change.file not in specs}
+    for change in changes:
+        name = change.new.rsplit("/", 1)[-1]
+        if project.spark_job is None and change.file in specs and name not in elsewhere:
+            where = project.environment_file.name if project.environment_file else "an environment YAML"
+            report.warning(
+                f"only {change.file} names {name}: the workers get it, but the entry point cannot import it; "
+                f"write {change.old or 'an entry'} into {where} too"
+            )
 
 
 def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) -> None:

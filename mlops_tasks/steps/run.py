@@ -16,12 +16,15 @@ LAST_WORDS = 15
 LAST_BYTES = 1 << 16
 
 
-def begin_attempt(release: Release) -> Release:
-    """A release with a new attempt, recorded before anything is sent; one that never got as far goes on as it is."""
+def begin_attempt(release: Release, *, job: str) -> Release:
+    """A release with a new attempt at what has the digest `job`, recorded before anything is sent.
+
+    One that never got as far as a run goes on as it is.
+    """
     attempt = release.attempt
     if attempt is not None and not attempt.ended and attempt.run_id is None:
-        return release
-    return replace(release, attempt=Attempt(id=uuid.uuid4().hex), run=None)
+        return replace(release, attempt=attempt._replace(job=job))
+    return replace(release, attempt=Attempt(id=uuid.uuid4().hex, job=job), run=None)
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -41,7 +44,7 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.version": version.VERSION,
         **_wheel_tags(release.deployed or ()),
     }
-    return {**{key: value for key, value in facts.items() if value}, **tags}
+    return {**{key: _encodable(value) for key, value in facts.items() if value}, **tags}
 
 
 def judge(run: Run, *, log: Path, report: Report) -> None:
@@ -68,6 +71,11 @@ def _last_words(log: Path) -> str:
         stream.seek(max(0, log.stat().st_size - LAST_BYTES))
         lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
     return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
+
+
+def _encodable(text: str) -> str:
+    """Git takes any bytes for a branch's name, and no tracking store does."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _wheel_tags(deployed: tuple[Deployed, ...]) -> dict[str, str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks import runner, state
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import Store
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
+    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 
 
 class Target(Protocol):
@@ -29,6 +29,10 @@ class Target(Protocol):
     def wheel_root(self) -> str:
         """The wheel root where the settings name none."""
 
+    @property
+    def busy_cure(self) -> str:
+        """What to do while somebody follows a run, or while one goes on that nobody follows."""
+
     def user(self) -> str:
         """The user's name there, for experiment names."""
 
@@ -43,6 +47,9 @@ class Target(Protocol):
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
 
+    def check(self) -> None:
+        """Raise what would stand in the way of every run here, before anything is begun."""
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have everything ready for `job`'s run and make it known to MLflow."""
 
@@ -52,10 +59,19 @@ class Target(Protocol):
         Interrupted or Terminated while following stops the run and marks it KILLED.
         """
 
-    def pick_up(self, run_id: str) -> Run | None:
-        """What became of a run that nobody follows any more; one that never ended is marked KILLED.
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        """Follow a run that goes on without us, as `follow` does; BadInput where none can."""
 
-        None where nothing is known of it.
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        """End a run that goes on without us and mark it KILLED; BadInput where none can."""
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+        """What became of an attempt at `job` that nobody follows any more: its end, or what goes on without us.
+
+        A run that neither goes on nor has ended is marked. None where no run of it is known.
         """
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -63,8 +79,19 @@ class Target(Protocol):
 
 
 def choose(
-    name: str, *, top: Path, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner
+    name: str,
+    *,
+    top: Path,
+    places: state.StateFolder,
+    environ: Mapping[str, str],
+    run: runner.Runner,
+    profile: str | None,
+    report: Report,
 ) -> Target:
+    if name == "databricks":
+        from mlops_tasks.targets import databricks
+
+        return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
     from mlops_tasks.targets import local
 
     return local.LocalTarget(top=top, places=places, environ=environ, run=run)

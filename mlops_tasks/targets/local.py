@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, runner, state, stores
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import local_runs
-    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
+    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class LocalTarget:
     environ: Mapping[str, str]
     run: runner.Runner
     display_name: str = "local"
+    busy_cure: str = "wait until it has ended, or press Ctrl-C there"
 
     @property
     def wheel_root(self) -> str:
@@ -41,7 +42,7 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
-        return stores.choose(wheel_root, top=self.top)
+        return stores.choose_local(wheel_root, top=self.top)
 
     def absolute_uri(self, uri: str) -> str:
         return uri if "://" in uri or uri.startswith("dbfs:") else (self.top / uri).as_uri()
@@ -59,14 +60,26 @@ class LocalTarget:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
 
+    def check(self) -> None:
+        self._runs.check()
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         return self._runs.follow(job, submitted, log=log, report=report)
 
-    def pick_up(self, run_id: str) -> Run | None:
-        return self._runs.pick_up(run_id)
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        raise _not_remote()
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        raise _not_remote()
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        raise _not_remote()
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Run | None:
+        return self._runs.pick_up(attempt, job)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._runs.past_runs(experiment_id, limit=limit)
@@ -76,6 +89,14 @@ class LocalTarget:
         from mlops_tasks.targets import local_runs
 
         return local_runs.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
+
+
+def _not_remote() -> errors.BadInput:
+    return errors.BadInput(
+        "a run on this machine ends with the command that follows it",
+        where="target",
+        cure="press Ctrl-C where it runs; `inv status` shows how far it came",
+    )
 
 
 def _check_plugin(wanted: str) -> str:

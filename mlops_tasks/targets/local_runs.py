@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops_tasks import errors, runner, slugs, state
 from mlops_tasks.project import staging
-from mlops_tasks.release import Run
+from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.targets import plugin_runs, process, requirements, tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
@@ -35,11 +35,11 @@ class LocalRuns:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
         track = self._tracking
         if job.backend != "local":
-            return self._plugins.submit(job, self._experiment(track, job), report=report)
+            return self._plugins.submit(job, self._experiment(job), report=report)
         with self._environment(job, report):
             pass
         with report.waiting("opening MLflow's tracking store"):
-            experiment_id = self._experiment(track, job)
+            experiment_id = self._experiment(job)
             run_id = track.create_run(
                 experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
             )
@@ -50,32 +50,35 @@ class LocalRuns:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
         if submitted.backend != "local":
             self._plugins.follow(job, submitted.run_id, report=report)
-            return self._read(submitted.run_id, entry_point=job.entry_point, log=None, backend=job.backend)
+            return self._read(submitted.run_id, entry_point=job.entry_point, backend=job.backend)
         try:
             code = self._execute(job, submitted, log=log, report=report)
             status = "FAILED" if code else "FINISHED"
             if code:
                 report.warning(_say_exit(code))
         except process.TimedOut:
-            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status = "KILLED"
         except BaseException:
             with errors.told(report.warning):
                 self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
             raise
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
-        return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
+        return self._read(submitted.run_id, entry_point=job.entry_point)
 
-    def pick_up(self, run_id: str) -> Run | None:
+    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
-        tags = track.read_tags(run_id)
-        if tags is None:
+        run_id = attempt.run_id or track.find_run(
+            self._experiment(job), filter_string=f"tags.`mlops.attempt` = '{attempt.id}'"
+        )
+        tags = track.read_tags(run_id) if run_id else None
+        if run_id is None or tags is None:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
             track.end_run(run_id, "KILLED")
-        return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), log=None, backend=backend)
+        return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._tracking.past_runs(experiment_id, limit=limit)
@@ -99,7 +102,7 @@ class LocalRuns:
                 "through_server": not same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
-            return self._start(message, environment, timeout=job.timeout, log=log, report=report)
+            return self._start(message, environment, timeout=job.limits.timeout, log=log, report=report)
 
     def _work_folder(self, job: Job) -> contextlib.AbstractContextManager[Path]:
         """A project that was patched in place may hold anything, the whole repository too: it runs where it is."""
@@ -115,7 +118,7 @@ class LocalRuns:
     ) -> int:
         return process.follow(
             [sys.executable, str(CHILD)],
-            env=self._child_environ(environment),
+            env={**self._child_environ(environment), **self._tracking.login},
             message=json.dumps(message),
             log=log,
             show=report.output,
@@ -125,6 +128,8 @@ class LocalRuns:
     def _child_environ(self, environment: Path | None) -> dict[str, str]:
         """Programs are found in the run's environment first, then beside the running interpreter, then on PATH."""
         env = {key: value for key, value in self.environ.items() if key not in STRAYS}
+        if env.get("MLFLOW_REGISTRY_URI", "").startswith("databricks"):
+            del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         beside = str(Path(sys.executable).parent)
         folders = [beside, env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
@@ -136,14 +141,15 @@ class LocalRuns:
         env["PATH"] = ":".join(folders)
         return env
 
-    def _experiment(self, track: tracking.Tracking, job: Job) -> str:
+    def _experiment(self, job: Job) -> str:
+        track = self._tracking
         if job.experiment_id is not None:
             return track.check_experiment(job.experiment_id)
         if job.experiment_name is None:
             raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
         return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
-    def _read(self, run_id: str, *, entry_point: str, log: Path | None, backend: str = "local") -> Run:
+    def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
         track = self._tracking
         experiment_id, status, metrics = track.read_result(run_id)
         return Run(
@@ -151,11 +157,18 @@ class LocalRuns:
             experiment_id=experiment_id,
             status=status,
             backend=backend,
-            url=track.run_url(experiment_id, run_id),
+            url=track.run_url(experiment_id, run_id) or (track.shown if self._is_elsewhere else ""),
             entry_point=entry_point,
-            log=log.relative_to(self.top).as_posix() if log else None,
             metrics=metrics,
         )
+
+    def check(self) -> None:
+        """Raise BadInput for a tracking store that a rehearsal does not write to."""
+        _ = self._tracking
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return "MLFLOW_TRACKING_URI" in self.environ
 
     @cached_property
     def _plugins(self) -> plugin_runs.PluginRuns:

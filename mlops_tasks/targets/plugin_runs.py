@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import json
-import os
 import queue
-import sys
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
+from mlops_tasks.project import json_text, text
 from mlops_tasks.report import Report
-from mlops_tasks.targets import tracking
+from mlops_tasks.targets import mlflow_process, tracking
 from mlops_tasks.targets.jobs import Job, Submitted
 
 if TYPE_CHECKING:
@@ -42,7 +38,7 @@ class PluginRuns:
 
         mlflow.set_tracking_uri(self._track.uri)
         try:
-            with report.waiting(f"submitting to the backend {job.backend}"), _stdout_is_stderr():
+            with report.waiting(f"submitting to the backend {job.backend}"), mlflow_process.stdout_is_stderr():
                 handle = mlflow.projects.run(
                     str(job.project.folder),
                     entry_point=job.entry_point,
@@ -62,25 +58,32 @@ class PluginRuns:
             ) from fault
         run_id = str(handle.run_id)
         self._handles[run_id] = handle
-        self._track.describe_run(run_id, tags=job.tags, record=job.record)
+        try:
+            self._track.describe_run(run_id, tags=job.tags, parameters={}, record=job.record)
+        except BaseException:
+            self._cancel(run_id, report)
+            raise
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
 
     def follow(self, job: Job, run_id: str, *, report: Report) -> None:
         """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
         handle = self._handles[run_id]
         try:
-            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), _stdout_is_stderr():
-                status = "FINISHED" if _wait(handle, job.timeout) else "FAILED"
+            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), mlflow_process.stdout_is_stderr():
+                status = "FINISHED" if _wait(handle, job.limits.timeout) else "FAILED"
         except queue.Empty:
-            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             handle.cancel()
             status = "KILLED"
         except BaseException:
-            with errors.told(report.warning):
-                handle.cancel()
-                self._track.end_run(run_id, "KILLED", overrule=True)
+            self._cancel(run_id, report)
             raise
         self._track.end_run(run_id, status, overrule=status != "FINISHED")
+
+    def _cancel(self, run_id: str, report: Report) -> None:
+        with errors.told(report.warning):
+            self._handles[run_id].cancel()
+            self._track.end_run(run_id, "KILLED", overrule=True)
 
 
 def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
@@ -101,18 +104,7 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
 
 
 def _read_cluster(job: Job) -> dict[str, Any]:
-    return dict(json.loads((job.project.folder / job.cluster).read_text(encoding="utf-8"))) if job.cluster else {}
-
-
-@contextlib.contextmanager
-def _stdout_is_stderr() -> Iterator[None]:
-    """What a backend prints is no result of ours; file descriptor 1 is what its children print to."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+    if job.cluster is None:
+        return {}
+    path = job.project.folder / job.cluster
+    return dict(json_text.load(path, text.read(path)))

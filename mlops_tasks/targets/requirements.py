@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mlops_tasks import runner, state
 from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
-from mlops_tasks.targets import environments
+from mlops_tasks.targets import environments, spark_jobs
 from mlops_tasks.targets.jobs import Job
 
 MLFLOW = ("mlflow", "mlflow-skinny")
@@ -28,7 +27,7 @@ def environment_of(
     if job.env_manager != "auto":
         yield None, True
         return
-    lines = _read_lines(job.project, report=report)
+    lines = read_lines(job.project, report=report)
     from mlflow.version import VERSION
 
     lines, constraints, same = pin_mlflow(lines, VERSION)
@@ -60,19 +59,12 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
 
 
 def spark_command(job: Job, environment_path: Path | None) -> list[str]:
-    """The program of a Spark job with the arguments that MLflow's Databricks backend would send."""
-    spark = job.project.spark_job
-    python = str(environment_path / "bin" / "python") if environment_path else "python"
-    if spark is None:
-        raise ValueError("not a Spark job")
-    if spark.python_file is not None:
-        return [python, spark.python_file, *spark.parameters]
-    command = job.project.entry_points[job.entry_point].command
-    words = shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))
-    return [python, *words[1:]]
+    """The program of a Spark job with the arguments that it gets on Databricks."""
+    return [str(environment_path / "bin" / "python") if environment_path else "python", *spark_jobs.words(job)]
 
 
-def _read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
+def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
+    """The requirement lines of the environment that the project asks for, on the cluster or in its YAML."""
     if project.spark_job is not None:
         lines = list(project.spark_job.python_libraries)
         names = {parsed.name.lower() for line in lines if (parsed := _parse(line))}

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, indexes
+from mlops_tasks.targets import mlflow_process
 from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ REACHABLE_WITHIN = 10
 
 
 class Tracking:
-    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where."""
+    """The store at `uri`. Artifacts of new experiments go below `artifacts`; None leaves that to the store.
 
-    def __init__(self, uri: str, *, artifacts: Path) -> None:
-        self.uri = uri
-        self.shown = indexes.mask(uri).replace("***@", "")
+    `login` are the variables by which MLflow is told the user and password of a server's address: it prints the
+    address itself. `variables` are set while MLflow works.
+    """
+
+    def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
+        self.uri, self.login = _split_login(uri)
+        self._variables = variables or {}
+        self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
 
@@ -42,7 +48,8 @@ class Tracking:
 
     def ensure_experiment(self, name: str, *, folder_name: str) -> str:
         """The id of the experiment called `name`, which is made where it doesn't exist."""
-        location = None if self.is_server else (self._artifacts / folder_name).as_uri()
+        ours = None if self.is_server else self._artifacts
+        location = (ours / folder_name).as_uri() if ours else None
         with self._translated():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)
@@ -84,12 +91,23 @@ class Tracking:
                 raise
         return run_id
 
-    def describe_run(self, run_id: str, *, tags: Mapping[str, str], record: Mapping[str, Any]) -> None:
-        """Add `tags` and the record to a run that somebody else has made."""
+    def describe_run(
+        self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]
+    ) -> None:
+        """Add `tags`, `parameters` and the record to a run that somebody else has made."""
+        from mlflow.entities import Param, RunTag
+
         with self._translated():
-            for key, value in tags.items():
-                self._client.set_tag(run_id, key, value)
+            self._client.log_batch(
+                run_id,
+                params=[Param(key, value) for key, value in parameters.items()],
+                tags=[RunTag(key, value) for key, value in tags.items()],
+            )
             self._client.log_dict(run_id, dict(record), "release.json")
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        with self._translated():
+            self._client.set_tag(run_id, key, value)
 
     def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
         """The run's experiment id, status and last metrics."""
@@ -108,6 +126,12 @@ class Tracking:
                 if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return None
+
+    def find_run(self, experiment_id: str, *, filter_string: str) -> str | None:
+        """The id of the experiment's newest run that MLflow's filter lets through; None where there is none."""
+        with self._translated():
+            found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
+        return str(found[0].info.run_id) if found else None
 
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
         """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
@@ -142,13 +166,15 @@ class Tracking:
     def _open(self) -> MlflowClient:
         if self.is_server:
             _check_reachable(self.uri)
+        os.environ.update(self.login)  # MLflow asks nobody else
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
         with self._translated(), _first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
-            client.search_experiments(max_results=1)
+            if not self.uri.startswith("databricks"):
+                client.search_experiments(max_results=1)
         return client
 
     def _create_experiment(self, name: str, location: str | None) -> Experiment:
@@ -176,9 +202,10 @@ class Tracking:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with mlflow_process.variables(**self._variables):
+                yield
         except _foreign_faults() as fault:
-            said = str(fault).strip().splitlines()[0]
+            said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
             newer = "Can't locate revision" in said
             raise errors.WorkspaceError(
                 f"MLflow's tracking store refused: {said}",
@@ -234,16 +261,22 @@ def _first_user(uri: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question.
-
-    A user and password in the URI stay out: urllib would take them for a part of the host.
-    """
+def _split_login(uri: str) -> tuple[str, dict[str, str]]:
+    """A server's address without the user and password in it, and these as MLflow's variables."""
+    if not uri.startswith(("http://", "https://")):
+        return uri, {}
     parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
+    login, _, host = parts.netloc.rpartition("@")
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    values = (unquote(each) for each in login.partition(":")[::2])
+    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
+
+
+def _check_reachable(uri: str) -> None:
+    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    host = urlsplit(uri).netloc
     try:
-        plain = parts._replace(netloc=host).geturl()
-        urllib.request.urlopen(plain, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
+        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
     except urllib.error.HTTPError:
         return
     except (OSError, HTTPException, ValueError) as fault:

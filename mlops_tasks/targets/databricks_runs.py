@@ -1,0 +1,260 @@
+"""Runs in a Databricks workspace: submitted by MLflow's own backend, once, and followed by us."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops_tasks import errors, runner
+from mlops_tasks.project import json_text
+from mlops_tasks.project import text as texts
+from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
+from mlops_tasks.stores import dbfs
+from mlops_tasks.targets import archives, job_runs, mlflow_process, tracking
+from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+from mlops_tasks.workspace.client import Workspace
+
+BACKEND = "databricks"
+JOB_TAG = "mlflow.databricks.shellJobRunID"
+PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
+"""By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
+ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1"}
+"""MLflow repeats a submit whose answer was lost, and two jobs run: with these it sends exactly one (2.14 to 3.17)."""
+SUBMITS = 3
+"""How often a submit is begun that failed, for a moment's reasons, before any job was made."""
+LOOKS = 4
+"""How often a job is looked for whose submit had no answer: what the API lists lags behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabricksRuns:
+    workspace: Workspace
+    run: runner.Runner
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
+        experiment_id = self._experiment(job)
+        copy = archives.copy_project(job, run=self.run, report=report)
+        store = dbfs.DbfsStore(self.workspace)
+        archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
+        with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
+            for _ in range(SUBMITS):
+                fault = self._try_submit(job, copy, experiment_id, report)
+                found = self._find(Attempt(id=job.attempt), experiment_id, looks=LOOKS if fault else 1)
+                if found is not None and found.job_run_id is not None:
+                    return found
+                if found is not None:
+                    self._tracking.end_run(found.run_id, "FAILED")
+                if fault is None or not _may_pass(fault):
+                    break
+                report.detail(f"no job was made ({_first_line(fault)}); submitting again")
+        raise errors.WorkspaceError(
+            f"the workspace did not take the job: {_first_line(fault) if fault else 'none of it is to be found'}",
+            where=self.workspace.login.host,
+            cure="mend what it says, then `inv run`",
+        ) from fault
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        """What is said of the run is said while it waits for its cluster; that it cannot be said ends nothing."""
+        with errors.told(report.warning):
+            parameters = job.parameters if job.project.spark_job is not None else {}
+            self._tracking.describe_run(submitted.run_id, tags=job.tags, parameters=parameters, record=job.record)
+        return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        if submitted.job_run_id is None:
+            raise ValueError("a run without a job")
+        try:
+            state = self._jobs.follow(submitted.job_run_id, limits=limits, report=report)
+        except job_runs.TimedOut:
+            report.warning(f"stopped after the timeout of {limits.timeout:g} s")
+            state = self._jobs.cancel(submitted.job_run_id, report=report)._replace(result="CANCELED")
+        except (KeyboardInterrupt, errors.Terminated):
+            with errors.told(report.warning):
+                self.stop(submitted, report=report)
+            raise
+        return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
+        if submitted.job_run_id is not None:
+            state = self._jobs.cancel(submitted.job_run_id, report=report)
+            report.detail(f"job run {submitted.job_run_id}: {state}")
+        self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+        """The attempt's run as it ended, or what is to be followed because it goes on."""
+        found = self._find(attempt, self._experiment(job))
+        if found is None:
+            return None
+        if found.job_run_id is None:
+            self._tracking.end_run(found.run_id, "FAILED")
+            return self._read(found, entry_point=job.entry_point, url="")
+        state = self._jobs.state(found.job_run_id)
+        if not state.is_over:
+            return found
+        return self._finish(found, state, entry_point=job.entry_point, log=None, report=report)
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A run of anybody's by its MLflow id, and its entry point's name."""
+        tags = self._tracking.read_tags(run_id)
+        if tags is None or JOB_TAG not in tags:
+            raise errors.BadInput(
+                f"{self.workspace.login.host} knows no job of an MLflow run {run_id}",
+                where="RUN_ID",
+                cure="give the id of a run that was submitted there (`inv status` shows yours)",
+            )
+        experiment_id, _, _ = self._tracking.read_result(run_id)
+        submitted = Submitted(
+            run_id=run_id, experiment_id=experiment_id, backend=BACKEND, job_run_id=int(tags[JOB_TAG])
+        )
+        return submitted, tags.get("mlflow.project.entryPoint", "")
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        return self._tracking.past_runs(experiment_id, limit=limit)
+
+    def _try_submit(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Exception | None:
+        """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        is_spark = job.project.spark_job is not None  # its driver has the words, and MLflow would split them
+        variables = {**self.workspace.login.variables, **ONE_TRY}
+        try:
+            with (
+                mlflow_process.variables(**variables),
+                report.waiting("submitting by MLflow's backend databricks"),
+                mlflow_process.stdout_is_stderr(),
+            ):
+                mlflow.set_tracking_uri(self.workspace.login.tracking_uri)
+                mlflow.projects.run(
+                    str(copy),
+                    entry_point="main" if is_spark else job.entry_point,
+                    parameters={} if is_spark else dict(job.given),
+                    experiment_id=experiment_id,
+                    run_name=job.run_name,
+                    backend=BACKEND,
+                    backend_config=_read_spec(job, copy),
+                    env_manager=None if job.env_manager == "auto" else job.env_manager,
+                    synchronous=False,
+                )
+        except (MlflowException, OSError, ValueError) as fault:
+            return fault
+        return None
+
+    @contextmanager
+    def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, errors.Terminated):
+            with errors.told(report.warning):
+                found = self._find(attempt, experiment_id, looks=LOOKS)
+                if found is not None:
+                    self.stop(found, report=report)
+            raise
+
+    def _find(self, attempt: Attempt, experiment_id: str, *, looks: int = 1) -> Submitted | None:
+        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both."""
+        run_id = attempt.run_id or self._find_run(attempt, experiment_id)
+        if run_id is None:
+            return None
+        job_run_id = attempt.job_run_id
+        for look in range(looks):
+            if look:
+                self.pause(2 * look)
+            job_run_id = job_run_id or self._find_job(run_id, attempt)
+            if job_run_id is not None:
+                break
+        return Submitted(run_id=run_id, experiment_id=experiment_id, backend=BACKEND, job_run_id=job_run_id)
+
+    def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
+        filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
+        found = (self._tracking.find_run(experiment_id, filter_string=each) for each in filters)
+        return next((run_id for run_id in found if run_id), None)
+
+    def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
+        tag = (self._tracking.read_tags(run_id) or {}).get(JOB_TAG)
+        return int(tag) if tag else self._jobs.find(attempt.id)
+
+    def _finish(
+        self, submitted: Submitted, state: job_runs.JobState, *, entry_point: str, log: Path | None, report: Report
+    ) -> Run:
+        """The run as it ended: its output shown and kept, its status in MLflow made true."""
+        if log is not None and submitted.job_run_id is not None:
+            with errors.told(report.warning):
+                _keep(self._jobs.output(submitted.job_run_id), log, report)
+        if state.mlflow_status != "FINISHED":
+            report.warning(f"job run {submitted.job_run_id} ended {state}")
+        self._tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
+        self._tracking.set_tag(submitted.run_id, "mlflow.project.backend", BACKEND)  # the run on the cluster says local
+        return self._read(submitted, entry_point=entry_point, url=state.url)
+
+    def _read(self, submitted: Submitted, *, entry_point: str, url: str) -> Run:
+        experiment_id, status, metrics = self._tracking.read_result(submitted.run_id)
+        return Run(
+            run_id=submitted.run_id,
+            experiment_id=experiment_id,
+            status=status,
+            backend=BACKEND,
+            url=url,
+            entry_point=entry_point,
+            job_run_id=submitted.job_run_id,
+            metrics=metrics,
+        )
+
+    def _experiment(self, job: Job) -> str:
+        if job.experiment_id is not None:
+            return self._tracking.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        parent = posixpath.dirname(job.experiment_name)
+        if parent != "/":
+            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
+        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
+
+    @cached_property
+    def _jobs(self) -> job_runs.JobRuns:
+        return job_runs.JobRuns(workspace=self.workspace, pause=self.pause)
+
+    @cached_property
+    def _tracking(self) -> tracking.Tracking:
+        login = self.workspace.login
+        return tracking.Tracking(login.tracking_uri, artifacts=None, variables={**login.variables, **PATIENT})
+
+
+def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
+    """Read anew for each submit: MLflow writes keys of its own into the mapping that it is given."""
+    if job.cluster is None:
+        raise errors.BadInput(
+            "a run on Databricks needs a cluster spec, and the project has none",
+            where=job.project.folder,
+            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
+        )
+    path = copy / job.cluster
+    return dict(json_text.load(path, texts.read(path)))
+
+
+def _may_pass(fault: Exception) -> bool:
+    """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
+    code = str(getattr(fault, "error_code", ""))
+    passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+    return code in passing or isinstance(fault, OSError)
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+
+
+def _keep(output: str, log: Path, report: Report) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"{output}\n" if output else "", encoding="utf-8")
+    for line in output.splitlines():
+        report.output(line)

@@ -1,0 +1,181 @@
+"""What a workspace refuses and how it fails, as one error that says what to do and whether trying again may help."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlops_tasks import errors
+
+UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 401, 403, 404, 409, 429
+TRANSIENT = {408, 429, 500, 502, 503, 504}
+LONGEST_SAID = 300
+
+
+class ApiError(errors.WorkspaceError):
+    """A refused or failed call. `status` is None where no answer came; `code` is the workspace's own word.
+
+    `is_transient` says that the same call may go well a moment later; `is_unanswered` that it may have been carried
+    out although no answer came, or one that doesn't tell. `retry_after` is seconds.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str,
+        cure: str,
+        status: int | None = None,
+        code: str = "",
+        is_transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, cure=cure)
+        self.status = status
+        self.code = code
+        self.is_transient = is_transient
+        self.retry_after = retry_after
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.status is None or self.status >= 500  # noqa: PLR2004 - the server's own faults
+
+    @property
+    def is_missing(self) -> bool:
+        return self.code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"} or (self.status == NOT_FOUND and not self.code)
+
+    @property
+    def is_taken(self) -> bool:
+        """Something stands under that name already: each API has a status and a word of its own for it."""
+        return self.code in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"} or self.status == CONFLICT
+
+
+def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str], body: str) -> ApiError:
+    """The error of an answer. `call` is the method and path."""
+    data = _parse(body)
+    code = data.get("error_code")
+    after = headers.get("Retry-After", "")
+    return _refused(
+        f"{host} {call}",
+        status=status,
+        code="" if code is None else str(code),
+        said=_said(data, body),
+        retry_after=float(after) if after.isdigit() else None,
+    )
+
+
+@contextlib.contextmanager
+def translated_sdk(host: str, call: str) -> Iterator[None]:
+    """What databricks-sdk raises, as ApiErrors; it tells an answer's status by a class of its own for each."""
+    import requests
+    from databricks.sdk.errors.base import DatabricksError
+
+    try:
+        yield
+    except (DatabricksError, requests.RequestException, TimeoutError) as fault:
+        # it gives up with a TimeoutError of its own, and the fault is that one's cause
+        first = fault.__cause__ if type(fault) is TimeoutError and fault.__cause__ else fault
+        if not isinstance(first, DatabricksError):
+            raise unreachable(host, call, first) from fault
+        raise _refused(
+            f"{host} {call}",
+            status=_status_of_class(first),
+            code=str(first.error_code or ""),
+            said=_shorten(re.split(r"\. (?:Config|Env):", str(first))[0]),
+            retry_after=getattr(first, "retry_after_secs", None),
+        ) from fault
+
+
+def _status_of_class(fault: Exception) -> int:
+    from databricks.sdk.errors.platform import STATUS_CODE_MAPPING
+
+    found = [status for status, kind in STATUS_CODE_MAPPING.items() if isinstance(fault, kind)]
+    return found[0] if found else 502  # it has no class for 408, 412, 413 and 502
+
+
+def _refused(where: str, *, status: int, code: str, said: str, retry_after: float | None) -> ApiError:
+    """The workspace's message is shown, never decided upon: it differs by cloud and by year."""
+    what, cure = _explain(status, code, said)
+    return ApiError(
+        what,
+        where=where,
+        cure=cure,
+        status=status,
+        code=code,
+        is_transient=status in TRANSIENT,
+        retry_after=retry_after,
+    )
+
+
+def _explain(status: int, code: str, said: str) -> tuple[str, str]:
+    """What is wrong, and what to do. An integer for a code is about the login, as 401 is; a word is a permission's."""
+    if status == UNAUTHENTICATED or (status == FORBIDDEN and (code.isdigit() or not code)):
+        return f"the login was refused ({status}): {said}", "make a new token for this workspace, or sign in again"
+    if status == FORBIDDEN:
+        return f"permission denied: {said}", "ask for that permission, or name a place that you may use"
+    if code == "ENDPOINT_NOT_FOUND":
+        return f"this host has no such API: {said}", "check that the host is a Databricks workspace"
+    if status == THROTTLED:
+        return f"too many requests: {said}", "wait a while, then repeat"
+    return f"the workspace refused ({f'{status} {code}'.strip()}): {said}", "do what it says, or repeat"
+
+
+def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
+    """The error of a call that had no answer; a certificate that is not trusted will not be a moment later either."""
+    chain = " ".join(str(each) for each in _causes(fault))
+    if "CERTIFICATE_VERIFY_FAILED" in chain or "SSLError" in chain or "[SSL" in chain:
+        reason = re.search(r"certificate verify failed: [^()\"']+", chain)
+        return ApiError(
+            f"no trusted TLS connection to {host}: {reason[0].strip() if reason else 'the handshake failed'}",
+            where=f"{host} {call}",
+            cure="check the host's name; where a proxy has its own certificate, name it by REQUESTS_CA_BUNDLE",
+        )
+    return ApiError(
+        f"{host} cannot be reached: {_plain_reason(fault)}",
+        where=call,
+        cure="check DATABRICKS_HOST (or the profile's host), the network and HTTPS_PROXY, then repeat",
+        is_transient=True,
+    )
+
+
+def _causes(fault: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while fault is not None and fault not in found:
+        found.append(fault)
+        fault = fault.__cause__ or fault.__context__
+    return found
+
+
+def _plain_reason(fault: BaseException) -> str:
+    """The system's own words (`Connection refused`), out of the layers that each library wraps around them."""
+    chain = " ".join(str(each) for each in _causes(fault))
+    found = re.search(r"\[Errno -?\d+\] ([A-Z][A-Za-z -]+)", chain)
+    if found:
+        return found[1].strip()
+    if "timed out" in chain.lower() or "timeout" in type(fault).__name__.lower():
+        return "no answer in time"
+    return "the connection broke" if "abort" in chain or "reset" in chain else type(fault).__name__
+
+
+def _parse(body: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _said(data: Mapping[str, Any], body: str) -> str:
+    """The message of an answer in any of the forms that are known: JSON, an HTML page, or plain text."""
+    found = data.get("message") or data.get("error") or data.get("detail")
+    if not found:
+        page = re.search(r"<pre>(.*?)</pre>", body, re.DOTALL) or re.search(r"<title>(.*?)</title>", body, re.DOTALL)
+        found = page[1] if page else body
+    return _shorten(str(found))
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_SAID] or "no message"
