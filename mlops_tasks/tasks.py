@@ -7,7 +7,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, init, opening, status, ui, watch
+from mlops_tasks.commands import boundary, doctor, init, opening, status, ui, watch
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 
@@ -94,5 +94,16 @@ def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -
 
 
 namespace = invoke.Collection(
-    name, build_wheel, deploy, patch, run, release, init.init, status.status, ui.ui, watch.watch, watch.cancel
+    name,
+    build_wheel,
+    deploy,
+    patch,
+    run,
+    release,
+    init.init,
+    status.status,
+    doctor.doctor,
+    ui.ui,
+    watch.watch,
+    watch.cancel,
 )

@@ -33,7 +33,7 @@ LAYERS = (
     {"stores"},
     {"targets"},
     {"steps"},
-    {"bench", "checks", "attempts", "bindings", "summary", "pipeline"},
+    {"bench", "preflight", "checks", "attempts", "bindings", "summary", "pipeline"},
     {"console", "commands", "tasks", "__init__", "__main__"},
 )
 
