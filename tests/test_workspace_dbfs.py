@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 from databricks.sdk import WorkspaceClient
-from databricks_cli.sdk import ApiClient, DbfsService  # type: ignore[import-untyped]
+from databricks_cli.sdk import ApiClient, DbfsService
 
 from tests.workspace.dbfs import ANSWERS
 from tests.workspace.server import Workspace
