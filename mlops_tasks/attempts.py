@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import checks, digests, errors, record
+from mlops_tasks import bindings, checks, digests, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
@@ -26,6 +26,8 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
         with bench.record.locked("run"):
             release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
+            bench.target.check()
+            bindings.check_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
             release = release if going_on else run.begin_attempt(release, job=_identity(job))
             bench.record.save(release)

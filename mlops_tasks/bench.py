@@ -139,6 +139,11 @@ class Bench:
         )
 
     @cached_property
+    def told(self) -> set[str]:
+        """The warnings of this command: two steps that find the same tell it once."""
+        return set()
+
+    @cached_property
     def wheel_root(self) -> str:
         root = self.settings.wheel_root
         if root is None:

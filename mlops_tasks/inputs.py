@@ -16,6 +16,7 @@ class Inputs(NamedTuple):
     diff: bool = False
     in_place: bool = False
     detach: bool = False
+    force: bool = False
     experiment_name: str | None = None
     experiment_id: str | None = None
 

@@ -86,7 +86,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
     told = Told()
 
     with pytest.raises(errors.BadInput) as caught:
-        preflight.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told)
+        preflight.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, told=set())
 
     said = str(caught.value)
     assert said.startswith(
@@ -95,13 +95,20 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
     assert "  - no node\n" in said
     assert "--force" in said
     assert told.warnings == ["old: renew it [documented]"]
-    assert told.details == ["known: nothing [assumed]"]
+
+
+def test_what_was_told_is_told_once() -> None:
+    told, before = Told(), {"old: renew it [documented]"}
+
+    preflight.insist(findings.Findings((WARNING, ERROR)), told, told=before, force=True)
+
+    assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]"]
 
 
 def test_warnings_do_not_stop() -> None:
     told = Told()
 
-    preflight.insist(findings.Findings((WARNING,)), told)
+    preflight.insist(findings.Findings((WARNING,)), told, told=set())
 
     assert told.warnings == ["old: renew it [documented]"]
 
@@ -109,6 +116,6 @@ def test_warnings_do_not_stop() -> None:
 def test_force_tells_errors_as_warnings() -> None:
     told = Told()
 
-    preflight.insist(findings.Findings((ERROR, WARNING)), told, force=True)
+    preflight.insist(findings.Findings((ERROR, WARNING)), told, told=set(), force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]", "old: renew it [documented]"]

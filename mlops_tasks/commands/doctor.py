@@ -50,14 +50,13 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
 
 
 def _examine(pipeline: Pipeline) -> Findings:
-    from mlops_tasks import preflight
-    from mlops_tasks.preflight import planning
+    from mlops_tasks import bindings
 
     bench = pipeline.bench
-    if bench.settings.target == "local":
+    if not bench.target.is_remote:
         bench.report.detail("this is about Databricks: nothing of it holds for the target local")
     with bench.places.usable():
-        return preflight.check(planning.make_plan(bench, pipeline.load()))
+        return bindings.examine(bench, pipeline.load(), login=True)
 
 
 def _show(found: Findings, bench: Bench) -> None:

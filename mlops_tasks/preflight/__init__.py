@@ -93,12 +93,15 @@ def check(plan: Plan) -> Findings:
     )
 
 
-def insist(findings: Findings, report: Report, *, force: bool = False) -> None:
-    """Tell what was found; errors are raised as one BadInput, or with `force` told like warnings."""
+def insist(findings: Findings, report: Report, *, told: set[str], force: bool = False) -> None:
+    """Tell what was found and is not `told` yet; errors are raised as one BadInput, with `force` told like warnings."""
     for finding in findings.of("note"):
-        report.detail(_one_line(finding))
+        report.debug(_one_line(finding))
     for finding in [*(findings.of("error") if force else ()), *findings.of("warning")]:
-        report.warning(_one_line(finding))
+        line = _one_line(finding)
+        if line not in told:
+            report.warning(line)
+        told.add(line)
     wrong = findings.of("error")
     if wrong and not force:
         raise errors.BadInput(

@@ -41,6 +41,13 @@ class Target(Protocol):
     def absolute_uri(self, uri: str) -> str:
         """A stored wheel's URI in the form that holds on whatever machine the project runs."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether wheels and runs leave this machine: what will not work there is then looked for first."""
+
+    def has_volume(self, path: str) -> bool:
+        """Whether the volume `/Volumes/<catalog>/<schema>/<volume>` is there."""
+
     def is_reachable(self, entry: str) -> bool:
         """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""
 

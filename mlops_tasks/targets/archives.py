@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, runner
+from mlops_tasks import digests, errors, runner
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs, holds
@@ -69,7 +69,7 @@ def _pack(copy: Path, folder: Path) -> Path:
 def _put(archive: Path, folder: str, *, store: dbfs.DbfsStore, report: Report) -> None:
     size = archive.stat().st_size
     store.make_folder(folder)
-    with report.transfer(f"sending the project ({files.show_size(size)})", size) as moved:
+    with report.transfer("sending the project", size) as moved:
         store.write(archive, folder, moved)
     if not holds(store, archive, folder):
         raise errors.WorkspaceError(

@@ -32,6 +32,7 @@ class DatabricksTarget:
     display_name: str = "databricks"
     wheel_root: str = "dbfs:/wheels"
     busy_cure: str = "`inv watch` follows it, `inv cancel` ends it"
+    is_remote: bool = True
 
     def user(self) -> str:
         return self.workspace.user
@@ -41,6 +42,9 @@ class DatabricksTarget:
 
     def absolute_uri(self, uri: str) -> str:
         return uri
+
+    def has_volume(self, path: str) -> bool:
+        return self.workspace.has_folder(path)
 
     def is_reachable(self, entry: str) -> bool:
         """A wheel in one of the workspace's stores is looked up; of other places nothing is known here."""
@@ -62,7 +66,14 @@ class DatabricksTarget:
 
     def check(self) -> None:
         """Tells a missing login, a bad token and a host that does not answer apart, before anything is begun."""
-        self.report.detail(f"{self.workspace.user} at {self.workspace.login.host} ({self.workspace.login.origin})")
+        _ = self._told_login
+
+    @cached_property
+    def _told_login(self) -> str:
+        """Said once a command, however many of its steps ask."""
+        user = self.workspace.user
+        self.report.detail(f"{user} at {self.workspace.login.host} ({self.workspace.login.origin})")
+        return user
 
     def check_detaching(self) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +135,7 @@ class DatabricksRuns:
                 report.waiting("submitting by MLflow's backend databricks"),
                 mlflow_process.stdout_is_stderr(),
             ):
+                logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report tells it better
                 mlflow.set_tracking_uri(self.workspace.login.tracking_uri)
                 mlflow.projects.run(
                     str(copy),

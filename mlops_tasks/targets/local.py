@@ -29,6 +29,7 @@ class LocalTarget:
     run: runner.Runner
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
+    is_remote: bool = False
 
     @property
     def wheel_root(self) -> str:
@@ -46,6 +47,9 @@ class LocalTarget:
 
     def absolute_uri(self, uri: str) -> str:
         return uri if "://" in uri or uri.startswith("dbfs:") else (self.top / uri).as_uri()
+
+    def has_volume(self, path: str) -> bool:
+        return False
 
     def is_reachable(self, entry: str) -> bool:
         if entry.startswith(("http://", "https://")):

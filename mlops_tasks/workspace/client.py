@@ -78,6 +78,16 @@ class Workspace:
         client.session = self.session
         return client
 
+    def has_folder(self, path: str) -> bool:
+        """Whether the Files API knows the folder: a volume's own is there with the volume."""
+        try:
+            self.ask(f"looking for {path}", lambda sdk: sdk.files.get_directory_metadata(path))
+        except faults.ApiError as fault:
+            if fault.is_missing:
+                return False
+            raise
+        return True
+
     def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, repeat: bool = True) -> T:
         """The result of a call through databricks-sdk, with its faults as ApiErrors; safe calls are repeated."""
 
