@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, digests, errors, record
+from mlops_tasks import checks, digests, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
@@ -20,6 +20,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
     An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
     """
+    from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import run
 
     with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
@@ -27,7 +28,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
             release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
             bench.target.check()
-            bindings.check_ahead(bench, release, inputs)
+            ahead.look_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
             release = release if going_on else run.begin_attempt(release, job=_identity(job))
             bench.record.save(release)
