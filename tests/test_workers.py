@@ -1,0 +1,145 @@
+"""On a real Spark: the environment YAML brings a wheel to the driver alone, and `workers` brings it to the workers.
+
+The driver's Python is the project's environment, made from the staged YAML; the workers' is the cluster's, into which
+the staged cluster spec's `libraries` are installed. Both are made as the test workspace makes them for a job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.inv import inv, make_repository
+from tests.workspace.clusters import Cluster, Outcome, Site
+from tests.workspace.server import Workspace
+from tests.workspace.work import Work
+
+pytestmark = pytest.mark.spark
+pytest_plugins = ["tests.workspace.fixture"]
+
+TOP = Path(__file__).parents[1]
+ENVIRONMENT = """\
+name: training
+dependencies:
+  - python
+  - pip:
+      - {pyspark}
+      - WHEELPATH
+"""
+CLUSTER = '{"spark_version": "12.2.x-scala2.12", "node_type_id": "m5.large", "num_workers": 2}\n'
+TRAIN = """\
+import json
+import os
+import sys
+
+import mylib
+from pyspark.sql import SparkSession, functions
+
+print("DRIVER", json.dumps({"answer": mylib.ANSWER, "python": sys.prefix}))
+spark = SparkSession.builder.getOrCreate()
+
+
+@functions.udf("string")
+def ask(number):
+    import mylib
+
+    return json.dumps({"answer": number + mylib.ANSWER, "python": sys.prefix, "worker": os.getcwd()})
+
+
+for row in spark.range(0, 2, 1, 2).select(ask("id").alias("said")).collect():
+    print("WORKER", row.said)
+"""
+SUBMIT = """\
+set -eu
+cd "$1"
+conda env create -n project --file training_env.yaml
+export PYSPARK_PYTHON=/databricks/python/bin/python
+export PYSPARK_DRIVER_PYTHON="$HOME/.conda/envs/project/bin/python"
+"$HOME/.conda/envs/project/bin/spark-submit" --master 'local-cluster[2,1,1024]' \\
+    --conf spark.ui.enabled=false --conf spark.scheduler.minRegisteredResourcesRatio=1 train.py
+"""
+"""It starts when both workers are there, so that each gets one of the two tasks."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where environments are kept from one test to the next: with Spark in them they are large."""
+    folder = tmp_path_factory.mktemp("home")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose YAML names the wheel and whose cluster spec does not, released to `workspace`."""
+    for name, value in workspace.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = "mlops:\n  project: training\n  libraries: [libs/*]\n  target: databricks\n"
+    environment = ENVIRONMENT.format(pyspark=read_pyspark())
+    return make_repository(
+        tmp_path / "repository", SETTINGS=settings, ENVIRONMENT=environment, CLUSTER=CLUSTER, TRAIN=TRAIN
+    )
+
+
+def read_pyspark() -> str:
+    """The requirement of this repository's extra `spark`."""
+    found = re.search(r'^spark = \["(.+)"\]$', (TOP / "pyproject.toml").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def stage(repository: Path, *flags: str) -> Path:
+    """The staged project; --force, as MLflow's backend, which would pin its own version, has no part in this."""
+    said = inv("name", "build-wheel", "deploy", "--force", "patch", *flags, "--json", cwd=repository)
+    assert said.code == 0, said.err
+    record = json.loads(said.out[said.out.rindex("\n{") + 1 :])
+    return repository / str(record["patched"]["project_dir"])
+
+
+def submit(staged: Path, workspace: Workspace, home: Path) -> tuple[Outcome, str]:
+    """Run the project on a cluster of the workspace: how it ended, and what it said."""
+    java = Path(os.environ.get("JAVA_HOME") or Path(os.path.realpath(shutil.which("java") or "")).parents[1])
+    spec: dict[str, Any] = json.loads((staged / "cluster.json").read_text())
+    output = home / f"{staged.parent.name}.log"
+    cluster = Cluster(
+        site=Site(disk=workspace.root, url=workspace.url, token=workspace.token, home=home, reuse=True),
+        cluster_id=staged.parent.name,
+        spec=spec["new_cluster"],
+        work=Work(),
+        output=output,
+    )
+    cluster.prepare([{"pypi": {"package": read_pyspark()}}, *spec["libraries"]])
+    variables = {"JAVA_HOME": str(java), "SPARK_LOCAL_IP": "127.0.0.1"}
+    outcome = cluster.run_command(["sh", "-c", SUBMIT, "submit", str(staged)], variables)
+    cluster.remove()
+    return outcome, output.read_text()
+
+
+def find(said: str, who: str) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix(who)) for line in said.splitlines() if line.startswith(f"{who} ")]
+
+
+def test_without_workers_the_library_is_on_the_driver_alone(repository: Path, workspace: Workspace, home: Path) -> None:
+    outcome, said = submit(stage(repository), workspace, home)
+
+    assert outcome.failed, said
+    assert [each["answer"] for each in find(said, "DRIVER")] == [42]
+    assert find(said, "WORKER") == []
+    assert "ModuleNotFoundError: No module named 'mylib'" in said
+
+
+def test_with_workers_a_function_that_runs_on_them_finds_it(repository: Path, workspace: Workspace, home: Path) -> None:
+    outcome, said = submit(stage(repository, "--workers"), workspace, home)
+
+    assert not outcome.failed, said
+    (driver,), workers = find(said, "DRIVER"), find(said, "WORKER")
+    assert [each["answer"] for each in workers] == [42, 43]
+    assert len({each["worker"] for each in workers}) == 2
+    assert {each["python"] for each in workers} & {driver["python"]} == set()
