@@ -45,6 +45,7 @@ def _take_build_wheel(bench: Bench, release: Release, inputs: Inputs) -> Release
         libraries=bench.libraries,
         top=bench.top,
         wheelhouse=bench.places.wheels,
+        local_version=bench.settings.local_version,
         environ=bench.environ,
         runner=bench.run,
         report=bench.report,
@@ -54,7 +55,9 @@ def _take_build_wheel(bench: Bench, release: Release, inputs: Inputs) -> Release
 def _build_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_digest(bench.libraries, top=bench.top, runner=bench.run)
+    return build_wheel.build_digest(
+        bench.libraries, local_version=bench.settings.local_version, top=bench.top, runner=bench.run
+    )
 
 
 def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
@@ -223,7 +226,12 @@ NAME = Step(
     watches="the project, the wheel root or the experiment's template",
     flag="--experiment-name NAME",
 )
-BUILD_WHEEL = Step(take=_take_build_wheel, digest=_build_digest, watches="the libraries' files", flag="--wheel FILE")
+BUILD_WHEEL = Step(
+    take=_take_build_wheel,
+    digest=_build_digest,
+    watches="the libraries' files or local versions",
+    flag="--wheel FILE",
+)
 DEPLOY = Step(
     take=_take_deploy,
     digest=_deploy_digest,

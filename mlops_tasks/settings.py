@@ -33,6 +33,9 @@ class Settings:
     project: str = _setting(readers.text, "folder of the MLproject file, or a git URI with #subfolder", "")
     version: str | None = _setting(readers.text, "branch, tag or commit of a project at a git URI")
     libraries: tuple[str, ...] = _setting(readers.texts, "folders (globs too) to build wheels from", ())
+    local_version: bool = _setting(
+        readers.boolean, "give each wheel a local version that moves with the code", default=False
+    )
     target: str = _setting(readers.one_of("local", "databricks"), "where to release to", "local")
     wheel_root: str | None = _setting(readers.text, "folder or URI below which each branch has its wheels")
     experiment: str = _setting(

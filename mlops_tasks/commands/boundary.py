@@ -26,7 +26,7 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
-BUILDING = (*IDENTITY, "libraries")
+BUILDING = (*IDENTITY, "libraries", "local_version")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 

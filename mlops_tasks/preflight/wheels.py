@@ -56,7 +56,7 @@ def check_version_moves(plan: Plan) -> Iterator[findings.Finding]:
                 f"the cluster stays, and pip keeps the {wheel.distribution} {wheel.version} that it has: a new wheel "
                 "of the same version is not installed, with --upgrade neither",
                 where=plan.place_of("existing_cluster_id"),
-                cure=f"give it a local version that moves with the code, such as {moved}, or use a new cluster",
+                cure=f"set `local_version: true`: a version such as {moved} moves with the code; or use a new cluster",
                 basis="seen",
                 source=sources.PIP,
             )
