@@ -239,7 +239,7 @@ def test_one_login_serves_every_client(workspace: Workspace, monkeypatch: pytest
 def test_a_wrong_secret_is_told_as_a_refused_login(workspace: Workspace, home: Path) -> None:
     write_profiles(home, f"[robot]\nhost = {workspace.url}\nclient_id = 6ba7b810\nclient_secret = its-secret\n")
 
-    with pytest.raises(errors.WorkspaceError, match="the login was refused: .*Client authentication failed") as caught:
+    with pytest.raises(errors.WorkspaceError, match=r"the login was refused: .*Client authentication failed") as caught:
         _ = clients.connect(workspace, {"HOME": str(home)}, profile="robot").user
 
     assert "its-secret" not in str(caught.value)
@@ -372,7 +372,7 @@ def untrusted(tmp_path: Path) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.handle_error = lambda *_: None  # type: ignore[assignment, method-assign]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.socket = context.wrap_socket(server.socket, server_side=True)
     serving = threading.Thread(target=server.serve_forever, args=(0.02,))
     serving.start()
@@ -386,7 +386,7 @@ def untrusted(tmp_path: Path) -> Iterator[str]:
 def test_a_certificate_that_is_not_trusted_is_told_with_its_cure(
     workspace: Workspace, untrusted: str, credentials: dict[str, str]
 ) -> None:
-    with pytest.raises(errors.WorkspaceError, match="no trusted TLS connection to .*self.signed") as caught:
+    with pytest.raises(errors.WorkspaceError, match=r"no trusted TLS connection to .*self.signed") as caught:
         _ = clients.connect(workspace, {"DATABRICKS_HOST": untrusted, **credentials}).user
 
     assert "REQUESTS_CA_BUNDLE" in caught.value.cure

@@ -64,7 +64,7 @@ def test_what_does_not_mend_is_told_in_the_workspaces_own_words(
     body = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Down for the night"}
     workspace.faults.add("POST", path, status=503, body=body)
 
-    with pytest.raises(errors.WorkspaceError, match="503 TEMPORARILY_UNAVAILABLE.*: Down for the night") as caught:
+    with pytest.raises(errors.WorkspaceError, match=r"503 TEMPORARILY_UNAVAILABLE.*: Down for the night") as caught:
         call(ours)
 
     assert caught.value.exit_code == 4

@@ -25,9 +25,13 @@ def test_what_a_failed_try_told_is_taken_back(tmp_path: Path) -> None:
     file.write_bytes(b"0123456789")
     told: list[int] = []
 
-    with pytest.raises(KeyboardInterrupt), uploads.opened(file, told.append) as body:
-        body.read(4)
-        raise KeyboardInterrupt
+    def fail() -> None:
+        with uploads.opened(file, told.append) as body:
+            body.read(4)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
 
     assert told == [4, -4]
 
