@@ -84,6 +84,17 @@ def test_retry_after_is_waited_for(workspace: Workspace, ours: clients.Ours, pat
     assert 2 <= ours.waited[1] <= 2.5
 
 
+def test_what_was_repeated_in_vain_is_not_repeated_by_what_it_is_part_of(
+    workspace: Workspace, ours: clients.Ours
+) -> None:
+    workspace.faults.add("GET", "/api/2.0/dbfs/list", status=503)
+
+    with pytest.raises(errors.WorkspaceError, match="503"):
+        ours.persist("looking", lambda: ours.dbfs.list("dbfs:/"))
+
+    assert len(workspace.requests.of("GET", "/api/2.0/dbfs/list")) == 6
+
+
 def test_retry_after_may_be_a_date(workspace: Workspace, ours: clients.Ours) -> None:
     in_a_year = formatdate(4_000_000_000, usegmt=True)
     workspace.faults.add("POST", MKDIRS, call=1, status=503, headers={"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"})

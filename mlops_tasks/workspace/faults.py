@@ -24,7 +24,8 @@ class ApiError(errors.WorkspaceError):
     """A refused or failed call. `status` is None where no answer came; `code` is the workspace's own word.
 
     `is_transient` says that the same call may go well a moment later; `is_unanswered` that it may have been carried
-    out although no answer came, or one that doesn't tell. `retry_after` is seconds.
+    out although no answer came, or one that doesn't tell. `retry_after` is seconds. `is_worn_out` says that the call
+    has been repeated for as long as any is.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ApiError(errors.WorkspaceError):
         self.code = code
         self.is_transient = is_transient
         self.retry_after = retry_after
+        self.is_worn_out = False
 
     @property
     def is_unanswered(self) -> bool:

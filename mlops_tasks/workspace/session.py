@@ -31,19 +31,24 @@ CONNECTIONS = 16
 def persist(what: str, action: Callable[[], T], *, report: Report, pause: Callable[[float], None] = time.sleep) -> T:
     """The result of `action`, which is repeated while it fails by ApiErrors that a moment may mend.
 
-    `action` must be safe to repeat. Each further try is told, and waited for with jitter.
+    `action` must be safe to repeat. Each further try is told, and waited for with jitter. One that is made of such
+    actions itself is not repeated once one of them was in vain.
     """
     for wait in WAITS:
         try:
             return action()
         except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
             asked = max(fault.retry_after or 0.0, wait)
-            if not fault.is_transient or asked > LONGEST_WAIT:
+            if not fault.is_transient or fault.is_worn_out or asked > LONGEST_WAIT:
                 raise
             delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
             report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
             pause(delay)
-    return action()
+    try:
+        return action()
+    except faults.ApiError as fault:
+        fault.is_worn_out = True
+        raise
 
 
 class Session(requests.Session):
