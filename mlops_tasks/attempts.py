@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, digests, errors, record
+from mlops_tasks import checks, digests, errors, record
 from mlops_tasks.bench import Bench
-from mlops_tasks.inputs import Inputs
+from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.targets.jobs import Job, Limits, Submitted
@@ -20,6 +20,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
     An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
     """
+    from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import run
 
     with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
@@ -27,7 +28,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
             release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
             bench.target.check()
-            bindings.check_ahead(bench, release, inputs)
+            ahead.look_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
             release = release if going_on else run.begin_attempt(release, job=_identity(job))
             bench.record.save(release)
@@ -48,32 +49,24 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
     """Follow a run that goes on without us: the recorded attempt's, or another one by its id."""
     from mlops_tasks.steps import run
 
-    release, submitted, entry_point = _find(bench, run_id)
-    log = log_file(bench, submitted.run_id)
-    with _sole_follower(bench, "watch") as is_sole:
-        found = bench.target.watch(
-            submitted, limits=_limits(bench), entry_point=entry_point, log=log, report=bench.report
-        )
-        found = _with_log(bench, found, log)
-        if is_sole and _is_own(release, submitted.run_id):
-            release = _save_end(bench, found)
-    run.judge(found, log=log, report=bench.report)
+    submitted, entry_point = _find(bench, run_id)
+    with _sole_follower(bench, "watch", submitted) as is_sole:
+        try:
+            found = _watch(bench, submitted, entry_point)
+        except (KeyboardInterrupt, errors.Terminated):
+            bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
+            raise
+        release = _save_end(bench, found) if is_sole else bench.record.load()
+    run.judge(found, log=log_file(bench, submitted.run_id), report=bench.report)
     return release
 
 
 def cancel(bench: Bench, run_id: str | None) -> Release | None:
     """End a run that goes on without us, and record that it has ended."""
-    release, submitted, entry_point = _find(bench, run_id)
+    submitted, entry_point = _find(bench, run_id)
     bench.target.stop(submitted, report=bench.report)
-    with _sole_follower(bench, "cancel") as is_sole:
-        if is_sole:
-            log = log_file(bench, submitted.run_id)
-            found = bench.target.watch(
-                submitted, limits=_limits(bench), entry_point=entry_point, log=log, report=bench.report
-            )
-            found = _with_log(bench, found, log)
-            if _is_own(release, submitted.run_id):
-                release = _save_end(bench, found)
+    with _sole_follower(bench, "cancel", submitted) as is_sole:
+        release = _save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
     bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}")
     return release
 
@@ -165,7 +158,8 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
         bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
     if found is not None:
-        bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+        left = "was left to go on" if attempt.detached else "was cut off"
+        bench.report.detail(f"an earlier attempt {left}; its run {found.run_id} is now {found.status}")
     elif attempt.run_id is None:
         return release, None
     else:
@@ -188,11 +182,14 @@ def _identity(job: Job) -> str:
     )
 
 
-def _find(bench: Bench, run_id: str | None) -> tuple[Release | None, Submitted, str]:
+def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
+    """A run that goes on without us, and its entry point: the recorded attempt's unless another one's id is given."""
     release = bench.record.load()
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id):
-        return release, *bench.target.find(run_id)
+        return bench.target.find(run_id)
+    if release is not None and attempt is not None and not attempt.ended and attempt.run_id is None:
+        attempt = _find_unsaved(bench, release, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
@@ -205,24 +202,40 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Release | None, Submitted, 
         backend=attempt.backend,
         job_run_id=attempt.job_run_id,
     )
-    return release, submitted, attempt.entry_point
+    return submitted, attempt.entry_point
 
 
-def _is_own(release: Release | None, run_id: str) -> bool:
-    return release is not None and release.attempt is not None and release.attempt.run_id == run_id
+def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
+    """The attempt with the run that was made just before the command was cut off, if it goes on."""
+    with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
+        job = prepare(bench, release, NOTHING)
+        found = bench.target.pick_up(attempt, job, report=bench.report)
+        if isinstance(found, Submitted):
+            _save_submitted(bench, found, replace(job, attempt=attempt.id), detached=False)
+    saved = bench.record.load()
+    return saved.attempt if saved and saved.attempt else attempt
 
 
 @contextlib.contextmanager
-def _sole_follower(bench: Bench, task: str) -> Iterator[bool]:
-    """Whether nobody else follows the attempt: whoever does will record its end."""
+def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bool]:
+    """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
     with contextlib.ExitStack() as stack:
+        release = bench.record.load()
+        is_own = release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
         try:
-            stack.enter_context(record.held(bench.attempt_lock, task))
+            if is_own:
+                stack.enter_context(record.held(bench.attempt_lock, task))
         except errors.OutOfOrder as busy:
             bench.report.detail(busy.what)
-            yield False
-            return
-        yield True
+            is_own = False
+        yield is_own
+
+
+def _watch(bench: Bench, submitted: Submitted, entry_point: str) -> Run:
+    log = log_file(bench, submitted.run_id)
+    limits = _limits(bench)
+    found = bench.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=bench.report)
+    return _with_log(bench, found, log)
 
 
 def _detach(bench: Bench, submitted: Submitted) -> Release:
@@ -249,12 +262,22 @@ def _with_log(bench: Bench, found: Run, log: Path) -> Run:
 
 @contextlib.contextmanager
 def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterator[None]:
-    """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing."""
+    """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing.
+
+    Of a place that does not answer nothing can be learnt.
+    """
     try:
         yield
+    except errors.WorkspaceError:
+        raise
     except BaseException:
         with errors.told(bench.report.warning):
-            attempt = Attempt(id=job.attempt, run_id=submitted.run_id, job_run_id=submitted.job_run_id)
+            attempt = Attempt(
+                id=job.attempt,
+                run_id=submitted.run_id,
+                job_run_id=submitted.job_run_id,
+                experiment_id=submitted.experiment_id,
+            )
             found = bench.target.pick_up(attempt, job, report=bench.report)
             if isinstance(found, Run):
                 _save_end(bench, _with_log(bench, found, log_file(bench, submitted.run_id)))

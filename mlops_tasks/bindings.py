@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, stores
 from mlops_tasks.bench import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
-
-if TYPE_CHECKING:
-    from mlops_tasks.preflight import findings
 
 
 def _take_name(bench: Bench, release: Release, inputs: Inputs) -> Release:
@@ -64,33 +60,14 @@ def _build_digest(bench: Bench, release: Release) -> str:
     )
 
 
-def check_ahead(bench: Bench, release: Release, inputs: Inputs) -> None:
-    """Before anything is sent: BadInput for what will not work there, but with `force`."""
-    if bench.target.is_remote:
-        from mlops_tasks import preflight
-
-        preflight.insist(examine(bench, release), bench.report, told=bench.told, force=inputs.force)
-
-
-def examine(bench: Bench, release: Release | None, *, login: bool = False) -> findings.Findings:
-    """All that the checks find; `login` has them begin with the login itself."""
-    from mlops_tasks import preflight
-    from mlops_tasks.preflight import plan, planning
-
-    target = bench.target
-    ask = plan.Questions(
-        log_in=target.check if login else None, has_volume=target.has_volume, has_file=target.is_reachable
-    )
-    return preflight.check(planning.make_plan(bench, release, ask=ask if target.is_remote else plan.Questions()))
-
-
 def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import build_wheel, deploy
 
     if inputs.wheels:
         given = build_wheel.read_given(inputs.wheels, top=bench.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
-    check_ahead(bench, release, inputs)
+    ahead.look_ahead(bench, release, inputs)
     return deploy.deploy_wheels(
         release,
         wheels=release.wheels or (),
@@ -215,9 +192,10 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
     from mlops_tasks import attempts
+    from mlops_tasks.preflight import ahead
 
     bench.target.check()
-    check_ahead(bench, release, inputs)
+    ahead.look_ahead(bench, release, inputs)
     job = attempts.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")

@@ -91,5 +91,7 @@ def told(say: Callable[[str], None]) -> Iterator[None]:
     """For cleaning up after a fault: what fails in that is told by `say`, and does not take the first one's place."""
     try:
         yield
+    except Terminated:
+        raise
     except Exception as fault:  # noqa: BLE001 - whatever it is, the fault before it matters more
         say(f"while cleaning up: {fault}")

@@ -28,7 +28,7 @@ LAYERS = (
         "inputs",
         "uv_program",
     },
-    {"git", "ci", "settings", "state", "record", "facts"},
+    {"git", "teamcity", "forks", "ci", "settings", "state", "record", "facts"},
     {"project", "wheels", "workspace"},
     {"stores"},
     {"targets"},

@@ -79,7 +79,7 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     errors = [line for line in said.out.splitlines() if line.startswith("error")]
     assert said.code == 2
     assert len(errors) == 2
-    assert "a conda_env project does not run on runtime 15.4 ML" in errors[0]
+    assert "a conda_env project does not run on runtime 16.4 ML" in errors[0]
     assert "installs no library from DBFS (dbfs:/wheels)" in errors[1]
     assert "in: " + str(bundled / "projects/training/cluster.json:3:5") in said.out
     assert "do: `inv doctor --fix` writes that form" in said.out

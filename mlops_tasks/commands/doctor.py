@@ -50,13 +50,13 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
 
 
 def _examine(pipeline: Pipeline) -> Findings:
-    from mlops_tasks import bindings
+    from mlops_tasks.preflight import ahead
 
     bench = pipeline.bench
     if not bench.target.is_remote:
         bench.report.detail("this is about Databricks: nothing of it holds for the target local")
     with bench.places.usable():
-        return bindings.examine(bench, pipeline.load(), login=True)
+        return ahead.examine(bench, pipeline.load(), login=True)
 
 
 def _show(found: Findings, bench: Bench) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent import futures
 from pathlib import Path
 
 from mlops_tasks import digests, errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.report import Report
-from mlops_tasks.stores import Store, Stored
+from mlops_tasks.stores import Store, Stored, batch
 
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
@@ -88,27 +86,10 @@ def _check_source(wheel: Wheel, source: Path) -> None:
 
 
 def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, parallel: int, report: Report) -> None:
-    """The first fault, or Ctrl-C, ends the other writes at their next block."""
     store.make_folder(folder)
-    stopped = threading.Event()
-    with (
-        report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved,
-        futures.ThreadPoolExecutor(parallel) as pool,
-    ):
-
-        def tell(size: int) -> None:
-            if stopped.is_set() and size > 0:
-                raise futures.CancelledError
-            moved(size)
-
-        writes = [pool.submit(store.write, top / wheel.file, folder, tell) for wheel in wheels]
-        try:
-            for write in futures.as_completed(writes):
-                write.result()
-        except BaseException:
-            stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    sources = [top / wheel.file for wheel in wheels]
+    with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
+        batch.write_files(sources, folder, store=store, parallel=parallel, moved=moved)
 
 
 def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:

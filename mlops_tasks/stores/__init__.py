@@ -57,7 +57,7 @@ def choose_local(root: str, *, top: Path) -> Store:
 
 def choose_remote(root: str, *, workspace: Workspace) -> Store:
     """The store in `workspace` that `root` names; BadInput for what none of them is."""
-    if re.fullmatch(r"dbfs:/(?!/|Volumes/|dbfs/).*", root):
+    if re.fullmatch(r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*", root):
         from mlops_tasks.stores import dbfs
 
         return dbfs.DbfsStore(workspace)
@@ -72,8 +72,21 @@ def choose_remote(root: str, *, workspace: Workspace) -> Store:
     raise errors.BadInput(
         f"{root} names no place for wheels in a Databricks workspace",
         where="wheel_root",
-        cure="write dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER",
+        cure=f"write {_respell(root) or 'dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER'}",
     )
+
+
+def _respell(root: str) -> str | None:
+    """How what was probably meant is written: of DBFS there are three spellings, of which the API takes one."""
+    if found := re.match(r"(?:dbfs:)?/*(/Volumes|/Workspace)(?=/|$)(.*)", root):
+        parts = [part for part in found[2].split("/") if part]
+        wanted = ["CATALOG", "SCHEMA", "VOLUME"] if found[1] == "/Volumes" else ["FOLDER"]
+        return "/".join([found[1], *parts, *wanted[len(parts) :]])
+    if found := re.match(r"dbfs:/*(?:dbfs/+)?(.+)|/dbfs/+(.+)", root):
+        return f"dbfs:/{found[1] or found[2]}"
+    if re.match(r"/(Users|Shared|Repos)/.", root):
+        return f"/Workspace{root}"
+    return None
 
 
 def holds(store: Store, source: Path, folder: str) -> bool:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import stores
+from mlops_tasks import errors, stores
 from mlops_tasks.stores import Stored
-from mlops_tasks.workspace import faults, session, uploads
+from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.client import Workspace
 
 
@@ -41,9 +41,9 @@ class DbfsStore:
         """
         uri = f"{folder}/{source.name}"
         temporary = f"{folder}/.{source.name}.{os.urandom(4).hex()}.part"
-        report = self._workspace.report
-        session.persist(f"writing {source.name}", lambda: self._put(source, temporary, moved), report=report)
-        session.persist(f"writing {source.name}", lambda: self._move(temporary, uri, source), report=report)
+        self._workspace.persist(f"writing {source.name}", lambda: self._put(source, temporary, moved))
+        self._check_whole(source, temporary)
+        self._workspace.persist(f"writing {source.name}", lambda: self._move(temporary, uri, source))
         return uri
 
     def _put(self, source: Path, path: str, moved: Callable[[int], None]) -> None:
@@ -52,6 +52,14 @@ class DbfsStore:
         with form as (body, content_type):
             url = f"{self._workspace.login.host}/api/2.0/dbfs/put"
             self._workspace.session.request("POST", url, data=body, headers={"Content-Type": content_type})
+
+    def _check_whole(self, source: Path, path: str) -> None:
+        """Before it has the name that a run will look for."""
+        found, sent = self._workspace.dbfs.get_status(path)["file_size"], source.stat().st_size
+        if found != sent:
+            raise errors.WorkspaceError(
+                f"DBFS has kept {found} of the {sent} bytes of {source.name}", where=path, cure="`inv deploy` again"
+            )
 
     def _move(self, temporary: str, uri: str, source: Path) -> None:
         """An answer that was lost is looked up, and so is a file that somebody else has put there meanwhile."""

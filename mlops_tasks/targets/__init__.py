@@ -70,7 +70,10 @@ class Target(Protocol):
         """
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
-        """Follow a run that goes on without us, as `follow` does; BadInput where none can."""
+        """Follow a run that goes on without us, as `follow` does, and leave it alone when interrupted.
+
+        BadInput where none goes on.
+        """
 
     def stop(self, submitted: Submitted, *, report: Report) -> None:
         """End a run that goes on without us and mark it KILLED; BadInput where none can."""

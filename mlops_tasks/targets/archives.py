@@ -7,7 +7,9 @@ a fault. So the archive is made by MLflow's own function and put there first, ve
 
 from __future__ import annotations
 
+import posixpath
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -62,8 +64,13 @@ def _pack(copy: Path, folder: Path) -> Path:
     from mlflow.utils.file_utils import make_tarfile
 
     packed = folder / "project.tar.gz"
-    make_tarfile(str(packed), str(copy), DB_TARFILE_ARCHIVE_NAME)
+    make_tarfile(str(packed), str(copy), DB_TARFILE_ARCHIVE_NAME, custom_filter=_without_runs)
     return packed.rename(folder / f"{digests.file_sha256(packed)}.tar.gz")
+
+
+def _without_runs(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """MLflow leaves out what is called mlruns."""
+    return None if posixpath.basename(member.name) == "mlruns" else member
 
 
 def _put(archive: Path, folder: str, *, store: dbfs.DbfsStore, report: Report) -> None:

@@ -47,28 +47,20 @@ class DatabricksRuns:
         store = dbfs.DbfsStore(self.workspace)
         archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
         with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
-            for _ in range(SUBMITS):
-                fault = self._try_submit(job, copy, experiment_id, report)
-                found = self._find(Attempt(id=job.attempt), experiment_id, looks=LOOKS if fault else 1)
-                if found is not None and found.job_run_id is not None:
-                    return found
-                if found is not None:
-                    self._tracking.end_run(found.run_id, "FAILED")
-                if fault is None or not _may_pass(fault):
-                    break
-                report.detail(f"no job was made ({_first_line(fault)}); submitting again")
-        raise errors.WorkspaceError(
-            f"the workspace did not take the job: {_first_line(fault) if fault else 'none of it is to be found'}",
-            where=self.workspace.login.host,
-            cure="mend what it says, then `inv run`",
-        ) from fault
+            submitted = self._make_job(job, copy, experiment_id, report)
+            self._describe(job, submitted, report)
+            return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        """What is said of the run is said while it waits for its cluster; that it cannot be said ends nothing."""
-        with errors.told(report.warning):
-            parameters = job.parameters if job.project.spark_job is not None else {}
-            self._tracking.describe_run(submitted.run_id, tags=job.tags, parameters=parameters, record=job.record)
-        return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
+        try:
+            with errors.told(report.warning):
+                if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
+                    self._describe(job, submitted, report)  # whoever submitted it was cut off before
+            return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
+        except (KeyboardInterrupt, errors.Terminated):
+            with errors.told(report.warning):
+                self.stop(submitted, report=report)
+            raise
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         if submitted.job_run_id is None:
@@ -77,23 +69,21 @@ class DatabricksRuns:
             state = self._jobs.follow(submitted.job_run_id, limits=limits, report=report)
         except job_runs.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
-            state = self._jobs.cancel(submitted.job_run_id, report=report)._replace(result="CANCELED")
-        except (KeyboardInterrupt, errors.Terminated):
-            with errors.told(report.warning):
-                self.stop(submitted, report=report)
-            raise
+            state = self._cancel(submitted.job_run_id, report)
         return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
 
     def stop(self, submitted: Submitted, *, report: Report) -> None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
+        status = "KILLED"
         if submitted.job_run_id is not None:
-            state = self._jobs.cancel(submitted.job_run_id, report=report)
+            state = self._cancel(submitted.job_run_id, report)
             report.detail(f"job run {submitted.job_run_id}: {state}")
-        self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+            status = state.mlflow_status
+        self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
 
     def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
-        found = self._find(attempt, self._experiment(job))
+        found = self._find(attempt, attempt.experiment_id or self._experiment(job), looks=LOOKS)
         if found is None:
             return None
         if found.job_run_id is None:
@@ -102,7 +92,8 @@ class DatabricksRuns:
         state = self._jobs.state(found.job_run_id)
         if not state.is_over:
             return found
-        return self._finish(found, state, entry_point=job.entry_point, log=None, report=report)
+        entry_point = attempt.entry_point or job.entry_point
+        return self._finish(found, state, entry_point=entry_point, log=None, report=report)
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run of anybody's by its MLflow id, and its entry point's name."""
@@ -121,6 +112,26 @@ class DatabricksRuns:
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._tracking.past_runs(experiment_id, limit=limit)
+
+    def _make_job(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Submitted:
+        attempt = Attempt(id=job.attempt)
+        for _ in range(SUBMITS):
+            fault = self._try_submit(job, copy, experiment_id, report)
+            found = self._find(attempt, experiment_id, looks=LOOKS)
+            if found is not None and found.job_run_id is not None:
+                if fault is not None:
+                    report.detail(f"the submit failed ({_first_line(fault)}), but there is a job of it: it is followed")
+                return found
+            if found is not None:
+                self._tracking.end_run(found.run_id, "FAILED")
+            if fault is None or not _may_pass(fault):
+                break
+            report.detail(f"no job was made ({_first_line(fault)}); submitting again")
+        raise errors.WorkspaceError(
+            f"the workspace did not take the job: {_first_line(fault) if fault else 'none of it is to be found'}",
+            where=self.workspace.login.host,
+            cure="mend what it says, then `inv run`",
+        ) from fault
 
     def _try_submit(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Exception | None:
         """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
@@ -148,7 +159,8 @@ class DatabricksRuns:
                     env_manager=None if job.env_manager == "auto" else job.env_manager,
                     synchronous=False,
                 )
-        except (MlflowException, OSError, ValueError) as fault:
+        except (MlflowException, OSError, ValueError, LookupError) as fault:
+            _raise_if_ended(fault)
             return fault
         return None
 
@@ -163,19 +175,25 @@ class DatabricksRuns:
                     self.stop(found, report=report)
             raise
 
-    def _find(self, attempt: Attempt, experiment_id: str, *, looks: int = 1) -> Submitted | None:
-        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both."""
+    def _find(self, attempt: Attempt, experiment_id: str, *, looks: int) -> Submitted | None:
+        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both.
+
+        A job is looked for as often as `looks`, but once for a run that has ended already.
+        """
         run_id = attempt.run_id or self._find_run(attempt, experiment_id)
         if run_id is None:
             return None
-        job_run_id = attempt.job_run_id
-        for look in range(looks):
-            if look:
-                self.pause(2 * look)
-            job_run_id = job_run_id or self._find_job(run_id, attempt)
+        job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
+        for look in range(1, looks if self._goes_on(run_id, job_run_id) else 1):
+            self.pause(2 * look)
+            job_run_id = self._find_job(run_id, attempt)
             if job_run_id is not None:
                 break
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=BACKEND, job_run_id=job_run_id)
+
+    def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
+        """Whether a run without a job may get one still."""
+        return job_run_id is None and self._tracking.read_result(run_id)[1] in tracking.GOING_ON
 
     def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
         filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
@@ -185,6 +203,18 @@ class DatabricksRuns:
     def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
         tag = (self._tracking.read_tags(run_id) or {}).get(JOB_TAG)
         return int(tag) if tag else self._jobs.find(attempt.id)
+
+    def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
+        """The job's end; a job that ended well before it could be cancelled did so."""
+        state = self._jobs.cancel(job_run_id, report=report)
+        return state if state.result == "SUCCESS" else state._replace(result="CANCELED")
+
+    def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
+        """That it cannot be said what is known of the run ends nothing. MLflow logs no parameters of a Spark job."""
+        parameters = job.parameters if job.project.spark_job is not None else {}
+        tags = {**job.tags, JOB_TAG: str(submitted.job_run_id)}
+        with errors.told(report.warning):
+            self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)
 
     def _finish(
         self, submitted: Submitted, state: job_runs.JobState, *, entry_point: str, log: Path | None, report: Report
@@ -251,12 +281,24 @@ def _may_pass(fault: Exception) -> bool:
     return code in passing or isinstance(fault, OSError)
 
 
+def _raise_if_ended(fault: BaseException) -> None:
+    """MLflow takes any exception in a request for the request's own, SIGTERM's too."""
+    inner: BaseException | None = fault
+    while inner is not None:
+        if isinstance(inner, errors.Terminated):
+            raise inner
+        inner = inner.__cause__ or inner.__context__
+
+
 def _first_line(fault: Exception) -> str:
     return str(fault).strip().partition("\n")[0] or type(fault).__name__
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
+    """Where the workspace tells nothing there is no log: the run's page may show more."""
+    if not output:
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(f"{output}\n" if output else "", encoding="utf-8")
+    log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
     for line in output.splitlines():
         report.output(line)

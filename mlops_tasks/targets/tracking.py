@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import sqlite3
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+GOING_ON = {"RUNNING", "SCHEDULED"}
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+"""MLflow prints where a run is seen as soon as one ends, some versions of it in any case."""
 
 
 class Tracking:
@@ -98,11 +102,8 @@ class Tracking:
         from mlflow.entities import Param, RunTag
 
         with self._translated():
-            self._client.log_batch(
-                run_id,
-                params=[Param(key, value) for key, value in parameters.items()],
-                tags=[RunTag(key, value) for key, value in tags.items()],
-            )
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
             self._client.log_dict(run_id, dict(record), "release.json")
 
     def set_tag(self, run_id: str, key: str, value: str) -> None:
@@ -136,7 +137,8 @@ class Tracking:
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
         """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
         with self._translated():
-            if overrule or self._client.get_run(run_id).info.status in {"RUNNING", "SCHEDULED"}:
+            there = self._client.get_run(run_id).info.status
+            if there in GOING_ON or (overrule and there != status):
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -202,7 +204,7 @@ class Tracking:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            with mlflow_process.variables(**self._variables):
+            with mlflow_process.variables(**QUIET, **self._variables), contextlib.redirect_stdout(sys.stderr):
                 yield
         except _foreign_faults() as fault:
             said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults, session
-from mlops_tasks.workspace.login import Login
+from mlops_tasks.workspace.login import PROBE_WITHIN, Login
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -17,32 +18,38 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROBE_WITHIN = 10
-"""Seconds for the first call of all: an address that nobody answers at is noticed by it, once."""
+ME = "/api/2.0/preview/scim/v2/Me"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
+    """Its clients are handed out once the login has been tried: what is wrong with that is told in one way."""
+
     login: Login
     report: Report
+    pause: Callable[[float], None] = time.sleep
 
     @cached_property
     def user(self) -> str:
         """The user's name there; the first call of all, so it tells a bad host from a bad token from a bad network."""
-        path = "/api/2.0/preview/scim/v2/Me"
+        return self.persist("signing in", self._ask_user)
+
+    def _ask_user(self) -> str:
         try:
-            answer = self.session.send_once("GET", f"{self.login.host}{path}", timeout=PROBE_WITHIN)
+            answer = self.session.send_once("GET", f"{self.login.host}{ME}", timeout=PROBE_WITHIN)
             return str(answer.json()["userName"])
+        except faults.ApiError as fault:
+            raise faults.of_first_call(fault) from fault
         except (ValueError, KeyError, TypeError) as fault:
-            raise faults.ApiError(
-                "this host does not answer as a Databricks workspace does",
-                where=f"{self.login.host}{path}",
-                cure="check DATABRICKS_HOST, or the profile's host",
-            ) from fault
+            raise faults.no_workspace(f"{self.login.host} GET {ME}") from fault
+
+    def persist(self, what: str, action: Callable[[], T]) -> T:
+        """The result of an action that is safe to repeat, and repeated while a moment may mend what fails."""
+        return session.persist(what, action, report=self.report, pause=self.pause)
 
     @cached_property
     def session(self) -> session.Session:
-        return session.Session(self.login, report=self.report)
+        return session.Session(self.login, report=self.report, pause=self.pause)
 
     @cached_property
     def dbfs(self) -> DbfsService:
@@ -66,6 +73,7 @@ class Workspace:
     def sdk(self) -> WorkspaceClient:
         from databricks.sdk import WorkspaceClient
 
+        _ = self.user
         return WorkspaceClient(config=self.login.config())
 
     @cached_property
@@ -73,6 +81,7 @@ class Workspace:
         """databricks-cli's own client drops the port of a host, has no timeout and repeats what is not safe to."""
         from databricks_cli.sdk.api_client import ApiClient
 
+        _ = self.user
         client = ApiClient(host=self.login.host, default_headers={"Content-Type": "text/json"})
         client.url = f"{self.login.host}/api/"
         client.session = self.session
@@ -95,4 +104,4 @@ class Workspace:
             with faults.translated_sdk(self.login.host, what):
                 return action(self.sdk)
 
-        return session.persist(what, once, report=self.report) if repeat else once()
+        return self.persist(what, once) if repeat else once()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlops_tasks import errors
 
-UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 401, 403, 404, 409, 429
+BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
 TRANSIENT = {408, 429, 500, 502, 503, 504}
 LONGEST_SAID = 300
+SIGN_IN_AGAIN = "make a new token for this workspace, or sign in again"
+CHECK_HOST = "check DATABRICKS_HOST, or the profile's host"
 
 
 class ApiError(errors.WorkspaceError):
@@ -57,13 +62,41 @@ def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str]
     """The error of an answer. `call` is the method and path."""
     data = _parse(body)
     code = data.get("error_code")
-    after = headers.get("Retry-After", "")
     return _refused(
         f"{host} {call}",
         status=status,
         code="" if code is None else str(code),
         said=_said(data, body),
-        retry_after=float(after) if after.isdigit() else None,
+        retry_after=_seconds(headers.get("Retry-After", "")),
+    )
+
+
+def of_first_call(fault: ApiError) -> ApiError:
+    """`fault`, where nothing was asked but who we are: it can then mean one thing only, or is not worth waiting for."""
+    if fault.status is None:
+        fault.is_transient = False
+    if fault.status == BAD_REQUEST:
+        return refused_login(fault.where, said=fault.what)
+    if fault.status == NOT_FOUND:
+        return no_workspace(fault.where)
+    return fault
+
+
+def refused_login(where: str, *, said: str) -> ApiError:
+    return ApiError(f"the login was refused: {_shorten(said)}", where=where, cure=SIGN_IN_AGAIN, status=UNAUTHENTICATED)
+
+
+def no_workspace(where: str) -> ApiError:
+    return ApiError("this host does not answer as a Databricks workspace does", where=where, cure=CHECK_HOST)
+
+
+def sent_on(where: str, location: str) -> ApiError:
+    """A redirect is not followed: a POST would come out of it as a GET, and the login would go to somebody else."""
+    target = urlsplit(location)
+    return ApiError(
+        f"this host sends its callers on to {target.scheme}://{target.hostname}{target.path}",
+        where=where,
+        cure=f"{CHECK_HOST}; write https:// where it is served so",
     )
 
 
@@ -84,7 +117,7 @@ def translated_sdk(host: str, call: str) -> Iterator[None]:
             f"{host} {call}",
             status=_status_of_class(first),
             code=str(first.error_code or ""),
-            said=_shorten(re.split(r"\. (?:Config|Env):", str(first))[0]),
+            said=_shorten(re.split(r"\. (?:Config|Env):| This is likely a bug", str(first))[0]),
             retry_after=getattr(first, "retry_after_secs", None),
         ) from fault
 
@@ -93,7 +126,8 @@ def _status_of_class(fault: Exception) -> int:
     from databricks.sdk.errors.platform import STATUS_CODE_MAPPING
 
     found = [status for status, kind in STATUS_CODE_MAPPING.items() if isinstance(fault, kind)]
-    return found[0] if found else 502  # it has no class for 408, 412, 413 and 502
+    told = re.search(r"\n< (\d{3}) ", str(fault))  # it shows the whole answer where it cannot read it
+    return found[0] if found else int(told[1]) if told else 502  # it has no class for 408, 412, 413 and 502
 
 
 def _refused(where: str, *, status: int, code: str, said: str, retry_after: float | None) -> ApiError:
@@ -113,11 +147,11 @@ def _refused(where: str, *, status: int, code: str, said: str, retry_after: floa
 def _explain(status: int, code: str, said: str) -> tuple[str, str]:
     """What is wrong, and what to do. An integer for a code is about the login, as 401 is; a word is a permission's."""
     if status == UNAUTHENTICATED or (status == FORBIDDEN and (code.isdigit() or not code)):
-        return f"the login was refused ({status}): {said}", "make a new token for this workspace, or sign in again"
+        return f"the login was refused ({status}): {said}", SIGN_IN_AGAIN
     if status == FORBIDDEN:
         return f"permission denied: {said}", "ask for that permission, or name a place that you may use"
     if code == "ENDPOINT_NOT_FOUND":
-        return f"this host has no such API: {said}", "check that the host is a Databricks workspace"
+        return f"this host has no such API: {said}", CHECK_HOST
     if status == THROTTLED:
         return f"too many requests: {said}", "wait a while, then repeat"
     return f"the workspace refused ({f'{status} {code}'.strip()}): {said}", "do what it says, or repeat"
@@ -126,10 +160,10 @@ def _explain(status: int, code: str, said: str) -> tuple[str, str]:
 def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
     """The error of a call that had no answer; a certificate that is not trusted will not be a moment later either."""
     chain = " ".join(str(each) for each in _causes(fault))
-    if "CERTIFICATE_VERIFY_FAILED" in chain or "SSLError" in chain or "[SSL" in chain:
+    if "CERTIFICATE_VERIFY_FAILED" in chain:
         reason = re.search(r"certificate verify failed: [^()\"']+", chain)
         return ApiError(
-            f"no trusted TLS connection to {host}: {reason[0].strip() if reason else 'the handshake failed'}",
+            f"no trusted TLS connection to {host}: {reason[0].strip() if reason else 'its certificate is refused'}",
             where=f"{host} {call}",
             cure="check the host's name; where a proxy has its own certificate, name it by REQUESTS_CA_BUNDLE",
         )
@@ -137,8 +171,16 @@ def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
         f"{host} cannot be reached: {_plain_reason(fault)}",
         where=call,
         cure="check DATABRICKS_HOST (or the profile's host), the network and HTTPS_PROXY, then repeat",
-        is_transient=True,
+        is_transient=_may_pass(fault, chain),
     )
+
+
+def _may_pass(fault: BaseException, chain: str) -> bool:
+    """Not so a URL that is none, or a server that speaks no TLS."""
+    import requests
+
+    passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError
+    return isinstance(fault, passing) and "WRONG_VERSION_NUMBER" not in chain
 
 
 def _causes(fault: BaseException | None) -> list[BaseException]:
@@ -157,7 +199,21 @@ def _plain_reason(fault: BaseException) -> str:
         return found[1].strip()
     if "timed out" in chain.lower() or "timeout" in type(fault).__name__.lower():
         return "no answer in time"
-    return "the connection broke" if "abort" in chain or "reset" in chain else type(fault).__name__
+    if "WRONG_VERSION_NUMBER" in chain:
+        return "it speaks no TLS"
+    broken = re.search("abort|reset|IncompleteRead|EOF", chain)
+    return "the connection broke" if broken else type(fault).__name__
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header's seconds, or those until the date that it may hold instead."""
+    if retry_after.isdigit():
+        return float(retry_after)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, until.timestamp() - time.time())
 
 
 def _parse(body: str) -> Mapping[str, Any]:

@@ -22,7 +22,8 @@ ANSWER_WITHIN = 120
 """Seconds without a byte from the server: what follows an upload of hundreds of MB takes its time."""
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try, where the server names none by Retry-After."""
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 300.0
+"""What a server asks for beyond that is not waited for: the fault is told at once."""
 IDEMPOTENT_POSTS = ("/dbfs/mkdirs", "/workspace/mkdirs", "/jobs/runs/cancel")
 CONNECTIONS = 16
 
@@ -36,9 +37,10 @@ def persist(what: str, action: Callable[[], T], *, report: Report, pause: Callab
         try:
             return action()
         except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
-            if not fault.is_transient:
+            asked = max(fault.retry_after or 0.0, wait)
+            if not fault.is_transient or asked > LONGEST_WAIT:
                 raise
-            delay = min(fault.retry_after or wait, LONGEST_WAIT) * random.uniform(1, 1.25)  # noqa: S311 - no secret
+            delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
             report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
             pause(delay)
     return action()
@@ -69,15 +71,22 @@ class Session(requests.Session):
         """One try of a call, whatever it is."""
         call = f"{method} {urlsplit(url).path}"
         kwargs.setdefault("timeout", (CONNECT_WITHIN, ANSWER_WITHIN))
+        kwargs.setdefault("allow_redirects", False)
         try:
             answer = super().request(method, url, *args, **kwargs)
         except requests.RequestException as fault:
             raise faults.unreachable(self._login.host, call, fault) from fault
-        if not answer.ok:
-            raise faults.from_answer(
-                self._login.host, call, status=answer.status_code, headers=answer.headers, body=answer.text
-            )
+        self._check(answer, call)
         return answer
+
+    def _check(self, answer: requests.Response, call: str) -> None:
+        host = self._login.host
+        if answer.is_redirect:
+            raise faults.sent_on(f"{host} {call}", answer.headers["Location"])
+        if not answer.ok:
+            raise faults.from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
+        if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
+            raise faults.no_workspace(f"{host} {call}")
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Fresh credentials for every try: a token may run out in between."""

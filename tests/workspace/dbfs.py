@@ -143,9 +143,10 @@ class Dbfs:
 
     def list(self, request: Request) -> dict[str, Any]:
         path = self.find(request.json())
-        self._check_there(path)
-        nodes = sorted(path.iterdir()) if path.is_dir() else [path]
-        return {"files": [self._describe(node) for node in nodes]} if nodes else {}
+        with self._disk.lock:
+            self._check_there(path)
+            nodes = sorted(path.iterdir()) if path.is_dir() else [path]
+            return {"files": [self._describe(node) for node in nodes]} if nodes else {}
 
     def read(self, request: Request) -> dict[str, Any]:
         data = request.json()

@@ -47,7 +47,8 @@ class Workspace:
     """A workspace that lives in a folder: `root`, or a temporary one that goes with it.
 
     `users` are user names by token; `token` is the first one's. An `mlflow` server that is handed in is
-    somebody else's to close, and otherwise it has its own. Its APIs are attributes, with switches of their own.
+    somebody else's to close, and otherwise it has its own. With `reuse` clusters with the same libraries share an
+    environment. Its APIs are attributes, with switches of their own.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Workspace:
         port: int = 0,
         users: Mapping[str, str] | None = None,
         mlflow: MlflowServer | None = None,
+        reuse: bool = False,
     ) -> None:
         users = users or {TOKEN: USER}
         self.token = next(iter(users))
@@ -85,7 +87,7 @@ class Workspace:
         self.tracking = Tracking(self.disk, self._mlflow)
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
         apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
-        self.jobs = jobs.Jobs(disk=self.root, url=self.url, token=self.token, home=self.root / "jobs")
+        self.jobs = jobs.Jobs(disk=self.root, url=self.url, token=self.token, home=self.root / "jobs", reuse=reuse)
         apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))
         self._open_routes = _compile(self.identity.open_routes(), self.signed.open_routes())
