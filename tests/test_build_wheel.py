@@ -212,7 +212,10 @@ def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
     assert [wheel.distribution for wheel in wheels] == ["util", "app"]
 
 
-def test_a_local_version_moves_with_the_code_and_pips_needs_stay_satisfied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what_needs_it(
+    tmp_path: Path, installer: str
+) -> None:
     app = make_library(tmp_path, "app", project='dependencies = ["util==1.0"]\n')
     util = make_library(tmp_path, "util")
     commit(tmp_path)
@@ -227,13 +230,15 @@ def test_a_local_version_moves_with_the_code_and_pips_needs_stay_satisfied(tmp_p
     assert again == same
     assert new.version.startswith("1.0+d")
     for wheel in (old, new):  # one environment that stays, in which neither would replace the other as plain 1.0
-        install(tmp_path / "environment", tmp_path / wheel.file, tmp_path / same.file)
+        install(installer, tmp_path / "environment", tmp_path / wheel.file, tmp_path / same.file)
         assert ask(tmp_path / "environment", "util") == wheel.version
     assert ask(tmp_path / "environment", "app") == same.version
 
 
-def test_the_same_sources_give_the_same_bytes_with_a_local_version_too(tmp_path: Path) -> None:
-    one, other = (wheels_of(build(top, make_library(top), local_version=True))[0] for top in (tmp_path, tmp_path / "b"))
+@pytest.mark.parametrize("system", BACKENDS)
+def test_the_same_sources_give_the_same_bytes_with_a_local_version_too(tmp_path: Path, system: str) -> None:
+    folders = (tmp_path / "here", tmp_path / "or there")
+    one, other = (wheels_of(build(top, make_library(top, system=system), local_version=True))[0] for top in folders)
 
     assert one.version == other.version
     assert one.sha256 == other.sha256
@@ -253,13 +258,13 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
     assert digest(local_version=True) == build(tmp_path, library, local_version=True).digests["build-wheel"]
 
 
-def install(environment: Path, *wheels: Path) -> None:
-    """Into an environment that may be there already, with pip, upgrading."""
-    python = environment / "bin" / "python"
-    if not python.exists():
+def install(installer: str, environment: Path, *wheels: Path) -> None:
+    """Into an environment that may be there already, upgrading."""
+    python = str(environment / "bin" / "python")
+    if not environment.exists():
         subprocess.run([uv.find_uv_bin(), "venv", "-q", "--seed", "--python", sys.executable, environment], check=True)
-    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--upgrade"]
-    subprocess.run([*pip, *wheels], check=True)
+    pip = {"pip": [python, "-m", "pip", "install"], "uv": [uv.find_uv_bin(), "pip", "install", "--python", python]}
+    subprocess.run([*pip[installer], "-q", "--no-index", "--upgrade", *wheels], check=True)
 
 
 def ask(environment: Path, distribution: str) -> str:

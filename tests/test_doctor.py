@@ -19,50 +19,6 @@ entry_points:
   main:
     command: "python train.py"
 """
-PLAYBOOK = {
-    "tasks.py": "from mlops_tasks import namespace\n",
-    "invoke.yaml": "mlops:\n  project: projects/ExampleTrainingProject\n  libraries: [libs/mylib]\n",
-    "libs/mylib/setup.py": "from setuptools import setup\n\nsetup(name='mylib', version='1.0', packages=['mylib'])\n",
-    "libs/mylib/mylib/__init__.py": "",
-    "libs/mylib/mylib/greeting.py": "def greet():\n    return 'hello'\n",
-    "projects/ExampleTrainingProject/MLProject": """\
-name: Training Pipeline
-conda_env: training_env.yaml
-entry_points:
-  main:
-    parameters:
-      model_name: {type: string, default: model}
-    command: "python train.py {model_name}"
-""",
-    "projects/ExampleTrainingProject/training_env.yaml": """\
-name: training
-channels: [defaults]
-dependencies:
-  - python=3.7
-  - scikit-learn
-  - pip:
-    - mlflow
-    - /dbfs/libs/mylib-1.0-py3-none-any.whl
-""",
-    "projects/ExampleTrainingProject/cluster.json": """\
-{
-  "spark_version": "7.0.x-scala2.12",
-  "num_workers": 1,
-  "node_type_id": "Standard_DS3_v2"
-}
-""",
-    "projects/ExampleTrainingProject/train.py": """\
-import sys
-
-import mlflow
-import pandas
-from mylib import greeting
-
-data = pandas.read_csv("http://example.org/wine/quality.csv", sep=";")
-with mlflow.start_run():
-    mlflow.sklearn.log_model(object(), "model", registered_model_name=sys.argv[1])
-""",
-}
 
 
 @pytest.fixture
@@ -99,28 +55,6 @@ def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
     folder = bundled / "projects" / "training"
     assert utils.load_project(folder).databricks_spark_job_spec is not None
     assert mlproject.load(folder).kind == "spark-job"
-
-
-def test_every_dead_thing_of_the_playbooks_template_is_named(tmp_path: Path) -> None:
-    write(tmp_path, PLAYBOOK)
-    git("init", "-q", "-b", "main", cwd=tmp_path)
-
-    said = inv("doctor", "--json", cwd=tmp_path)
-
-    found = [(each["level"], each["what"]) for each in said.json["findings"]]
-    expected = {
-        "runtime 7.0 has 3.7": "error",
-        "spark_version 7.0.x-scala2.12) is not supported": "warning",
-        "asks for Python 3.7, which ended": "warning",
-        "Python 3.7 cannot hold MLflow": "warning",
-        "/dbfs/libs/mylib-1.0-py3-none-any.whl is a fixed path": "note",
-        "downloads http://example.org/wine/quality.csv": "note",
-        "registered model's name has the three levels": "note",
-    }
-    assert said.code == 2
-    for what, level in expected.items():
-        assert [each for each in found if each[0] == level and what in each[1]], what
-    assert len(found) == len(expected)
 
 
 def test_json_has_the_findings_and_nothing_else(tmp_path: Path) -> None:

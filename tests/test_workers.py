@@ -40,11 +40,18 @@ TRAIN = """\
 import json
 import os
 import sys
+from importlib import metadata
 
 import mylib
 from pyspark.sql import SparkSession, functions
 
-print("DRIVER", json.dumps({"answer": mylib.ANSWER, "python": sys.prefix}))
+
+def tell(**more):
+    installed = json.loads(metadata.distribution("mylib").read_text("direct_url.json"))
+    return json.dumps({"python": sys.prefix, "sha256": installed["archive_info"]["hashes"]["sha256"], **more})
+
+
+print("DRIVER", tell(answer=mylib.ANSWER))
 spark = SparkSession.builder.getOrCreate()
 
 
@@ -52,7 +59,7 @@ spark = SparkSession.builder.getOrCreate()
 def ask(number):
     import mylib
 
-    return json.dumps({"answer": number + mylib.ANSWER, "python": sys.prefix, "worker": os.getcwd()})
+    return tell(answer=number + mylib.ANSWER, worker=os.getcwd())
 
 
 for row in spark.range(0, 2, 1, 2).select(ask("id").alias("said")).collect():
@@ -105,10 +112,9 @@ def read_pyspark() -> str:
 
 def stage(repository: Path, *flags: str) -> Path:
     """The staged project; --force, as MLflow's backend, which would pin its own version, has no part in this."""
-    said = inv("name", "build-wheel", "deploy", "--force", "patch", *flags, "--json", cwd=repository)
+    said = inv("name", "build-wheel", "deploy", "--force", "patch", *flags, cwd=repository)
     assert said.code == 0, said.err
-    record = json.loads(said.out[said.out.rindex("\n{") + 1 :])
-    return repository / str(record["patched"]["project_dir"])
+    return repository / str(inv("status", "--json", cwd=repository).json["patched"]["project_dir"])
 
 
 def submit(staged: Path, workspace: Workspace, spark: Path) -> tuple[Outcome, str]:
@@ -163,3 +169,5 @@ def test_a_function_on_the_workers_finds_the_library_only_with_workers(
     assert len({each["worker"] for each in workers}) == 2
     assert {each["python"] for each in workers} == {"/databricks/python"}
     assert driver["python"] == "/databricks/home/.conda/envs/project"
+    (wheel,) = inv("status", "--json", cwd=repository).json["wheels"]
+    assert {each["sha256"] for each in (driver, *workers)} == {wheel["sha256"]}
