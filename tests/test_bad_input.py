@@ -321,9 +321,7 @@ CASES = [
         ["mlops.timeout (configuration) must be a number of seconds above 0"],
         id="a timeout without end",
     ),
-    pytest.param(
-        lambda _: None, "name --target databricks", 2, ["must be one of local, not 'databricks'"], id="target to come"
-    ),
+    pytest.param(lambda _: None, "name --target cloud", 2, ["must be one of local, databricks"], id="no such target"),
     pytest.param(
         put("training/MLproject", "name: x\ndocker_env: {image: y}\nentry_points: {main: {command: a}}\n"),
         "release",
