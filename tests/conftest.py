@@ -13,8 +13,9 @@ import pytest
 
 from mlops_tasks import ci
 
-# a shell's background jobs ignore Ctrl-C, and hand that on to all that they start
+# a shell's background jobs ignore Ctrl-C, nohup the end of the terminal, and both hand that on to all that they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)
