@@ -102,7 +102,9 @@ class Site:
 
 
 @contextmanager
-def opened(folder: Path, mlflow: MlflowServer, *, scripts: dict[str, str] | None = None, **changed: str) -> Iterator[Site]:
+def opened(
+    folder: Path, mlflow: MlflowServer, *, scripts: dict[str, str] | None = None, **changed: str
+) -> Iterator[Site]:
     """A site whose repository is a Spark job's, but for what is `changed`, with `scripts` beside its own."""
     mlflow.wipe()
     texts = {"SETTINGS": SETTINGS, "MLPROJECT": SPARK, "CLUSTER": json.dumps(SPARK_CLUSTER), **changed}

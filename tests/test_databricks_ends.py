@@ -16,7 +16,10 @@ from tests.workspace.runs import Mode, State
 pytest_plugins = ["tests.workspace.fixture"]
 
 LIBRARY = State(
-    "INTERNAL_ERROR", "Library installation failed for library due to user error", "FAILED", "LIBRARY_INSTALLATION_ERROR"
+    "INTERNAL_ERROR",
+    "Library installation failed for library due to user error",
+    "FAILED",
+    "LIBRARY_INSTALLATION_ERROR",
 )
 CRASHED = State("TERMINATED", "Workload failed, see run output for details", "FAILED", "RUN_EXECUTION_ERROR")
 
@@ -110,9 +113,7 @@ def test_contact_that_comes_back_in_time_ends_nothing(site: Site) -> None:
         pytest.param({"status": 403, "body": {"error_code": "PERMISSION_DENIED", "message": "no"}}, "no", id="refusal"),
     ],
 )
-def test_a_job_that_cannot_be_followed_any_more_is_left_alone(
-    site: Site, fault: dict[str, Any], why: str
-) -> None:
+def test_a_job_that_cannot_be_followed_any_more_is_left_alone(site: Site, fault: dict[str, Any], why: str) -> None:
     site.workspace.jobs.mode = Mode(endless=True)
     for call in range(3, 60):
         site.workspace.faults.add("GET", "/api/2.0/jobs/runs/get[?]", call=call, **fault)
