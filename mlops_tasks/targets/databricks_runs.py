@@ -162,7 +162,7 @@ class DatabricksRuns:
                     env_manager=None if job.env_manager == "auto" else job.env_manager,
                     synchronous=False,
                 )
-        except (MlflowException, OSError, ValueError, LookupError) as fault:
+        except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
             _raise_if_ended(fault)
             return fault
         return None
@@ -282,7 +282,7 @@ def _may_pass(fault: Exception) -> bool:
     """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
     code = str(getattr(fault, "error_code", ""))
     passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-    return code in passing or isinstance(fault, OSError)
+    return code in passing or isinstance(fault, (OSError, *tracking.UNREADABLE))
 
 
 def _raise_if_ended(fault: BaseException) -> None:
