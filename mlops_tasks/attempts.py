@@ -25,9 +25,9 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
     with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
         with bench.record.locked("run"):
+            bench.target.check()
             release = checks.begin(bench, steps, "run", inputs)
             job = prepare(bench, release, inputs)
-            bench.target.check()
             ahead.look_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
             release = release if going_on else run.begin_attempt(release, job=_identity(job))

@@ -229,7 +229,7 @@ NAME = Step(
 BUILD_WHEEL = Step(
     take=_take_build_wheel,
     digest=_build_digest,
-    watches="the libraries' files or local versions",
+    watches="the libraries' files (or local_version)",
     flag="--wheel FILE",
 )
 DEPLOY = Step(

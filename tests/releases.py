@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.inv import Said, inv, make_repository, start, write
+from tests.inv import MLPROJECT, Said, inv, make_repository, start
 from tests.workspace.mlflow_server import MlflowServer
 from tests.workspace.runs import Mode
 from tests.workspace.server import Workspace
@@ -102,15 +102,12 @@ class Site:
 
 
 @contextmanager
-def opened(
-    folder: Path, mlflow: MlflowServer, *, scripts: dict[str, str] | None = None, **changed: str
-) -> Iterator[Site]:
-    """A site whose repository is a Spark job's, but for what is `changed`, with `scripts` beside its own."""
+def opened(folder: Path, mlflow: MlflowServer, **changed: str) -> Iterator[Site]:
+    """A site whose repository is a Spark job's, but for what is `changed`."""
     mlflow.wipe()
     texts = {"SETTINGS": SETTINGS, "MLPROJECT": SPARK, "CLUSTER": json.dumps(SPARK_CLUSTER), **changed}
     with Workspace(mlflow=mlflow, reuse=True) as workspace, entered(workspace):
         workspace.make_volume("main", "default", "wheels")
-        write(folder, {f"training/{name}": text for name, text in (scripts or {}).items()})
         yield Site(make_repository(folder, **texts), workspace, mlflow)
     assert not workspace.crashes, workspace.crashes[0]
 
@@ -129,8 +126,6 @@ def entered(workspace: Workspace) -> Iterator[None]:
 
 def classic(*, cluster: dict[str, Any] | None = None) -> dict[str, str]:
     """What is changed for a project with a conda YAML, whose cluster JSON has the wheels for the workers."""
-    from tests.inv import MLPROJECT
-
     spec = {"new_cluster": cluster or CLASSIC_CLUSTER, "libraries": [{"whl": "WHEELPATH"}]}
     return {"MLPROJECT": MLPROJECT, "CLUSTER": json.dumps(spec)}
 

@@ -202,7 +202,7 @@ CASES = [
         after("name", "build-wheel", then=put("libs/mylib/mylib/__init__.py", "ANSWER = 1\n")),
         "deploy",
         3,
-        ["the libraries' files changed since build-wheel ran", "`inv build-wheel`"],
+        ["the libraries' files (or local_version) changed since build-wheel ran", "`inv build-wheel`"],
         id="stale libraries",
     ),
     pytest.param(

@@ -27,11 +27,13 @@ JOB_TAG = "mlflow.databricks.shellJobRunID"
 PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
 """By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
 ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1"}
-"""MLflow repeats a submit whose answer was lost, and two jobs run: with these it sends exactly one (2.14 to 3.17)."""
+"""MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
 LOOKS = 4
 """How often a job is looked for whose submit had no answer: what the API lists lags behind."""
+WAIT = 2.0
+"""Seconds before the second look, and as many more before each further one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,7 @@ class DatabricksRuns:
         try:
             with (
                 mlflow_process.variables(**variables),
+                mlflow_process.fresh_clients(),
                 report.waiting("submitting by MLflow's backend databricks"),
                 mlflow_process.stdout_is_stderr(),
             ):
@@ -159,7 +162,7 @@ class DatabricksRuns:
                     env_manager=None if job.env_manager == "auto" else job.env_manager,
                     synchronous=False,
                 )
-        except (MlflowException, OSError, ValueError, LookupError) as fault:
+        except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
             _raise_if_ended(fault)
             return fault
         return None
@@ -169,6 +172,7 @@ class DatabricksRuns:
         try:
             yield
         except (KeyboardInterrupt, errors.Terminated):
+            report.detail("looking for what was submitted")
             with errors.told(report.warning):
                 found = self._find(attempt, experiment_id, looks=LOOKS)
                 if found is not None:
@@ -185,7 +189,7 @@ class DatabricksRuns:
             return None
         job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
         for look in range(1, looks if self._goes_on(run_id, job_run_id) else 1):
-            self.pause(2 * look)
+            self.pause(WAIT * look)
             job_run_id = self._find_job(run_id, attempt)
             if job_run_id is not None:
                 break
@@ -278,7 +282,7 @@ def _may_pass(fault: Exception) -> bool:
     """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
     code = str(getattr(fault, "error_code", ""))
     passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-    return code in passing or isinstance(fault, OSError)
+    return code in passing or isinstance(fault, (OSError, *tracking.UNREADABLE))
 
 
 def _raise_if_ended(fault: BaseException) -> None:

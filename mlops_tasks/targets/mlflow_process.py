@@ -35,3 +35,22 @@ def variables(**values: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def fresh_clients() -> Iterator[None]:
+    """MLflow keeps a workspace's client with the limits that it was first made under: none is kept over the borders."""
+    _forget_clients()
+    try:
+        yield
+    finally:
+        _forget_clients()
+
+
+def _forget_clients() -> None:
+    """Not every version keeps them."""
+    from mlflow.utils import rest_utils
+
+    forget = getattr(getattr(rest_utils, "get_workspace_client", None), "cache_clear", None)
+    if forget is not None:
+        forget()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
 GOING_ON = {"RUNNING", "SCHEDULED"}
+UNREADABLE = (ValueError, LookupError, TypeError)
+"""What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 """MLflow prints where a run is seen as soon as one ends, some versions of it in any case."""
 
@@ -235,7 +237,7 @@ def _foreign_faults() -> tuple[type[Exception], ...]:
     """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
     from mlflow.exceptions import MlflowException
 
-    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error]
+    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error, *UNREADABLE]
     for module, name in (("sqlalchemy.exc", "SQLAlchemyError"), ("alembic.util", "CommandError")):
         with contextlib.suppress(ImportError):
             found.append(getattr(importlib.import_module(module), name))
