@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib
 import logging
 import os
 import sqlite3
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, indexes
-from mlops_tasks.targets import mlflow_process
+from mlops_tasks.targets import mlflow_process, store_uris
 from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-REACHABLE_WITHIN = 10
-"""Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+
 GOING_ON = {"RUNNING", "SCHEDULED"}
 UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
@@ -42,7 +36,7 @@ class Tracking:
     """
 
     def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
-        self.uri, self.login = _split_login(uri)
+        self.uri, self.login = store_uris.split_login(uri)
         self._variables = variables or {}
         self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
@@ -169,13 +163,13 @@ class Tracking:
 
     def _open(self) -> MlflowClient:
         if self.is_server:
-            _check_reachable(self.uri)
+            store_uris.check_reachable(self.uri)
         os.environ.update(self.login)  # MLflow asks nobody else
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        with self._translated(), _first_user(self.uri):
+        with self._translated(), store_uris.first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
             if not self.uri.startswith("databricks"):
                 client.search_experiments(max_results=1)
@@ -221,18 +215,6 @@ class Tracking:
             ) from fault
 
 
-def absolute(uri: str) -> str:
-    """`uri` with a relative path in it made absolute: a run works in another folder than the one where it was given."""
-    scheme, _, rest = uri.partition(":")
-    if scheme.startswith("sqlite"):
-        path, mark, query = rest.removeprefix("///").partition("?")
-        relative = rest.startswith("///") and path and not path.startswith(("/", ":"))
-        return f"{scheme}:///{Path(path).absolute()}{mark}{query}" if relative else uri
-    if scheme == "file" and not rest.startswith("/"):
-        return Path(rest).absolute().as_uri()
-    return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
-
-
 def _foreign_faults() -> tuple[type[Exception], ...]:
     """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
     from mlflow.exceptions import MlflowException
@@ -242,50 +224,3 @@ def _foreign_faults() -> tuple[type[Exception], ...]:
         with contextlib.suppress(ImportError):
             found.append(getattr(importlib.import_module(module), name))
     return tuple(found)
-
-
-@contextlib.contextmanager
-def _first_user(uri: str) -> Iterator[None]:
-    """Let one process at a time open a SQLite store: of several first users at once all but one would fail.
-
-    The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
-    """
-    if not uri.startswith("sqlite:"):
-        yield
-        return
-    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
-        yield
-    finally:
-        os.close(handle)
-
-
-def _split_login(uri: str) -> tuple[str, dict[str, str]]:
-    """A server's address without the user and password in it, and these as MLflow's variables."""
-    if not uri.startswith(("http://", "https://")):
-        return uri, {}
-    parts = urlsplit(uri)
-    login, _, host = parts.netloc.rpartition("@")
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    values = (unquote(each) for each in login.partition(":")[::2])
-    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
-
-
-def _check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
-    host = urlsplit(uri).netloc
-    try:
-        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
-    except urllib.error.HTTPError:
-        return
-    except (OSError, HTTPException, ValueError) as fault:
-        raise errors.WorkspaceError(
-            f"the tracking server {host} cannot be reached: {fault}",
-            where="MLFLOW_TRACKING_URI",
-            cure="start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
-        ) from fault
