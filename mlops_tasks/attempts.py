@@ -50,6 +50,9 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
     from mlops_tasks.steps import run
 
     submitted, entry_point = _find(bench, run_id)
+    if bench.dry_run:
+        bench.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
+        return bench.record.load()
     with _sole_follower(bench, "watch", submitted) as is_sole:
         try:
             found = _watch(bench, submitted, entry_point)
@@ -64,6 +67,9 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
 def cancel(bench: Bench, run_id: str | None) -> Release | None:
     """End a run that goes on without us, and record that it has ended."""
     submitted, entry_point = _find(bench, run_id)
+    if bench.dry_run:
+        bench.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
+        return bench.record.load()
     bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
         release = _save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
@@ -188,7 +194,8 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id):
         return bench.target.find(run_id)
-    if release is not None and attempt is not None and not attempt.ended and attempt.run_id is None:
+    is_unsaved = attempt is not None and not attempt.ended and attempt.run_id is None
+    if release is not None and attempt is not None and is_unsaved and not bench.dry_run:
         attempt = _find_unsaved(bench, release, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(

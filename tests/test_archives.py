@@ -123,12 +123,13 @@ def test_a_store_that_keeps_less_than_was_sent_is_found_out(
 def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_path: Path) -> None:
     job = make_job(tmp_path / "staged" / "0123" / "training", ENTRY_POINTS, text="x")
     scratch = tmp_path / "attempts" / "a1"
+    write(scratch, {"training/left": "by a crash"})
 
-    made = archives.copy_project(replace(job, scratch=scratch), run=runner.run_command, report=Silent())
+    with archives.copied_project(replace(job, scratch=scratch), run=runner.run_command, report=Silent()) as made:
+        assert made == scratch / "training"
+        names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+        assert names == {"MLproject", "mlops_driver.py", "steps/train.py"}
 
-    assert made == scratch / "training"
-    assert (made / "mlops_driver.py").is_file()
+    assert not scratch.exists()
     assert not (job.project.folder / "mlops_driver.py").exists()
     assert (scratch.parent / ".git").is_dir()
-    again = archives.copy_project(replace(job, scratch=scratch), run=runner.run_command, report=Silent())
-    assert again == made

@@ -89,6 +89,17 @@ def test_a_detached_run_is_cancelled(site: Site, left: str, name_it: bool) -> No
     assert said.json["attempt"]["ended"] is True
 
 
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_dry_run_asks_nothing_of_the_workspace(site: Site, left: str, task: str) -> None:
+    site.workspace.requests.clear()
+
+    said = site.inv(task, "--dry-run")
+
+    assert (said.code, f"run {left}" in said.out) == (0, True), said.err
+    assert site.workspace.requests == []
+    assert site.record["attempt"]["ended"] is False
+
+
 def test_what_has_ended_well_is_not_made_killed_by_cancelling_it(site: Site, left: str) -> None:
     end(site)
     assert site.inv("watch").code == 0

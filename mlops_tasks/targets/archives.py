@@ -7,10 +7,12 @@ a fault. So the archive is made by MLflow's own function and put there first, ve
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_tasks import digests, errors, runner
@@ -23,8 +25,19 @@ from mlops_tasks.targets.jobs import Job
 MARKER = ".mlops-attempt"
 
 
-def copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
-    """The attempt's own copy, by whose path the job and the MLflow run can be found; a Spark job gets its driver."""
+@contextlib.contextmanager
+def copied_project(job: Job, *, run: runner.Runner, report: Report) -> Iterator[Path]:
+    """The attempt's own copy, by whose path the job and the MLflow run can be found; a Spark job gets its driver.
+
+    It is gone after the block, and the path goes on being a name.
+    """
+    try:
+        yield _copy_project(job, run=run, report=report)
+    finally:
+        shutil.rmtree(job.scratch, ignore_errors=True)
+
+
+def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
     source, copy = job.project.folder, job.scratch / job.project.folder.name
     staging.separate_from_git(job.scratch.parent, run=run)
     shutil.rmtree(copy, ignore_errors=True)

@@ -45,13 +45,13 @@ class DatabricksRuns:
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
         experiment_id = self._experiment(job)
-        copy = archives.copy_project(job, run=self.run, report=report)
-        store = dbfs.DbfsStore(self.workspace)
-        archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
-        with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
-            submitted = self._make_job(job, copy, experiment_id, report)
-            self._describe(job, submitted, report)
-            return submitted
+        with archives.copied_project(job, run=self.run, report=report) as copy:
+            store = dbfs.DbfsStore(self.workspace)
+            archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
+            with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
+                submitted = self._make_job(job, copy, experiment_id, report)
+                self._describe(job, submitted, report)
+                return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         try:
