@@ -191,12 +191,12 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
-    from mlops_tasks import attempts
+    from mlops_tasks import run_plan
     from mlops_tasks.preflight import ahead
 
     bench.target.check()
     ahead.look_ahead(bench, release, inputs)
-    job = attempts.prepare(bench, release, inputs)
+    job = run_plan.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")
     under = job.experiment_name or f"experiment {job.experiment_id}"

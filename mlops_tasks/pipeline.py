@@ -72,17 +72,17 @@ class Pipeline:
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
-        from mlops_tasks import attempts
+        from mlops_tasks import remote_runs
 
         with self.bench.places.usable():
-            return attempts.watch(self.bench, run_id)
+            return remote_runs.watch(self.bench, run_id)
 
     def cancel(self, run_id: str | None = None) -> Release | None:
         """End such a run."""
-        from mlops_tasks import attempts
+        from mlops_tasks import remote_runs
 
         with self.bench.places.usable():
-            return attempts.cancel(self.bench, run_id)
+            return remote_runs.cancel(self.bench, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""

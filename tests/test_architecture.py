@@ -33,7 +33,18 @@ LAYERS = (
     {"stores"},
     {"targets"},
     {"steps"},
-    {"bench", "preflight", "checks", "attempts", "bindings", "summary", "pipeline"},
+    {
+        "bench",
+        "preflight",
+        "checks",
+        "run_plan",
+        "run_record",
+        "attempts",
+        "remote_runs",
+        "bindings",
+        "summary",
+        "pipeline",
+    },
     {"console", "commands", "tasks", "__init__", "__main__"},
 )
 
