@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import posixpath
 import time
 from collections.abc import Callable, Iterator
@@ -10,24 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mlops_tasks import errors, runner
-from mlops_tasks.project import json_text
-from mlops_tasks.project import text as texts
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, job_runs, mlflow_process, tracking
+from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace.client import Workspace
 
-BACKEND = "databricks"
 JOB_TAG = "mlflow.databricks.shellJobRunID"
 PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
 """By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
-ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1"}
-"""MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
 LOOKS = 4
@@ -108,7 +101,7 @@ class DatabricksRuns:
             )
         experiment_id, _, _ = self._tracking.read_result(run_id)
         submitted = Submitted(
-            run_id=run_id, experiment_id=experiment_id, backend=BACKEND, job_run_id=int(tags[JOB_TAG])
+            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=int(tags[JOB_TAG])
         )
         return submitted, tags.get("mlflow.project.entryPoint", "")
 
@@ -118,54 +111,23 @@ class DatabricksRuns:
     def _make_job(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Submitted:
         attempt = Attempt(id=job.attempt)
         for _ in range(SUBMITS):
-            fault = self._try_submit(job, copy, experiment_id, report)
+            fault = mlflow_submit.try_submit(job, copy, experiment_id, login=self.workspace.login, report=report)
+            said = mlflow_submit.first_line(fault) if fault else "none of it is to be found"
             found = self._find(attempt, experiment_id, looks=LOOKS)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
-                    report.detail(f"the submit failed ({_first_line(fault)}), but there is a job of it: it is followed")
+                    report.detail(f"the submit failed ({said}), but there is a job of it: it is followed")
                 return found
             if found is not None:
                 self._tracking.end_run(found.run_id, "FAILED")
-            if fault is None or not _may_pass(fault):
+            if fault is None or not mlflow_submit.may_pass(fault):
                 break
-            report.detail(f"no job was made ({_first_line(fault)}); submitting again")
+            report.detail(f"no job was made ({said}); submitting again")
         raise errors.WorkspaceError(
-            f"the workspace did not take the job: {_first_line(fault) if fault else 'none of it is to be found'}",
+            f"the workspace did not take the job: {said}",
             where=self.workspace.login.host,
             cure="mend what it says, then `inv run`",
         ) from fault
-
-    def _try_submit(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Exception | None:
-        """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
-        import mlflow
-        from mlflow.exceptions import MlflowException
-
-        is_spark = job.project.spark_job is not None  # its driver has the words, and MLflow would split them
-        variables = {**self.workspace.login.variables, **ONE_TRY}
-        try:
-            with (
-                mlflow_process.variables(**variables),
-                mlflow_process.fresh_clients(),
-                report.waiting("submitting by MLflow's backend databricks"),
-                mlflow_process.stdout_is_stderr(),
-            ):
-                logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report tells it better
-                mlflow.set_tracking_uri(self.workspace.login.tracking_uri)
-                mlflow.projects.run(
-                    str(copy),
-                    entry_point="main" if is_spark else job.entry_point,
-                    parameters={} if is_spark else dict(job.given),
-                    experiment_id=experiment_id,
-                    run_name=job.run_name,
-                    backend=BACKEND,
-                    backend_config=_read_spec(job, copy),
-                    env_manager=None if job.env_manager == "auto" else job.env_manager,
-                    synchronous=False,
-                )
-        except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
-            _raise_if_ended(fault)
-            return fault
-        return None
 
     @contextmanager
     def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
@@ -193,7 +155,9 @@ class DatabricksRuns:
             job_run_id = self._find_job(run_id, attempt)
             if job_run_id is not None:
                 break
-        return Submitted(run_id=run_id, experiment_id=experiment_id, backend=BACKEND, job_run_id=job_run_id)
+        return Submitted(
+            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=job_run_id
+        )
 
     def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
         """Whether a run without a job may get one still."""
@@ -230,7 +194,9 @@ class DatabricksRuns:
         if state.mlflow_status != "FINISHED":
             report.warning(f"job run {submitted.job_run_id} ended {state}")
         self._tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
-        self._tracking.set_tag(submitted.run_id, "mlflow.project.backend", BACKEND)  # the run on the cluster says local
+        self._tracking.set_tag(
+            submitted.run_id, "mlflow.project.backend", mlflow_submit.BACKEND
+        )  # the run on the cluster says local
         return self._read(submitted, entry_point=entry_point, url=state.url)
 
     def _read(self, submitted: Submitted, *, entry_point: str, url: str) -> Run:
@@ -239,7 +205,7 @@ class DatabricksRuns:
             run_id=submitted.run_id,
             experiment_id=experiment_id,
             status=status,
-            backend=BACKEND,
+            backend=mlflow_submit.BACKEND,
             url=url,
             entry_point=entry_point,
             job_run_id=submitted.job_run_id,
@@ -264,38 +230,6 @@ class DatabricksRuns:
     def _tracking(self) -> tracking.Tracking:
         login = self.workspace.login
         return tracking.Tracking(login.tracking_uri, artifacts=None, variables={**login.variables, **PATIENT})
-
-
-def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
-    """Read anew for each submit: MLflow writes keys of its own into the mapping that it is given."""
-    if job.cluster is None:
-        raise errors.BadInput(
-            "a run on Databricks needs a cluster spec, and the project has none",
-            where=job.project.folder,
-            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
-        )
-    path = copy / job.cluster
-    return dict(json_text.load(path, texts.read(path)))
-
-
-def _may_pass(fault: Exception) -> bool:
-    """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
-    code = str(getattr(fault, "error_code", ""))
-    passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-    return code in passing or isinstance(fault, (OSError, *tracking.UNREADABLE))
-
-
-def _raise_if_ended(fault: BaseException) -> None:
-    """MLflow takes any exception in a request for the request's own, SIGTERM's too."""
-    inner: BaseException | None = fault
-    while inner is not None:
-        if isinstance(inner, errors.Terminated):
-            raise inner
-        inner = inner.__cause__ or inner.__context__
-
-
-def _first_line(fault: Exception) -> str:
-    return str(fault).strip().partition("\n")[0] or type(fault).__name__
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
