@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import re
 import signal
@@ -17,9 +16,9 @@ from typing import Any
 
 import invoke
 from invoke.executor import Executor
-from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import console, errors
+from mlops_tasks.commands import arguments
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
@@ -39,43 +38,6 @@ SWITCHES = {
 }
 
 
-class _Flag(invoke.Argument):
-    """An argument that is copied quickly: Invoke's parser copies every flag of every task, at every start.
-
-    A shallow copy does: Invoke replaces an argument's values and never changes them.
-    """
-
-    def __deepcopy__(self, _: object) -> _Flag:
-        return copy.copy(self)
-
-
-class _Word(_Flag):
-    """An argument that may be given by its place, or not at all: Invoke demands every one that has a place.
-
-    Invoke's parser looks for one whose value is None, and finds none where the command ends, or at what is a flag or
-    the next task.
-    """
-
-    @property
-    def value(self) -> Any:
-        found = super().value
-        return "" if found is None and _is_no_word(sys._getframe(1)) else found  # noqa: SLF001
-
-    @value.setter
-    def value(self, value: Any) -> None:
-        self.set_value(value)
-
-
-def _is_no_word(frame: FrameType | None) -> bool:
-    """Whether Invoke's parser, which may be asking, is at the end of a command or at what stands for itself."""
-    while frame and frame.f_code.co_name in {"missing_positional_args", "<listcomp>"}:
-        frame = frame.f_back
-    if frame is None or not isinstance(parser := frame.f_locals.get("self"), ParseMachine):
-        return False
-    token = frame.f_locals.get("token", "")
-    return token.startswith("-") or token in parser.contexts or frame.f_code.co_name == "complete_context"
-
-
 class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
@@ -91,7 +53,7 @@ class ReleaseTask(invoke.Task[Any]):
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
         for argument in (found := super().get_arguments(*args, **kwargs)):
-            argument.__class__ = _Word if argument.positional else _Flag
+            argument.__class__ = arguments.Word if argument.positional else arguments.Flag
         return found
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
