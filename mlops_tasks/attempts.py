@@ -100,8 +100,10 @@ def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterat
         yield
     except errors.WorkspaceError:
         raise
-    except BaseException:
+    except BaseException as cut:
         with errors.told(bench.report.warning):
+            if isinstance(cut, KeyboardInterrupt) and bench.target.is_remote:
+                bench.target.stop(submitted, report=bench.report)  # whether or not anybody followed it yet
             attempt = Attempt(
                 id=job.attempt,
                 run_id=submitted.run_id,

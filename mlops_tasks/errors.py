@@ -74,16 +74,11 @@ class RunFailed(ReleaseError):
     exit_code = ExitCode.RUN_FAILED
 
 
-class Interrupted(ReleaseError):
-    """The user pressed Ctrl-C."""
+class Terminated(KeyboardInterrupt):
+    """Somebody sent SIGTERM, as CI systems do when a job is cancelled: to be handled wherever Ctrl-C is.
 
-    exit_code = ExitCode.INTERRUPTED
-
-
-class Terminated(ReleaseError):
-    """Somebody sent SIGTERM, as CI systems do when a job is cancelled."""
-
-    exit_code = ExitCode.TERMINATED
+    No Exception: MLflow and databricks-sdk take each of these for a fault of the request at hand, and go on.
+    """
 
 
 @contextlib.contextmanager
@@ -91,7 +86,5 @@ def told(say: Callable[[str], None]) -> Iterator[None]:
     """For cleaning up after a fault: what fails in that is told by `say`, and does not take the first one's place."""
     try:
         yield
-    except Terminated:
-        raise
     except Exception as fault:  # noqa: BLE001 - whatever it is, the fault before it matters more
         say(f"while cleaning up: {fault}")

@@ -24,7 +24,7 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
     with _sole_follower(bench, "watch", submitted) as is_sole:
         try:
             found = _watch(bench, submitted, entry_point)
-        except (KeyboardInterrupt, errors.Terminated):
+        except KeyboardInterrupt:
             bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
         release = run_record.save_end(bench, found) if is_sole else bench.record.load()

@@ -82,8 +82,15 @@ class ReleaseTask(invoke.Task[Any]):
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
         except KeyboardInterrupt as fault:
-            said = errors.Interrupted("interrupted", cure="`inv status` shows how far it came")
-            raise invoke.Exit(console.standard().show_error(spell(str(said), names)), int(said.exit_code)) from fault
+            word, code = _ending(fault)
+            said = spell(f"{word}\n  do: `inv status` shows how far it came", names)
+            raise invoke.Exit(console.standard().show_error(said), int(code)) from fault
+
+
+def _ending(fault: KeyboardInterrupt) -> tuple[str, errors.ExitCode]:
+    if isinstance(fault, errors.Terminated):
+        return "terminated", errors.ExitCode.TERMINATED
+    return "interrupted", errors.ExitCode.INTERRUPTED
 
 
 def task_names(frame: FrameType | None) -> Names:
@@ -157,7 +164,7 @@ def _endings_raise() -> Iterator[None]:
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise errors.Terminated("terminated", cure="`inv status` shows how far it came")
+        raise errors.Terminated
 
     is_main = threading.current_thread() is threading.main_thread()
     taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]

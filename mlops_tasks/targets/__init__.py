@@ -66,7 +66,7 @@ class Target(Protocol):
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         """The run at its end, whatever that was; its output goes to `log` and to the report.
 
-        Interrupted or Terminated while following stops the run and marks it KILLED.
+        KeyboardInterrupt while following (Terminated is one) stops the run and marks it KILLED.
         """
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:

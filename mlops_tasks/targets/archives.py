@@ -32,7 +32,15 @@ def copied_project(job: Job, *, run: runner.Runner, report: Report) -> Iterator[
     It is gone after the block, and the path goes on being a name.
     """
     try:
-        yield _copy_project(job, run=run, report=report)
+        try:
+            copy = _copy_project(job, run=run, report=report)
+        except OSError as fault:  # shutil.Error is one
+            raise errors.StepFailed(
+                f"the project cannot be copied for its run: {fault.strerror or 'see that folder'}",
+                where=job.scratch,
+                cure="make room there, or make it writable; then repeat",
+            ) from fault
+        yield copy
     finally:
         shutil.rmtree(job.scratch, ignore_errors=True)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BACKENDS = {"auto", "databricks"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DatabricksTarget:
     """`profile` is one of ~/.databrickscfg; nothing is asked of the workspace before something is needed of it."""
 
@@ -52,7 +52,10 @@ class DatabricksTarget:
         if not uri.startswith(stores.REMOTE):
             return "://" in uri
         folder, _, name = uri.rpartition("/")
-        return name in self.store(folder).list_files(folder)
+        try:
+            return name in self.store(folder).list_files(folder)
+        except errors.BadInput:
+            return False  # no store has files there
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         if wanted not in BACKENDS:

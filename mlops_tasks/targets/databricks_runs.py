@@ -16,6 +16,7 @@ from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
@@ -52,7 +53,7 @@ class DatabricksRuns:
                 if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
                     self._describe(job, submitted, report)  # whoever submitted it was cut off before
             return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
-        except (KeyboardInterrupt, errors.Terminated):
+        except KeyboardInterrupt:
             with errors.told(report.warning):
                 self.stop(submitted, report=report)
             raise
@@ -84,11 +85,22 @@ class DatabricksRuns:
         if found.job_run_id is None:
             self._tracking.end_run(found.run_id, "FAILED")
             return self._read(found, entry_point=job.entry_point, url="")
-        state = self._jobs.state(found.job_run_id)
+        state = self._state_or_none(found.job_run_id)
+        if state is None or self._tracking.read_tags(found.run_id) is None:
+            return None
         if not state.is_over:
             return found
         entry_point = attempt.entry_point or job.entry_point
         return self._finish(found, state, entry_point=entry_point, log=None, report=report)
+
+    def _state_or_none(self, job_run_id: int) -> job_runs.JobState | None:
+        """None for a job run that this workspace does not know: it may have been purged, or be another workspace's."""
+        try:
+            return self._jobs.state(job_run_id)
+        except faults.ApiError as fault:
+            if fault.is_missing or fault.code == job_runs.UNKNOWN:
+                return None
+            raise
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run of anybody's by its MLflow id, and its entry point's name."""
@@ -111,9 +123,10 @@ class DatabricksRuns:
     def _make_job(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Submitted:
         attempt = Attempt(id=job.attempt)
         for _ in range(SUBMITS):
-            fault = mlflow_submit.try_submit(job, copy, experiment_id, login=self.workspace.login, report=report)
+            login = self.workspace.login
+            run_id, fault = mlflow_submit.try_submit(job, copy, experiment_id, login=login, report=report)
             said = mlflow_submit.first_line(fault) if fault else "none of it is to be found"
-            found = self._find(attempt, experiment_id, looks=LOOKS)
+            found = self._find(attempt._replace(run_id=run_id), experiment_id, looks=LOOKS)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
                     report.detail(f"the submit failed ({said}), but there is a job of it: it is followed")
@@ -133,7 +146,7 @@ class DatabricksRuns:
     def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
         try:
             yield
-        except (KeyboardInterrupt, errors.Terminated):
+        except KeyboardInterrupt:
             report.detail("looking for what was submitted")
             with errors.told(report.warning):
                 found = self._find(attempt, experiment_id, looks=LOOKS)
@@ -146,7 +159,7 @@ class DatabricksRuns:
 
         A job is looked for as often as `looks`, but once for a run that has ended already.
         """
-        run_id = attempt.run_id or self._find_run(attempt, experiment_id)
+        run_id = attempt.run_id or self._find_run(attempt, experiment_id, looks=looks)
         if run_id is None:
             return None
         job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
@@ -163,19 +176,31 @@ class DatabricksRuns:
         """Whether a run without a job may get one still."""
         return job_run_id is None and self._tracking.read_result(run_id)[1] in tracking.GOING_ON
 
-    def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
+    def _find_run(self, attempt: Attempt, experiment_id: str, *, looks: int) -> str | None:
+        """What MLflow's search tells lags behind: a job without its run is a matter for later, not for another job."""
         filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
-        found = (self._tracking.find_run(experiment_id, filter_string=each) for each in filters)
-        return next((run_id for run_id in found if run_id), None)
+        job_run_id = None
+        for look in range(looks):
+            found = (self._tracking.find_run(experiment_id, filter_string=each) for each in filters)
+            run_id = next((each for each in found if each), None)
+            job_run_id = None if run_id else self._jobs.find(attempt.id)
+            if run_id or job_run_id is None:
+                return run_id
+            self.pause(WAIT * look)
+        raise errors.WorkspaceError(
+            f"job run {job_run_id} was made, and MLflow does not show its run yet",
+            where=self.workspace.login.host,
+            cure="`inv run` in a moment, which takes it up",
+        )
 
     def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
         tag = (self._tracking.read_tags(run_id) or {}).get(JOB_TAG)
         return int(tag) if tag else self._jobs.find(attempt.id)
 
     def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
-        """The job's end; a job that ended well before it could be cancelled did so."""
+        """The job's end; one that ended before it could be cancelled keeps its own."""
         state = self._jobs.cancel(job_run_id, report=report)
-        return state if state.result == "SUCCESS" else state._replace(result="CANCELED")
+        return state if state.is_over else state._replace(result="CANCELED")
 
     def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
         """That it cannot be said what is known of the run ends nothing. MLflow logs no parameters of a Spark job."""

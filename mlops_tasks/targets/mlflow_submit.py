@@ -19,13 +19,16 @@ ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_H
 """MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
 
 
-def try_submit(job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report) -> Exception | None:
+def try_submit(
+    job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report
+) -> tuple[str | None, Exception | None]:
     """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
     is_spark = job.project.spark_job is not None  # its driver has the words, and MLflow would split them
-    variables = {**login.variables, **ONE_TRY}
+    # MLflow 3 keeps its tracking URI in the environment, too: it goes as it came
+    variables = {**login.variables, **ONE_TRY, "MLFLOW_TRACKING_URI": login.tracking_uri}
     try:
         with (
             mlflow_process.variables(**variables),
@@ -35,7 +38,7 @@ def try_submit(job: Job, copy: Path, experiment_id: str, *, login: Login, report
         ):
             logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report tells it better
             mlflow.set_tracking_uri(login.tracking_uri)
-            mlflow.projects.run(
+            submitted = mlflow.projects.run(
                 str(copy),
                 entry_point="main" if is_spark else job.entry_point,
                 parameters={} if is_spark else dict(job.given),
@@ -47,16 +50,18 @@ def try_submit(job: Job, copy: Path, experiment_id: str, *, login: Login, report
                 synchronous=False,
             )
     except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
-        _raise_if_ended(fault)
-        return fault
-    return None
+        return None, fault
+    return str(submitted.run_id), None
 
 
 def may_pass(fault: Exception) -> bool:
     """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
-    code = str(getattr(fault, "error_code", ""))
-    passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-    return code in passing or isinstance(fault, (OSError, *tracking.UNREADABLE))
+    from mlflow.exceptions import ExecutionException, MlflowException
+
+    if isinstance(fault, MlflowException):
+        passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+        return not isinstance(fault, ExecutionException) and fault.error_code in passing
+    return getattr(fault, "filename", None) is None  # what names a file is about that file
 
 
 def first_line(fault: Exception) -> str:
@@ -73,12 +78,3 @@ def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
         )
     path = copy / job.cluster
     return dict(json_text.load(path, texts.read(path)))
-
-
-def _raise_if_ended(fault: BaseException) -> None:
-    """MLflow takes any exception in a request for the request's own, SIGTERM's too."""
-    inner: BaseException | None = fault
-    while inner is not None:
-        if isinstance(inner, errors.Terminated):
-            raise inner
-        inner = inner.__cause__ or inner.__context__

@@ -58,15 +58,17 @@ class Tracking:
         """`experiment_id` itself, if there is such an experiment."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            found = self._client.get_experiment(experiment_id)
-        except MlflowException as fault:
-            raise errors.BadInput(
-                f"there is no experiment with the id {experiment_id} in {self.shown}",
-                where="--experiment-id",
-                cure="give an id that is there (`inv ui` shows them), or --experiment-name",
-            ) from fault
-        return self._active(found)
+        with self._translated():
+            try:
+                return self._active(self._client.get_experiment(experiment_id))
+            except MlflowException as fault:
+                if fault.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+                raise errors.BadInput(
+                    f"there is no experiment with the id {experiment_id} in {self.shown}",
+                    where="--experiment-id",
+                    cure="give an id that is there (`inv ui` shows them), or --experiment-name",
+                ) from fault
 
     def create_run(
         self,

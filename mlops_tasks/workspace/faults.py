@@ -92,6 +92,11 @@ def no_workspace(where: str) -> ApiError:
     return ApiError("this host does not answer as a Databricks workspace does", where=where, cure=CHECK_HOST)
 
 
+def garbled(where: str) -> ApiError:
+    """An answer that was cut off, say: the next one may be whole."""
+    return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, is_transient=True)
+
+
 def sent_on(where: str, location: str) -> ApiError:
     """A redirect is not followed: a POST would come out of it as a GET, and the login would go to somebody else."""
     target = urlsplit(location)
