@@ -9,16 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, record, runner, slugs, state
+from mlops_tasks import errors, files, record, runner, slugs, state, stores
 from mlops_tasks.facts import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_tasks import stores, targets
+    from mlops_tasks import targets
     from mlops_tasks.project import mlproject
-
-URI_SCHEMES = ("dbfs:", "/Volumes/", "/Workspace/")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -131,15 +129,26 @@ class Bench:
         from mlops_tasks import targets
 
         return targets.choose(
-            self.settings.target, top=self.top, places=self.places, environ=self.environ, run=self.run
+            self.settings.target,
+            top=self.top,
+            places=self.places,
+            environ=self.environ,
+            run=self.run,
+            profile=self.settings.profile,
+            report=self.report,
         )
+
+    @cached_property
+    def told(self) -> set[str]:
+        """The warnings of this command: two steps that find the same tell it once."""
+        return set()
 
     @cached_property
     def wheel_root(self) -> str:
         root = self.settings.wheel_root
         if root is None:
             return self.target.wheel_root
-        is_uri = root.startswith(URI_SCHEMES) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+        is_uri = root.startswith(stores.REMOTE) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
         return root if is_uri else self.relative(self.root / root)
 
     @cached_property

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors
-from mlops_tasks.bench import URI_SCHEMES, Bench
+from mlops_tasks import errors, stores
+from mlops_tasks.bench import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
@@ -45,6 +45,7 @@ def _take_build_wheel(bench: Bench, release: Release, inputs: Inputs) -> Release
         libraries=bench.libraries,
         top=bench.top,
         wheelhouse=bench.places.wheels,
+        local_version=bench.settings.local_version,
         environ=bench.environ,
         runner=bench.run,
         report=bench.report,
@@ -54,21 +55,26 @@ def _take_build_wheel(bench: Bench, release: Release, inputs: Inputs) -> Release
 def _build_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_digest(bench.libraries, top=bench.top, runner=bench.run)
+    return build_wheel.build_digest(
+        bench.libraries, local_version=bench.settings.local_version, top=bench.top, runner=bench.run
+    )
 
 
 def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
+    from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import build_wheel, deploy
 
     if inputs.wheels:
         given = build_wheel.read_given(inputs.wheels, top=bench.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
+    ahead.look_ahead(bench, release, inputs)
     return deploy.deploy_wheels(
         release,
         wheels=release.wheels or (),
         folder=_wheel_folder(release),
         store=bench.store,
         top=bench.top,
+        parallel=bench.settings.parallel_uploads,
         report=bench.report,
         dry_run=bench.dry_run,
     )
@@ -178,17 +184,19 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
     if uri.startswith("file:"):
         return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith(URI_SCHEMES):
+    if "://" in uri or uri.startswith(stores.REMOTE):
         return None
     return Path(uri).resolve()
 
 
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
-    from mlops_tasks import attempts
+    from mlops_tasks import run_plan
+    from mlops_tasks.preflight import ahead
 
     bench.target.check()
-    job = attempts.prepare(bench, release, inputs)
+    ahead.look_ahead(bench, release, inputs)
+    job = run_plan.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")
     under = job.experiment_name or f"experiment {job.experiment_id}"
@@ -218,7 +226,12 @@ NAME = Step(
     watches="the project, the wheel root or the experiment's template",
     flag="--experiment-name NAME",
 )
-BUILD_WHEEL = Step(take=_take_build_wheel, digest=_build_digest, watches="the libraries' files", flag="--wheel FILE")
+BUILD_WHEEL = Step(
+    take=_take_build_wheel,
+    digest=_build_digest,
+    watches="the libraries' files (or local_version)",
+    flag="--wheel FILE",
+)
 DEPLOY = Step(
     take=_take_deploy,
     digest=_deploy_digest,

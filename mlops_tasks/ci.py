@@ -1,10 +1,9 @@
 """The branch as a CI system tells it: a pull request's source branch first, and a fork's under its owner's name."""
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+
+from mlops_tasks import forks, teamcity
 
 Environ = Mapping[str, str]
 
@@ -38,7 +37,7 @@ def detect(environ: Environ) -> CiBranch | None:
     for system in _SYSTEMS:
         if not environ.get(system.marker):
             continue
-        found = _teamcity_branch(environ) if system.name == "TeamCity" else _first(system, environ)
+        found = teamcity.find_branch(environ) if system.name == "TeamCity" else _first(system, environ)
         if found is not None:
             source, branch = found
             owner = system.fork(environ)
@@ -78,115 +77,6 @@ def _url(system: _System, environ: Environ) -> str:
         return ""
 
 
-def _github_fork(environ: Environ) -> str:
-    """GitHub names the fork nowhere but in the event's file, and there no longer once the fork is deleted."""
-    if not environ.get("GITHUB_HEAD_REF"):
-        return ""
-    try:
-        event = json.loads(Path(environ["GITHUB_EVENT_PATH"]).read_text(encoding="utf-8"))
-        head, base = event["pull_request"]["head"]["repo"], event["pull_request"]["base"]["repo"]
-        return "" if head["full_name"] == base["full_name"] else str(head["owner"]["login"])
-    except (KeyError, TypeError, OSError, ValueError):
-        return _pull_request(_number_in(environ.get("GITHUB_REF", ""), "refs/pull/") or "unknown")
-
-
-def _owner_unless_same(theirs: str, ours: str, number: str) -> Callable[[Environ], str]:
-    """The owner of the repository that `theirs` names, where that is not the one that `ours` names.
-
-    `number` is the variable with the pull request's: one that comes from nowhere comes from a fork that is gone.
-    """
-
-    def find(environ: Environ) -> str:
-        fork, own = _path(environ.get(theirs, "")), _path(environ.get(ours, ""))
-        if not fork:
-            return _pull_request(environ.get(number, ""))
-        return "" if fork == own else fork.rpartition("/")[0] or fork
-
-    return find
-
-
-def _pull_request(number: str) -> str:
-    """What stands in the owner's place: the pull request's own number; nothing outside a pull request."""
-    return "" if number in {"", "false"} else f"pull-request-{number}"
-
-
-def _number_in(text: str, prefix: str) -> str:
-    """`7` of `refs/pull/7/merge` or `pr/7`."""
-    return text.removeprefix(prefix).split("/", maxsplit=1)[0] if text.startswith(prefix) else ""
-
-
-def _path(repository: str) -> str:
-    """`owner/name` of a repository given so, or by its URL."""
-    if "://" in repository:
-        repository = urlsplit(repository).path
-    elif ":" in repository:
-        repository = repository.rpartition(":")[2]
-    return repository.strip("/").removesuffix(".git")
-
-
-def _azure_fork(environ: Environ) -> str:
-    """Azure Pipelines says that it is a fork, and the URL of the repository that asks."""
-    if environ.get("SYSTEM_PULLREQUEST_ISFORK", "").lower() != "true":
-        return ""
-    owner = _path(environ.get("SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI", "")).rpartition("/")[0]
-    return owner or _pull_request(environ.get("SYSTEM_PULLREQUEST_PULLREQUESTID") or "unknown")
-
-
-def _drone_fork(environ: Environ) -> str:
-    """Drone doesn't say whether a pull request is a fork's; it gives pushes a source branch too."""
-    return _pull_request(environ.get("DRONE_PULL_REQUEST", ""))
-
-
-def _codebuild_fork(environ: Environ) -> str:
-    """CodeBuild doesn't say whether a pull request is a fork's."""
-    named = (environ.get(variable, "") for variable in ("CODEBUILD_WEBHOOK_TRIGGER", "CODEBUILD_SOURCE_VERSION"))
-    number = next((found for text in named if (found := _number_in(text, "pr/"))), "")
-    is_one = environ.get("CODEBUILD_WEBHOOK_EVENT", "").startswith("PULL_REQUEST")
-    return _pull_request(number or ("unknown" if is_one else ""))
-
-
-def _variable(name: str) -> Callable[[Environ], str]:
-    return lambda environ: environ.get(name, "")
-
-
-def _teamcity_branch(environ: Environ) -> tuple[str, str] | None:
-    """TeamCity has no variable for the branch, only settings."""
-    settings = _teamcity_settings(environ)
-    for key in ("teamcity.pullRequest.source.branch", "teamcity.build.branch"):
-        branch = settings.get(key, "").removeprefix("refs/heads/")
-        if branch and branch != "<default>":
-            return key, branch
-    return None
-
-
-def _teamcity_fork(environ: Environ) -> str:
-    """TeamCity names the source branch of its own repository's pull requests alone."""
-    settings = _teamcity_settings(environ)
-    if settings.get("teamcity.pullRequest.source.branch"):
-        return ""
-    return _pull_request(settings.get("teamcity.pullRequest.number", ""))
-
-
-def _teamcity_settings(environ: Environ) -> dict[str, str]:
-    """A properties file, which a variable names, names another one, and that has them."""
-    build = _properties(environ.get("TEAMCITY_BUILD_PROPERTIES_FILE", ""))
-    return {**_properties(build.get("teamcity.configuration.properties.file", "")), **build}
-
-
-def _properties(name: str) -> dict[str, str]:
-    """A Java properties file, as far as TeamCity writes them: `key=value` lines with backslash escapes."""
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines() if name else []
-    except OSError:
-        return {}
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return {key.strip(): _unescape(value.strip()) for key, value in pairs}
-
-
-def _unescape(text: str) -> str:
-    return text.replace("\\:", ":").replace("\\=", "=").replace("\\#", "#").replace("\\!", "!").replace("\\\\", "\\")
-
-
 _TAGS = {
     "CI_COMMIT_TAG",
     "BITBUCKET_TAG",
@@ -203,7 +93,7 @@ _SYSTEMS = (
         marker="TF_BUILD",
         variables=("SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH", "BUILD_SOURCEBRANCHNAME"),
         url="{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
-        fork=_azure_fork,
+        fork=forks.azure,
         fork_variables=(
             "SYSTEM_PULLREQUEST_ISFORK",
             "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI",
@@ -215,7 +105,7 @@ _SYSTEMS = (
         marker="GITHUB_ACTIONS",
         variables=("GITHUB_HEAD_REF", "GITHUB_REF", "GITHUB_REF_NAME"),
         url="{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
-        fork=_github_fork,
+        fork=forks.github,
         fork_variables=("GITHUB_EVENT_PATH",),
     ),
     _System(
@@ -223,7 +113,7 @@ _SYSTEMS = (
         marker="GITLAB_CI",
         variables=("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_TAG", "CI_COMMIT_REF_NAME"),
         url="{CI_JOB_URL}",
-        fork=_owner_unless_same(
+        fork=forks.owner_unless_same(
             "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH", "CI_MERGE_REQUEST_IID"
         ),
         fork_variables=(
@@ -237,7 +127,7 @@ _SYSTEMS = (
         marker="JENKINS_URL",
         variables=("CHANGE_BRANCH", "BRANCH_NAME", "GIT_BRANCH"),
         url="{BUILD_URL}",
-        fork=_variable("CHANGE_FORK"),
+        fork=forks.variable("CHANGE_FORK"),
         fork_variables=("CHANGE_FORK",),
     ),
     _System(
@@ -251,7 +141,7 @@ _SYSTEMS = (
         marker="CIRCLECI",
         variables=("CIRCLE_BRANCH", "CIRCLE_TAG"),
         url="{CIRCLE_BUILD_URL}",
-        fork=_variable("CIRCLE_PR_USERNAME"),
+        fork=forks.variable("CIRCLE_PR_USERNAME"),
         fork_variables=("CIRCLE_PR_USERNAME",),
     ),
     _System(
@@ -259,7 +149,7 @@ _SYSTEMS = (
         marker="BUILDKITE",
         variables=("BUILDKITE_TAG", "BUILDKITE_BRANCH"),
         url="{BUILDKITE_BUILD_URL}",
-        fork=_owner_unless_same("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
+        fork=forks.owner_unless_same("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
         fork_variables=("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
     ),
     _System(
@@ -267,7 +157,7 @@ _SYSTEMS = (
         marker="TRAVIS",
         variables=("TRAVIS_PULL_REQUEST_BRANCH", "TRAVIS_TAG", "TRAVIS_BRANCH"),
         url="{TRAVIS_JOB_WEB_URL}",
-        fork=_owner_unless_same("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
+        fork=forks.owner_unless_same("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
         fork_variables=("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
     ),
     _System(
@@ -275,7 +165,7 @@ _SYSTEMS = (
         marker="DRONE",
         variables=("DRONE_SOURCE_BRANCH", "DRONE_TAG", "DRONE_BRANCH"),
         url="{DRONE_BUILD_LINK}",
-        fork=_drone_fork,
+        fork=forks.drone,
         fork_variables=("DRONE_PULL_REQUEST",),
     ),
     _System(
@@ -283,14 +173,14 @@ _SYSTEMS = (
         marker="TEAMCITY_VERSION",
         variables=("TEAMCITY_BUILD_PROPERTIES_FILE",),
         url="{BUILD_URL}",
-        fork=_teamcity_fork,
+        fork=forks.on_teamcity,
     ),
     _System(
         name="AWS CodeBuild",
         marker="CODEBUILD_BUILD_ARN",
         variables=("CODEBUILD_WEBHOOK_HEAD_REF", "CODEBUILD_WEBHOOK_TRIGGER", "CODEBUILD_SOURCE_VERSION"),
         url="{CODEBUILD_BUILD_URL}",
-        fork=_codebuild_fork,
+        fork=forks.codebuild,
         fork_variables=("CODEBUILD_WEBHOOK_EVENT",),
     ),
     _System(
@@ -298,7 +188,7 @@ _SYSTEMS = (
         marker="APPVEYOR",
         variables=("APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH", "APPVEYOR_REPO_TAG_NAME", "APPVEYOR_REPO_BRANCH"),
         url="{APPVEYOR_URL}/project/{APPVEYOR_ACCOUNT_NAME}/{APPVEYOR_PROJECT_SLUG}/builds/{APPVEYOR_BUILD_ID}",
-        fork=_owner_unless_same(
+        fork=forks.owner_unless_same(
             "APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME", "APPVEYOR_PULL_REQUEST_NUMBER"
         ),
         fork_variables=("APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME", "APPVEYOR_PULL_REQUEST_NUMBER"),

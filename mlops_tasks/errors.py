@@ -74,16 +74,11 @@ class RunFailed(ReleaseError):
     exit_code = ExitCode.RUN_FAILED
 
 
-class Interrupted(ReleaseError):
-    """The user pressed Ctrl-C."""
+class Terminated(KeyboardInterrupt):
+    """Somebody sent SIGTERM, as CI systems do when a job is cancelled: to be handled wherever Ctrl-C is.
 
-    exit_code = ExitCode.INTERRUPTED
-
-
-class Terminated(ReleaseError):
-    """Somebody sent SIGTERM, as CI systems do when a job is cancelled."""
-
-    exit_code = ExitCode.TERMINATED
+    No Exception: MLflow and databricks-sdk take each of these for a fault of the request at hand, and go on.
+    """
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ class Inputs(NamedTuple):
     wheel_uris: tuple[str, ...] = ()
     diff: bool = False
     in_place: bool = False
+    detach: bool = False
+    force: bool = False
     experiment_name: str | None = None
     experiment_id: str | None = None
 

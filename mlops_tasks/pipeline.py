@@ -48,14 +48,14 @@ class Pipeline:
             dry_run=dry_run,
         )
 
-    def release(self) -> Release:
+    def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
         with self.bench.places.usable():
             bindings.check_inputs(self.bench)
             self._refuse_while_one_runs()
         self.bench.record.begin()
         for step in STEPS:
-            release = self.take(step)
+            release = self.take(step, inputs)
         if release.run is not None and not self.bench.dry_run:
             from mlops_tasks import summary
 
@@ -69,6 +69,20 @@ class Pipeline:
         with self.bench.places.usable():
             self.bench.places.create()
             return self._take(step, inputs)
+
+    def watch(self, run_id: str | None = None) -> Release | None:
+        """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
+        from mlops_tasks import remote_runs
+
+        with self.bench.places.usable():
+            return remote_runs.watch(self.bench, run_id)
+
+    def cancel(self, run_id: str | None = None) -> Release | None:
+        """End such a run."""
+        from mlops_tasks import remote_runs
+
+        with self.bench.places.usable():
+            return remote_runs.cancel(self.bench, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -87,7 +101,7 @@ class Pipeline:
     def _refuse_while_one_runs(self) -> None:
         """Its own run would be refused, after four steps in vain."""
         if not self.bench.dry_run:
-            with record.held(self.bench.attempt_lock, "release"):
+            with record.held(self.bench.attempt_lock, "release", cure=self.bench.target.busy_cure):
                 pass
 
     def _take(self, step: str, inputs: Inputs) -> Release:

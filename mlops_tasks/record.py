@@ -112,7 +112,9 @@ class ScratchRecord:
 
 
 @contextlib.contextmanager
-def held(path: Path, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+def held(
+    path: Path, task: str, *, wait: Callable[[str], None] | None = None, cure: str = "wait until it has ended"
+) -> Iterator[None]:
     """Hold the lock at `path`, or raise OutOfOrder with what its holder wrote there.
 
     `wait`, where given, is told that instead, and the lock is waited for. The system lets go of it when the process
@@ -125,7 +127,7 @@ def held(path: Path, task: str, *, wait: Callable[[str], None] | None = None) ->
         except BlockingIOError as fault:
             busy = f"somebody else is at this release: {_read_holder(path)}"
             if wait is None:
-                raise errors.OutOfOrder(busy, where=path, cure="wait until it has ended") from fault
+                raise errors.OutOfOrder(busy, where=path, cure=cure) from fault
             wait(busy)
             fcntl.flock(stream, fcntl.LOCK_EX)
         stream.truncate(0)

@@ -77,10 +77,20 @@ class Run(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One try at a run, recorded before anything is sent: `run_id` follows once MLflow has given one."""
+    """One try at a run, recorded before anything is sent: `run_id` and the rest follow once MLflow has given one.
+
+    `job` is the digest of what is run, so that the same command can tell its own attempt from another; `detached`
+    says that it was left to go on without us.
+    """
 
     id: str
     run_id: str | None = None
+    job_run_id: int | None = None
+    experiment_id: str | None = None
+    backend: str = ""
+    entry_point: str = ""
+    job: str = ""
+    detached: bool = False
     ended: bool = False
 
 

@@ -26,14 +26,17 @@ def _setting(read: Callable[[object], object], meaning: str, default: Any = None
 class Settings:
     """What a release is made of. Paths are as given: relative ones count from the folder that holds tasks.py.
 
-    `timeout` and `poll_interval` are seconds. `origins` says for each key that is not at its default where its value
-    came from.
+    `timeout`, `poll_interval` and `lost_contact` are seconds. `origins` says for each key that is not at its
+    default where its value came from.
     """
 
     project: str = _setting(readers.text, "folder of the MLproject file, or a git URI with #subfolder", "")
     version: str | None = _setting(readers.text, "branch, tag or commit of a project at a git URI")
     libraries: tuple[str, ...] = _setting(readers.texts, "folders (globs too) to build wheels from", ())
-    target: str = _setting(readers.one_of("local"), "where to release to", "local")
+    local_version: bool = _setting(
+        readers.boolean, "give each wheel a local version that moves with the code", default=False
+    )
+    target: str = _setting(readers.one_of("local", "databricks"), "where to release to", "local")
     wheel_root: str | None = _setting(readers.text, "folder or URI below which each branch has its wheels")
     experiment: str = _setting(
         readers.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
@@ -56,6 +59,8 @@ class Settings:
     tags: Mapping[str, str] = _setting(readers.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
     poll_interval: float = _setting(readers.seconds, "seconds between two looks at a remote run", 5.0)
     timeout: float | None = _setting(readers.seconds, "seconds after which a run is stopped")
+    lost_contact: float = _setting(readers.seconds, "seconds without an answer after which a run is given up", 600.0)
+    parallel_uploads: int = _setting(readers.count, "wheels that are uploaded at a time", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod

@@ -54,8 +54,8 @@ def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> N
 def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
     if step == "run" and release.attempt and not release.attempt.ended:
-        is_followed = record.is_held(bench.attempt_lock)
-        return ("going on" if is_followed else "cut off"), release.attempt.run_id or ""
+        left = "left to go on" if release.attempt.detached else "cut off"
+        return ("going on" if record.is_held(bench.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:

@@ -7,9 +7,12 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, init, opening, status, ui
+from mlops_tasks.commands import boundary, doctor, init, opening, status, ui, watch
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
+
+DETACH = "leave the run to itself once it is submitted"
+FORCE = "go on in spite of what `inv doctor` calls an error"
 
 
 @invoke.task(
@@ -30,11 +33,16 @@ def build_wheel(c: invoke.Context, **flags: Any) -> None:
     klass=boundary.ReleaseTask,
     settings=boundary.BUILDING,
     iterable=["wheel"],
-    help={"wheel": "a wheel file to deploy instead of the built ones (repeatable)"},
+    help={"wheel": "a wheel file to deploy instead of the built ones (repeatable)", "force": FORCE},
 )
-def deploy(c: invoke.Context, wheel: list[str] | None = None, **flags: Any) -> None:
+def deploy(
+    c: invoke.Context,
+    wheel: list[str] | None = None,
+    force: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
     """Put the wheels into the branch's folder of the store."""
-    _take(c, "deploy", flags, Inputs(wheels=tuple(Path(each).absolute() for each in wheel or ())))
+    _take(c, "deploy", flags, Inputs(wheels=tuple(Path(each).absolute() for each in wheel or ()), force=force))
 
 
 @invoke.task(
@@ -64,21 +72,53 @@ def patch(
     help={
         "experiment_name": "name of the experiment, instead of the one that `name` chose",
         "experiment_id": "id of an existing experiment, likewise",
+        "detach": DETACH,
+        "force": FORCE,
     },
 )
-def run(c: invoke.Context, experiment_name: str | None = None, experiment_id: str | None = None, **flags: Any) -> None:
+def run(
+    c: invoke.Context,
+    experiment_name: str | None = None,
+    experiment_id: str | None = None,
+    detach: bool = False,  # noqa: FBT001, FBT002
+    force: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
     """Run the staged project and follow it to its end."""
-    _take(c, "run", flags, Inputs(experiment_name=experiment_name, experiment_id=experiment_id))
+    inputs = Inputs(experiment_name=experiment_name, experiment_id=experiment_id, detach=detach, force=force)
+    _take(c, "run", flags, inputs)
 
 
-@invoke.task(klass=boundary.ReleaseTask, settings=tuple(SETTINGS))
-def release(c: invoke.Context, **flags: Any) -> None:
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=tuple(SETTINGS),
+    help={"detach": DETACH, "force": FORCE},
+)
+def release(
+    c: invoke.Context,
+    detach: bool = False,  # noqa: FBT001, FBT002
+    force: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
     """Take all five steps, and show the run beside earlier ones."""
-    opening.work(c, flags, lambda pipeline: pipeline.release())
+    opening.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
     opening.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
 
 
-namespace = invoke.Collection(name, build_wheel, deploy, patch, run, release, init.init, status.status, ui.ui)
+namespace = invoke.Collection(
+    name,
+    build_wheel,
+    deploy,
+    patch,
+    run,
+    release,
+    init.init,
+    status.status,
+    doctor.doctor,
+    ui.ui,
+    watch.watch,
+    watch.cancel,
+)

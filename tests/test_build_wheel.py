@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,10 +51,17 @@ def commit(top: Path, *tags: str) -> None:
         git("tag", tag, cwd=top)
 
 
-def build(top: Path, *libraries: Path, before: Release | None = None, heard: Heard | None = None) -> Release:
+def build(
+    top: Path,
+    *libraries: Path,
+    before: Release | None = None,
+    heard: Heard | None = None,
+    local_version: bool = False,
+) -> Release:
     return build_wheel.build_wheels(
         before or Release(target="local", project="p", branch="main"),
         libraries=libraries,
+        local_version=local_version,
         top=top,
         wheelhouse=top / ".mlops" / "wheels",
         environ=os.environ,
@@ -202,6 +210,67 @@ def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
     wheels = wheels_of(build(tmp_path, app, util))
 
     assert [wheel.distribution for wheel in wheels] == ["util", "app"]
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what_needs_it(
+    tmp_path: Path, installer: str
+) -> None:
+    app = make_library(tmp_path, "app", project='dependencies = ["util==1.0"]\n')
+    util = make_library(tmp_path, "util")
+    commit(tmp_path)
+    head = git("rev-parse", "HEAD", cwd=tmp_path)
+
+    first = build(tmp_path, app, util, local_version=True)
+    write(util, {"util/__init__.py": "A = 2\n"})
+    second = build(tmp_path, app, util, before=first, local_version=True)
+
+    (old, same), (new, again) = wheels_of(first), wheels_of(second)
+    assert (old.version, same.version) == (f"1.0+g{head[:12]}", f"1.0+g{head[:12]}")
+    assert again == same
+    assert new.version.startswith("1.0+d")
+    for wheel in (old, new):  # one environment that stays, in which neither would replace the other as plain 1.0
+        install(installer, tmp_path / "environment", tmp_path / wheel.file, tmp_path / same.file)
+        assert ask(tmp_path / "environment", "util") == wheel.version
+    assert ask(tmp_path / "environment", "app") == same.version
+
+
+@pytest.mark.parametrize("system", BACKENDS)
+def test_the_same_sources_give_the_same_bytes_with_a_local_version_too(tmp_path: Path, system: str) -> None:
+    folders = (tmp_path / "here", tmp_path / "or there")
+    one, other = (wheels_of(build(top, make_library(top, system=system), local_version=True))[0] for top in folders)
+
+    assert one.version == other.version
+    assert one.sha256 == other.sha256
+
+
+def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+
+    def digest(*, local_version: bool) -> str:
+        return build_wheel.build_digest([library], local_version=local_version, top=tmp_path, runner=runner.run_command)
+
+    plain, uncommitted = digest(local_version=False), digest(local_version=True)
+    commit(tmp_path)
+
+    assert digest(local_version=False) == plain
+    assert len({plain, uncommitted, digest(local_version=True)}) == 3
+    assert digest(local_version=True) == build(tmp_path, library, local_version=True).digests["build-wheel"]
+
+
+def install(installer: str, environment: Path, *wheels: Path) -> None:
+    """Into an environment that may be there already, upgrading."""
+    python = str(environment / "bin" / "python")
+    if not environment.exists():
+        subprocess.run([uv.find_uv_bin(), "venv", "-q", "--seed", "--python", sys.executable, environment], check=True)
+    pip = {"pip": [python, "-m", "pip", "install"], "uv": [uv.find_uv_bin(), "pip", "install", "--python", python]}
+    subprocess.run([*pip[installer], "-q", "--no-index", "--upgrade", *wheels], check=True)
+
+
+def ask(environment: Path, distribution: str) -> str:
+    code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
+    done = subprocess.run([environment / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None:

@@ -42,7 +42,14 @@ def deploy_to(
 ) -> tuple[Release, Heard]:
     heard = Heard()
     release = deploy.deploy_wheels(
-        START, wheels=wheels, folder=where, store=folder.FolderStore(top=top), top=top, report=heard, dry_run=dry_run
+        START,
+        wheels=wheels,
+        folder=where,
+        store=folder.FolderStore(top=top),
+        top=top,
+        parallel=2,
+        report=heard,
+        dry_run=dry_run,
     )
     return release, heard
 
@@ -110,6 +117,7 @@ def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path
             folder="store",
             store=Forgetful(top=tmp_path),
             top=tmp_path,
+            parallel=2,
             report=Heard(),
             dry_run=False,
         )
@@ -143,7 +151,7 @@ def test_a_full_disk_leaves_no_half_a_wheel(tmp_path: Path, small_disk: None, re
 
 def test_a_workspace_path_is_refused_on_the_local_target(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="writes to none"):
-        stores.choose("dbfs:/wheels", top=tmp_path)
+        stores.choose_local("dbfs:/wheels", top=tmp_path)
 
 
 def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_content(tmp_path: Path) -> None:

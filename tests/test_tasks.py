@@ -15,14 +15,23 @@ from mlops_tasks import namespace
 from tests.inv import LIBRARY, git, inv, make_repository, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
-TASKS = sorted(namespace.task_names)
+REMOTE = {"watch", "cancel"}
+"""Tasks that have nothing to do with runs on this machine."""
+TASKS = sorted(set(namespace.task_names) - REMOTE)
+SPARK_JOB = """\
+name: training
+databricks_spark_job: {python_libraries: [mlflow, WHEELPATH]}
+entry_points: {main: {command: python train.py --text x}}
+"""
+CLUSTER = '{"spark_version": "16.4.x-cpu-ml-scala2.12", "node_type_id": "x", "num_workers": 1}'
 APP = LIBRARY.replace("mylib", "app") + 'dependencies = ["mylib>=1"]\n'
 
 
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which any task can be typed next; it has runs, as far as `ui` can see."""
-    folder = make_repository(tmp_path_factory.mktemp("tasks") / "repository", SETTINGS=SETTINGS)
+    parent = tmp_path_factory.mktemp("tasks")
+    folder = make_repository(parent / "repository", SETTINGS=SETTINGS, MLPROJECT=SPARK_JOB, CLUSTER=CLUSTER)
     said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
     assert said.code == 0, said.err
     write(folder, {".mlops/mlflow.db": ""})
@@ -35,7 +44,8 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
 
 
 def test_the_namespace_has_all_tasks() -> None:
-    assert set(TASKS) == {"name", "build-wheel", "deploy", "patch", "run", "release", "init", "status", "ui"}
+    steps = {"name", "build-wheel", "deploy", "patch", "run"}
+    assert set(TASKS) == {*steps, "release", "init", "status", "ui", "doctor"}
 
 
 @pytest.mark.parametrize("arguments", [["{}", "--dry-run"], ["--dry", "{}"]], ids=" ".join)
@@ -56,7 +66,15 @@ def test_any_task_prints_what_it_made_as_json_and_nothing_else(patched: Path, ta
 
     assert said.code == 0, said.err
     made = said.json
-    assert {"init": "made", "ui": "url"}.get(task, "names") in made
+    assert {"init": "made", "ui": "url", "doctor": "findings"}.get(task, "names") in made
+
+
+@pytest.mark.parametrize("task", sorted(REMOTE))
+def test_a_task_for_remote_runs_says_so_on_the_local_target(patched: Path, task: str) -> None:
+    said = inv(task, "some-run", cwd=patched)
+
+    assert (said.code, said.out) == (2, "")
+    assert "a run on this machine ends with the command that follows it" in said.err
 
 
 @pytest.mark.parametrize("task", TASKS)

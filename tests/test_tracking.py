@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.targets import tracking
+from mlops_tasks.targets import store_uris, tracking
 
 
 def make(tmp_path: Path) -> tracking.Tracking:
@@ -192,8 +192,8 @@ def test_a_run_is_found_by_a_tag(store: tracking.Tracking) -> None:
     experiment_id = store.ensure_experiment("/Shared/found", folder_name="found")
     run_id = create_run(store, experiment_id)
 
-    assert store.find_run(experiment_id, tag="mlops.branch", value="main") == run_id
-    assert store.find_run(experiment_id, tag="mlops.branch", value="other") is None
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'main'") == run_id
+    assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'other'") is None
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_a_relative_store_is_made_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert tracking.absolute(uri) == whole.replace("/here", str(tmp_path))
+    assert store_uris.absolute(uri) == whole.replace("/here", str(tmp_path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import re
 import signal
@@ -19,6 +18,7 @@ import invoke
 from invoke.executor import Executor
 
 from mlops_tasks import console, errors
+from mlops_tasks.commands import arguments
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 Names = Mapping[str, str]
@@ -26,7 +26,7 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
-BUILDING = (*IDENTITY, "libraries")
+BUILDING = (*IDENTITY, "libraries", "local_version")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 
@@ -36,16 +36,6 @@ SWITCHES = {
     "quiet": "print results and errors only",
     "verbose": "print what helps when something goes wrong",
 }
-
-
-class _Flag(invoke.Argument):
-    """An argument that is copied quickly: Invoke's parser copies every flag of every task, at every start.
-
-    A shallow copy does: Invoke replaces an argument's values and never changes them.
-    """
-
-    def __deepcopy__(self, _: object) -> _Flag:
-        return copy.copy(self)
 
 
 class ReleaseTask(invoke.Task[Any]):
@@ -63,7 +53,7 @@ class ReleaseTask(invoke.Task[Any]):
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
         for argument in (found := super().get_arguments(*args, **kwargs)):
-            argument.__class__ = _Flag
+            argument.__class__ = arguments.Word if argument.positional else arguments.Flag
         return found
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
@@ -92,8 +82,15 @@ class ReleaseTask(invoke.Task[Any]):
         except errors.ReleaseError as fault:
             raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
         except KeyboardInterrupt as fault:
-            said = errors.Interrupted("interrupted", cure="`inv status` shows how far it came")
-            raise invoke.Exit(console.standard().show_error(spell(str(said), names)), int(said.exit_code)) from fault
+            word, code = _ending(fault)
+            said = spell(f"{word}\n  do: `inv status` shows how far it came", names)
+            raise invoke.Exit(console.standard().show_error(said), int(code)) from fault
+
+
+def _ending(fault: KeyboardInterrupt) -> tuple[str, errors.ExitCode]:
+    if isinstance(fault, errors.Terminated):
+        return "terminated", errors.ExitCode.TERMINATED
+    return "interrupted", errors.ExitCode.INTERRUPTED
 
 
 def task_names(frame: FrameType | None) -> Names:
@@ -167,7 +164,7 @@ def _endings_raise() -> Iterator[None]:
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise errors.Terminated("terminated", cure="`inv status` shows how far it came")
+        raise errors.Terminated
 
     is_main = threading.current_thread() is threading.main_thread()
     taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]

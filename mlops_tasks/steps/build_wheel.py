@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging import utils
 
 from mlops_tasks import digests, errors, files, runner
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import building, metadata, sources
+from mlops_tasks.wheels import building, local_versions, metadata, rewriting, sources
 
 
-def build_digest(libraries: Sequence[Path], *, top: Path, runner: runner.Runner) -> str:
-    """The digest over the libraries: where each is, and what a wheel of it is made of."""
-    return _combine({files.relative(each, top): sources.library_digest(each, run=runner) for each in libraries})
+class _Made(NamedTuple):
+    """What a wheel is made of, as a digest, and the local version that moves with it: empty where none is wanted."""
+
+    digest: str
+    local: str = ""
+
+
+def build_digest(libraries: Sequence[Path], *, local_version: bool, top: Path, runner: runner.Runner) -> str:
+    """The digest over the libraries: where each is, what a wheel of it is made of, and its local version."""
+    return _combine({files.relative(each, top): _look_at(each, local_version, runner).digest for each in libraries})
 
 
 def build_wheels(
     release: Release,
     *,
     libraries: Sequence[Path],
+    local_version: bool,
     top: Path,
     wheelhouse: Path,
     environ: Mapping[str, str],
@@ -35,14 +44,14 @@ def build_wheels(
     recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
     for library in libraries:
-        name, digest = files.relative(library, top), sources.library_digest(library, run=runner)
+        name, made = files.relative(library, top), _look_at(library, local_version, runner)
         old = recorded.get(name)
-        if old is not None and old.sources == digest and _is_whole(old, top):
+        if old is not None and old.sources == made.digest and _is_whole(old, top):
             report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
         with building.built(library, top=top, environ=environ, run=runner, report=report) as path:
-            found[name] = _keep(path, wheelhouse, top=top, library=name, digest=digest)
+            found[name] = _keep(path, wheelhouse, top=top, library=name, made=made)
         report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), top)
     report.step("build-wheel", _describe(wheels))
@@ -60,14 +69,27 @@ def _combine(library_digests: Mapping[str, str]) -> str:
     return digests.digest({"libraries": library_digests})
 
 
-def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, digest: str) -> Wheel:
-    kept = wheelhouse / digests.file_sha256(path)[:16] / path.name
+def _look_at(library: Path, local_version: bool, run: runner.Runner) -> _Made:  # noqa: FBT001
+    digest = sources.library_digest(library, run=run)
+    if not local_version:
+        return _Made(digest)
+    local = local_versions.choose(library, sources.list_outside(library, run=run), digest=digest, run=run)
+    return _Made(digests.digest({"sources": digest, "local": local}), local)
+
+
+def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, made: _Made) -> Wheel:
     try:
+        path = _localise(path, made.local) if made.local else path
+        kept = wheelhouse / digests.file_sha256(path)[:16] / path.name
         with files.written_whole(kept) as target:
             files.copy_stream(path, target, lambda _: None)
     except OSError as fault:
-        raise building.not_copied("the wheel", fault, where=kept) from fault
-    return _read(kept, top=top, library=library, digest=digest)
+        raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
+    return _read(kept, top=top, library=library, digest=made.digest)
+
+
+def _localise(path: Path, local: str) -> Path:
+    return rewriting.with_version(path, local_versions.append(metadata.read(path).version, local))
 
 
 def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops_tasks import digests, errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.report import Report
-from mlops_tasks.stores import Store, Stored
+from mlops_tasks.stores import Store, Stored, batch
 
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
@@ -22,9 +22,17 @@ def is_there(deployed: Deployed, there: Mapping[str, Stored]) -> bool:
 
 
 def deploy_wheels(
-    release: Release, *, wheels: Sequence[Wheel], folder: str, store: Store, top: Path, report: Report, dry_run: bool
+    release: Release,
+    *,
+    wheels: Sequence[Wheel],
+    folder: str,
+    store: Store,
+    top: Path,
+    parallel: int,
+    report: Report,
+    dry_run: bool,
 ) -> Release:
-    """A release with `wheels` (files relative to `top`) in `folder` of `store`.
+    """A release with `wheels` (files relative to `top`) in `folder` of `store`, written `parallel` at a time.
 
     What is there already is left alone. Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError
     where the store refuses, where it holds other content under a wheel's name, and where it does not hold afterwards
@@ -34,8 +42,8 @@ def deploy_wheels(
     for wheel in missing:
         _check_source(wheel, top / wheel.file)
     if missing and not dry_run:
-        _write(missing, folder=folder, store=store, top=top, report=report)
-        _verify(missing, store.list_files(folder), folder=folder)
+        _write(missing, folder=folder, store=store, top=top, parallel=parallel, report=report)
+        _verify(missing, folder=folder, store=store)
     report.step("deploy", _describe(wheels, missing, folder=folder, dry_run=dry_run))
     deployed = tuple(
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
@@ -77,20 +85,23 @@ def _check_source(wheel: Wheel, source: Path) -> None:
         )
 
 
-def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, report: Report) -> None:
+def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, parallel: int, report: Report) -> None:
     store.make_folder(folder)
+    sources = [top / wheel.file for wheel in wheels]
     with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
-        for wheel in wheels:
-            store.write(top / wheel.file, folder, moved)
+        batch.write_files(sources, folder, store=store, parallel=parallel, moved=moved)
 
 
-def _verify(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str) -> None:
+def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:
+    there = store.list_files(folder)
     for wheel in wheels:
         name = Path(wheel.file).name
         stored = there.get(name)
         if stored is None or _differs(stored, wheel):
             raise errors.WorkspaceError(
-                f"{name} does not hold what was written", where=folder, cure="look at that disk, then `inv deploy`"
+                f"{name} does not hold what was written",
+                where=folder,
+                cure=f"look at it in the {store.display_name} store and remove it, then `inv deploy`",
             )
 
 

@@ -16,12 +16,15 @@ LAST_WORDS = 15
 LAST_BYTES = 1 << 16
 
 
-def begin_attempt(release: Release) -> Release:
-    """A release with a new attempt, recorded before anything is sent; one that never got as far goes on as it is."""
+def begin_attempt(release: Release, *, job: str) -> Release:
+    """A release with a new attempt at what has the digest `job`, recorded before anything is sent.
+
+    One that never got as far as a run goes on as it is.
+    """
     attempt = release.attempt
     if attempt is not None and not attempt.ended and attempt.run_id is None:
-        return release
-    return replace(release, attempt=Attempt(id=uuid.uuid4().hex), run=None)
+        return replace(release, attempt=attempt._replace(job=job))
+    return replace(release, attempt=Attempt(id=uuid.uuid4().hex, job=job), run=None)
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:

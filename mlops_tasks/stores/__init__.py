@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mlops_tasks import errors
+
+if TYPE_CHECKING:
+    from mlops_tasks.workspace.client import Workspace
+
+REMOTE = ("dbfs:", "/Volumes/", "/Workspace/")
+"""How the URIs begin that name a place in a workspace."""
 
 
 class Stored(NamedTuple):
@@ -38,15 +44,55 @@ class Store(Protocol):
         """
 
 
-def choose(root: str, *, top: Path) -> Store:
-    """The store for `root`: a folder today, other schemes where a workspace is."""
+def choose_local(root: str, *, top: Path) -> Store:
+    """The store of a rehearsal: a folder, and nothing that lies in a workspace."""
     from mlops_tasks.stores import folder
 
-    if root.startswith(("dbfs:", "/Volumes/", "/Workspace/")):
+    if root.startswith(REMOTE):
         raise _refused(f"{root} lies in a Databricks workspace, and the local target writes to none")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root):
         raise _refused(f"{root} is no folder, and the local target has no other store for wheels")
     return folder.FolderStore(top=top)
+
+
+def choose_remote(root: str, *, workspace: Workspace) -> Store:
+    """The store in `workspace` that `root` names; BadInput for what none of them is."""
+    if re.fullmatch(r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*", root):
+        from mlops_tasks.stores import dbfs
+
+        return dbfs.DbfsStore(workspace)
+    if re.fullmatch(r"/Volumes(/[^/]+){3}(/.*)?", root):
+        from mlops_tasks.stores import volume
+
+        return volume.VolumeStore(workspace)
+    if re.fullmatch(r"/Workspace(/[^/]+)+/?", root):
+        from mlops_tasks.stores import workspace_files
+
+        return workspace_files.WorkspaceFilesStore(workspace)
+    raise errors.BadInput(
+        f"{root} names no place for wheels in a Databricks workspace",
+        where="wheel_root",
+        cure=f"write {_respell(root) or 'dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER'}",
+    )
+
+
+def _respell(root: str) -> str | None:
+    """How what was probably meant is written: of DBFS there are three spellings, of which the API takes one."""
+    if found := re.match(r"(?:dbfs:)?/*(/Volumes|/Workspace)(?=/|$)(.*)", root):
+        parts = [part for part in found[2].split("/") if part]
+        wanted = ["CATALOG", "SCHEMA", "VOLUME"] if found[1] == "/Volumes" else ["FOLDER"]
+        return "/".join([found[1], *parts, *wanted[len(parts) :]])
+    if found := re.match(r"dbfs:/*(?:dbfs/+)?(.+)|/dbfs/+(.+)", root):
+        return f"dbfs:/{found[1] or found[2]}"
+    if re.match(r"/(Users|Shared|Repos)/.", root):
+        return f"/Workspace{root}"
+    return None
+
+
+def holds(store: Store, source: Path, folder: str) -> bool:
+    """Whether `store` has a file of `source`'s name and size in `folder`: no workspace tells more of a file."""
+    there = store.list_files(folder).get(source.name)
+    return there is not None and there.size == source.stat().st_size
 
 
 def _refused(what: str) -> errors.BadInput:

@@ -37,6 +37,10 @@ class FolderStore:
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         path = self._top / folder / source.name
         try:
+            if path.exists() and digests.file_sha256(path) != digests.file_sha256(source):
+                raise errors.WorkspaceError(
+                    "another wheel has that name", where=path, cure="find out who put it there, and move it away"
+                )
             with files.written_whole(path) as target:
                 files.copy_stream(source, target, moved)
         except OSError as fault:

@@ -13,7 +13,7 @@ from mlops_tasks.stores import Store
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
+    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 
 
 class Target(Protocol):
@@ -29,6 +29,10 @@ class Target(Protocol):
     def wheel_root(self) -> str:
         """The wheel root where the settings name none."""
 
+    @property
+    def busy_cure(self) -> str:
+        """What to do while somebody follows a run, or while one goes on that nobody follows."""
+
     def user(self) -> str:
         """The user's name there, for experiment names."""
 
@@ -36,6 +40,13 @@ class Target(Protocol):
 
     def absolute_uri(self, uri: str) -> str:
         """A stored wheel's URI in the form that holds on whatever machine the project runs."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether wheels and runs leave this machine: what will not work there is then looked for first."""
+
+    def has_volume(self, path: str) -> bool:
+        """Whether the volume `/Volumes/<catalog>/<schema>/<volume>` is there."""
 
     def is_reachable(self, entry: str) -> bool:
         """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""
@@ -46,19 +57,34 @@ class Target(Protocol):
     def check(self) -> None:
         """Raise what would stand in the way of every run here, before anything is begun."""
 
+    def check_detaching(self) -> None:
+        """Raise BadInput where no run goes on without the command that follows it."""
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have everything ready for `job`'s run and make it known to MLflow."""
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         """The run at its end, whatever that was; its output goes to `log` and to the report.
 
-        Interrupted or Terminated while following stops the run and marks it KILLED.
+        KeyboardInterrupt while following (Terminated is one) stops the run and marks it KILLED.
         """
 
-    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
-        """What became of an attempt at `job` that nobody follows any more; a run that never ended is marked KILLED.
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        """Follow a run that goes on without us, as `follow` does, and leave it alone when interrupted.
 
-        None where no run of it is known.
+        BadInput where none goes on.
+        """
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        """End a run that goes on without us and mark it KILLED; BadInput where none can."""
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+        """What became of an attempt at `job` that nobody follows any more: its end, or what goes on without us.
+
+        A run that neither goes on nor has ended is marked. None where no run of it is known.
         """
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -66,8 +92,19 @@ class Target(Protocol):
 
 
 def choose(
-    name: str, *, top: Path, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner
+    name: str,
+    *,
+    top: Path,
+    places: state.StateFolder,
+    environ: Mapping[str, str],
+    run: runner.Runner,
+    profile: str | None,
+    report: Report,
 ) -> Target:
+    if name == "databricks":
+        from mlops_tasks.targets import databricks
+
+        return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
     from mlops_tasks.targets import local
 
     return local.LocalTarget(top=top, places=places, environ=environ, run=run)

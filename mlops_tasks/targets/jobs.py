@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from mlops_tasks.project import mlproject
+
+
+class Limits(NamedTuple):
+    """How a run is followed, in seconds: until when at most, how often it is looked at, how long without an answer."""
+
+    timeout: float | None
+    poll_interval: float
+    lost_contact: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +23,8 @@ class Job:
     """One run to be made: the staged project and everything that is said of its run.
 
     `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `cluster`
-    is the cluster spec's name in the project. `timeout` and `poll_interval` are seconds. `record` is logged with the
-    run.
+    is the cluster spec's name in the project. `attempt` is the attempt's id, and `scratch` a folder of its own, which
+    need not exist. `record` is logged with the run.
     """
 
     project: mlproject.Project
@@ -29,8 +38,9 @@ class Job:
     cluster: str | None
     backend: str
     env_manager: str
-    timeout: float | None
-    poll_interval: float
+    limits: Limits
+    attempt: str
+    scratch: Path
     record: Mapping[str, Any]
 
 

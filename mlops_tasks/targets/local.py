@@ -18,7 +18,7 @@ from mlops_tasks.report import Report
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import local_runs
-    from mlops_tasks.targets.jobs import Job, PastRun, Submitted
+    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -28,6 +28,8 @@ class LocalTarget:
     environ: Mapping[str, str]
     run: runner.Runner
     display_name: str = "local"
+    busy_cure: str = "wait until it has ended, or press Ctrl-C there"
+    is_remote: bool = False
 
     @property
     def wheel_root(self) -> str:
@@ -41,10 +43,13 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
-        return stores.choose(wheel_root, top=self.top)
+        return stores.choose_local(wheel_root, top=self.top)
 
     def absolute_uri(self, uri: str) -> str:
         return uri if "://" in uri or uri.startswith("dbfs:") else (self.top / uri).as_uri()
+
+    def has_volume(self, path: str) -> bool:
+        return False
 
     def is_reachable(self, entry: str) -> bool:
         if entry.startswith(("http://", "https://")):
@@ -62,13 +67,25 @@ class LocalTarget:
     def check(self) -> None:
         self._runs.check()
 
+    def check_detaching(self) -> None:
+        raise _not_remote()
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         return self._runs.follow(job, submitted, log=log, report=report)
 
-    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        raise _not_remote()
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        raise _not_remote()
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        raise _not_remote()
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Run | None:
         return self._runs.pick_up(attempt, job)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -79,6 +96,14 @@ class LocalTarget:
         from mlops_tasks.targets import local_runs
 
         return local_runs.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
+
+
+def _not_remote() -> errors.BadInput:
+    return errors.BadInput(
+        "a run on this machine ends with the command that follows it",
+        where="target: local",
+        cure="stay, or press Ctrl-C where it runs; `inv status` shows how far it came",
+    )
 
 
 def _check_plugin(wanted: str) -> str:

@@ -16,7 +16,7 @@ from mlops_tasks import errors, git, runner, slugs, state
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.targets import plugin_runs, process, requirements, tracking
+from mlops_tasks.targets import plugin_runs, process, requirements, store_uris, tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
@@ -53,33 +53,35 @@ class LocalRuns:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
         if submitted.backend != "local":
             self._plugins.follow(job, submitted.run_id, report=report)
-            return self._read(submitted.run_id, entry_point=job.entry_point, log=None, backend=job.backend)
+            return self._read(submitted.run_id, entry_point=job.entry_point, backend=job.backend)
         try:
             code = self._execute(job, submitted, log=log, report=report)
             status = "FAILED" if code else "FINISHED"
             if code:
                 report.warning(_say_exit(code))
         except process.TimedOut:
-            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status = "KILLED"
         except BaseException:
             with errors.told(report.warning):
                 self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
             raise
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
-        return self._read(submitted.run_id, entry_point=job.entry_point, log=log)
+        return self._read(submitted.run_id, entry_point=job.entry_point)
 
     def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
-        run_id = attempt.run_id or track.find_run(self._experiment(job), tag="mlops.attempt", value=attempt.id)
+        run_id = attempt.run_id or track.find_run(
+            self._experiment(job), filter_string=f"tags.`mlops.attempt` = '{attempt.id}'"
+        )
         tags = track.read_tags(run_id) if run_id else None
         if run_id is None or tags is None:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
             track.end_run(run_id, "KILLED")
-        return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), log=None, backend=backend)
+        return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._tracking.past_runs(experiment_id, limit=limit)
@@ -103,7 +105,7 @@ class LocalRuns:
                 "through_server": not same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
-            return self._start(message, environment, timeout=job.timeout, log=log, report=report)
+            return self._start(message, environment, timeout=job.limits.timeout, log=log, report=report)
 
     def _work_folder(self, job: Job) -> contextlib.AbstractContextManager[Path]:
         """A project that was patched in place may hold anything, the whole repository too: it runs where it is."""
@@ -150,7 +152,7 @@ class LocalRuns:
             raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
         return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
-    def _read(self, run_id: str, *, entry_point: str, log: Path | None, backend: str = "local") -> Run:
+    def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
         track = self._tracking
         experiment_id, status, metrics = track.read_result(run_id)
         return Run(
@@ -160,7 +162,6 @@ class LocalRuns:
             backend=backend,
             url=track.run_url(experiment_id, run_id) or (track.shown if self._is_elsewhere else ""),
             entry_point=entry_point,
-            log=log.relative_to(self.top).as_posix() if log else None,
             metrics=metrics,
         )
 
@@ -178,7 +179,7 @@ class LocalRuns:
 
     @cached_property
     def _tracking(self) -> tracking.Tracking:
-        uri = tracking.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
+        uri = store_uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",

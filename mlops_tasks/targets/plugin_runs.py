@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import os
 import queue
-import sys
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
 from mlops_tasks.project import json_text, text
 from mlops_tasks.report import Report
-from mlops_tasks.targets import tracking
+from mlops_tasks.targets import mlflow_process, tracking
 from mlops_tasks.targets.jobs import Job, Submitted
 
 if TYPE_CHECKING:
@@ -42,7 +38,7 @@ class PluginRuns:
 
         mlflow.set_tracking_uri(self._track.uri)
         try:
-            with report.waiting(f"submitting to the backend {job.backend}"), _stdout_is_stderr():
+            with report.waiting(f"submitting to the backend {job.backend}"), mlflow_process.stdout_is_stderr():
                 handle = mlflow.projects.run(
                     str(job.project.folder),
                     entry_point=job.entry_point,
@@ -63,7 +59,7 @@ class PluginRuns:
         run_id = str(handle.run_id)
         self._handles[run_id] = handle
         try:
-            self._track.describe_run(run_id, tags=job.tags, record=job.record)
+            self._track.describe_run(run_id, tags=job.tags, parameters={}, record=job.record)
         except BaseException:
             self._cancel(run_id, report)
             raise
@@ -73,10 +69,10 @@ class PluginRuns:
         """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
         handle = self._handles[run_id]
         try:
-            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), _stdout_is_stderr():
-                status = "FINISHED" if _wait(handle, job.timeout) else "FAILED"
+            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), mlflow_process.stdout_is_stderr():
+                status = "FINISHED" if _wait(handle, job.limits.timeout) else "FAILED"
         except queue.Empty:
-            report.warning(f"stopped after the timeout of {job.timeout:g} s")
+            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             handle.cancel()
             status = "KILLED"
         except BaseException:
@@ -112,17 +108,3 @@ def _read_cluster(job: Job) -> dict[str, Any]:
         return {}
     path = job.project.folder / job.cluster
     return dict(json_text.load(path, text.read(path)))
-
-
-@contextlib.contextmanager
-def _stdout_is_stderr() -> Iterator[None]:
-    """What a backend prints is no result of ours; file descriptor 1 is what its children print to."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

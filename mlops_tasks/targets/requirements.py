@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mlops_tasks import runner, state
 from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
-from mlops_tasks.targets import environments
+from mlops_tasks.targets import environments, spark_jobs
 from mlops_tasks.targets.jobs import Job
 
 MLFLOW = ("mlflow", "mlflow-skinny")
@@ -60,16 +59,8 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
 
 
 def spark_command(job: Job, environment_path: Path | None) -> list[str]:
-    """The program of a Spark job with the arguments that MLflow's Databricks backend would send."""
-    spark = job.project.spark_job
-    python = str(environment_path / "bin" / "python") if environment_path else "python"
-    if spark is None:
-        raise ValueError("not a Spark job")
-    if spark.python_file is not None:
-        return [python, spark.python_file, *spark.parameters]
-    command = job.project.entry_points[job.entry_point].command
-    words = shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))
-    return [python, *words[1:]]
+    """The program of a Spark job with the arguments that it gets on Databricks."""
+    return [str(environment_path / "bin" / "python") if environment_path else "python", *spark_jobs.words(job)]
 
 
 def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib
 import logging
 import os
 import sqlite3
-import urllib.error
-import urllib.request
+import sys
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, indexes
+from mlops_tasks.targets import mlflow_process, store_uris
 from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-REACHABLE_WITHIN = 10
-"""Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+
+GOING_ON = {"RUNNING", "SCHEDULED"}
+UNREADABLE = (ValueError, LookupError, TypeError)
+"""What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+"""MLflow prints where a run is seen as soon as one ends, some versions of it in any case."""
 
 
 class Tracking:
-    """The store at `uri`. Artifacts of new experiments go below `artifacts` unless a server decides where.
+    """The store at `uri`. Artifacts of new experiments go below `artifacts`; None leaves that to the store.
 
     `login` are the variables by which MLflow is told the user and password of a server's address: it prints the
-    address itself.
+    address itself. `variables` are set while MLflow works.
     """
 
-    def __init__(self, uri: str, *, artifacts: Path) -> None:
-        self.uri, self.login = _split_login(uri)
+    def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
+        self.uri, self.login = store_uris.split_login(uri)
+        self._variables = variables or {}
         self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
@@ -46,7 +48,8 @@ class Tracking:
 
     def ensure_experiment(self, name: str, *, folder_name: str) -> str:
         """The id of the experiment called `name`, which is made where it doesn't exist."""
-        location = None if self.is_server else (self._artifacts / folder_name).as_uri()
+        ours = None if self.is_server else self._artifacts
+        location = (ours / folder_name).as_uri() if ours else None
         with self._translated():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)
@@ -55,15 +58,17 @@ class Tracking:
         """`experiment_id` itself, if there is such an experiment."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            found = self._client.get_experiment(experiment_id)
-        except MlflowException as fault:
-            raise errors.BadInput(
-                f"there is no experiment with the id {experiment_id} in {self.shown}",
-                where="--experiment-id",
-                cure="give an id that is there (`inv ui` shows them), or --experiment-name",
-            ) from fault
-        return self._active(found)
+        with self._translated():
+            try:
+                return self._active(self._client.get_experiment(experiment_id))
+            except MlflowException as fault:
+                if fault.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+                raise errors.BadInput(
+                    f"there is no experiment with the id {experiment_id} in {self.shown}",
+                    where="--experiment-id",
+                    cure="give an id that is there (`inv ui` shows them), or --experiment-name",
+                ) from fault
 
     def create_run(
         self,
@@ -88,12 +93,20 @@ class Tracking:
                 raise
         return run_id
 
-    def describe_run(self, run_id: str, *, tags: Mapping[str, str], record: Mapping[str, Any]) -> None:
-        """Add `tags` and the record to a run that somebody else has made."""
+    def describe_run(
+        self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]
+    ) -> None:
+        """Add `tags`, `parameters` and the record to a run that somebody else has made."""
+        from mlflow.entities import Param, RunTag
+
         with self._translated():
-            for key, value in tags.items():
-                self._client.set_tag(run_id, key, value)
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
             self._client.log_dict(run_id, dict(record), "release.json")
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        with self._translated():
+            self._client.set_tag(run_id, key, value)
 
     def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
         """The run's experiment id, status and last metrics."""
@@ -113,16 +126,17 @@ class Tracking:
                     raise
                 return None
 
-    def find_run(self, experiment_id: str, *, tag: str, value: str) -> str | None:
-        """The id of the experiment's run that has `tag` with `value`; None where there is none."""
+    def find_run(self, experiment_id: str, *, filter_string: str) -> str | None:
+        """The id of the experiment's newest run that MLflow's filter lets through; None where there is none."""
         with self._translated():
-            found = self._client.search_runs([experiment_id], filter_string=f"tags.`{tag}` = '{value}'", max_results=1)
+            found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None
 
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
         """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
         with self._translated():
-            if overrule or self._client.get_run(run_id).info.status in {"RUNNING", "SCHEDULED"}:
+            there = self._client.get_run(run_id).info.status
+            if there in GOING_ON or (overrule and there != status):
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -151,15 +165,16 @@ class Tracking:
 
     def _open(self) -> MlflowClient:
         if self.is_server:
-            _check_reachable(self.uri)
+            store_uris.check_reachable(self.uri)
         os.environ.update(self.login)  # MLflow asks nobody else
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        with self._translated(), _first_user(self.uri):
+        with self._translated(), store_uris.first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
-            client.search_experiments(max_results=1)
+            if not self.uri.startswith("databricks"):
+                client.search_experiments(max_results=1)
         return client
 
     def _create_experiment(self, name: str, location: str | None) -> Experiment:
@@ -187,7 +202,8 @@ class Tracking:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with mlflow_process.variables(**QUIET, **self._variables), contextlib.redirect_stdout(sys.stderr):
+                yield
         except _foreign_faults() as fault:
             said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
             newer = "Can't locate revision" in said
@@ -201,71 +217,12 @@ class Tracking:
             ) from fault
 
 
-def absolute(uri: str) -> str:
-    """`uri` with a relative path in it made absolute: a run works in another folder than the one where it was given."""
-    scheme, _, rest = uri.partition(":")
-    if scheme.startswith("sqlite"):
-        path, mark, query = rest.removeprefix("///").partition("?")
-        relative = rest.startswith("///") and path and not path.startswith(("/", ":"))
-        return f"{scheme}:///{Path(path).absolute()}{mark}{query}" if relative else uri
-    if scheme == "file" and not rest.startswith("/"):
-        return Path(rest).absolute().as_uri()
-    return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
-
-
 def _foreign_faults() -> tuple[type[Exception], ...]:
     """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
     from mlflow.exceptions import MlflowException
 
-    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error]
+    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error, *UNREADABLE]
     for module, name in (("sqlalchemy.exc", "SQLAlchemyError"), ("alembic.util", "CommandError")):
         with contextlib.suppress(ImportError):
             found.append(getattr(importlib.import_module(module), name))
     return tuple(found)
-
-
-@contextlib.contextmanager
-def _first_user(uri: str) -> Iterator[None]:
-    """Let one process at a time open a SQLite store: of several first users at once all but one would fail.
-
-    The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
-    """
-    if not uri.startswith("sqlite:"):
-        yield
-        return
-    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
-        yield
-    finally:
-        os.close(handle)
-
-
-def _split_login(uri: str) -> tuple[str, dict[str, str]]:
-    """A server's address without the user and password in it, and these as MLflow's variables."""
-    if not uri.startswith(("http://", "https://")):
-        return uri, {}
-    parts = urlsplit(uri)
-    login, _, host = parts.netloc.rpartition("@")
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    values = (unquote(each) for each in login.partition(":")[::2])
-    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
-
-
-def _check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
-    host = urlsplit(uri).netloc
-    try:
-        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
-    except urllib.error.HTTPError:
-        return
-    except (OSError, HTTPException, ValueError) as fault:
-        raise errors.WorkspaceError(
-            f"the tracking server {host} cannot be reached: {fault}",
-            where="MLFLOW_TRACKING_URI",
-            cure="start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
-        ) from fault

@@ -83,17 +83,31 @@ def library_digest(library: Path, *, run: runner.Runner) -> str:
         ) from fault
 
 
+def list_outside(library: Path, *, run: runner.Runner) -> list[str]:
+    """The files and folders beyond the library's own that it is made of, relative to it."""
+    found = _outside(library, list_files(library, run=run), _settings(library))
+    paths = [Path(os.path.realpath(library / name)) for name in found]
+    return [os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)]
+
+
 def _inputs(library: Path, run: runner.Runner) -> dict[str, object]:
-    names = list_files(library, run=run)
-    settings = "".join(_read(library / name) for name in (*MARKS, "setup.cfg"))
-    links = [name for name in names if (library / name).is_symlink()]
-    outside = sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
+    names, settings = list_files(library, run=run), _settings(library)
     described = _describe(library, run) if _FROM_GIT.search(settings) else ""
     return {
         "files": _hash_all(library, names),
-        "outside": {name: _hash_outside(library, name, run) for name in outside},
+        "outside": {name: _hash_outside(library, name, run) for name in _outside(library, names, settings)},
         "git": described,
     }
+
+
+def _settings(library: Path) -> str:
+    return "".join(_read(library / name) for name in (*MARKS, "setup.cfg"))
+
+
+def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
+    """The links among the library's files, and what its settings name outside the folder, sorted."""
+    links = [name for name in names if (library / name).is_symlink()]
+    return sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
 
 
 def _expand(base: Path, pattern: str) -> list[Path]:
@@ -132,10 +146,15 @@ def _hash_outside(library: Path, name: str, run: runner.Runner) -> object:
         return None
     if stat.S_ISREG(mode):
         return _hash(path)
-    if not stat.S_ISDIR(mode) or library.resolve().is_relative_to(path):
+    if not stat.S_ISDIR(mode) or _holds(path, library):
         return None
     tree = git.read(path, runner=run)
     return _hash_all(path, (git.list_files(path, runner=run) if tree else None) or walk(path))
+
+
+def _holds(path: Path, library: Path) -> bool:
+    """Whether `path` is around the library, as git's root is."""
+    return library.resolve().is_relative_to(path)
 
 
 def _read(path: Path) -> str:

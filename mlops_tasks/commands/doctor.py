@@ -1,0 +1,95 @@
+"""`inv doctor`: what will not work on Databricks, said before anything is sent there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import invoke
+
+from mlops_tasks import console, errors
+from mlops_tasks.commands import boundary, opening
+
+if TYPE_CHECKING:
+    from mlops_tasks.bench import Bench
+    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.preflight.findings import Findings
+
+SETTINGS = (*boundary.PATCHING, "backend", "profile")
+
+
+@invoke.task(
+    klass=boundary.ReleaseTask,
+    settings=SETTINGS,
+    help={
+        "fix": "write the project as a databricks_spark_job first (with --dry-run: show that change only)",
+        "json": "print the findings as JSON, and nothing else",
+        "dry_run": "change nothing",
+        "verbose": "say of each topic that it was looked at",
+    },
+)
+def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
+    """Say what will not work on Databricks, why, and what to change."""
+    pipeline = opening.open_pipeline(c, flags)
+    if fix:
+        _fix(pipeline.bench)
+        if pipeline.bench.dry_run:
+            return
+        pipeline = opening.open_pipeline(c, flags)  # the project was read before it changed
+    found = _examine(pipeline)
+    if flags["json"]:
+        console.standard().text(json.dumps(found.to_dict(), indent=2))
+    else:
+        _show(found, pipeline.bench)
+    if wrong := found.of("error"):
+        raise errors.BadInput(
+            f"{_count(len(wrong), 'thing')} will not work on Databricks",
+            where=pipeline.bench.project_folder,
+            cure="what each error says after `do:`, then `inv doctor`",
+        )
+
+
+def _examine(pipeline: Pipeline) -> Findings:
+    from mlops_tasks.preflight import ahead
+
+    bench = pipeline.bench
+    if not bench.target.is_remote:
+        bench.report.detail("this is about Databricks: nothing of it holds for the target local")
+    with bench.places.usable():
+        return ahead.examine(bench, pipeline.load(), login=True)
+
+
+def _show(found: Findings, bench: Bench) -> None:
+    report = bench.report
+    for each in found.found:
+        report.step(each.level, boundary.spell_as_called("\n".join(each.lines())))
+    for topic in found.fine:
+        report.debug(f"{topic}: fine")
+    for topic in found.unasked:
+        report.debug(f"{topic}: nothing to look at yet")
+    counts = ", ".join(_count(len(found.of(level)), level) for level in ("error", "warning", "note") if found.of(level))
+    report.step("doctor", counts or "nothing found")
+
+
+def _fix(bench: Bench) -> None:
+    from mlops_tasks.preflight import planning, spark_form
+
+    if bench.is_fetched:
+        raise errors.BadInput(
+            "a project at a git URI has no files here that could be changed",
+            where="--fix",
+            cure="leave --fix out, or set `project` to a folder",
+        )
+    form = spark_form.convert(
+        bench.project, cluster_file=planning.find_cluster(bench), placeholder=bench.settings.placeholder
+    )
+    bench.report.text(spark_form.compare(form, bench.project_folder))
+    for said in form.said:
+        bench.report.warning(said)
+    if not bench.dry_run:
+        spark_form.write(form)
+        bench.report.step("fix", "\n".join(str(each.path) for each in form.files))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

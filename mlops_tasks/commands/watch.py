@@ -1,0 +1,24 @@
+"""`inv watch` and `inv cancel`: a run that goes on without us, followed again or ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import invoke
+
+from mlops_tasks.commands import boundary, opening
+
+FOLLOWING = (*boundary.IDENTITY, "profile", "poll_interval", "timeout", "lost_contact")
+RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here"}
+
+
+@invoke.task(klass=boundary.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
+def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
+    """Follow a run that goes on without us, to its end."""
+    opening.work(c, flags, lambda pipeline: pipeline.watch(run_id))
+
+
+@invoke.task(klass=boundary.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
+def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
+    """End a run that goes on without us."""
+    opening.work(c, flags, lambda pipeline: pipeline.cancel(run_id))

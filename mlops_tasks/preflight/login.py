@@ -1,0 +1,20 @@
+"""The login: asked for once, and what is wrong with it said in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_tasks import errors
+from mlops_tasks.preflight import findings
+from mlops_tasks.preflight.plan import Plan
+
+
+def check_login(plan: Plan) -> Iterator[findings.Finding]:
+    if plan.ask.log_in is None:
+        return
+    try:
+        plan.ask.log_in()
+    except errors.ReleaseError as fault:
+        yield findings.error(
+            fault.what, where=fault.where, cure=fault.cure, basis="seen", source="the workspace itself"
+        )

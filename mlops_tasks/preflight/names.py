@@ -1,0 +1,57 @@
+"""Names in the workspace: the experiment's, and the wheel root's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_tasks.preflight import findings, sources
+from mlops_tasks.preflight.plan import Plan
+
+_VOLUME_PARTS = 5
+"""`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""
+
+
+def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
+    name = plan.experiment
+    if name is None:
+        return
+    if not name.startswith("/"):
+        yield findings.error(
+            f"the experiment's name {name!r} is no absolute path of the workspace",
+            where="experiment",
+            cure=f"write /Shared/{name} or /Users/<you>/{name}",
+            basis="documented",
+            source=sources.EXPERIMENT_NAMES,
+        )
+    if name == "/Workspace" or name.startswith("/Workspace/"):
+        yield findings.error(
+            f"the experiment's name {name} begins with /Workspace: Databricks keeps it without, so MLflow makes it "
+            "once and never finds it again",
+            where="experiment",
+            cure=f"write {name.removeprefix('/Workspace') or '/Shared/...'}",
+            basis="documented",
+            source=sources.EXPERIMENT_PREFIX,
+        )
+
+
+def check_volume(plan: Plan) -> Iterator[findings.Finding]:
+    if plan.store_kind != "volume":
+        return
+    parts = plan.wheel_root.split("/")
+    volume = "/".join(parts[:_VOLUME_PARTS])
+    if len(parts) < _VOLUME_PARTS or not all(parts[1:_VOLUME_PARTS]):
+        yield findings.error(
+            f"{plan.wheel_root} names no volume",
+            where="wheel_root",
+            cure="write /Volumes/<catalog>/<schema>/<volume>, and folders after it as you like",
+            basis="documented",
+            source=sources.VOLUMES,
+        )
+    elif plan.ask.has_volume is not None and not plan.ask.has_volume(volume):
+        yield findings.error(
+            f"there is no volume {volume}, or nothing in it may be seen with this login",
+            where="wheel_root",
+            cure="create it (CREATE VOLUME), ask for the right to use it, or correct wheel_root",
+            basis="seen",
+            source="the workspace itself",
+        )

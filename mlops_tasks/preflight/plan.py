@@ -1,0 +1,237 @@
+"""Plan: all that the checks look at, as one value. What isn't known yet is None or empty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from packaging import utils
+
+from mlops_tasks.errors import BadInput
+from mlops_tasks.project import cluster, environment, json_text, mlproject, nodes, requirement, yaml_text
+from mlops_tasks.project import text as texts
+from mlops_tasks.workspace import runtimes
+
+StoreKind = Literal["dbfs", "volume", "workspace", "folder"]
+MLFLOW_BACKEND = "databricks"
+"""The name of MLflow's own backend for Databricks: what is said of it holds for no other."""
+_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
+_KINDS: Mapping[str, StoreKind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
+
+
+class PlannedWheel(NamedTuple):
+    """One wheel as its file tells: `tags` are such as `py3-none-any`, `requires_python` is empty where it asks none."""
+
+    distribution: str
+    version: str
+    file_name: str
+    tags: frozenset[str]
+    requires_python: str = ""
+
+
+class Client(NamedTuple):
+    """The MLflow that is installed here."""
+
+    version: str
+    requires_python: str
+
+
+class Questions(NamedTuple):
+    """What only the workspace can tell; each is None where it cannot be asked yet.
+
+    `log_in` raises a ReleaseError in words of its own. `has_volume` takes `/Volumes/<catalog>/<schema>/<volume>`, and
+    `has_file` a path as `libraries` or a requirement names it.
+    """
+
+    log_in: Callable[[], object] | None = None
+    has_volume: Callable[[str], bool] | None = None
+    has_file: Callable[[str], bool] | None = None
+
+
+class Text(NamedTuple):
+    """One file's text, so that a finding can name the line."""
+
+    path: Path
+    text: str
+
+    def place(self, index: int | None) -> str:
+        return str(self.path) if index is None else texts.show_place(self.path, self.text, index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
+
+    `ours` are the normalised names of the distributions that patch points at what was deployed. `unreadable` are the
+    faults of files that could not be read. `scripts` are the project's Python files.
+    """
+
+    today: date
+    wheel_root: str
+    project: mlproject.Project | None = None
+    project_text: Text | None = None
+    cluster: cluster.ClusterSpec | None = None
+    cluster_text: Text | None = None
+    environment: environment.Environment | None = None
+    environment_text: Text | None = None
+    wheels: tuple[PlannedWheel, ...] = ()
+    ours: frozenset[str] = frozenset()
+    experiment: str | None = None
+    backend: str = MLFLOW_BACKEND
+    mlflow: Client | None = None
+    workers: bool = False
+    placeholder: str = "WHEELPATH"
+    commit: str | None = None
+    scripts: tuple[Text, ...] = ()
+    unreadable: tuple[BadInput, ...] = ()
+    ask: Questions = field(default_factory=Questions)
+
+    @property
+    def is_spark_job(self) -> bool:
+        return self.project is not None and self.project.spark_job is not None
+
+    @property
+    def is_classic(self) -> bool:
+        """A conda or python_env project, or one that says nothing of its environment."""
+        return self.project is not None and self.project.spark_job is None
+
+    @property
+    def uses_mlflow_backend(self) -> bool:
+        return self.backend == MLFLOW_BACKEND
+
+    @property
+    def described_cluster(self) -> Mapping[str, Any]:
+        return self.cluster.cluster if self.cluster is not None else {}
+
+    @property
+    def runtime(self) -> runtimes.Runtime | None:
+        named = self.described_cluster.get("spark_version")
+        return runtimes.parse(named) if isinstance(named, str) else None
+
+    @property
+    def python(self) -> str | None:
+        """The Python that the environment is pinned to, major and minor; None where it may become another."""
+        pinned = self.environment.python if self.environment is not None else None
+        node = self._python_node()
+        if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
+            return None
+        minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
+        return minor[0] if minor else None
+
+    @property
+    def store_kind(self) -> StoreKind:
+        return kind_of(self.wheel_root)
+
+    def is_ours(self, entry: str) -> bool:
+        """Whether patch puts a deployed wheel in the place of `entry`."""
+        parts = requirement.read(entry, placeholder=self.placeholder)
+        return parts is not None and (self.placeholder in parts.path or parts.distribution in self.ours)
+
+    def wheel_path(self, entry: str) -> str | None:
+        """The path in an entry that names a wheel; None for any other entry."""
+        parts = requirement.read(entry, placeholder=self.placeholder)
+        return parts.path if parts is not None else None
+
+    def library_uris(self, kind: str = "whl") -> list[str]:
+        """What the cluster's own `libraries` name under `kind`."""
+        listed = self.cluster.libraries if self.cluster is not None else ()
+        return [each[kind] for each in listed if isinstance(each.get(kind), str)]
+
+    def cluster_wheels(self) -> Iterator[tuple[str, str]]:
+        """The URI of each wheel that the cluster will install by `whl`, and the place that says so.
+
+        For our own wheels it is the wheel root's. A Spark job has no such libraries: MLflow drops them.
+        """
+        if self.is_spark_job:
+            return
+        named = self.library_uris()
+        for uri in named:
+            yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_value(uri)
+        if self.workers and not any(self.is_ours(uri) for uri in named):
+            yield self.wheel_root, "workers"
+
+    def ships_wheels(self) -> bool:
+        """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
+        job = self.project.spark_job if self.project is not None else None
+        named = [*self.library_uris(), *self.packages(), *(job.python_libraries if job is not None else ())]
+        return self.workers or any(self.is_ours(each) for each in named)
+
+    def packages(self) -> list[str]:
+        """What the cluster's `libraries` hand to pip."""
+        listed = self.cluster.libraries if self.cluster is not None else ()
+        found = [each["pypi"].get("package") for each in listed if isinstance(each.get("pypi"), Mapping)]
+        return [each for each in found if isinstance(each, str)]
+
+    def place_of(self, *keys: str) -> str:
+        """Where the cluster spec has the last of `keys`; the cluster's own keys are found in either form."""
+        if self.cluster_text is None:
+            return ""
+        path, text = self.cluster_text
+        root = json_text.parse(path, text)
+        found = _find_key(root, keys)
+        return self.cluster_text.place(_find_key(root, ("new_cluster", *keys)) if found is None else found)
+
+    def place_of_value(self, value: str) -> str:
+        """Where the cluster spec has a library of that name."""
+        if self.cluster_text is None:
+            return ""
+        root = json_text.parse(*self.cluster_text)
+        entries = [*cluster.library_entries(root), *cluster.package_entries(root)]
+        return self.cluster_text.place(_find_value(entries, value))
+
+    def place_of_requirement(self, value: str) -> str:
+        """Where the environment YAML has the requirement `value`."""
+        if self.environment_text is None or self.project is None:
+            return ""
+        root = yaml_text.parse(*self.environment_text)
+        kind = "conda" if self.project.kind == "conda" else "python"
+        return self.environment_text.place(_find_value(environment.entries(root, kind=kind), value))
+
+    def place_of_python(self) -> str:
+        """Where the environment YAML asks for a Python."""
+        node = self._python_node()
+        return self.environment_text.place(node.start if node else None) if self.environment_text else ""
+
+    def _python_node(self) -> nodes.Scalar | None:
+        if self.environment_text is None:
+            return None
+        root = yaml_text.parse(*self.environment_text)
+        own, listed = nodes.get(root, "python"), nodes.get(root, "dependencies")
+        items = listed.items if isinstance(listed, nodes.List) else ()
+        found = [own, *(each.node for each in items)]
+        pins = [each for each in found if isinstance(each, nodes.Scalar)]
+        return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
+
+    def place_of_library(self, value: str) -> str:
+        """Where MLproject has the python library `value`."""
+        if self.project_text is None:
+            return ""
+        root = nodes.get(yaml_text.parse(*self.project_text), "databricks_spark_job")
+        return self.project_text.place(_find_value(nodes.entries(nodes.get(root, "python_libraries")), value))
+
+
+def kind_of(uri: str) -> StoreKind:
+    return next((kind for prefix, kind in _KINDS.items() if uri.startswith(prefix)), "folder")
+
+
+def normalised(distribution: str) -> str:
+    return utils.canonicalize_name(distribution)
+
+
+def _find_key(root: nodes.Node | None, keys: tuple[str, ...]) -> int | None:
+    start = None
+    for key in keys:
+        pairs = root.pairs if isinstance(root, nodes.Mapping) else ()
+        found = next(((name, value) for name, value in pairs if getattr(name, "value", None) == key), None)
+        if found is None or not isinstance(found[0], nodes.Scalar):
+            return None
+        start, root = found[0].start, found[1]
+    return start
+
+
+def _find_value(entries: Iterator[nodes.Entry] | list[nodes.Entry], value: str) -> int | None:
+    return next((each.scalar.start for each in entries if each.value == value), None)

@@ -1,0 +1,146 @@
+"""From a Bench and what is recorded of its release to a Plan."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from importlib import metadata as installed
+from pathlib import Path
+from typing import TypeVar
+
+from mlops_tasks import errors
+from mlops_tasks.bench import Bench
+from mlops_tasks.preflight import plan, wheels
+from mlops_tasks.project import cluster, environment
+from mlops_tasks.project import text as texts
+from mlops_tasks.release import Release
+from mlops_tasks.wheels import metadata
+
+DEFAULT_ROOT = "dbfs:/wheels"
+"""Where wheels go on Databricks while the settings name no place there."""
+
+T = TypeVar("T")
+NOTHING = plan.Questions()
+
+
+def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NOTHING) -> plan.Plan:
+    """All that is known at this point. A record of another branch counts for nothing.
+
+    `ask` are the questions that only a workspace can answer.
+    """
+    own = release if release is not None and release.branch == bench.facts.branch else None
+    faults: list[errors.BadInput] = []
+    project = _tried(lambda: bench.project, faults)
+    spec_file = _tried(lambda: find_cluster(bench), faults)
+    environment_file = project.environment_file if project is not None else None
+    kind = project.kind if project is not None else ""
+    built = tuple(_planned_wheels(bench, own))
+    return plan.Plan(
+        today=datetime.now(timezone.utc).date(),
+        wheel_root=_wheel_root(bench),
+        project=project,
+        project_text=_text(project.folder / project.mlproject) if project is not None else None,
+        cluster=_tried(lambda: cluster.read(spec_file) if spec_file is not None else None, faults),
+        cluster_text=_text(spec_file),
+        environment=_tried(
+            lambda: environment.load(environment_file, kind=kind) if environment_file is not None else None, faults
+        ),
+        environment_text=_text(environment_file),
+        wheels=built,
+        ours=frozenset(_own_names(bench, built)),
+        experiment=_experiment(bench, own),
+        backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else plan.MLFLOW_BACKEND,
+        mlflow=read_client(),
+        workers=bench.settings.workers,
+        placeholder=bench.settings.placeholder,
+        commit=bench.facts.commit,
+        scripts=tuple(_scripts(project.folder)) if project is not None else (),
+        unreadable=tuple(faults),
+        ask=ask,
+    )
+
+
+def find_cluster(bench: Bench) -> Path | None:
+    """The cluster spec of the settings, else the project's own; None where there is neither."""
+    if bench.cluster is not None:
+        return bench.cluster
+    default = bench.project_folder / cluster.FILE_NAME
+    return default if default.is_file() else None
+
+
+def read_client() -> plan.Client | None:
+    """The installed MLflow, by its metadata alone: to import it takes seconds."""
+    for name in ("mlflow", "mlflow-skinny"):
+        try:
+            about = installed.metadata(name)
+        except installed.PackageNotFoundError:
+            continue
+        return plan.Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
+    return None
+
+
+def _tried(read: Callable[[], T], faults: list[errors.BadInput]) -> T | None:
+    try:
+        return read()
+    except errors.BadInput as fault:
+        faults.append(fault)
+        return None
+
+
+def _text(path: Path | None) -> plan.Text | None:
+    if path is None:
+        return None
+    try:
+        return plan.Text(path, texts.read(path))
+    except errors.BadInput:
+        return None  # whoever reads its data has said so
+
+
+def _wheel_root(bench: Bench) -> str:
+    root = bench.settings.wheel_root or bench.wheel_root
+    return root if plan.kind_of(root) != "folder" else DEFAULT_ROOT
+
+
+def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[plan.PlannedWheel]:
+    """The recorded wheels that are still there."""
+    for each in (release.wheels if release is not None else None) or ():
+        with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
+            yield _read_wheel(bench.top / each.file)
+
+
+def _read_wheel(path: Path) -> plan.PlannedWheel:
+    about = metadata.read(path)
+    return plan.PlannedWheel(
+        distribution=about.distribution,
+        version=about.version,
+        file_name=path.name,
+        tags=wheels.parse_tags(path.name),
+        requires_python=wheels.read_requires_python(path),
+    )
+
+
+def _own_names(bench: Bench, built: tuple[plan.PlannedWheel, ...]) -> Iterator[str]:
+    """Before anything is built, the libraries' folders have to tell: they mostly bear the distribution's name."""
+    names = [each.distribution for each in built]
+    try:
+        names = names or [each.name for each in bench.libraries]
+    except errors.ReleaseError:
+        return  # `build-wheel` says what is wrong with the libraries
+    yield from (plan.normalised(each) for each in names)
+
+
+def _experiment(bench: Bench, release: Release | None) -> str | None:
+    """What `name` made of the template, else the template without the prefix that `name` takes off."""
+    if release is not None and release.names is not None:
+        return release.names.experiment
+    template = bench.settings.experiment
+    return template.removeprefix("/Workspace") if template.startswith("/Workspace/") else template
+
+
+def _scripts(folder: Path) -> Iterator[plan.Text]:
+    """The Python files directly in the project's folder: what it runs, not what it may carry along."""
+    for path in sorted(folder.glob("*.py")):
+        found = _text(path)
+        if found is not None:
+            yield found

@@ -1,0 +1,45 @@
+"""The project's form: what MLflow's Databricks backend and today's runtimes still run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_tasks.preflight import findings, sources, spark_form
+from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.workspace import runtimes
+
+
+def check_readable(plan: Plan) -> Iterator[findings.Finding]:
+    """What the project's own readers refuse, docker_env among it, in their words."""
+    for fault in plan.unreadable:
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.MLFLOW_SPEC)
+
+
+def check_kind(plan: Plan) -> Iterator[findings.Finding]:
+    """Databricks says it of the ML runtimes; what is missing in the others is the same."""
+    runtime = plan.runtime
+    if runtime is None or not plan.is_classic or not plan.uses_mlflow_backend:
+        return
+    if runtime.version >= runtimes.PROJECTS_END:
+        yield findings.error(
+            f"a {_describe(plan)} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters "
+            "run MLflow Projects only as a databricks_spark_job",
+            where=plan.place_of("spark_version"),
+            cure=_cure(plan),
+            basis="documented" if runtime.is_ml else "assumed",
+            source=sources.PROJECTS,
+        )
+
+
+def _describe(plan: Plan) -> str:
+    kind = plan.project.kind if plan.project is not None else ""
+    return {"conda": "conda_env", "python": "python_env"}.get(kind, "plain")
+
+
+def _cure(plan: Plan) -> str:
+    if plan.project is None or plan.cluster is None:
+        return "write it as a databricks_spark_job"
+    reasons = spark_form.find_obstacles(plan.project, plan.cluster)
+    if not reasons:
+        return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
+    return f"write it as a databricks_spark_job by hand, since {'; '.join(reasons)}"

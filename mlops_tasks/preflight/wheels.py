@@ -1,0 +1,107 @@
+"""The wheels that were built: whether they install where the project needs them, and whether pip will take them."""
+
+from __future__ import annotations
+
+import email.parser
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging import tags, utils
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from mlops_tasks.preflight import cluster_spec, findings, sources
+from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.workspace.runtimes import Basis
+
+_MACHINES = ("x86_64", "aarch64")
+_GLIBC = 35
+"""The C library of Ubuntu 22.04 is 2.35; older runtimes have older ones, which a wheel seldom notices."""
+
+
+def check_requires_python(plan: Plan) -> Iterator[findings.Finding]:
+    for wheel in plan.wheels:
+        for python, whose, where, basis in _pythons(plan):
+            if not _allows(wheel.requires_python, python):
+                yield findings.error(
+                    f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
+                    where=where,
+                    cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
+                    basis=basis,
+                    source=sources.RUNTIMES,
+                )
+
+
+def check_tags(plan: Plan) -> Iterator[findings.Finding]:
+    for wheel in plan.wheels:
+        for python, whose, where, basis in _pythons(plan):
+            if not fits(wheel.tags, python):
+                yield findings.error(
+                    f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
+                    where=where,
+                    cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
+                    basis=basis,
+                    source=sources.WHEEL_TAGS,
+                )
+
+
+def check_version_moves(plan: Plan) -> Iterator[findings.Finding]:
+    """An environment that stays keeps the old wheel of the same version, whatever `--upgrade` says."""
+    if cluster_spec.existing_cluster(plan) is None:
+        return
+    for wheel in plan.wheels:
+        if "+" not in wheel.version:
+            moved = f"{wheel.version}+g{(plan.commit or '<commit>')[:12]}"
+            yield findings.warning(
+                f"the cluster stays, and pip keeps the {wheel.distribution} {wheel.version} that it has: a new wheel "
+                "of the same version is not installed, with --upgrade neither",
+                where=plan.place_of("existing_cluster_id"),
+                cure=f"set `local_version: true`: a version such as {moved} moves with the code; or use a new cluster",
+                basis="seen",
+                source=sources.PIP,
+            )
+
+
+def fits(found: frozenset[str], python: str) -> bool:
+    """Whether a wheel of those tags installs on Linux with that Python (major and minor)."""
+    return not found.isdisjoint(str(each) for each in _supported(python))
+
+
+def parse_tags(file_name: str) -> frozenset[str]:
+    return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
+
+
+def read_requires_python(path: Path) -> str:
+    """What the wheel at `path` says of the Pythons that it works with; empty where it says nothing."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        about = email.parser.Parser().parsestr(archive.read(name).decode("utf-8", "replace"), headersonly=True)
+    return str(about["Requires-Python"] or "")
+
+
+def _supported(python: str) -> Iterator[tags.Tag]:
+    major, minor = (int(part) for part in python.split("."))
+    names = [f"manylinux_2_{number}" for number in range(5, _GLIBC + 1)]
+    names += ["manylinux1", "manylinux2010", "manylinux2014", "linux"]
+    platforms = [f"{name}_{machine}" for name in names for machine in _MACHINES]
+    own = f"cp{major}{minor}"
+    yield from tags.cpython_tags((major, minor), abis=[own, f"{own}m"], platforms=platforms)
+    yield from tags.compatible_tags((major, minor), interpreter=own, platforms=platforms)
+
+
+def _pythons(plan: Plan) -> Iterator[tuple[str, str, str, Basis]]:
+    """Each Python that our wheels are installed into: as a version, in words, who asks for it, how that is known."""
+    found = plan.runtime
+    if found is not None and found.python is not None and plan.ships_wheels():
+        yield found.python, f"the cluster ({found})", plan.place_of("spark_version"), found.python_basis
+    asked = plan.python
+    if asked is not None and plan.is_classic:
+        yield asked, "the project's environment", plan.place_of_python(), "documented"
+
+
+def _allows(requires_python: str, python: str) -> bool:
+    """A patch level decides nothing here: the newest of that minor version counts."""
+    try:
+        return SpecifierSet(requires_python).contains(f"{python}.99")
+    except InvalidSpecifier:
+        return True

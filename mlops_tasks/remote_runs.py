@@ -1,0 +1,102 @@
+"""Runs that go on without us: found, followed again, ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mlops_tasks import errors, record, run_plan, run_record
+from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import NOTHING
+from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.targets.jobs import Submitted
+
+
+def watch(bench: Bench, run_id: str | None) -> Release | None:
+    """Follow a run that goes on without us: the recorded attempt's, or another one by its id."""
+    from mlops_tasks.steps import run
+
+    submitted, entry_point = _find(bench, run_id)
+    if bench.dry_run:
+        bench.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
+        return bench.record.load()
+    with _sole_follower(bench, "watch", submitted) as is_sole:
+        try:
+            found = _watch(bench, submitted, entry_point)
+        except KeyboardInterrupt:
+            bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
+            raise
+        release = run_record.save_end(bench, found) if is_sole else bench.record.load()
+    run.judge(found, log=run_record.log_file(bench, submitted.run_id), report=bench.report)
+    return release
+
+
+def cancel(bench: Bench, run_id: str | None) -> Release | None:
+    """End a run that goes on without us, and record that it has ended."""
+    submitted, entry_point = _find(bench, run_id)
+    if bench.dry_run:
+        bench.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
+        return bench.record.load()
+    bench.target.stop(submitted, report=bench.report)
+    with _sole_follower(bench, "cancel", submitted) as is_sole:
+        release = run_record.save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
+    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}")
+    return release
+
+
+def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
+    """A run that goes on without us, and its entry point: the recorded attempt's unless another one's id is given."""
+    release = bench.record.load()
+    attempt = release.attempt if release else None
+    if run_id is not None and not (attempt and attempt.run_id == run_id):
+        return bench.target.find(run_id)
+    is_unsaved = attempt is not None and not attempt.ended and attempt.run_id is None
+    if release is not None and attempt is not None and is_unsaved and not bench.dry_run:
+        attempt = _find_unsaved(bench, release, attempt)
+    if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
+        raise errors.OutOfOrder(
+            "no run of this release is going on",
+            where=bench.record_folder,
+            cure="`inv status` shows the last one; give the id of another run",
+        )
+    submitted = Submitted(
+        run_id=attempt.run_id,
+        experiment_id=attempt.experiment_id,
+        backend=attempt.backend,
+        job_run_id=attempt.job_run_id,
+    )
+    return submitted, attempt.entry_point
+
+
+def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
+    """The attempt with the run that was made just before the command was cut off, if it goes on."""
+    with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
+        job = run_plan.prepare(bench, release, NOTHING)
+        found = bench.target.pick_up(attempt, job, report=bench.report)
+        if isinstance(found, Submitted):
+            run_record.save_submitted(bench, found, replace(job, attempt=attempt.id), detached=False)
+    saved = bench.record.load()
+    return saved.attempt if saved and saved.attempt else attempt
+
+
+@contextlib.contextmanager
+def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bool]:
+    """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
+    with contextlib.ExitStack() as stack:
+        release = bench.record.load()
+        is_own = release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+        try:
+            if is_own:
+                stack.enter_context(record.held(bench.attempt_lock, task))
+        except errors.OutOfOrder as busy:
+            bench.report.detail(busy.what)
+            is_own = False
+        yield is_own
+
+
+def _watch(bench: Bench, submitted: Submitted, entry_point: str) -> Run:
+    log = run_record.log_file(bench, submitted.run_id)
+    limits = run_plan.limits(bench)
+    found = bench.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=bench.report)
+    return run_record.with_log(bench, found, log)

@@ -1,0 +1,95 @@
+"""What is known of a run before it is begun: the job that a target is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mlops_tasks import digests, errors
+from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import Inputs
+from mlops_tasks.project.mlproject import Project
+from mlops_tasks.release import Release
+from mlops_tasks.targets.jobs import Job, Limits
+
+
+def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
+    """Everything that is known of the run before it is begun; nothing is sent, nothing is written."""
+    from mlops_tasks.project import entry_points, mlproject
+
+    if release.patched is None:
+        raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
+    settings = bench.settings
+    if inputs.detach:
+        bench.target.check_detaching()
+    project = mlproject.load(bench.top / release.patched.project_dir)
+    backend, why = bench.target.choose_backend(settings.backend, project)
+    bench.report.debug(f"backend {backend}: {why}")
+    return Job(
+        project=project,
+        entry_point=settings.entry_point,
+        given=settings.parameters,
+        parameters=entry_points.resolve(bench.project, settings.entry_point, settings.parameters),
+        experiment_name=_experiment_name(release, inputs),
+        experiment_id=inputs.experiment_id,
+        run_name=settings.run_name,
+        tags=settings.tags,
+        cluster=_cluster_name(bench, project),
+        backend=backend,
+        env_manager=settings.env_manager,
+        limits=limits(bench),
+        attempt="",
+        scratch=bench.record_folder / "attempts",
+        record={},
+    )
+
+
+def limits(bench: Bench) -> Limits:
+    settings = bench.settings
+    return Limits(timeout=settings.timeout, poll_interval=settings.poll_interval, lost_contact=settings.lost_contact)
+
+
+def _experiment_name(release: Release, inputs: Inputs) -> str | None:
+    from mlops_tasks.steps import name
+
+    if inputs.experiment_id is not None and inputs.experiment_name is not None:
+        raise errors.BadInput(
+            "an experiment is given by name and by id", where="--experiment-name, --experiment-id", cure="give one"
+        )
+    if inputs.experiment_id is not None:
+        return None
+    if inputs.experiment_name is not None:
+        return name.absolute(inputs.experiment_name, where="--experiment-name")
+    return release.names.experiment if release.names else None
+
+
+def described(bench: Bench, job: Job, release: Release) -> Job:
+    """The job with what the run is tagged with, and the record that is logged with it."""
+    from mlops_tasks.steps import run
+
+    tags = run.run_tags(
+        release, ci_url=bench.facts.ci_url, entry_point=job.entry_point, user=bench.target.user(), tags=job.tags
+    )
+    attempt = release.attempt.id if release.attempt else ""
+    return replace(job, tags=tags, record=release.to_dict(), attempt=attempt, scratch=job.scratch / attempt)
+
+
+def _cluster_name(bench: Bench, staged: Project) -> str | None:
+    """The spec's name in the staged project: one from outside the project was brought in as its cluster.json."""
+    from mlops_tasks.project import cluster, listing
+
+    named = listing.name_inside(bench.cluster, bench.project.folder) if bench.cluster else ""
+    name = named or cluster.FILE_NAME
+    return name if (staged.folder / name).is_file() else None
+
+
+def identity(job: Job) -> str:
+    """What makes two commands the same: the staged project, what is run of it, with what, and under which name."""
+    return digests.digest(
+        {
+            "project": job.project.folder.parent.name,
+            "entry_point": job.entry_point,
+            "parameters": dict(job.parameters),
+            "experiment": job.experiment_id or job.experiment_name or "",
+            "backend": job.backend,
+        }
+    )

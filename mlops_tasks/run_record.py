@@ -1,0 +1,49 @@
+"""What is recorded of an attempt while it goes on: its run, its log, its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_tasks import errors
+from mlops_tasks.bench import Bench
+from mlops_tasks.release import Release, Run
+from mlops_tasks.targets.jobs import Job, Submitted
+
+
+def log_file(bench: Bench, run_id: str) -> Path:
+    return bench.record_folder / "runs" / f"{run_id}.log"
+
+
+def with_log(bench: Bench, found: Run, log: Path) -> Run:
+    return found._replace(log=bench.relative(log)) if log.exists() else found
+
+
+def save_submitted(bench: Bench, submitted: Submitted, job: Job, *, detached: bool) -> None:
+    with bench.record.locked("run", wait=bench.report.detail):
+        release = bench.record.load()
+        if release is not None and release.attempt is not None:
+            attempt = release.attempt._replace(
+                run_id=submitted.run_id,
+                job_run_id=submitted.job_run_id,
+                experiment_id=submitted.experiment_id,
+                backend=submitted.backend,
+                entry_point=job.entry_point,
+                detached=detached,
+            )
+            bench.record.save(replace(release, attempt=attempt))
+
+
+def save_end(bench: Bench, found: Run) -> Release:
+    """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
+    with bench.record.locked("run", wait=bench.report.detail):
+        release = bench.record.load()
+        if release is None or release.attempt is None or release.attempt.run_id != found.run_id:
+            raise errors.OutOfOrder(
+                f"the record was replaced while run {found.run_id} was followed ({found.status})",
+                where=bench.record_folder,
+                cure="`inv status`",
+            )
+        release = replace(release, attempt=release.attempt._replace(ended=True), run=found)
+        bench.record.save(release)
+    return release

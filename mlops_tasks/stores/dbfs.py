@@ -1,0 +1,70 @@
+"""DBFS as the store, through databricks-cli's DbfsService."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from mlops_tasks import errors, stores
+from mlops_tasks.stores import Stored
+from mlops_tasks.workspace import faults, uploads
+from mlops_tasks.workspace.client import Workspace
+
+
+class DbfsStore:
+    """Folders are `dbfs:/...`. DBFS tells sizes only."""
+
+    display_name = "DBFS"
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def list_files(self, folder: str) -> dict[str, Stored]:
+        try:
+            found = self._workspace.dbfs.list(folder)
+        except faults.ApiError as fault:
+            if fault.is_missing:
+                return {}
+            raise
+        files = [each for each in found.get("files", ()) if not each["is_dir"]]  # an empty folder has no such key
+        return {PurePosixPath(each["path"]).name: Stored(size=each["file_size"], sha256=None) for each in files}
+
+    def make_folder(self, folder: str) -> None:
+        self._workspace.dbfs.mkdirs(folder)
+
+    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+        """One streamed form under a name of its own, moved into place once it is whole.
+
+        databricks-cli would hold the file in memory, or send it in blocks, of which one is appended twice when its
+        answer is lost.
+        """
+        uri = f"{folder}/{source.name}"
+        temporary = f"{folder}/.{source.name}.{os.urandom(4).hex()}.part"
+        self._workspace.persist(f"writing {source.name}", lambda: self._put(source, temporary, moved))
+        self._check_whole(source, temporary)
+        self._workspace.persist(f"writing {source.name}", lambda: self._move(temporary, uri, source))
+        return uri
+
+    def _put(self, source: Path, path: str, moved: Callable[[int], None]) -> None:
+        """Repeating does no harm: nobody else knows that name."""
+        form = uploads.opened_form(source, moved, fields={"path": path, "overwrite": "true"}, file_field="file")
+        with form as (body, content_type):
+            url = f"{self._workspace.login.host}/api/2.0/dbfs/put"
+            self._workspace.session.request("POST", url, data=body, headers={"Content-Type": content_type})
+
+    def _check_whole(self, source: Path, path: str) -> None:
+        """Before it has the name that a run will look for."""
+        found, sent = self._workspace.dbfs.get_status(path)["file_size"], source.stat().st_size
+        if found != sent:
+            raise errors.WorkspaceError(
+                f"DBFS has kept {found} of the {sent} bytes of {source.name}", where=path, cure="`inv deploy` again"
+            )
+
+    def _move(self, temporary: str, uri: str, source: Path) -> None:
+        """An answer that was lost is looked up, and so is a file that somebody else has put there meanwhile."""
+        try:
+            self._workspace.dbfs.move(temporary, uri)
+        except faults.ApiError:
+            if not stores.holds(self, source, uri.rpartition("/")[0]):
+                raise

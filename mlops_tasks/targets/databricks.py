@@ -1,0 +1,114 @@
+"""The databricks target: a workspace's stores for the wheels, its tracking, its clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_tasks import errors, runner, stores
+from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
+
+if TYPE_CHECKING:
+    from mlops_tasks.project import mlproject
+    from mlops_tasks.targets import databricks_runs
+    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+    from mlops_tasks.workspace.client import Workspace
+
+BACKENDS = {"auto", "databricks"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DatabricksTarget:
+    """`profile` is one of ~/.databrickscfg; nothing is asked of the workspace before something is needed of it."""
+
+    profile: str | None
+    environ: Mapping[str, str]
+    run: runner.Runner
+    report: Report
+    display_name: str = "databricks"
+    wheel_root: str = "dbfs:/wheels"
+    busy_cure: str = "`inv watch` follows it, `inv cancel` ends it"
+    is_remote: bool = True
+
+    def user(self) -> str:
+        return self.workspace.user
+
+    def store(self, wheel_root: str) -> stores.Store:
+        return stores.choose_remote(wheel_root, workspace=self.workspace)
+
+    def absolute_uri(self, uri: str) -> str:
+        return uri
+
+    def has_volume(self, path: str) -> bool:
+        return self.workspace.has_folder(path)
+
+    def is_reachable(self, entry: str) -> bool:
+        """A wheel in one of the workspace's stores is looked up; of other places nothing is known here."""
+        uri = f"dbfs:{entry.removeprefix('/dbfs')}" if entry.startswith("/dbfs/") else entry
+        if not uri.startswith(stores.REMOTE):
+            return "://" in uri
+        folder, _, name = uri.rpartition("/")
+        try:
+            return name in self.store(folder).list_files(folder)
+        except errors.BadInput:
+            return False  # no store has files there
+
+    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
+        if wanted not in BACKENDS:
+            raise errors.BadInput(
+                f"the backend {wanted} does not run on the databricks target",
+                where="backend",
+                cure=f"use one of: {', '.join(sorted(BACKENDS))}",
+            )
+        why = "you named it" if wanted == "databricks" else "the target is databricks"
+        return "databricks", f"{why}; {'a Spark job' if project.spark_job else 'a shell command on a new cluster'}"
+
+    def check(self) -> None:
+        """Tells a missing login, a bad token and a host that does not answer apart, before anything is begun."""
+        _ = self._told_login
+
+    @cached_property
+    def _told_login(self) -> str:
+        """Said once a command, however many of its steps ask."""
+        user = self.workspace.user
+        self.report.detail(f"{user} at {self.workspace.login.host} ({self.workspace.login.origin})")
+        return user
+
+    def check_detaching(self) -> None: ...
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        return self._runs.submit(job, report=report)
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        return self._runs.follow(job, submitted, log=log, report=report)
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        return self._runs.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=report)
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        self._runs.stop(submitted, report=report)
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        return self._runs.find(run_id)
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+        return self._runs.pick_up(attempt, job, report=report)
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        return self._runs.past_runs(experiment_id, limit=limit)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        from mlops_tasks.workspace import client, login
+
+        return client.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
+
+    @cached_property
+    def _runs(self) -> databricks_runs.DatabricksRuns:
+        from mlops_tasks.targets import databricks_runs
+
+        return databricks_runs.DatabricksRuns(workspace=self.workspace, run=self.run)

@@ -1,0 +1,267 @@
+"""Runs in a Databricks workspace: submitted by MLflow's own backend, once, and followed by us."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mlops_tasks import errors, runner
+from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
+from mlops_tasks.stores import dbfs
+from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+from mlops_tasks.workspace import faults
+from mlops_tasks.workspace.client import Workspace
+
+JOB_TAG = "mlflow.databricks.shellJobRunID"
+PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
+"""By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
+SUBMITS = 3
+"""How often a submit is begun that failed, for a moment's reasons, before any job was made."""
+LOOKS = 4
+"""How often a job is looked for whose submit had no answer: what the API lists lags behind."""
+WAIT = 2.0
+"""Seconds before the second look, and as many more before each further one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabricksRuns:
+    workspace: Workspace
+    run: runner.Runner
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
+        experiment_id = self._experiment(job)
+        with archives.copied_project(job, run=self.run, report=report) as copy:
+            store = dbfs.DbfsStore(self.workspace)
+            archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
+            with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
+                submitted = self._make_job(job, copy, experiment_id, report)
+                self._describe(job, submitted, report)
+                return submitted
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        try:
+            with errors.told(report.warning):
+                if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
+                    self._describe(job, submitted, report)  # whoever submitted it was cut off before
+            return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
+        except KeyboardInterrupt:
+            with errors.told(report.warning):
+                self.stop(submitted, report=report)
+            raise
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        if submitted.job_run_id is None:
+            raise ValueError("a run without a job")
+        try:
+            state = self._jobs.follow(submitted.job_run_id, limits=limits, report=report)
+        except job_runs.TimedOut:
+            report.warning(f"stopped after the timeout of {limits.timeout:g} s")
+            state = self._cancel(submitted.job_run_id, report)
+        return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
+
+    def stop(self, submitted: Submitted, *, report: Report) -> None:
+        """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
+        status = "KILLED"
+        if submitted.job_run_id is not None:
+            state = self._cancel(submitted.job_run_id, report)
+            report.detail(f"job run {submitted.job_run_id}: {state}")
+            status = state.mlflow_status
+        self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+
+    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+        """The attempt's run as it ended, or what is to be followed because it goes on."""
+        found = self._find(attempt, attempt.experiment_id or self._experiment(job), looks=LOOKS)
+        if found is None:
+            return None
+        if found.job_run_id is None:
+            self._tracking.end_run(found.run_id, "FAILED")
+            return self._read(found, entry_point=job.entry_point, url="")
+        state = self._state_or_none(found.job_run_id)
+        if state is None or self._tracking.read_tags(found.run_id) is None:
+            return None
+        if not state.is_over:
+            return found
+        entry_point = attempt.entry_point or job.entry_point
+        return self._finish(found, state, entry_point=entry_point, log=None, report=report)
+
+    def _state_or_none(self, job_run_id: int) -> job_runs.JobState | None:
+        """None for a job run that this workspace does not know: it may have been purged, or be another workspace's."""
+        try:
+            return self._jobs.state(job_run_id)
+        except faults.ApiError as fault:
+            if fault.is_missing or fault.code == job_runs.UNKNOWN:
+                return None
+            raise
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A run of anybody's by its MLflow id, and its entry point's name."""
+        tags = self._tracking.read_tags(run_id)
+        if tags is None or JOB_TAG not in tags:
+            raise errors.BadInput(
+                f"{self.workspace.login.host} knows no job of an MLflow run {run_id}",
+                where="RUN_ID",
+                cure="give the id of a run that was submitted there (`inv status` shows yours)",
+            )
+        experiment_id, _, _ = self._tracking.read_result(run_id)
+        submitted = Submitted(
+            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=int(tags[JOB_TAG])
+        )
+        return submitted, tags.get("mlflow.project.entryPoint", "")
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        return self._tracking.past_runs(experiment_id, limit=limit)
+
+    def _make_job(self, job: Job, copy: Path, experiment_id: str, report: Report) -> Submitted:
+        attempt = Attempt(id=job.attempt)
+        for _ in range(SUBMITS):
+            login = self.workspace.login
+            run_id, fault = mlflow_submit.try_submit(job, copy, experiment_id, login=login, report=report)
+            said = mlflow_submit.first_line(fault) if fault else "none of it is to be found"
+            found = self._find(attempt._replace(run_id=run_id), experiment_id, looks=LOOKS)
+            if found is not None and found.job_run_id is not None:
+                if fault is not None:
+                    report.detail(f"the submit failed ({said}), but there is a job of it: it is followed")
+                return found
+            if found is not None:
+                self._tracking.end_run(found.run_id, "FAILED")
+            if fault is None or not mlflow_submit.may_pass(fault):
+                break
+            report.detail(f"no job was made ({said}); submitting again")
+        raise errors.WorkspaceError(
+            f"the workspace did not take the job: {said}",
+            where=self.workspace.login.host,
+            cure="mend what it says, then `inv run`",
+        ) from fault
+
+    @contextmanager
+    def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            report.detail("looking for what was submitted")
+            with errors.told(report.warning):
+                found = self._find(attempt, experiment_id, looks=LOOKS)
+                if found is not None:
+                    self.stop(found, report=report)
+            raise
+
+    def _find(self, attempt: Attempt, experiment_id: str, *, looks: int) -> Submitted | None:
+        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both.
+
+        A job is looked for as often as `looks`, but once for a run that has ended already.
+        """
+        run_id = attempt.run_id or self._find_run(attempt, experiment_id, looks=looks)
+        if run_id is None:
+            return None
+        job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
+        for look in range(1, looks if self._goes_on(run_id, job_run_id) else 1):
+            self.pause(WAIT * look)
+            job_run_id = self._find_job(run_id, attempt)
+            if job_run_id is not None:
+                break
+        return Submitted(
+            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=job_run_id
+        )
+
+    def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
+        """Whether a run without a job may get one still."""
+        return job_run_id is None and self._tracking.read_result(run_id)[1] in tracking.GOING_ON
+
+    def _find_run(self, attempt: Attempt, experiment_id: str, *, looks: int) -> str | None:
+        """What MLflow's search tells lags behind: a job without its run is a matter for later, not for another job."""
+        filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
+        job_run_id = None
+        for look in range(looks):
+            found = (self._tracking.find_run(experiment_id, filter_string=each) for each in filters)
+            run_id = next((each for each in found if each), None)
+            job_run_id = None if run_id else self._jobs.find(attempt.id)
+            if run_id or job_run_id is None:
+                return run_id
+            self.pause(WAIT * look)
+        raise errors.WorkspaceError(
+            f"job run {job_run_id} was made, and MLflow does not show its run yet",
+            where=self.workspace.login.host,
+            cure="`inv run` in a moment, which takes it up",
+        )
+
+    def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
+        tag = (self._tracking.read_tags(run_id) or {}).get(JOB_TAG)
+        return int(tag) if tag else self._jobs.find(attempt.id)
+
+    def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
+        """The job's end; one that ended before it could be cancelled keeps its own."""
+        state = self._jobs.cancel(job_run_id, report=report)
+        return state if state.is_over else state._replace(result="CANCELED")
+
+    def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
+        """That it cannot be said what is known of the run ends nothing. MLflow logs no parameters of a Spark job."""
+        parameters = job.parameters if job.project.spark_job is not None else {}
+        tags = {**job.tags, JOB_TAG: str(submitted.job_run_id)}
+        with errors.told(report.warning):
+            self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)
+
+    def _finish(
+        self, submitted: Submitted, state: job_runs.JobState, *, entry_point: str, log: Path | None, report: Report
+    ) -> Run:
+        """The run as it ended: its output shown and kept, its status in MLflow made true."""
+        if log is not None and submitted.job_run_id is not None:
+            with errors.told(report.warning):
+                _keep(self._jobs.output(submitted.job_run_id), log, report)
+        if state.mlflow_status != "FINISHED":
+            report.warning(f"job run {submitted.job_run_id} ended {state}")
+        self._tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
+        self._tracking.set_tag(
+            submitted.run_id, "mlflow.project.backend", mlflow_submit.BACKEND
+        )  # the run on the cluster says local
+        return self._read(submitted, entry_point=entry_point, url=state.url)
+
+    def _read(self, submitted: Submitted, *, entry_point: str, url: str) -> Run:
+        experiment_id, status, metrics = self._tracking.read_result(submitted.run_id)
+        return Run(
+            run_id=submitted.run_id,
+            experiment_id=experiment_id,
+            status=status,
+            backend=mlflow_submit.BACKEND,
+            url=url,
+            entry_point=entry_point,
+            job_run_id=submitted.job_run_id,
+            metrics=metrics,
+        )
+
+    def _experiment(self, job: Job) -> str:
+        if job.experiment_id is not None:
+            return self._tracking.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        parent = posixpath.dirname(job.experiment_name)
+        if parent != "/":
+            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
+        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
+
+    @cached_property
+    def _jobs(self) -> job_runs.JobRuns:
+        return job_runs.JobRuns(workspace=self.workspace, pause=self.pause)
+
+    @cached_property
+    def _tracking(self) -> tracking.Tracking:
+        login = self.workspace.login
+        return tracking.Tracking(login.tracking_uri, artifacts=None, variables={**login.variables, **PATIENT})
+
+
+def _keep(output: str, log: Path, report: Report) -> None:
+    """Where the workspace tells nothing there is no log: the run's page may show more."""
+    if not output:
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
+    for line in output.splitlines():
+        report.output(line)

@@ -1,0 +1,157 @@
+"""Job runs in a workspace: found, followed to their end, cancelled, and their output."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mlops_tasks import errors
+from mlops_tasks.report import Report
+from mlops_tasks.targets.jobs import Limits
+from mlops_tasks.workspace import faults
+from mlops_tasks.workspace.client import Workspace
+
+API = "2.0"
+"""The version that MLflow's backend submits by: a run of a single task, with its output under its own id."""
+OVER = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+CANCELLED = {"CANCELED", "TIMEDOUT"}
+UNKNOWN = "INVALID_PARAMETER_VALUE"
+"""What the workspace says of a run that it does not know."""
+NOT_THERE_YET = 60
+"""Seconds in which a run that was just submitted may be unknown: what the API tells lags behind."""
+LOOK_WITHIN = 30
+"""Seconds for one look at a run."""
+STOPPED_WITHIN = 60
+"""Seconds for a cancelled run to end before we stop looking."""
+STOPPING_INTERVAL = 0.5
+LISTED = 200
+"""How many runs, the newest, a run is looked for among."""
+
+
+class JobState(NamedTuple):
+    """Where a job run is. `result` is empty until it has ended, and for some ends stays so."""
+
+    life: str
+    result: str
+    message: str
+    url: str
+
+    @property
+    def is_over(self) -> bool:
+        return self.life in OVER
+
+    @property
+    def mlflow_status(self) -> str:
+        """What MLflow's run should say at this end."""
+        if self.result == "SUCCESS":
+            return "FINISHED"
+        return "KILLED" if self.result in CANCELLED else "FAILED"
+
+    def __str__(self) -> str:
+        words = f"{self.life} {self.result}".strip()
+        return f"{words}: {self.message}" if self.message else words
+
+
+class TimedOut(Exception):
+    """The run was still going on when its time was up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRuns:
+    """Calls that are safe to repeat are repeated by the workspace's session, all but the looks of `follow`."""
+
+    workspace: Workspace
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def follow(self, job_run_id: int, *, limits: Limits, report: Report) -> JobState:
+        """The run's end, each change of state told. Raises TimedOut, and WorkspaceError where contact is lost."""
+        begun = heard = self.clock()
+        shown = ""
+        while True:
+            now = self.clock()
+            state = self._look(job_run_id, since=now - heard, age=now - begun, limits=limits, report=report)
+            if state is not None:
+                heard = now
+                if str(state) != shown:
+                    shown = str(state)
+                    report.detail(f"{_elapsed(now - begun)}  {state}")
+                if state.is_over:
+                    return state
+            left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
+            if left <= 0:
+                raise TimedOut
+            self.pause(min(limits.poll_interval, left))
+
+    def state(self, job_run_id: int) -> JobState:
+        return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
+
+    def cancel(self, job_run_id: int, *, report: Report) -> JobState:
+        """Cancel the run and wait a moment for its end; one that has ended already keeps its end."""
+        self.workspace.jobs.cancel_run(job_run_id, version=API)
+        report.detail(f"job run {job_run_id} is being cancelled")
+        give_up = self.clock() + STOPPED_WITHIN
+        while True:
+            state = self.state(job_run_id)
+            if state.is_over or self.clock() > give_up:
+                return state
+            self.pause(STOPPING_INTERVAL)
+
+    def output(self, job_run_id: int) -> str:
+        """What the task printed, then its error and trace, as far as the workspace tells; the last 5 MB at most."""
+        found: Mapping[str, Any] = self.workspace.jobs.get_run_output(job_run_id, version=API)
+        logs, trace, error = (str(found.get(key) or "").rstrip() for key in ("logs", "error_trace", "error"))
+        cut = "(the workspace keeps only the end of this output)" if found.get("logs_truncated") else ""
+        return "\n".join(part for part in (cut, logs, trace, "" if error in trace else error) if part)
+
+    def find(self, word: str) -> int | None:
+        """The newest submitted run that has `word` in its name."""
+        found = self.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=API)
+        runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
+        return int(runs[0]["run_id"]) if runs else None
+
+    def _look(self, job_run_id: int, *, since: float, age: float, limits: Limits, report: Report) -> JobState | None:
+        """The state, or None where that could not be learnt this time."""
+        try:
+            return self._ask(job_run_id)
+        except faults.ApiError as fault:
+            is_young = fault.code == UNKNOWN and age < NOT_THERE_YET
+            if not (fault.is_transient or is_young) or since >= limits.lost_contact:
+                raise _lost(fault, job_run_id, since) from fault
+            report.debug(f"{_elapsed(age)}  no news: {fault.what}")
+            return None
+
+    def _ask(self, job_run_id: int) -> JobState:
+        """One request, whatever comes of it: following repeats it anyway."""
+        url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
+        answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id}, timeout=LOOK_WITHIN)
+        try:
+            return _read_state(answer.json())
+        except (ValueError, AttributeError) as fault:
+            raise faults.ApiError("no run is in its answer", where=url, cure="repeat", is_transient=True) from fault
+
+
+def _read_state(found: Mapping[str, Any]) -> JobState:
+    state = found.get("state") or {}
+    return JobState(
+        life=str(state.get("life_cycle_state") or ""),
+        result=str(state.get("result_state") or ""),
+        message=" ".join(str(state.get("state_message") or "").split()),
+        url=str(found.get("run_page_url") or ""),
+    )
+
+
+def _lost(fault: faults.ApiError, job_run_id: int, seconds: float) -> errors.WorkspaceError:
+    how = f"no contact for {seconds:.0f} s" if fault.is_transient else "following ended"
+    return errors.WorkspaceError(
+        f"{how}, and job run {job_run_id} may go on: {fault.what}",
+        where=fault.where,
+        cure="once it answers again, `inv watch` follows it and `inv cancel` ends it",
+    )
+
+
+def _elapsed(seconds: float) -> str:
+    return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"

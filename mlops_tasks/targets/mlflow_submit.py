@@ -1,0 +1,80 @@
+"""The submit itself: MLflow's own, each of its calls sent once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from mlops_tasks import errors
+from mlops_tasks.project import json_text
+from mlops_tasks.project import text as texts
+from mlops_tasks.report import Report
+from mlops_tasks.targets import mlflow_process, tracking
+from mlops_tasks.targets.jobs import Job
+from mlops_tasks.workspace.login import Login
+
+BACKEND = "databricks"
+ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1"}
+"""MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
+
+
+def try_submit(
+    job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report
+) -> tuple[str | None, Exception | None]:
+    """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    is_spark = job.project.spark_job is not None  # its driver has the words, and MLflow would split them
+    # MLflow 3 keeps its tracking URI in the environment, too: it goes as it came
+    variables = {**login.variables, **ONE_TRY, "MLFLOW_TRACKING_URI": login.tracking_uri}
+    try:
+        with (
+            mlflow_process.variables(**variables),
+            mlflow_process.fresh_clients(),
+            report.waiting("submitting by MLflow's backend databricks"),
+            mlflow_process.stdout_is_stderr(),
+        ):
+            logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report tells it better
+            mlflow.set_tracking_uri(login.tracking_uri)
+            submitted = mlflow.projects.run(
+                str(copy),
+                entry_point="main" if is_spark else job.entry_point,
+                parameters={} if is_spark else dict(job.given),
+                experiment_id=experiment_id,
+                run_name=job.run_name,
+                backend=BACKEND,
+                backend_config=_read_spec(job, copy),
+                env_manager=None if job.env_manager == "auto" else job.env_manager,
+                synchronous=False,
+            )
+    except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
+        return None, fault
+    return str(submitted.run_id), None
+
+
+def may_pass(fault: Exception) -> bool:
+    """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
+    from mlflow.exceptions import ExecutionException, MlflowException
+
+    if isinstance(fault, MlflowException):
+        passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+        return not isinstance(fault, ExecutionException) and fault.error_code in passing
+    return getattr(fault, "filename", None) is None  # what names a file is about that file
+
+
+def first_line(fault: Exception) -> str:
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+
+
+def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
+    """Read anew for each submit: MLflow writes keys of its own into the mapping that it is given."""
+    if job.cluster is None:
+        raise errors.BadInput(
+            "a run on Databricks needs a cluster spec, and the project has none",
+            where=job.project.folder,
+            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
+        )
+    path = copy / job.cluster
+    return dict(json_text.load(path, texts.read(path)))

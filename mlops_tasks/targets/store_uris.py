@@ -1,0 +1,78 @@
+"""The URIs by which MLflow's stores are named: made absolute, parted from a login, reached, opened by one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlops_tasks import errors
+
+REACHABLE_WITHIN = 10
+"""Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+
+
+def absolute(uri: str) -> str:
+    """`uri` with a relative path in it made absolute: a run works in another folder than the one where it was given."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.startswith("sqlite"):
+        path, mark, query = rest.removeprefix("///").partition("?")
+        relative = rest.startswith("///") and path and not path.startswith(("/", ":"))
+        return f"{scheme}:///{Path(path).absolute()}{mark}{query}" if relative else uri
+    if scheme == "file" and not rest.startswith("/"):
+        return Path(rest).absolute().as_uri()
+    return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
+
+
+def split_login(uri: str) -> tuple[str, dict[str, str]]:
+    """A server's address without the user and password in it, and these as MLflow's variables."""
+    if not uri.startswith(("http://", "https://")):
+        return uri, {}
+    parts = urlsplit(uri)
+    login, _, host = parts.netloc.rpartition("@")
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    values = (unquote(each) for each in login.partition(":")[::2])
+    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
+
+
+def check_reachable(uri: str) -> None:
+    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    host = urlsplit(uri).netloc
+    try:
+        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
+    except urllib.error.HTTPError:
+        return
+    except (OSError, HTTPException, ValueError) as fault:
+        raise errors.WorkspaceError(
+            f"the tracking server {host} cannot be reached: {fault}",
+            where="MLFLOW_TRACKING_URI",
+            cure="start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
+        ) from fault
+
+
+@contextlib.contextmanager
+def first_user(uri: str) -> Iterator[None]:
+    """Let one process at a time open a SQLite store: of several first users at once all but one would fail.
+
+    The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
+    """
+    if not uri.startswith("sqlite:"):
+        yield
+        return
+    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,107 @@
+"""One workspace, as the stores and the target use it: the real clients, on one login and with one way of repeating."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlops_tasks.report import Report
+from mlops_tasks.workspace import faults, session
+from mlops_tasks.workspace.login import PROBE_WITHIN, Login
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+    from databricks_cli.sdk import DbfsService, JobsService, WorkspaceService
+
+T = TypeVar("T")
+
+ME = "/api/2.0/preview/scim/v2/Me"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Its clients are handed out once the login has been tried: what is wrong with that is told in one way."""
+
+    login: Login
+    report: Report
+    pause: Callable[[float], None] = time.sleep
+
+    @cached_property
+    def user(self) -> str:
+        """The user's name there; the first call of all, so it tells a bad host from a bad token from a bad network."""
+        return self.persist("signing in", self._ask_user)
+
+    def _ask_user(self) -> str:
+        try:
+            answer = self.session.send_once("GET", f"{self.login.host}{ME}", timeout=PROBE_WITHIN)
+            return str(answer.json()["userName"])
+        except faults.ApiError as fault:
+            raise faults.of_first_call(fault) from fault
+        except (ValueError, KeyError, TypeError) as fault:
+            raise faults.no_workspace(f"{self.login.host} GET {ME}") from fault
+
+    def persist(self, what: str, action: Callable[[], T]) -> T:
+        """The result of an action that is safe to repeat, and repeated while a moment may mend what fails."""
+        return session.persist(what, action, report=self.report, pause=self.pause)
+
+    @cached_property
+    def session(self) -> session.Session:
+        return session.Session(self.login, report=self.report, pause=self.pause)
+
+    @cached_property
+    def dbfs(self) -> DbfsService:
+        from databricks_cli.sdk import DbfsService
+
+        return DbfsService(self._api_client)
+
+    @cached_property
+    def jobs(self) -> JobsService:
+        from databricks_cli.sdk import JobsService
+
+        return JobsService(self._api_client)
+
+    @cached_property
+    def folders(self) -> WorkspaceService:
+        from databricks_cli.sdk import WorkspaceService
+
+        return WorkspaceService(self._api_client)
+
+    @cached_property
+    def sdk(self) -> WorkspaceClient:
+        from databricks.sdk import WorkspaceClient
+
+        _ = self.user
+        return WorkspaceClient(config=self.login.config())
+
+    @cached_property
+    def _api_client(self) -> Any:
+        """databricks-cli's own client drops the port of a host, has no timeout and repeats what is not safe to."""
+        from databricks_cli.sdk.api_client import ApiClient
+
+        _ = self.user
+        client = ApiClient(host=self.login.host, default_headers={"Content-Type": "text/json"})
+        client.url = f"{self.login.host}/api/"
+        client.session = self.session
+        return client
+
+    def has_folder(self, path: str) -> bool:
+        """Whether the Files API knows the folder: a volume's own is there with the volume."""
+        try:
+            self.ask(f"looking for {path}", lambda sdk: sdk.files.get_directory_metadata(path))
+        except faults.ApiError as fault:
+            if fault.is_missing:
+                return False
+            raise
+        return True
+
+    def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, repeat: bool = True) -> T:
+        """The result of a call through databricks-sdk, with its faults as ApiErrors; safe calls are repeated."""
+
+        def once() -> T:
+            with faults.translated_sdk(self.login.host, what):
+                return action(self.sdk)
+
+        return self.persist(what, once) if repeat else once()

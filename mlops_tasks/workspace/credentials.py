@@ -1,0 +1,171 @@
+"""What is said of a login: the DATABRICKS_* variables, and one profile of ~/.databrickscfg."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlops_tasks import errors
+
+HELP = "set DATABRICKS_HOST and DATABRICKS_TOKEN, or give `--profile NAME` of ~/.databrickscfg"
+PREFIX = "DATABRICKS_"
+PAIR = {"host", "token"}
+NEUTRAL = {"cluster_id", "serverless_compute_id", "warehouse_id", "cli_path", "config_file", "config_profile"}
+NEUTRAL |= {"debug_headers", "debug_truncate_bytes", "rate_limit", "runtime_version"}
+"""What variables and profiles can say that neither leads to a host nor is a credential."""
+OTHER_CREDENTIALS = ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_USE_MSI", "GOOGLE_CREDENTIALS")
+SETTINGS_SECTION = "__settings__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What the environment and one profile say: `spoken` in variables, `section` in the profile called `name`.
+
+    `profile` is the one that was asked for by name.
+    """
+
+    spoken: Mapping[str, str] = field(repr=False)
+    section: Mapping[str, str] = field(repr=False)
+    name: str | None
+    profile: str | None
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The environment wins, as it does for databricks-sdk."""
+        return {**_telling(self.section), **self.spoken}
+
+    @property
+    def host(self) -> str:
+        return whole_host(self.values.get("host", ""), where=self.place)
+
+    @property
+    def token(self) -> str:
+        """Whatever else is in a header is refused by Python itself, in words that hold the token."""
+        token = self.values["token"]
+        if not re.fullmatch(r"[!-~]+", token):
+            raise errors.BadInput(
+                "the token holds blanks, or letters that no token has",
+                where=self.place,
+                cure="copy the token once more",
+            )
+        return token
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is a pair of host and token, and nothing else that could decide."""
+        values = {key: value for key, value in self.values.items() if (key, value) != ("auth_type", "pat")}
+        return set(values) == PAIR and not any(self.environ.get(each) for each in OTHER_CREDENTIALS)
+
+    @property
+    def place(self) -> object:
+        return "the DATABRICKS_* variables" if self.spoken else _config_file(self.environ)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Those of the environment, and the host as we understand it where it is written in another form.
+
+        databricks-sdk takes a host with the path and query of a browser's address line as it is, and reads no
+        profile but a named one where a variable tells the host.
+        """
+        found = {name: value.strip() for name, value in self.environ.items() if name.startswith(PREFIX)}
+        if self.host != self.values.get("host", ""):
+            named = {f"{PREFIX}CONFIG_PROFILE": self.name} if self.name else {}
+            return {**found, f"{PREFIX}HOST": self.host, **named}
+        return found
+
+
+def find(profile: str | None, environ: Mapping[str, str]) -> Credentials:
+    """What decides where requests go, and as whom.
+
+    Raises BadInput for a profile that is not there, and for an explicit one that the environment contradicts.
+    """
+    sections = _read_profiles(environ)
+    spoken = _telling(
+        {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    )
+    named = profile or environ.get(f"{PREFIX}CONFIG_PROFILE") or None
+    if named:
+        _check_known(named, sections, environ)
+    if profile:
+        _check_agreement(profile, sections[profile], spoken, environ)
+    name = named or (None if spoken else _default_profile(sections))
+    return Credentials(
+        spoken=spoken,
+        section=sections.get(name or "", {}),
+        name=name if name in sections else None,
+        profile=None if set(spoken) >= PAIR and not profile else named,
+        environ=environ,
+    )
+
+
+def _check_known(profile: str, sections: Mapping[str, object], environ: Mapping[str, str]) -> None:
+    known = [each for each in sections if each != SETTINGS_SECTION]
+    if profile not in known:
+        raise errors.BadInput(
+            f"there is no profile {profile} (there are: {', '.join(known) or 'none'})",
+            where=_config_file(environ),
+            cure=HELP,
+        )
+
+
+def _check_agreement(
+    profile: str, section: Mapping[str, str], spoken: Mapping[str, str], environ: Mapping[str, str]
+) -> None:
+    for key, value in spoken.items():
+        pair = value, section.get(key, "")
+        if key == "host":
+            pair = whole_host(pair[0]), whole_host(pair[1])
+        if pair[0] != pair[1]:
+            variable = f"{PREFIX}{key.upper()}"
+            raise errors.BadInput(
+                f"the profile {profile} and {variable} of the environment disagree, and the environment would win",
+                where=_config_file(environ),
+                cure=f"unset {variable}, or leave --profile out",
+            )
+
+
+def _telling(values: Mapping[str, str]) -> dict[str, str]:
+    """Those `values` that decide where requests go, or as whom."""
+    return {key: value.strip() for key, value in values.items() if value.strip() and key not in NEUTRAL}
+
+
+def _read_profiles(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    path = _config_file(environ)
+    parser = configparser.ConfigParser(default_section="", interpolation=None)
+    try:
+        with path.open(encoding="utf-8") as stream:
+            parser.read_file(stream)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, configparser.Error) as fault:
+        said = fault.strerror if isinstance(fault, OSError) else "it is not an INI file"
+        raise errors.BadInput(f"the login file cannot be read: {said}", where=path, cure="correct it") from None
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def _default_profile(sections: Mapping[str, Mapping[str, str]]) -> str:
+    return sections.get(SETTINGS_SECTION, {}).get("default_profile", "").strip() or "DEFAULT"
+
+
+def _config_file(environ: Mapping[str, str]) -> Path:
+    named = environ.get(f"{PREFIX}CONFIG_FILE")
+    return Path(named).expanduser() if named else Path(environ.get("HOME", "~")).expanduser() / ".databrickscfg"
+
+
+def whole_host(host: str, *, where: object = "") -> str:
+    """`host` with a scheme and without the path and query that a browser's address line has; empty where it is."""
+    if not host:
+        return ""
+    try:
+        parts = urlsplit(host if "://" in host else f"https://{host}")
+        is_host = bool(parts.hostname and parts.port != 0 and parts.scheme in {"https", "http"})
+    except ValueError:
+        is_host = False
+    if not is_host or re.search(r"\s", host):
+        raise errors.BadInput("the Databricks host is no address of one", where=where, cure="write https://HOST")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,0 +1,244 @@
+"""What a workspace refuses and how it fails, as one error that says what to do and whether trying again may help."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlops_tasks import errors
+
+BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
+TRANSIENT = {408, 429, 500, 502, 503, 504}
+LONGEST_SAID = 300
+SIGN_IN_AGAIN = "make a new token for this workspace, or sign in again"
+CHECK_HOST = "check DATABRICKS_HOST, or the profile's host"
+
+
+class ApiError(errors.WorkspaceError):
+    """A refused or failed call. `status` is None where no answer came; `code` is the workspace's own word.
+
+    `is_transient` says that the same call may go well a moment later; `is_unanswered` that it may have been carried
+    out although no answer came, or one that doesn't tell. `retry_after` is seconds. `is_worn_out` says that the call
+    has been repeated for as long as any is.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str,
+        cure: str,
+        status: int | None = None,
+        code: str = "",
+        is_transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, cure=cure)
+        self.status = status
+        self.code = code
+        self.is_transient = is_transient
+        self.retry_after = retry_after
+        self.is_worn_out = False
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.status is None or self.status >= 500  # noqa: PLR2004 - the server's own faults
+
+    @property
+    def is_missing(self) -> bool:
+        return self.code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"} or (self.status == NOT_FOUND and not self.code)
+
+    @property
+    def is_taken(self) -> bool:
+        """Something stands under that name already: each API has a status and a word of its own for it."""
+        return self.code in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"} or self.status == CONFLICT
+
+
+def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str], body: str) -> ApiError:
+    """The error of an answer. `call` is the method and path."""
+    data = _parse(body)
+    code = data.get("error_code")
+    return _refused(
+        f"{host} {call}",
+        status=status,
+        code="" if code is None else str(code),
+        said=_said(data, body),
+        retry_after=_seconds(headers.get("Retry-After", "")),
+    )
+
+
+def of_first_call(fault: ApiError) -> ApiError:
+    """`fault`, where nothing was asked but who we are: it can then mean one thing only, or is not worth waiting for."""
+    if fault.status is None:
+        fault.is_transient = False
+    if fault.status == BAD_REQUEST:
+        return refused_login(fault.where, said=fault.what)
+    if fault.status == NOT_FOUND:
+        return no_workspace(fault.where)
+    return fault
+
+
+def refused_login(where: str, *, said: str) -> ApiError:
+    return ApiError(f"the login was refused: {_shorten(said)}", where=where, cure=SIGN_IN_AGAIN, status=UNAUTHENTICATED)
+
+
+def no_workspace(where: str) -> ApiError:
+    return ApiError("this host does not answer as a Databricks workspace does", where=where, cure=CHECK_HOST)
+
+
+def garbled(where: str) -> ApiError:
+    """An answer that was cut off, say: the next one may be whole."""
+    return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, is_transient=True)
+
+
+def sent_on(where: str, location: str) -> ApiError:
+    """A redirect is not followed: a POST would come out of it as a GET, and the login would go to somebody else."""
+    target = urlsplit(location)
+    return ApiError(
+        f"this host sends its callers on to {target.scheme}://{target.hostname}{target.path}",
+        where=where,
+        cure=f"{CHECK_HOST}; write https:// where it is served so",
+    )
+
+
+@contextlib.contextmanager
+def translated_sdk(host: str, call: str) -> Iterator[None]:
+    """What databricks-sdk raises, as ApiErrors; it tells an answer's status by a class of its own for each."""
+    import requests
+    from databricks.sdk.errors.base import DatabricksError
+
+    try:
+        yield
+    except (DatabricksError, requests.RequestException, TimeoutError) as fault:
+        # it gives up with a TimeoutError of its own, and the fault is that one's cause
+        first = fault.__cause__ if type(fault) is TimeoutError and fault.__cause__ else fault
+        if not isinstance(first, DatabricksError):
+            raise unreachable(host, call, first) from fault
+        raise _refused(
+            f"{host} {call}",
+            status=_status_of_class(first),
+            code=str(first.error_code or ""),
+            said=_shorten(re.split(r"\. (?:Config|Env):| This is likely a bug", str(first))[0]),
+            retry_after=getattr(first, "retry_after_secs", None),
+        ) from fault
+
+
+def _status_of_class(fault: Exception) -> int:
+    from databricks.sdk.errors.platform import STATUS_CODE_MAPPING
+
+    found = [status for status, kind in STATUS_CODE_MAPPING.items() if isinstance(fault, kind)]
+    told = re.search(r"\n< (\d{3}) ", str(fault))  # it shows the whole answer where it cannot read it
+    return found[0] if found else int(told[1]) if told else 502  # it has no class for 408, 412, 413 and 502
+
+
+def _refused(where: str, *, status: int, code: str, said: str, retry_after: float | None) -> ApiError:
+    """The workspace's message is shown, never decided upon: it differs by cloud and by year."""
+    what, cure = _explain(status, code, said)
+    return ApiError(
+        what,
+        where=where,
+        cure=cure,
+        status=status,
+        code=code,
+        is_transient=status in TRANSIENT,
+        retry_after=retry_after,
+    )
+
+
+def _explain(status: int, code: str, said: str) -> tuple[str, str]:
+    """What is wrong, and what to do. An integer for a code is about the login, as 401 is; a word is a permission's."""
+    if status == UNAUTHENTICATED or (status == FORBIDDEN and (code.isdigit() or not code)):
+        return f"the login was refused ({status}): {said}", SIGN_IN_AGAIN
+    if status == FORBIDDEN:
+        return f"permission denied: {said}", "ask for that permission, or name a place that you may use"
+    if code == "ENDPOINT_NOT_FOUND":
+        return f"this host has no such API: {said}", CHECK_HOST
+    if status == THROTTLED:
+        return f"too many requests: {said}", "wait a while, then repeat"
+    return f"the workspace refused ({f'{status} {code}'.strip()}): {said}", "do what it says, or repeat"
+
+
+def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
+    """The error of a call that had no answer; a certificate that is not trusted will not be a moment later either."""
+    chain = " ".join(str(each) for each in _causes(fault))
+    if "CERTIFICATE_VERIFY_FAILED" in chain:
+        reason = re.search(r"certificate verify failed: [^()\"']+", chain)
+        return ApiError(
+            f"no trusted TLS connection to {host}: {reason[0].strip() if reason else 'its certificate is refused'}",
+            where=f"{host} {call}",
+            cure="check the host's name; where a proxy has its own certificate, name it by REQUESTS_CA_BUNDLE",
+        )
+    return ApiError(
+        f"{host} cannot be reached: {_plain_reason(fault)}",
+        where=call,
+        cure="check DATABRICKS_HOST (or the profile's host), the network and HTTPS_PROXY, then repeat",
+        is_transient=_may_pass(fault, chain),
+    )
+
+
+def _may_pass(fault: BaseException, chain: str) -> bool:
+    """Not so a URL that is none, or a server that speaks no TLS."""
+    import requests
+
+    passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError
+    return isinstance(fault, passing) and "WRONG_VERSION_NUMBER" not in chain
+
+
+def _causes(fault: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while fault is not None and fault not in found:
+        found.append(fault)
+        fault = fault.__cause__ or fault.__context__
+    return found
+
+
+def _plain_reason(fault: BaseException) -> str:
+    """The system's own words (`Connection refused`), out of the layers that each library wraps around them."""
+    chain = " ".join(str(each) for each in _causes(fault))
+    found = re.search(r"\[Errno -?\d+\] ([A-Z][A-Za-z -]+)", chain)
+    if found:
+        return found[1].strip()
+    if "timed out" in chain.lower() or "timeout" in type(fault).__name__.lower():
+        return "no answer in time"
+    if "WRONG_VERSION_NUMBER" in chain:
+        return "it speaks no TLS"
+    broken = re.search("abort|reset|IncompleteRead|EOF", chain)
+    return "the connection broke" if broken else type(fault).__name__
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header's seconds, or those until the date that it may hold instead."""
+    if retry_after.isdigit():
+        return float(retry_after)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, until.timestamp() - time.time())
+
+
+def _parse(body: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _said(data: Mapping[str, Any], body: str) -> str:
+    """The message of an answer in any of the forms that are known: JSON, an HTML page, or plain text."""
+    found = data.get("message") or data.get("error") or data.get("detail")
+    if not found:
+        page = re.search(r"<pre>(.*?)</pre>", body, re.DOTALL) or re.search(r"<title>(.*?)</title>", body, re.DOTALL)
+        found = page[1] if page else body
+    return _shorten(str(found))
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_SAID] or "no message"

@@ -1,0 +1,159 @@
+"""Who we are in which workspace: host and credentials as databricks-sdk resolves them, once for every client.
+
+A plain pair of host and token, in the environment or in a profile, is read here: importing databricks-sdk takes a
+second. Everything else is databricks-sdk's own business.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from mlops_tasks import errors
+from mlops_tasks.workspace import credentials, faults
+from mlops_tasks.workspace.credentials import Credentials
+
+if TYPE_CHECKING:
+    from databricks.sdk.clock import Clock
+    from databricks.sdk.config import Config
+
+PROBE_WITHIN = 10
+"""Seconds for the first answer of all: an address that nobody answers at is noticed by it, once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """`host` is `https://name`, with a port where it has one; `headers` gives fresh ones: a token lives for an hour.
+
+    `profile` is the profile that MLflow must be told, None where the environment or the default one decides;
+    `variables` are what MLflow takes from the environment. `origin` says in words where the login comes from.
+    """
+
+    host: str
+    headers: Callable[[], Mapping[str, str]] = field(repr=False)
+    profile: str | None
+    origin: str
+    variables: Mapping[str, str] = field(repr=False)
+    config: Callable[[], Config] = field(repr=False)
+
+    @property
+    def tracking_uri(self) -> str:
+        """How MLflow names this workspace."""
+        return f"databricks://{self.profile}" if self.profile else "databricks"
+
+
+def resolve(profile: str | None, environ: Mapping[str, str]) -> Login:
+    """The login that `profile` (an explicit one), the environment or ~/.databrickscfg give.
+
+    Raises BadInput where they give none, or where profile and environment disagree: databricks-sdk would send the
+    profile's requests to the environment's host without a word. Raises ApiError where databricks-sdk has to ask the
+    host for something and can't.
+    """
+    found = credentials.find(profile, environ)
+    return _plain_login(found) if found.is_plain else _sdk_login(found)
+
+
+def _plain_login(found: Credentials) -> Login:
+    host, token = found.host, found.token
+
+    def config() -> Config:
+        return _configure(host=host, token=token, auth_type="pat")
+
+    by_variables = set(found.spoken) >= credentials.PAIR and not found.profile
+    return Login(
+        host=host,
+        headers=lambda: {"Authorization": f"Bearer {token}"},
+        profile=found.profile,
+        origin="DATABRICKS_HOST and DATABRICKS_TOKEN" if by_variables else f"profile {found.name}",
+        variables=found.variables,
+        config=config,
+    )
+
+
+def _sdk_login(found: Credentials) -> Login:
+    if found.host:
+        _probe(found.host)
+    try:
+        config = _configure(host=found.host or None, profile=found.name)
+    except ValueError as fault:
+        raise errors.BadInput(_explain(str(fault), found), where=found.place, cure=credentials.HELP) from fault
+    if not config.host:
+        raise errors.BadInput("no Databricks host is known", where=found.place, cure=credentials.HELP)
+    return Login(
+        host=credentials.whole_host(config.host, where=found.place),
+        headers=lambda: _fresh_headers(config),
+        profile=found.profile,
+        origin=f"{config.auth_type}, profile {found.name}" if found.name else str(config.auth_type),
+        variables=found.variables,
+        config=lambda: config,
+    )
+
+
+def _probe(host: str) -> None:
+    """One short try at what databricks-sdk asks first of all: it would itself try for minutes."""
+    path = "/.well-known/databricks-config"
+    try:
+        requests.get(f"{host}{path}", timeout=PROBE_WITHIN)
+    except requests.RequestException as fault:
+        raise faults.unreachable(host, f"GET {path}", fault) from fault
+
+
+def _configure(**known: Any) -> Config:
+    """A configuration with which databricks-sdk makes one try a call: ours are counted and told.
+
+    A file goes as one streamed request. What it cannot find out of a host it warns of, whether or not it matters.
+    """
+    from databricks.sdk.config import Config
+
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
+    return Config(
+        retry_timeout_seconds=1,
+        http_timeout_seconds=120,
+        disable_experimental_files_api_client=True,
+        clock=_impatient_clock(),
+        **known,
+    )
+
+
+def _impatient_clock() -> Clock:
+    from databricks.sdk.clock import RealClock
+
+    class ImpatientClock(RealClock):
+        """It takes each wait for over at once, so that databricks-sdk gives up at the end of its time for tries."""
+
+        skipped = 0.0
+
+        def time(self) -> float:
+            return super().time() + self.skipped
+
+        def sleep(self, seconds: float) -> None:
+            self.skipped += seconds
+
+    return ImpatientClock()
+
+
+def _fresh_headers(config: Config) -> Mapping[str, str]:
+    """A token that cannot be had is a ValueError of databricks-sdk's."""
+    call = f"{config.auth_type} login"
+    with faults.translated_sdk(str(config.host), call):
+        try:
+            return config.authenticate()
+        except requests.RequestException:
+            raise
+        except ValueError as fault:
+            raise faults.refused_login(f"{config.host} {call}", said=str(fault)) from fault
+
+
+def _explain(said: str, found: Credentials) -> str:
+    """databricks-sdk appends its whole configuration to what it says, secrets masked."""
+    plain = re.split(r"\. (?:Config|Env):", said)[0].splitlines()[0]
+    if not {"host", "azure_workspace_resource_id", "azure_resource_id"} & set(found.values):
+        return "no Databricks host is known" if found.values else "no Databricks login is known"
+    if "cannot configure default credentials" in plain:
+        return f"no credentials for {found.host} are known"
+    return f"no Databricks login: {plain}"

@@ -1,0 +1,109 @@
+"""HTTP to one workspace: every call has a timeout, and is repeated where repeating is safe and may help."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from mlops_tasks.report import Report
+from mlops_tasks.workspace import faults
+from mlops_tasks.workspace.login import Login
+
+T = TypeVar("T")
+
+CONNECT_WITHIN = 10
+"""Seconds for a connection to stand; nothing has been sent until then."""
+ANSWER_WITHIN = 120
+"""Seconds without a byte from the server: what follows an upload of hundreds of MB takes its time."""
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each further try, where the server names none by Retry-After."""
+LONGEST_WAIT = 300.0
+"""What a server asks for beyond that is not waited for: the fault is told at once."""
+IDEMPOTENT_POSTS = ("/dbfs/mkdirs", "/workspace/mkdirs", "/jobs/runs/cancel")
+CONNECTIONS = 16
+
+
+def persist(what: str, action: Callable[[], T], *, report: Report, pause: Callable[[float], None] = time.sleep) -> T:
+    """The result of `action`, which is repeated while it fails by ApiErrors that a moment may mend.
+
+    `action` must be safe to repeat. Each further try is told, and waited for with jitter. One that is made of such
+    actions itself is not repeated once one of them was in vain.
+    """
+    for wait in WAITS:
+        try:
+            return action()
+        except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
+            asked = max(fault.retry_after or 0.0, wait)
+            if not fault.is_transient or fault.is_worn_out or asked > LONGEST_WAIT:
+                raise
+            delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
+            report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
+            pause(delay)
+    try:
+        return action()
+    except faults.ApiError as fault:
+        fault.is_worn_out = True
+        raise
+
+
+class Session(requests.Session):
+    """A session for databricks-cli's clients and for calls of ours; raises ApiError for whatever is no success."""
+
+    def __init__(self, login: Login, *, report: Report, pause: Callable[[float], None] = time.sleep) -> None:
+        super().__init__()
+        self._login, self._report, self._pause = login, report, pause
+        self.auth = self._authorize
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS))
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """One call. GETs and calls that do the same twice are repeated, others are sent once."""
+        path = urlsplit(url).path
+
+        def send() -> requests.Response:
+            return self.send_once(method, url, *args, **kwargs)
+
+        if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
+            return persist(f"{method} {path}", send, report=self._report, pause=self._pause)
+        return send()
+
+    def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        """One try of a call, whatever it is."""
+        call = f"{method} {urlsplit(url).path}"
+        kwargs.setdefault("timeout", (CONNECT_WITHIN, ANSWER_WITHIN))
+        kwargs.setdefault("allow_redirects", False)
+        try:
+            answer = super().request(method, url, *args, **kwargs)
+        except requests.RequestException as fault:
+            raise faults.unreachable(self._login.host, call, fault) from fault
+        self._check(answer, call)
+        return answer
+
+    def _check(self, answer: requests.Response, call: str) -> None:
+        host = self._login.host
+        if answer.is_redirect:
+            raise faults.sent_on(f"{host} {call}", answer.headers["Location"])
+        if not answer.ok:
+            raise faults.from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
+        if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
+            raise faults.no_workspace(f"{host} {call}")
+        if not _is_json(answer):  # databricks-cli would end in a traceback
+            raise faults.garbled(f"{host} {call}")
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Fresh credentials for every try: a token may run out in between."""
+        request.headers.update(self._login.headers())
+        return request
+
+
+def _is_json(answer: requests.Response) -> bool:
+    try:
+        answer.json()
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,70 @@
+"""Files on their way into a workspace: read in blocks, whatever their size, telling how far they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+BLOCK = 1 << 16
+
+
+class FileBody:
+    """A request's body: `before`, the file, `after`. It cannot be rewound, so no client repeats it behind our back."""
+
+    def __init__(
+        self, stream: BinaryIO, moved: Callable[[int], None], *, before: bytes = b"", after: bytes = b""
+    ) -> None:
+        self.told = 0
+        self._stream, self._moved = stream, moved
+        self._before, self._after = before, after
+        self._length = len(before) + os.fstat(stream.fileno()).st_size + len(after)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        """What tells requests that this is to be streamed."""
+        return iter(lambda: self.read(BLOCK), b"")
+
+    def read(self, size: int = BLOCK) -> bytes:
+        if self._before:
+            block, self._before = self._before, b""
+            return block
+        block = self._stream.read(size)
+        self.told += len(block)
+        self._moved(len(block))
+        if not block:
+            block, self._after = self._after, b""
+        return block
+
+
+@contextlib.contextmanager
+def opened(path: Path, moved: Callable[[int], None], *, before: bytes = b"", after: bytes = b"") -> Iterator[FileBody]:
+    """The body for one try; where that fails, what it told as moved is taken back."""
+    with path.open("rb") as stream:
+        body = FileBody(stream, moved, before=before, after=after)
+        try:
+            yield body
+        except BaseException:
+            moved(-body.told)
+            raise
+
+
+@contextlib.contextmanager
+def opened_form(
+    path: Path, moved: Callable[[int], None], *, fields: Mapping[str, str], file_field: str
+) -> Iterator[tuple[FileBody, str]]:
+    """A multipart form with one file, and its content type: the clients' own forms hold the whole file in memory."""
+    boundary = os.urandom(16).hex()
+    head = "".join(_part(boundary, f'name="{key}"', value) + "\r\n" for key, value in fields.items())
+    head += _part(boundary, f'name="{file_field}"; filename="{path.name}"', "")
+    tail = f"\r\n--{boundary}--\r\n"
+    with opened(path, moved, before=head.encode("utf-8"), after=tail.encode("ascii")) as body:
+        yield body, f"multipart/form-data; boundary={boundary}"
+
+
+def _part(boundary: str, disposition: str, value: str) -> str:
+    return f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n{value}"

@@ -1,0 +1,37 @@
+"""Our side of the line to the test workspace: a client that notes what it says and waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlops_tasks import report
+from mlops_tasks.workspace import client, login
+from tests.workspace.server import Workspace
+
+
+class Heard(report.Silent):
+    """A report that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def step(self, name: str, made: str) -> None:
+        self.lines.append(f"{name}: {made}")
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class Ours(client.Workspace):
+    """`heard` is what was told, `waited` the seconds that would have been waited."""
+
+    heard: Heard
+    waited: list[float]
+
+
+def connect(workspace: Workspace, environ: Mapping[str, str] | None = None, *, profile: str | None = None) -> Ours:
+    heard, waited = Heard(), list[float]()
+    found = login.resolve(profile, workspace.environment if environ is None else environ)
+    ours = Ours(login=found, report=heard, pause=waited.append)
+    ours.__dict__.update(heard=heard, waited=waited)
+    return ours

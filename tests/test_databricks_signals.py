@@ -1,0 +1,153 @@
+"""A job whose command is stopped: a signal ends both, and what a crash leaves going on is found."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests import releases
+from tests.releases import Site
+from tests.test_attempts import read_until
+from tests.workspace import runs
+from tests.workspace.mlflow_server import MlflowServer
+from tests.workspace.runs import Mode
+
+pytest_plugins = ["tests.workspace.fixture"]
+
+SUBMIT = "/api/2.0/jobs/runs/submit"
+SIGNALS = [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")]
+
+
+@pytest.fixture(scope="module")
+def staged(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with releases.opened(tmp_path_factory.mktemp("signals") / "repository", mlflow_server) as site:
+        yield releases.stage(site)
+
+
+@pytest.fixture
+def site(staged: Site) -> Iterator[Site]:
+    staged.forget()
+    staged.workspace.jobs.mode = Mode(endless=True)
+    with releases.entered(staged.workspace):
+        yield staged
+
+
+@pytest.fixture
+def running(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """`inv run`, which the test may end as it likes."""
+    process = site.start("run", "-P", "text=first")
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def job_ends(site: Site) -> list[runs.State]:
+    """Of the jobs that were submitted in this test."""
+    made = list(site.workspace.jobs._runs)[-len(site.workspace.jobs.submitted) :]
+    return [site.workspace.jobs.wait(run_id, 30) for run_id in made]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_run_cancels_the_job(
+    site: Site, running: subprocess.Popen[str], number: int, code: int
+) -> None:
+    read_until(running, "RUNNING")
+    running.send_signal(number)
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == code, err
+    assert "Traceback" not in err
+    run = site.record["run"]
+    assert run["status"] == site.status(run["run_id"]) == "KILLED"
+    assert site.record["attempt"]["ended"] is True
+    assert site.workspace.jobs.wait(run["job_run_id"], 0) == runs.CANCELED
+    assert site.runs("RUNNING") == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_submit_leaves_nothing_going_on(
+    site: Site, running: subprocess.Popen[str], number: int, code: int, after: bool
+) -> None:
+    gate = threading.Event()
+    fault = site.workspace.faults.add("POST", SUBMIT, after=after, gate=gate)
+    assert fault.met.wait(60)
+    running.send_signal(number)
+    read_until(running, "looking for what was submitted")
+    gate.set()
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == code, err
+    assert "Traceback" not in err
+    assert set(job_ends(site)) <= {runs.CANCELED}, err
+    assert site.runs("RUNNING") == []
+    site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
+    again = site.inv("run")
+    assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_during_the_upload_leaves_nothing_under_the_archives_name(site: Site, number: int, code: int) -> None:
+    gate = threading.Event()
+    fault = site.workspace.faults.add("POST", "/api/2.0/dbfs/put", gate=gate)
+    process = site.start("run", "-P", f"text=for signal {number}")
+    try:
+        assert fault.met.wait(60)
+        before = set((site.workspace.root / "dbfs").rglob("*.tar.gz"))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        gate.set()
+
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert set((site.workspace.root / "dbfs").rglob("*.tar.gz")) == before
+    assert site.submits() == []
+    assert site.runs("RUNNING") == []
+
+
+def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
+    site: Site, running: subprocess.Popen[str]
+) -> None:
+    read_until(running, "RUNNING")
+    running.kill()
+    running.communicate()
+    attempt = site.record["attempt"]
+
+    other = site.inv("run", "-P", "text=second")
+    assert other.code == 3, other.err
+    assert f"run {attempt['run_id']} is going on" in other.err
+    resumed = site.inv("run", "-P", "text=first", "--timeout", "1")
+
+    assert f"its run {attempt['run_id']} goes on, and is followed again" in resumed.err
+    assert resumed.code == 5
+    assert len(site.submits()) == 1
+    assert site.record["run"]["run_id"] == attempt["run_id"]
+
+
+@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+def test_a_crash_during_the_submit_leaves_a_job_that_is_found(
+    site: Site, running: subprocess.Popen[str], task: str
+) -> None:
+    fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
+    assert fault.met.wait(60)
+    running.kill()
+    running.communicate()
+    site.workspace.faults.clear()
+    assert site.record["attempt"]["run_id"] is None
+
+    said = site.inv(task, *{"run": ["-P", "text=first", "--timeout", "1"], "watch": ["--timeout", "1"]}.get(task, []))
+
+    assert said.code == (0 if task == "cancel" else 5), said.err
+    assert len(site.submits()) == 1
+    assert job_ends(site)[-1] == runs.CANCELED
+    run = site.record["run"]
+    assert run["status"] == site.status(run["run_id"]) == "KILLED"
+    assert site.runs("RUNNING") == []
+    assert site.parameters(run["run_id"]) == ({"text": "first"} if task == "run" else {})

@@ -1,0 +1,213 @@
+"""Following one job run, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.report import Silent
+from mlops_tasks.targets.job_runs import JobRuns, TimedOut
+from mlops_tasks.targets.jobs import Limits
+from mlops_tasks.workspace import client, login
+from tests.workspace import runs
+from tests.workspace.runs import Mode, State
+from tests.workspace.server import Workspace
+
+GET = "/api/2.0/jobs/runs/get[?]"
+BODY = {
+    "run_name": "MLflow Run for /x/attempts/abc/training",
+    "new_cluster": {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 0},
+    "spark_python_task": {"python_file": "dbfs:/x.py"},
+}
+
+
+class Clock:
+    """Time passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.details: list[str] = []
+        self.debugs: list[str] = []
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
+
+    def debug(self, text: str) -> None:
+        self.debugs.append(text)
+
+
+@pytest.fixture
+def workspace() -> Iterator[Workspace]:
+    with Workspace() as started:
+        yield started
+    assert not started.crashes, started.crashes[0]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def jobs(workspace: Workspace, clock: Clock) -> JobRuns:
+    found = client.Workspace(login=login.resolve(None, workspace.environment), report=Silent())
+    return JobRuns(workspace=found, clock=clock, pause=clock.pause)
+
+
+def submit(jobs: JobRuns, workspace: Workspace, mode: Mode, **changed: Any) -> int:
+    workspace.jobs.mode = mode
+    return int(
+        jobs.workspace.jobs.client.perform_query("POST", "/jobs/runs/submit", data={**BODY, **changed})["run_id"]
+    )
+
+
+def limits(*, timeout: float | None = None, lost_contact: float = 60) -> Limits:
+    return Limits(timeout=timeout, poll_interval=5, lost_contact=lost_contact)
+
+
+def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspace: Workspace) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=runs.SKIPPED, queued=3))
+    told = Told()
+
+    state = jobs.follow(run_id, limits=limits(), report=told)
+
+    assert (state.life, state.result, state.mlflow_status) == ("SKIPPED", "", "FAILED")
+    assert told.details[0] == f"00:00  QUEUED: {runs.QUEUED.message}"
+    assert told.details[-1].endswith(
+        "SKIPPED: Skipping this run because the limit of 1 maximum concurrent runs is reached."
+    )
+    assert len(told.details) == len(set(told.details))
+
+
+def test_a_run_that_is_not_known_at_first_is_waited_for(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS, unseen=3))
+
+    assert jobs.follow(run_id, limits=limits(), report=Silent()).mlflow_status == "FINISHED"
+    assert clock.waits[:3] == [5, 5, 5]
+
+
+def test_a_run_that_never_becomes_known_is_not_waited_for_for_ever(jobs: JobRuns, clock: Clock) -> None:
+    with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
+        jobs.follow(5, limits=limits(lost_contact=600), report=Silent())
+    assert clock.now == 60
+
+
+def test_time_is_up_to_the_second(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+
+    with pytest.raises(TimedOut):
+        jobs.follow(run_id, limits=limits(timeout=12), report=Silent())
+    assert clock.waits == [5, 5, 2]
+
+
+def test_contact_is_lost_after_so_long_and_each_look_is_one_request(
+    jobs: JobRuns, workspace: Workspace, clock: Clock
+) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+    workspace.faults.add("GET", GET, status=503)
+    told = Told()
+
+    with pytest.raises(errors.WorkspaceError) as caught:
+        jobs.follow(run_id, limits=limits(lost_contact=20), report=told)
+
+    assert "no contact for 20 s" in caught.value.what
+    assert "`inv watch` follows it" in caught.value.cure
+    assert clock.waits == [5, 5, 5, 5]
+    assert len(workspace.requests.of("GET", "/api/2.0/jobs/runs/get")) == 5
+    assert len(told.debugs) == 4
+
+
+def test_an_answer_counts_from_the_last_one(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+    for call in range(1, 40):
+        if call % 4:
+            workspace.faults.add("GET", GET, call=call, reset=True)
+
+    with pytest.raises(TimedOut):
+        jobs.follow(run_id, limits=limits(lost_contact=20, timeout=150), report=Silent())
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_not_waited_out(jobs: JobRuns, workspace: Workspace, clock: Clock, status: int) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+    workspace.faults.add("GET", GET, status=status)
+
+    with pytest.raises(errors.WorkspaceError, match=f"job run {run_id} may go on"):
+        jobs.follow(run_id, limits=limits(), report=Silent())
+    assert clock.waits == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'["no run"]', b'{"state": {"life_cy'])
+def test_an_answer_that_holds_no_run_is_none(jobs: JobRuns, workspace: Workspace, clock: Clock, body: bytes) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
+    workspace.faults.add("GET", GET, call=1, status=200, body=body)
+
+    assert jobs.follow(run_id, limits=limits(), report=Silent()).result == "SUCCESS"
+
+
+def test_a_cancelled_run_is_waited_for_and_one_that_has_ended_keeps_its_end(
+    jobs: JobRuns, workspace: Workspace
+) -> None:
+    going, done = (submit(jobs, workspace, mode) for mode in (Mode(endless=True), Mode(ending=runs.SUCCESS)))
+    workspace.jobs.wait(done, 30)
+
+    assert jobs.cancel(going, report=Silent()).result == "CANCELED"
+    assert jobs.cancel(done, report=Silent()).result == "SUCCESS"
+
+
+def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
+    jobs: JobRuns, workspace: Workspace, clock: Clock
+) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+    workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
+
+    assert jobs.cancel(run_id, report=Silent()).is_over is False
+    assert 60 < clock.now < 62
+
+
+def test_a_job_is_found_by_a_word_in_its_name(jobs: JobRuns, workspace: Workspace) -> None:
+    first = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
+    submit(jobs, workspace, Mode(ending=runs.SUCCESS), run_name="another")
+
+    assert jobs.find("/abc/") == first
+    assert jobs.find("nothing") is None
+
+
+def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace: Workspace) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
+    body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1", "logs_truncated": True}
+    workspace.faults.add("GET", "/api/2.0/jobs/runs/get-output", status=200, body=body)
+
+    assert jobs.output(run_id) == "(the workspace keeps only the end of this output)\none\nTraceback\nE: 1"
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State("TERMINATED", "", "SUCCESS"), "FINISHED"),
+        (State("TERMINATED", "", "CANCELED"), "KILLED"),
+        (State("TERMINATED", "", "TIMEDOUT"), "KILLED"),
+        (State("INTERNAL_ERROR", "", ""), "FAILED"),
+        (State("TERMINATED", "", "MAXIMUM_CONCURRENT_RUNS_REACHED"), "FAILED"),
+    ],
+)
+def test_an_end_has_mlflows_word(jobs: JobRuns, workspace: Workspace, state: State, status: str) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=state))
+    workspace.jobs.wait(run_id, 30)
+
+    assert jobs.state(run_id).mlflow_status == status

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.preflight import access
+from tests import plans
+
+VOLUME = "/Volumes/main/ml/wheels"
+
+
+def mode(name: str, spark_version: str = "16.4.x-scala2.12") -> dict[str, Any]:
+    return {"spark_version": spark_version, **plans.NODES, "data_security_mode": name}
+
+
+@pytest.mark.parametrize("name", ["USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"])
+def test_mlflow_cannot_read_the_project_without_the_dbfs_mount(tmp_path: Path, name: str) -> None:
+    said = plans.say(access.check_dbfs_mount, plans.make(tmp_path, spec=mode(name)))
+
+    assert plans.matches(said, f"error documented...{name}...cluster.json:5:3...SINGLE_USER"), said
+    assert not plans.say(access.check_dbfs_mount, plans.make(tmp_path, spec=mode(name), backend="databricks-jobs"))
+
+
+@pytest.mark.parametrize("name", ["SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED", "NONE"])
+def test_the_other_modes_have_the_dbfs_mount(tmp_path: Path, name: str) -> None:
+    assert not plans.say(access.check_dbfs_mount, plans.make(tmp_path, spec=mode(name)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(mode("USER_ISOLATION", "16.4.x-cpu-ml-scala2.12"), ["error documented"], id="ML"),
+        pytest.param(mode("USER_ISOLATION"), [], id="not ML"),
+        pytest.param(mode("SINGLE_USER", "16.4.x-cpu-ml-scala2.12"), [], id="dedicated"),
+    ],
+)
+def test_standard_mode_has_no_ml_runtime(tmp_path: Path, spec: dict[str, Any], expected: list[str]) -> None:
+    said = plans.say(access.check_machine_learning, plans.make(tmp_path, spec=spec))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("spec", "root", "libraries", "expected"),
+    [
+        pytest.param(mode("NONE"), VOLUME, None, ["error assumed...NONE...:5:3"], id="no catalog"),
+        pytest.param(mode("NONE"), "dbfs:/w", None, [], id="no volume"),
+        pytest.param(
+            mode("NONE"), "dbfs:/w", [{"whl": f"{VOLUME}/x-1-py3-none-any.whl"}], ["error assumed"], id="in libraries"
+        ),
+        pytest.param(plans.NEW, VOLUME, None, [], id="the mode by default"),
+        pytest.param(mode("USER_ISOLATION"), VOLUME, None, [], id="standard"),
+        pytest.param(plans.OLD, VOLUME, None, ["error documented...12.2 has no volumes...13.3"], id="old runtime"),
+    ],
+)
+def test_a_volume_needs_unity_catalog(
+    tmp_path: Path, spec: dict[str, Any], root: str, libraries: list[Any] | None, expected: list[str]
+) -> None:
+    plan = plans.make(tmp_path, spec=spec, libraries=libraries, wheel_root=root)
+
+    said = plans.say(access.check_volumes, plan)
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "root", "expected"),
+    [
+        pytest.param("10.4.x-scala2.12", "/Workspace/Shared/w", ["error documented...11.3"], id="before"),
+        pytest.param("11.3.x-scala2.12", "/Workspace/Shared/w", [], id="since"),
+        pytest.param("10.4.x-scala2.12", "dbfs:/w", [], id="elsewhere"),
+    ],
+)
+def test_workspace_files_need_a_runtime_that_sees_them(
+    tmp_path: Path, spark_version: str, root: str, expected: list[str]
+) -> None:
+    spec = {"spark_version": spark_version, **plans.NODES}
+
+    said = plans.say(access.check_workspace_files, plans.make(tmp_path, spec=spec, wheel_root=root))
+
+    assert plans.matches(said, *expected), said

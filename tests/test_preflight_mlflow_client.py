@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.preflight import mlflow_client, planning
+from mlops_tasks.preflight.plan import Client, Text
+from tests import plans
+
+OLDER = Client("2.17.2", ">=3.8")
+
+
+def on(spark_version: str) -> dict[str, Any]:
+    return {"spark_version": f"{spark_version}.x-scala2.12", **plans.NODES}
+
+
+def yaml(python: str, mlflow: str = "mlflow") -> str:
+    return f"dependencies:\n  - python={python}\n  - pip:\n      - {mlflow}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "client", "expected"),
+    [
+        pytest.param("12.2", plans.CLIENT, ["error seen...3.17.2...>=3.10...has 3.9...mlflow==3.1.4"], id="too new"),
+        pytest.param("10.4", plans.CLIENT, ["error...mlflow==2.17.2"], id="for 3.8"),
+        pytest.param("7.0", OLDER, ["error...2.17.2...has 3.7...choose a newer runtime"], id="for 3.7"),
+        pytest.param("10.4", OLDER, [], id="old enough"),
+        pytest.param("13.3", plans.CLIENT, [], id="the runtime is new enough"),
+        pytest.param("20.0", plans.CLIENT, [], id="not known"),
+    ],
+)
+def test_the_forced_mlflow_fits_the_runtime(tmp_path: Path, version: str, client: Client, expected: list[str]) -> None:
+    said = plans.say(mlflow_client.check_runtime_fits, plans.make(tmp_path, spec=on(version), mlflow=client))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"project": plans.SPARK_JOB}, id="a Spark job"),
+        pytest.param({"backend": "databricks-jobs"}, id="another backend"),
+        pytest.param({"mlflow": None}, id="no MLflow here"),
+        pytest.param(
+            {"libraries": [{"pypi": {"package": "git+https://github.com/mlflow/mlflow"}}]}, id="an MLflow from git"
+        ),
+    ],
+)
+def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
+    plan = plans.make(tmp_path, **{"mlflow": plans.CLIENT, "yaml": yaml("3.7", "mlflow==1.30"), **changes})
+
+    assert not plans.say(mlflow_client.check_runtime_fits, plan)
+    assert not plans.say(mlflow_client.check_environment_fits, plan)
+    assert not plans.say(mlflow_client.check_pin, plan)
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        pytest.param("3.7", ["warning seen...3.7...at most 1.30.1...training_env.yaml:2:5"], id="too old"),
+        pytest.param("3.9", ["warning seen...3.9...or install mlflow==3.1.4 here"], id="old"),
+        pytest.param("3.10", [], id="new enough"),
+        pytest.param("3", [], id="any 3"),
+    ],
+)
+def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, expected: list[str]) -> None:
+    said = plans.say(mlflow_client.check_environment_fits, plans.make(tmp_path, yaml=yaml(python), mlflow=plans.CLIENT))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param("mlflow==2.9.2", ["warning seen...mlflow==2.9.2...training_env.yaml:4:9"], id="another"),
+        pytest.param("mlflow-skinny<3", ["warning seen...mlflow-skinny<3"], id="skinny"),
+        pytest.param("mlflow>=2", [], id="a range that holds it"),
+        pytest.param("mlflow", [], id="any"),
+        pytest.param("mlflow-extras==1", [], id="another distribution"),
+        pytest.param("-r more.txt", [], id="an option"),
+    ],
+)
+def test_another_mlflow_in_the_yaml_is_said(tmp_path: Path, line: str, expected: list[str]) -> None:
+    said = plans.say(mlflow_client.check_pin, plans.make(tmp_path, yaml=yaml("3.10", line), mlflow=plans.CLIENT))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("project", "flavour", "code", "expected"),
+    [
+        pytest.param(plans.SPARK_JOB, "", "import mlflow\n", ["warning assumed | t.py imports mlflow"], id="nobody"),
+        pytest.param(plans.SPARK_JOB, "cpu-ml-", "import mlflow\n", [], id="the runtime brings it"),
+        pytest.param(plans.SPARK_JOB.replace("requests", "mlflow>=2"), "", "import mlflow\n", [], id="installed"),
+        pytest.param(plans.SPARK_JOB, "", "import mlflows\n", [], id="not imported"),
+        pytest.param(plans.CLASSIC, "", "import mlflow\n", [], id="classic"),
+    ],
+)
+def test_a_spark_job_has_its_mlflow_from_somewhere(
+    tmp_path: Path, project: str, flavour: str, code: str, expected: list[str]
+) -> None:
+    spec = {"spark_version": f"16.4.x-{flavour}scala2.12", **plans.NODES}
+    plan = plans.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
+
+    said = plans.say(mlflow_client.check_spark_job_has_it, plan)
+
+    assert plans.matches(said, *expected), said
+
+
+def test_the_installed_mlflow_is_known_without_importing_it() -> None:
+    client = planning.read_client()
+
+    assert client is not None
+    assert client.version.split(".")[0].isdigit()
+    assert client.requires_python.startswith(">=3.")

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.preflight import login, names
+from mlops_tasks.preflight.plan import Questions
+from tests import plans
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("/Shared/churn/main", [], id="absolute"),
+        pytest.param("/Shared/{project}/{branch}", [], id="a template"),
+        pytest.param("/Workspaces/x", [], id="only alike"),
+        pytest.param(None, [], id="not known yet"),
+        pytest.param(
+            "churn", ["error documented...no absolute path...experiment...write /Shared/churn"], id="relative"
+        ),
+        pytest.param(
+            "/Workspace/Shared/x", ["error documented...begins with /Workspace...write /Shared/x"], id="prefix"
+        ),
+    ],
+)
+def test_the_experiment_is_an_absolute_workspace_path(tmp_path: Path, name: str | None, expected: list[str]) -> None:
+    said = plans.say(names.check_experiment, plans.make(tmp_path, experiment=name))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("root", "is_there", "expected"),
+    [
+        pytest.param("/Volumes/main/ml/wheels/team", True, [], id="there"),
+        pytest.param(
+            "/Volumes/main/ml/wheels/team",
+            False,
+            ["error seen | there is no volume /Volumes/main/ml/wheels,"],
+            id="gone",
+        ),
+        pytest.param("/Volumes/main/ml", True, ["error documented...names no volume"], id="too short"),
+        pytest.param("/Volumes/main//wheels", True, ["error documented...names no volume"], id="an empty part"),
+        pytest.param("dbfs:/wheels", False, [], id="elsewhere"),
+    ],
+)
+def test_the_volume_is_there(tmp_path: Path, root: str, is_there: bool, expected: list[str]) -> None:
+    asked: list[str] = []
+
+    def has_volume(path: str) -> bool:
+        asked.append(path)
+        return is_there
+
+    said = plans.say(names.check_volume, plans.make(tmp_path, wheel_root=root, ask=Questions(has_volume=has_volume)))
+
+    assert plans.matches(said, *expected), said
+    assert asked == (["/Volumes/main/ml/wheels"] if root.endswith("team") else [])
+
+
+def test_a_volume_is_believed_while_nobody_can_be_asked(tmp_path: Path) -> None:
+    assert not plans.say(names.check_volume, plans.make(tmp_path, wheel_root="/Volumes/main/ml/wheels"))
+
+
+def test_what_is_wrong_with_the_login_is_said_in_its_own_words(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise errors.WorkspaceError("the token is not valid", where="DATABRICKS_TOKEN", cure="make a new one")
+
+    bad, good, none = (
+        plans.make(tmp_path, ask=Questions(log_in=each)) for each in (refuse, lambda: "ada@example.com", None)
+    )
+
+    said = plans.say(login.check_login, bad)
+
+    assert plans.matches(said, "error seen | the token is not valid | DATABRICKS_TOKEN | make a new one"), said
+    assert not plans.say(login.check_login, good)
+    assert not plans.say(login.check_login, none)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.preflight import project_form
+from tests import plans
+
+PLAIN = "name: training\nentry_points:\n  main:\n    command: 'python train.py'\n"
+SHELL = plans.CLASSIC.replace("python train.py", "bash train.sh")
+
+
+def on(spark_version: str) -> dict[str, Any]:
+    return {"spark_version": f"{spark_version}.x-scala2.12", **plans.NODES}
+
+
+@pytest.mark.parametrize(
+    ("project", "version", "expected"),
+    [
+        pytest.param(plans.CLASSIC, "12.2", [], id="the last that runs it"),
+        pytest.param(plans.CLASSIC, "13.0", ["error assumed | a conda_env...13.0...doctor --fix"], id="conda"),
+        pytest.param(PLAIN, "16.4", ["a plain project"], id="no environment"),
+        pytest.param(plans.CLASSIC.replace("conda", "python"), "20.0", ["a python_env"], id="a newer runtime"),
+        pytest.param(plans.SPARK_JOB, "16.4", [], id="Spark job"),
+        pytest.param(SHELL, "16.4", ["by hand, since the entry point main does not begin with"], id="no way to fix"),
+    ],
+)
+def test_a_classic_project_ends_with_runtime_12(
+    tmp_path: Path, project: str, version: str, expected: list[str]
+) -> None:
+    yaml = "dependencies: []\n"
+    plan = plans.make(tmp_path, project=project, spec=on(version), yaml=yaml)
+
+    said = plans.say(project_form.check_kind, plan)
+
+    assert plans.matches(said, *expected), said
+
+
+def test_of_ml_runtimes_it_is_documented(tmp_path: Path) -> None:
+    spec = {"spark_version": "13.3.x-cpu-ml-scala2.12", **plans.NODES}
+
+    said = plans.say(project_form.check_kind, plans.make(tmp_path, spec=spec))
+
+    assert plans.matches(said, "error documented | a conda_env"), said
+
+
+def test_another_backend_runs_a_classic_project_anywhere(tmp_path: Path) -> None:
+    assert not plans.say(project_form.check_kind, plans.make(tmp_path, spec=on("16.4"), backend="databricks-jobs"))
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    fault = errors.BadInput("docker_env is not supported", where="MLproject", cure="replace it")
+
+    said = plans.say(project_form.check_readable, plans.make(tmp_path, unreadable=(fault,)))
+
+    assert plans.matches(said, "error seen | docker_env is not supported | MLproject | replace it"), said

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.preflight import runtime
+from tests import plans
+
+
+def spec(spark_version: str) -> dict[str, Any]:
+    return {"spark_version": spark_version, **plans.NODES}
+
+
+def yaml(python: str) -> str:
+    return f"name: x\ndependencies:\n  - pip\n  - {python}\n"
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "expected"),
+    [
+        pytest.param("15.4.x-scala2.12", [], id="known"),
+        pytest.param("20.0.x-scala2.13", ["note ...newer than...cluster.json:2:3"], id="newer"),
+        pytest.param("custom:x", ["note ...nothing in"], id="another form"),
+    ],
+)
+def test_a_runtime_that_the_table_lacks_is_said(tmp_path: Path, spark_version: str, expected: list[str]) -> None:
+    said = plans.say(runtime.check_known, plans.make(tmp_path, spec=spec(spark_version)))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "expected"),
+    [
+        pytest.param("16.4.x-scala2.12", [], id="supported"),
+        pytest.param("12.2.x-scala2.12", ["warning documented...since 01 March 2026...cluster.json:2:3"], id="ended"),
+        pytest.param("7.0.x-scala2.12", ["warning documented...7.0.x-scala2.12...any more"], id="long ago"),
+        pytest.param("20.0.x-scala2.13", [], id="newer"),
+    ],
+)
+def test_a_runtime_out_of_support_is_said(tmp_path: Path, spark_version: str, expected: list[str]) -> None:
+    said = plans.say(runtime.check_supported, plans.make(tmp_path, spec=spec(spark_version)))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        pytest.param(
+            "python=3.7", ["warning documented...Python 3.7, which ended in June 2023...env.yaml:4:5"], id="3.7"
+        ),
+        pytest.param("conda-forge::python==3.8.2", ["Python 3.8"], id="with channel and patch level"),
+        pytest.param("python >=3.7", [], id="a range"),
+        pytest.param("ipython=3.7", [], id="another package"),
+        pytest.param("python=3.12", [], id="alive"),
+        pytest.param("python=3", [], id="any 3"),
+        pytest.param("python=3.*", [], id="any 3, with a star"),
+        pytest.param("numpy", [], id="none asked for"),
+    ],
+)
+def test_a_python_that_has_ended_is_said(tmp_path: Path, python: str, expected: list[str]) -> None:
+    said = plans.say(runtime.check_python_alive, plans.make(tmp_path, yaml=yaml(python)))
+
+    assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("project", "python", "expected"),
+    [
+        pytest.param(plans.CLASSIC, "python=3.9.19", [], id="the runtime's own"),
+        pytest.param(plans.CLASSIC, "python=3.7", ["warning seen...3.7...3.9...env.yaml:4:5"], id="another"),
+        pytest.param(plans.CLASSIC, "pip", [], id="none asked for"),
+        pytest.param(plans.SPARK_JOB, "python=3.7", [], id="a Spark job has no YAML"),
+    ],
+)
+def test_another_python_than_the_runtimes_is_said(
+    tmp_path: Path, project: str, python: str, expected: list[str]
+) -> None:
+    plan = plans.make(tmp_path, project=project, yaml=yaml(python))
+
+    said = plans.say(runtime.check_python_fits, plan)
+
+    assert plans.matches(said, *expected), said
+
+
+def test_a_python_env_has_its_python_found(tmp_path: Path) -> None:
+    project = plans.CLASSIC.replace("conda_env", "python_env")
+    plan = plans.make(tmp_path, project=project, yaml='dependencies:\n  - numpy\npython: "3.8"\n')
+
+    assert plans.matches(plans.say(runtime.check_python_alive, plan), "Python 3.8...env.yaml:3:9")

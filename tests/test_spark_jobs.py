@@ -1,0 +1,104 @@
+"""The form in which a Spark job goes to Databricks: a driver with the words as given, all else as it was."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops_tasks.project import mlproject
+from mlops_tasks.targets import spark_jobs
+from mlops_tasks.targets.jobs import Job, Limits
+from tests.inv import write
+
+ENTRY_POINTS = """\
+name: training
+authors: [Ada]
+databricks_spark_job:
+  python_libraries: [numpy, "/dbfs/w/mylib-1.0-py3-none-any.whl"]
+  comment: kept
+entry_points:
+  main:
+    parameters:
+      text: {type: string, default: "a b"}
+    command: "python  steps/train.py --text {text} 'and this' {{}}"
+"""
+PYTHON_FILE = """\
+name: training
+databricks_spark_job:
+  python_file: steps/train.py
+  parameters: ["--text", "it's \\"q\\" é $HOME", "", 3]
+"""
+
+
+def make_job(folder: Path, content: str, /, **parameters: str) -> Job:
+    write(folder, {"MLproject": content, "steps/train.py": ""})
+    return Job(
+        project=mlproject.load(folder),
+        entry_point="main",
+        given={},
+        parameters=parameters,
+        experiment_name=None,
+        experiment_id=None,
+        run_name=None,
+        tags={},
+        cluster=None,
+        backend="databricks",
+        env_manager="auto",
+        limits=Limits(timeout=None, poll_interval=1, lost_contact=1),
+        attempt="a",
+        scratch=folder.parent / "scratch",
+        record={},
+    )
+
+
+def written(job: Job) -> tuple[Path, dict[str, object]]:
+    copy = job.scratch / "training"
+    shutil.copytree(job.project.folder, copy)
+    spark_jobs.write_driver(job, copy)
+    return copy, yaml.safe_load((copy / "MLproject").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("value", ["plain", "a  b", 'it\'s "q"', "$HOME `x` \\", "é ☃", "", "two\nlines", "{x} %s"])
+def test_a_parameter_is_one_word_whatever_is_in_it(tmp_path: Path, value: str) -> None:
+    job = make_job(tmp_path / "training", ENTRY_POINTS, text=value)
+
+    assert spark_jobs.words(job) == ["steps/train.py", "--text", value, "and this", "{}"]
+    written(job)
+    spark = mlproject.load(job.scratch / "training").spark_job
+    assert spark is not None
+    assert spark.parameters == ("steps/train.py", "--text", value, "and this", "{}")
+
+
+def test_all_but_the_program_stays_as_it_was(tmp_path: Path) -> None:
+    copy, data = written(make_job(tmp_path / "training", ENTRY_POINTS, text="x"))
+
+    assert data == {
+        "name": "training",
+        "authors": ["Ada"],
+        "databricks_spark_job": {
+            "python_libraries": ["numpy", "/dbfs/w/mylib-1.0-py3-none-any.whl"],
+            "comment": "kept",
+            "python_file": "mlops_driver.py",
+            "parameters": ["steps/train.py", "--text", "x", "and this", "{}"],
+        },
+    }
+    assert (copy / "mlops_driver.py").read_bytes() == spark_jobs.DRIVER.read_bytes()
+    assert "entry_points" in (tmp_path / "training" / "MLproject").read_text()
+
+
+def test_a_python_file_has_its_parameters_as_given(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "training", PYTHON_FILE)
+
+    assert spark_jobs.words(job) == ["steps/train.py", "--text", 'it\'s "q" é $HOME', "", "3"]
+    assert spark_jobs.words(replace(job, entry_point="whatever")) == spark_jobs.words(job)
+    _, data = written(job)
+    assert all(isinstance(word, str) for word in data["databricks_spark_job"]["parameters"])  # type: ignore[index]
+
+
+def test_other_projects_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a Spark job"):
+        spark_jobs.words(make_job(tmp_path / "training", "name: training\nentry_points: {main: {command: ls}}\n"))

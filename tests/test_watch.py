@@ -1,0 +1,212 @@
+"""Runs that go on without us: left, found again, followed by several, ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests import releases
+from tests.inv import inv, make_repository
+from tests.releases import Site
+from tests.test_attempts import read_until
+from tests.workspace import runs
+from tests.workspace.mlflow_server import MlflowServer
+from tests.workspace.runs import Mode
+
+pytest_plugins = ["tests.workspace.fixture"]
+
+
+@pytest.fixture(scope="module")
+def staged(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with releases.opened(tmp_path_factory.mktemp("watch") / "repository", mlflow_server) as site:
+        yield releases.stage(site)
+
+
+@pytest.fixture
+def site(staged: Site) -> Iterator[Site]:
+    staged.forget()
+    staged.workspace.jobs.mode = Mode(endless=True)
+    with releases.entered(staged.workspace):
+        yield staged
+
+
+@pytest.fixture
+def left(site: Site) -> str:
+    """The id of a run that was left to go on."""
+    said = site.inv("run", "--detach", "-P", "text=a b")
+    assert said.code == 0, said.err
+    return str(site.record["attempt"]["run_id"])
+
+
+def end(site: Site) -> None:
+    """Let the last job end well."""
+    site.workspace.jobs._runs[max(site.workspace.jobs._runs)].stop(runs.SUCCESS)
+
+
+def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
+    assert site.status(left) == "RUNNING"
+    assert site.parameters(left) == {"text": "a b"}
+    tags = site.tags(left)
+    assert tags["mlops.branch"] == "main"
+    assert tags["mlflow.source.name"] == "training"
+    assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["attempt"]["job_run_id"])
+    status = site.inv("status")
+    assert "left to go on" in status.out
+
+
+def test_detaching_prints_the_record_so_far(site: Site) -> None:
+    said = site.inv("run", "--detach", "--json")
+
+    assert said.code == 0, said.err
+    assert said.json["attempt"]["detached"] is True
+    assert said.json["attempt"]["run_id"]
+    assert "run" not in said.json
+
+
+@pytest.mark.parametrize("name_it", [False, True])
+def test_a_detached_run_is_watched_to_its_end(site: Site, left: str, name_it: bool) -> None:
+    end(site)
+
+    said = site.inv("watch", *([left] if name_it else []), "--json")
+
+    assert said.code == 0, said.err
+    assert said.json["run"]["status"] == site.status(left) == "FINISHED"
+    assert site.record["attempt"]["ended"] is True
+    assert site.tags(left)["mlflow.project.backend"] == "databricks"
+    again = site.inv("watch")
+    assert (again.code, "inv status" in again.err) == (3, True)
+
+
+@pytest.mark.parametrize("name_it", [False, True])
+def test_a_detached_run_is_cancelled(site: Site, left: str, name_it: bool) -> None:
+    said = site.inv("cancel", *([left] if name_it else []), "--json")
+
+    assert said.code == 0, said.err
+    assert said.json["run"]["status"] == site.status(left) == "KILLED"
+    assert said.json["attempt"]["ended"] is True
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_dry_run_asks_nothing_of_the_workspace(site: Site, left: str, task: str) -> None:
+    site.workspace.requests.clear()
+
+    said = site.inv(task, "--dry-run")
+
+    assert (said.code, f"run {left}" in said.out) == (0, True), said.err
+    assert site.workspace.requests == []
+    assert site.record["attempt"]["ended"] is False
+
+
+def test_what_has_ended_well_is_not_made_killed_by_cancelling_it(site: Site, left: str) -> None:
+    end(site)
+    assert site.inv("watch").code == 0
+    ended = site.mlflow_run(left)["info"]["end_time"]
+    site.forget()  # as in another clone
+
+    assert site.inv("cancel", left).code == 0
+
+    assert site.status(left) == "FINISHED"
+    assert site.mlflow_run(left)["info"]["end_time"] == ended
+
+
+def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, left: str) -> None:
+    site.forget()
+    mine = site.record
+
+    cancelled = site.inv("cancel", left)
+    watched = site.inv("watch", left)
+
+    assert (cancelled.code, watched.code) == (0, 5), cancelled.err + watched.err
+    assert site.status(left) == "KILLED"
+    assert site.record == mine
+
+
+@pytest.mark.parametrize("run_id", ["0123456789abcdef0123456789abcdef", "nonsense"])
+def test_a_run_that_is_not_there_is_said_to_be_unknown(site: Site, run_id: str) -> None:
+    said = site.inv("watch", run_id)
+
+    assert said.code in {2, 4}, said.err
+    assert run_id in said.err
+    assert "Traceback" not in said.err
+
+
+def test_nothing_is_watched_before_anything_ran(site: Site) -> None:
+    for task in ("watch", "cancel"):
+        said = site.inv(task)
+        assert said.code == 3
+        assert "no run of this release is going on" in said.err
+
+
+def test_the_id_may_be_left_out_before_another_flag_or_task(site: Site, left: str) -> None:
+    said = site.inv("cancel", "--quiet", "status")
+
+    assert said.code == 0, said.err
+    assert "KILLED" in said.out
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["release"], ["run", "--entry-point", "fail"]])
+def test_while_a_run_goes_on_detached_no_other_is_begun(site: Site, left: str, arguments: list[str]) -> None:
+    said = site.inv(*arguments)
+
+    assert said.code == 3, said.err
+    assert f"run {left} is going on" in said.err
+    assert "`inv watch` follows it, `inv cancel` ends it" in said.err
+    assert len(site.submits()) == 1
+
+
+def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Site, left: str) -> None:
+    end(site)
+    site.workspace.jobs.wait(site.record["attempt"]["job_run_id"], 30)
+    site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
+
+    said = site.inv("run")
+
+    assert said.code == 0, said.err
+    assert f"was left to go on; its run {left} is now FINISHED" in said.err
+    assert site.record["run"]["run_id"] != left
+
+
+def test_a_run_that_is_followed_is_refused_to_others_and_watched_beside_them(site: Site) -> None:
+    follower = site.start("run")
+    read_until(follower, "RUNNING")
+    run_id = site.record["attempt"]["run_id"]
+    try:
+        for task in ("run", "release"):
+            said = site.inv(task)
+            assert said.code == 3, said.err
+            assert f"process {follower.pid}" in said.err
+            assert "`inv watch` follows it, `inv cancel` ends it" in said.err
+        watcher = site.start("watch", "--json")
+        read_until(watcher, "RUNNING")
+        cancelled = site.inv("cancel")
+        assert cancelled.code == 0, cancelled.err
+        out, err = watcher.communicate(timeout=60)
+        _, said_of_run = follower.communicate(timeout=60)
+    finally:
+        follower.kill()
+
+    assert (watcher.returncode, follower.returncode) == (5, 5), err + said_of_run
+    assert json.loads(out)["attempt"]["run_id"] == run_id
+    assert site.record["run"]["status"] == site.status(run_id) == "KILLED"
+
+
+def test_a_watcher_that_is_interrupted_leaves_the_run_alone(site: Site, left: str) -> None:
+    watcher = site.start("watch")
+    read_until(watcher, "RUNNING")
+    watcher.send_signal(signal.SIGINT)
+    _, err = watcher.communicate(timeout=60)
+
+    assert watcher.returncode == 130, err
+    assert f"run {left} goes on; `inv cancel` ends it" in err
+    assert site.status(left) == "RUNNING"
+    assert site.inv("cancel").code == 0
+
+
+def test_on_this_machine_nothing_goes_on_that_could_be_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = make_repository(tmp_path_factory.mktemp("local") / "repository")
+
+    for task in ("watch", "cancel"):
+        assert inv(task, cwd=folder).code in {2, 3}

@@ -1,0 +1,35 @@
+"""Calls of the workspace's handlers without a server between, for the tests of one API."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tests.workspace.exchange import Answer, Refused, Request, Routes
+
+USER = "ada@example.com"
+
+
+def call(
+    routes: Routes, method: str, path: str, body: Mapping[str, Any] | None = None, **query: object
+) -> dict[str, Any]:
+    """What the handler of `path` answers; Refused where it refuses."""
+    for (wanted, pattern), handler in routes.items():
+        if wanted == method and (found := re.fullmatch(pattern, path)):
+            answer = handler(
+                Request(
+                    method=method,
+                    path=path,
+                    query={name: str(value) for name, value in query.items()},
+                    headers={},
+                    body=io.BytesIO(b"" if body is None else json.dumps(body).encode()),
+                    user=USER,
+                    match=found.groupdict(),
+                )
+            )
+            assert not isinstance(answer, Answer)
+            return answer
+    raise Refused(404, "ENDPOINT_NOT_FOUND", f"No API found for '{method} {path}'")

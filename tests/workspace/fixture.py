@@ -1,0 +1,26 @@
+"""The fixture `workspace`: a fresh one for each test of a module that has this one in its `pytest_plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.workspace.mlflow_server import MlflowServer
+from tests.workspace.server import Workspace
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One for the whole session, as it takes ten seconds to start; it starts when a test first needs it."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def workspace(mlflow_server: MlflowServer) -> Iterator[Workspace]:
+    mlflow_server.wipe()
+    with Workspace(mlflow=mlflow_server) as started:
+        yield started
+    assert not started.crashes, started.crashes[0]

@@ -1,0 +1,24 @@
+# Builds a root in memory out of all that lies in the real one and some folders more, and runs a command in it.
+# Arguments: the root (an empty folder), a file to make once it is built, name and folder of each folder more, --,
+# the command's own folder, the command.
+set -eu
+root=$1 entered=$2; shift 2
+mount -t tmpfs -o mode=755 tmpfs "$root"
+for entry in /* /.[!.]*; do
+    if [ ! -e "$entry" ] && [ ! -L "$entry" ]; then continue; fi
+    case $entry in /proc|/dbfs|/Volumes|/Workspace|/databricks|/local_disk0) continue; esac
+    if [ -L "$entry" ]; then cp -P "$entry" "$root$entry"
+    elif [ -d "$entry" ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"
+    elif [ -f "$entry" ]; then : > "$root$entry"; mount --bind "$entry" "$root$entry"
+    fi
+done
+mkdir "$root/proc"
+mount -t proc proc "$root/proc" 2> /dev/null || mount --rbind /proc "$root/proc"
+while [ "$1" != -- ]; do
+    mkdir "$root/$1"; mount --bind "$2" "$root/$1"; shift 2
+done
+shift
+: > "$entered"
+chroot "$root" sh -c 'cd "$0" && exec "$@"' "$@"
+# not by exec: the first process of a namespace can't be killed from inside, and the command shall not be it
+exit $?
