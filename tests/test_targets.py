@@ -60,7 +60,10 @@ def place(
     texts = {"TRAIN": TRAIN, "SETTINGS": SETTINGS.format(target=request.param)}
     folder = tmp_path_factory.mktemp(request.param) / "a repository"
     if request.param == "local":
-        yield _released("local", make_repository(folder, MLPROJECT=releases.SPARK, CLUSTER=CLUSTER, **texts))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow leaves it behind wherever it was told one
+            made = _released("local", make_repository(folder, MLPROJECT=releases.SPARK, CLUSTER=CLUSTER, **texts))
+        yield made
         return
     with releases.opened(folder, mlflow_server, CLUSTER=CLUSTER, **texts) as site:
         yield _released("databricks", site.folder)._replace(workspace=site.workspace)

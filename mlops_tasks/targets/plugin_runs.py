@@ -36,9 +36,13 @@ class PluginRuns:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        mlflow.set_tracking_uri(self._track.uri)
         try:
-            with report.waiting(f"submitting to the backend {job.backend}"), mlflow_process.stdout_is_stderr():
+            with (
+                mlflow_process.variables(MLFLOW_TRACKING_URI=self._track.uri),  # MLflow 3 would leave it changed
+                report.waiting(f"submitting to the backend {job.backend}"),
+                mlflow_process.stdout_is_stderr(),
+            ):
+                mlflow.set_tracking_uri(self._track.uri)
                 handle = mlflow.projects.run(
                     str(job.project.folder),
                     entry_point=job.entry_point,

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from mlops_tasks import errors
 
 BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
+UNREADABLE = "(unreadable)"
+"""A code of ours."""
 TRANSIENT = {408, 429, 500, 502, 503, 504}
 LONGEST_SAID = 300
 SIGN_IN_AGAIN = "make a new token for this workspace, or sign in again"
@@ -75,6 +77,8 @@ def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str]
 
 def of_first_call(fault: ApiError) -> ApiError:
     """`fault`, where nothing was asked but who we are: it can then mean one thing only, or is not worth waiting for."""
+    if fault.code == UNREADABLE:
+        return no_workspace(fault.where)
     if fault.status is None:
         fault.is_transient = False
     if fault.status == BAD_REQUEST:
@@ -94,7 +98,7 @@ def no_workspace(where: str) -> ApiError:
 
 def garbled(where: str) -> ApiError:
     """An answer that was cut off, say: the next one may be whole."""
-    return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, is_transient=True)
+    return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, code=UNREADABLE, is_transient=True)
 
 
 def sent_on(where: str, location: str) -> ApiError:
