@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from mlops_tasks import stores
-from mlops_tasks.stores import Stored
+from mlops_tasks.stores import Stored, takings
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.client import Workspace
 
@@ -46,10 +45,6 @@ class VolumeStore:
             with uploads.opened(source, moved) as body:
                 sdk.files.upload(uri, cast("Any", body), overwrite=False)
 
-        try:
+        with takings.same_content_is_fine(self, source, folder):
             self._workspace.ask(f"writing {source.name}", put)
-        except faults.ApiError as fault:
-            # by a try of ours whose answer was lost, or by somebody else with the same content
-            if not (fault.is_taken and stores.holds(self, source, folder)):
-                raise
         return uri

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlops_tasks import stores
-from mlops_tasks.stores import Stored
+from mlops_tasks.stores import Stored, takings
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.client import Workspace
 
@@ -49,12 +48,8 @@ class WorkspaceFilesStore:
                 headers = {"Content-Type": content_type}
                 sdk.api_client.do("POST", "/api/2.0/workspace/import", data=body, headers=headers)
 
-        try:
+        with takings.same_content_is_fine(self, source, folder):
             self._workspace.ask(f"writing {source.name}", put)
-        except faults.ApiError as fault:
-            # by a try of ours whose answer was lost, or by somebody else with the same content
-            if not (fault.is_taken and stores.holds(self, source, folder)):
-                raise
         return uri
 
 
