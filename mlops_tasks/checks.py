@@ -1,6 +1,6 @@
 """Whether a step may begin: the record is of this branch, holds what the step needs, and nothing of that is stale."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,11 +31,10 @@ def begin(bench: Bench, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder says what to type first."""
     release = _of_this_branch(bench.record.load(), bench, step)
     chain = list(stands_on(steps, step, release, inputs))
-    stale = [each for each in chain if steps[each].digest(bench, release) != release.digests[each]]
+    stale = find_stale(bench, steps, chain, release)
     if stale:
         raise errors.OutOfOrder(
             f"{steps[stale[0]].watches} changed since {stale[0]} ran",
-            where=_given_flags(bench) if stale[0] == "name" else "",
             cure=f"`inv {' '.join(_behind(steps, chain, stale))}`, or the whole `inv release`",
         )
     return replace(release, commit=bench.facts.commit, dirty=bench.facts.dirty)
@@ -68,19 +67,23 @@ def _not_run(steps: Steps, missing: list[str], release: Release) -> list[str]:
     return [each for each in steps if each in wanted]
 
 
-def _behind(steps: Steps, chain: list[str], stale: list[str]) -> list[str]:
+def find_stale(bench: Bench, steps: Steps, chain: Sequence[str], release: Release) -> list[str]:
+    """Those of `chain` whose inputs changed; what stands on one of them is not asked, which may be elsewhere by now."""
+    found: list[str] = []
+    for each in chain:
+        known = each in _behind(steps, chain, found)
+        if not known and steps[each].digest(bench, release) != release.digests[each]:
+            found.append(each)
+    return found
+
+
+def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[str]:
     """The stale steps, and those of `chain` that stand on one of them, in order."""
     found = set(stale)
     for each in steps:
         if each in chain and found.intersection(steps[each].needs):
             found.add(each)
     return [each for each in steps if each in found]
-
-
-def _given_flags(bench: Bench) -> str:
-    """The flags of this command that decide the names: `name` needs the same."""
-    given = [origin for origin in bench.settings.origins.values() if origin.startswith("--")]
-    return f"flags of this command, which `name` needs as well: {' '.join(given)}" if given else ""
 
 
 def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release:

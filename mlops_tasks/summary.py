@@ -70,17 +70,13 @@ def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tu
 def _freshness(bench: Bench, steps: checks.Steps, step: str, release: Release) -> str:
     """A step that is as it was, on top of one that is not, is behind that one."""
     try:
-        chain = (*checks.stands_on(steps, step, release), step)
-        stale = [each for each in chain if _is_stale(bench, steps, each, release)]
+        chain = [*checks.stands_on(steps, step, release), step]
+        stale = checks.find_stale(bench, steps, chain, release)
     except errors.ReleaseError as fault:
         return f"unknown: {fault.what}"
     if not stale:
         return "up to date"
     return "stale" if step in stale else f"behind {stale[0]}"
-
-
-def _is_stale(bench: Bench, steps: checks.Steps, step: str, release: Release) -> bool:
-    return steps[step].digest(bench, release) != release.digests[step]
 
 
 def _made(step: str, release: Release) -> str:

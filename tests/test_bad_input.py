@@ -249,7 +249,7 @@ CASES = [
         after("name", "build-wheel"),
         "deploy --wheel-root elsewhere",
         3,
-        ["since name ran", "flags of this command, which `name` needs as well: --wheel-root", "`inv name`"],
+        ["since name ran", "`inv name --wheel-root elsewhere`, or the whole `inv release --wheel-root elsewhere`"],
         id="a flag that an earlier step needs",
     ),
     pytest.param(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import signal
 import sys
 import threading
@@ -18,14 +17,13 @@ import invoke
 from invoke.executor import Executor
 
 from mlops_tasks import console, errors
-from mlops_tasks.commands import arguments
+from mlops_tasks.commands import arguments, spelling
 from mlops_tasks.settings import REPEATED, SETTINGS
 
-Names = Mapping[str, str]
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-_called: ContextVar[Names] = ContextVar("_called", default={})  # noqa: B039 - a mapping that nobody changes
+_called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 
-IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root")
+IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root", "profile")
 BUILDING = (*IDENTITY, "libraries", "local_version")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
@@ -74,17 +72,19 @@ class ReleaseTask(invoke.Task[Any]):
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        names = task_names(sys._getframe(1))  # noqa: SLF001 - see task_names
-        _called.set(names)
+        _called.set(spelling.Called(collected_tasks(sys._getframe(1)), _given(kwargs)))  # noqa: SLF001 - see there
         try:
             with _endings_raise():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
-            raise invoke.Exit(console.standard().show_error(spell(str(fault), names)), int(fault.exit_code)) from fault
+            raise _exit(str(fault), fault.exit_code) from fault
         except KeyboardInterrupt as fault:
             word, code = _ending(fault)
-            said = spell(f"{word}\n  do: `inv status` shows how far it came", names)
-            raise invoke.Exit(console.standard().show_error(said), int(code)) from fault
+            raise _exit(f"{word}\n  do: `inv status` shows how far it came", code) from fault
+
+
+def _exit(said: str, code: errors.ExitCode) -> invoke.Exit:
+    return invoke.Exit(console.standard().show_error(spell_as_called(said)), int(code))
 
 
 def _ending(fault: KeyboardInterrupt) -> tuple[str, errors.ExitCode]:
@@ -93,8 +93,8 @@ def _ending(fault: KeyboardInterrupt) -> tuple[str, errors.ExitCode]:
     return "interrupted", errors.ExitCode.INTERRUPTED
 
 
-def task_names(frame: FrameType | None) -> Names:
-    """What the user's own collection calls our tasks: `mlops.deploy` for `deploy`, say.
+def collected_tasks(frame: FrameType | None) -> Mapping[str, spelling.Task]:
+    """Our tasks as the user's own collection has them: `mlops.deploy` for `deploy`, say.
 
     Invoke tells a task neither the name it is called by nor the collection that it is in; both are known only to the
     executor that calls it. Called from Python there is no executor, and the names are our own.
@@ -103,21 +103,23 @@ def task_names(frame: FrameType | None) -> Names:
     if not isinstance(executor, Executor):
         return {}
     found = {name: executor.collection[name] for name in executor.collection.task_names}
-    return {task.name: name for name, task in found.items() if isinstance(task, ReleaseTask)}
+    ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
+    return {task.name: spelling.Task(name, task.settings) for name, task in ours.items()}
 
 
-def spell(text: str, names: Names) -> str:
-    """`text` with the tasks of each `inv <task> ...` in it under the names that the user's collection gives them."""
+def _given(flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The flags that say which release this is, without what must not be shown."""
+    found = {key: flags[key] for key in PATCHING if flags.get(key)}
+    if "project" in found:
+        from mlops_tasks.project import source
 
-    def rename(found: re.Match[str]) -> str:
-        return " ".join(names.get(word, word) for word in found[0].split(" "))
-
-    return re.sub(r"\binv [a-z-]+(?: [a-z-]+)*", rename, text)
+        found["project"] = source.show(found["project"])
+    return found
 
 
 def spell_as_called(text: str) -> str:
-    """`text` under the names of the collection through which the task at work was called."""
-    return spell(text, _called.get())
+    """`text` with the commands in it as whoever called the task at work would type them."""
+    return spelling.spell(text, _called.get())
 
 
 def root_of(context: invoke.Context) -> Path:

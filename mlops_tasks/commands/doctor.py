@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlops_tasks.pipeline import Pipeline
     from mlops_tasks.preflight.findings import Findings
 
-SETTINGS = (*boundary.PATCHING, "backend", "profile")
+SETTINGS = (*boundary.PATCHING, "backend")
 
 
 @invoke.task(

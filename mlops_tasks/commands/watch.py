@@ -8,7 +8,7 @@ import invoke
 
 from mlops_tasks.commands import boundary, opening
 
-FOLLOWING = (*boundary.IDENTITY, "profile", "poll_interval", "timeout", "lost_contact")
+FOLLOWING = (*boundary.IDENTITY, "poll_interval", "timeout", "lost_contact")
 RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here"}
 
 
