@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from mlops_tasks.commands.spelling import BY_NOBODY, Called, Task, spell
+
+TASKS = {
+    "patch": Task("mlops.patch", ("target", "cluster", "workers")),
+    "watch": Task("mlops.watch", ("target",)),
+}
+
+
+def test_a_command_is_spelt_as_the_users_collection_has_it() -> None:
+    assert spell("`inv patch watch`, then", Called(TASKS, {})) == "`inv mlops.patch mlops.watch`, then"
+
+
+def test_a_task_that_the_collection_has_not_keeps_its_name() -> None:
+    assert spell("`inv deploy`", Called(TASKS, {})) == "`inv deploy`"
+
+
+def test_each_task_gets_the_given_flags_that_it_takes() -> None:
+    called = Called(TASKS, {"target": "databricks", "cluster": "big one.json", "workers": True})
+
+    assert spell("do: `inv patch watch`", called) == (
+        "do: `inv mlops.patch --target databricks --cluster 'big one.json' --workers mlops.watch --target databricks`"
+    )
+
+
+def test_flags_come_before_those_of_the_message() -> None:
+    assert spell("`inv watch --json`", Called(TASKS, {"target": "local"})) == "`inv mlops.watch --target local --json`"
+
+
+@pytest.mark.parametrize("text", ["`inv patch`", "nothing to type", "patch what is wrong"])
+def test_called_from_python_all_stays_as_it_is(text: str) -> None:
+    assert spell(text, BY_NOBODY) == text
