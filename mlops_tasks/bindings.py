@@ -85,7 +85,7 @@ def _deploy_digest(bench: Bench, release: Release) -> str:
     from mlops_tasks.steps import deploy
 
     there = bench.store.list_files(_wheel_folder(release))
-    whole = all(deploy.is_there(each, there) for each in release.deployed or ())
+    whole = all(deploy.is_there(each, there) for each in release.wheels or ())
     if not (bench.dry_run or whole):
         return "gone"
     return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))

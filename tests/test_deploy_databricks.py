@@ -270,6 +270,29 @@ def test_a_deploy_that_is_ended_leaves_nothing_half_written(
     assert [path.read_bytes() for path in found] == [wheel.read_bytes()]
 
 
+def test_a_deployed_wheel_that_was_cut_since_is_noticed_before_it_is_pointed_at(
+    workspace: Workspace, repository: Path
+) -> None:
+    assert inv.inv(*deploy_by_hand(repository), cwd=repository).code == 0
+    (deployed,) = workspace.disk.dbfs.rglob("*.whl")
+    deployed.write_bytes(deployed.read_bytes()[:-1])
+
+    said = inv.inv("patch", cwd=repository)
+
+    assert (said.code, "what was deployed of them, changed since deploy ran" in said.err) == (3, True), said.err
+
+
+def test_another_wheel_root_is_a_stale_name_whatever_store_it_lies_in(repository: Path) -> None:
+    assert inv.inv(*deploy_by_hand(repository), cwd=repository).code == 0
+
+    patch = inv.inv("patch", "--wheel-root", "/Workspace/Shared/wheels", cwd=repository)
+    status = inv.inv("status", "--wheel-root", "/Workspace/Shared/wheels", cwd=repository)
+
+    assert (patch.code, "changed since name ran" in patch.err) == (3, True), patch.err
+    assert "`inv name --wheel-root /Workspace/Shared/wheels deploy --wheel-root" in patch.err
+    assert (status.code, "behind name" in status.out) == (0, True), status.err
+
+
 @pytest.mark.parametrize(
     ("variables", "code", "said"),
     [

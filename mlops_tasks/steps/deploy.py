@@ -15,10 +15,10 @@ def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
     return digests.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
 
 
-def is_there(deployed: Deployed, there: Mapping[str, Stored]) -> bool:
-    """Whether the folder `there` still holds that wheel, as far as its store can tell."""
-    stored = there.get(Path(deployed.uri).name)
-    return stored is not None and stored.sha256 in {None, deployed.sha256}
+def is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
+    """Whether the folder `there` holds that wheel, as far as its store can tell."""
+    stored = there.get(Path(wheel.file).name)
+    return stored is not None and stored.size == wheel.size and stored.sha256 in {None, wheel.sha256}
 
 
 def deploy_wheels(
@@ -56,11 +56,10 @@ def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, rep
     missing = []
     for wheel in wheels:
         name = Path(wheel.file).name
-        stored = there.get(name)
-        if stored is None:
+        if name not in there:
             report.detail(f"to write   {name} ({files.show_size(wheel.size)})")
             missing.append(wheel)
-        elif _differs(stored, wheel):
+        elif not is_there(wheel, there):
             raise errors.WorkspaceError(
                 f"{name} is there already with other content, and is not overwritten under a running job",
                 where=folder,
@@ -95,18 +94,12 @@ def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, par
 def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:
     there = store.list_files(folder)
     for wheel in wheels:
-        name = Path(wheel.file).name
-        stored = there.get(name)
-        if stored is None or _differs(stored, wheel):
+        if not is_there(wheel, there):
             raise errors.WorkspaceError(
-                f"{name} does not hold what was written",
+                f"{Path(wheel.file).name} does not hold what was written",
                 where=folder,
                 cure=f"look at it in the {store.display_name} store and remove it, then `inv deploy`",
             )
-
-
-def _differs(stored: Stored, wheel: Wheel) -> bool:
-    return stored.size != wheel.size or (stored.sha256 is not None and stored.sha256 != wheel.sha256)
 
 
 def _describe(wheels: Sequence[Wheel], missing: Sequence[Wheel], *, folder: str, dry_run: bool) -> str:
