@@ -36,9 +36,16 @@ with mlflow.start_run():
 installed = json.loads(metadata.distribution("mylib").read_text("direct_url.json"))["archive_info"]
 print("INSTALLED", installed["hashes"]["sha256"])
 print("TEXT", json.dumps(arguments.text))
-mlflow.MlflowClient().set_tag(mlflow.last_active_run().info.run_id, "installed", installed["hashes"]["sha256"])
+run_id = mlflow.last_active_run().info.run_id
+mlflow.MlflowClient().set_tag(run_id, "installed", installed["hashes"]["sha256"])
+mlflow.MlflowClient().set_tag(run_id, "text", arguments.text or "")
 """
 FAIL = "def train():\n    print('about to fail')\n    raise ValueError('no such column')\n\n\ntrain()\n"
+TRAIN_IT = """\
+  train it:
+    parameters: {text: string}
+    command: "python train.py --text {text}"
+"""
 ML_CLUSTER = {**releases.SPARK_CLUSTER, "spark_version": "14.3.x-cpu-ml-scala2.12"}
 ROOTS = {"dbfs": "dbfs:/wheels", "volume": "/Volumes/main/default/wheels", "workspace": "/Workspace/Shared/wheels"}
 CLASSIC_ON = {
@@ -62,7 +69,9 @@ def spark(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def classic(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("classic") / "a repository"
-    with releases.opened(folder, mlflow_server, TRAIN=TRAIN, FAIL=FAIL, **releases.classic()) as site:
+    changed = releases.classic()
+    changed["MLPROJECT"] += TRAIN_IT
+    with releases.opened(folder, mlflow_server, TRAIN=TRAIN, FAIL=FAIL, **changed) as site:
         yield site
 
 
@@ -113,11 +122,15 @@ def test_a_spark_job_that_fails_shows_its_trace_and_keeps_it(spark: Site) -> Non
 
 
 def test_a_classic_project_is_sent_wrapped_and_runs_with_the_very_wheel(classic: Site) -> None:
+    text = "it's {a} b"
     with releases.entered(classic.workspace):
-        said = classic.inv("release", "-P", "text=a b", *FORCE)
+        said = classic.inv("release", "--entry-point", "train it", "-P", f"text={text}", *FORCE)
 
     assert said.code == 0, said.err
     check_run(classic)
+    run_id = classic.record["run"]["run_id"]
+    assert classic.parameters(run_id) == {"text": text}
+    assert (classic.tags(run_id)["mlflow.project.entryPoint"], classic.tags(run_id)["text"]) == ("train it", text)
     uri = classic.record["deployed"][0]["uri"]
     (body,) = classic.submits()
     assert body["new_cluster"] == releases.CLASSIC_CLUSTER

@@ -62,7 +62,9 @@ def written(job: Job) -> tuple[Path, dict[str, object]]:
     return copy, yaml.safe_load((copy / "MLproject").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("value", ["plain", "a  b", 'it\'s "q"', "$HOME `x` \\", "é ☃", "", "two\nlines", "{x} %s"])
+@pytest.mark.parametrize(
+    "value", ["plain", "a  b", 'it\'s "q"', "$HOME `x` \\", "é ☃", "", "two\nlines", "{x} %s", "a\x85b\u2028"]
+)
 def test_a_parameter_is_one_word_whatever_is_in_it(tmp_path: Path, value: str) -> None:
     job = make_job(tmp_path / "training", ENTRY_POINTS, text=value)
 

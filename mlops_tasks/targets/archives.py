@@ -19,7 +19,7 @@ from mlops_tasks import digests, errors, runner
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs, holds
-from mlops_tasks.targets import spark_jobs
+from mlops_tasks.targets import commands, spark_jobs
 from mlops_tasks.targets.jobs import Job
 
 MARKER = ".mlops-attempt"
@@ -27,9 +27,10 @@ MARKER = ".mlops-attempt"
 
 @contextlib.contextmanager
 def copied_project(job: Job, *, run: runner.Runner, report: Report) -> Iterator[Path]:
-    """The attempt's own copy, by whose path the job and the MLflow run can be found; a Spark job gets its driver.
+    """The attempt's own copy, by whose path the job and the MLflow run can be found.
 
-    It is gone after the block, and the path goes on being a name.
+    What is to be run is written into it in a form that MLflow carries whole. It is gone after the block, and the path
+    goes on being a name.
     """
     try:
         try:
@@ -58,6 +59,8 @@ def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
             shutil.copy2(source / name, copy / name, follow_symlinks=False)
     if job.project.spark_job is not None:
         spark_jobs.write_driver(job, copy)
+    else:
+        commands.write_command(job, copy)
     return copy
 
 

@@ -14,7 +14,7 @@ from mlops_tasks import errors, runner
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import archives, commands, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -203,8 +203,9 @@ class DatabricksRuns:
         return state if state.is_over else state._replace(result="CANCELED")
 
     def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
-        """That it cannot be said what is known of the run ends nothing. MLflow logs no parameters of a Spark job."""
-        parameters = job.parameters if job.project.spark_job is not None else {}
+        """That it cannot be said what is known of the run ends nothing. MLflow logs what it was given to fetch."""
+        fetched = commands.fetched(job)
+        parameters = {name: value for name, value in job.parameters.items() if name not in fetched}
         tags = {**job.tags, JOB_TAG: str(submitted.job_run_id)}
         with errors.told(report.warning):
             self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)

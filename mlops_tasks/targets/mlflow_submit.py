@@ -10,7 +10,7 @@ from mlops_tasks import errors
 from mlops_tasks.project import json_text
 from mlops_tasks.project import text as texts
 from mlops_tasks.report import Report
-from mlops_tasks.targets import mlflow_process, tracking
+from mlops_tasks.targets import commands, mlflow_process, tracking
 from mlops_tasks.targets.jobs import Job
 from mlops_tasks.workspace.login import Login
 
@@ -26,7 +26,6 @@ def try_submit(
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    is_spark = job.project.spark_job is not None  # its driver has the words, and MLflow would split them
     # MLflow 3 keeps its tracking URI in the environment, too: it goes as it came
     variables = {**login.variables, **ONE_TRY, "MLFLOW_TRACKING_URI": login.tracking_uri}
     try:
@@ -40,8 +39,8 @@ def try_submit(
             mlflow.set_tracking_uri(login.tracking_uri)
             submitted = mlflow.projects.run(
                 str(copy),
-                entry_point="main" if is_spark else job.entry_point,
-                parameters={} if is_spark else dict(job.given),
+                entry_point=commands.ENTRY_POINT,
+                parameters=commands.fetched(job),
                 experiment_id=experiment_id,
                 run_name=job.run_name,
                 backend=BACKEND,

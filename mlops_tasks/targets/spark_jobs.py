@@ -37,5 +37,5 @@ def write_driver(job: Job, folder: Path) -> None:
     spark = dict(data["databricks_spark_job"])
     spark.update(python_file=DRIVER_NAME, parameters=words(job))
     kept = {key: value for key, value in data.items() if key != "entry_points"}
-    texts.write(path, yaml.safe_dump({**kept, "databricks_spark_job": spark}, sort_keys=False, allow_unicode=True))
+    texts.write(path, yaml.safe_dump({**kept, "databricks_spark_job": spark}, sort_keys=False))
     (folder / DRIVER_NAME).write_bytes(DRIVER.read_bytes())
