@@ -71,7 +71,7 @@ def patch(
     settings=tuple(SETTINGS),
     help={
         "experiment_name": "name of the experiment, instead of the one that `name` chose",
-        "experiment_id": "id of an existing experiment, likewise",
+        "experiment_id": "id of an existing experiment, instead of a name",
         "detach": DETACH,
         "force": FORCE,
     },

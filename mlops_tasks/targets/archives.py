@@ -19,7 +19,7 @@ from mlops_tasks import digests, errors, runner
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs, holds
-from mlops_tasks.targets import commands, spark_jobs
+from mlops_tasks.targets import classic_projects, spark_jobs
 from mlops_tasks.targets.jobs import Job
 
 MARKER = ".mlops-attempt"
@@ -60,7 +60,7 @@ def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
     if job.project.spark_job is not None:
         spark_jobs.write_driver(job, copy)
     else:
-        commands.write_command(job, copy)
+        classic_projects.write_command(job, copy)
     return copy
 
 

@@ -14,7 +14,7 @@ from mlops_tasks import errors, runner
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, commands, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import archives, classic_projects, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -204,7 +204,7 @@ class DatabricksRuns:
 
     def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
         """That it cannot be said what is known of the run ends nothing. MLflow logs what it was given to fetch."""
-        fetched = commands.fetched(job)
+        fetched = classic_projects.fetched(job)
         parameters = {name: value for name, value in job.parameters.items() if name not in fetched}
         tags = {**job.tags, JOB_TAG: str(submitted.job_run_id)}
         with errors.told(report.warning):

@@ -10,7 +10,7 @@ from mlops_tasks import errors
 from mlops_tasks.project import json_text
 from mlops_tasks.project import text as texts
 from mlops_tasks.report import Report
-from mlops_tasks.targets import commands, mlflow_process, tracking
+from mlops_tasks.targets import classic_projects, mlflow_process, tracking
 from mlops_tasks.targets.jobs import Job
 from mlops_tasks.workspace.login import Login
 
@@ -39,8 +39,8 @@ def try_submit(
             mlflow.set_tracking_uri(login.tracking_uri)
             submitted = mlflow.projects.run(
                 str(copy),
-                entry_point=commands.ENTRY_POINT,
-                parameters=commands.fetched(job),
+                entry_point=classic_projects.ENTRY_POINT,
+                parameters=classic_projects.fetched(job),
                 experiment_id=experiment_id,
                 run_name=job.run_name,
                 backend=BACKEND,
