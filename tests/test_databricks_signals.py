@@ -132,6 +132,32 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
 
 
 @pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told(site: Site, task: str) -> None:
+    fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
+    first = site.start("run", "--experiment-name", "/Shared/elsewhere", "-P", "text=first")
+    try:
+        assert fault.met.wait(60)
+    finally:
+        first.kill()
+        first.communicate()
+    site.workspace.faults.clear()
+    attempt = site.record["attempt"]
+    assert (attempt["run_id"], attempt["entry_point"], attempt["host"]) == (None, "main", site.workspace.url)
+
+    said = site.inv(task, *(["--timeout", "1"] if task == "watch" else []))
+
+    assert said.code == {"run": 3, "watch": 5, "cancel": 0}[task], said.err
+    assert len(site.submits()) == 1
+    if task == "run":
+        assert "is going on" in said.err
+        assert site.inv("cancel").code == 0
+    run = site.record["run"]
+    assert (run["experiment_id"], run["entry_point"]) == (attempt["experiment_id"], "main")
+    assert run["status"] == site.status(run["run_id"]) == "KILLED"
+    assert job_ends(site) == [runs.CANCELED]
+
+
+@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
 def test_a_crash_during_the_submit_leaves_a_job_that_is_found(
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:

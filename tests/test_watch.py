@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -131,6 +132,66 @@ def test_a_run_that_is_not_there_is_said_to_be_unknown(site: Site, run_id: str) 
     assert said.code in {2, 4}, said.err
     assert run_id in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("name_it", [False, True])
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_host_that_nobody_answers_at_is_noticed_by_one_call(
+    site: Site, left: str, task: str, name_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        monkeypatch.setenv("DATABRICKS_HOST", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        said = site.inv(task, *(["0" * 32] if name_it else []))
+
+    assert said.code == 4, said.err
+    assert "cannot be reached: Connection refused" in said.err
+    assert "trying again" not in said.err
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_token_that_is_refused_is_told_as_such(
+    site: Site, left: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
+
+    said = site.inv(task, left)
+
+    assert said.code == 4, said.err
+    assert "the login was refused" in said.err
+
+
+@pytest.fixture
+def elsewhere(site: Site, left: str) -> str:
+    """The host that the record's attempt was made for, which is not this one."""
+    host = "https://other.example"
+    attempt = {**site.record["attempt"], "host": host}
+    site.record_path.write_text(json.dumps({**site.record, "attempt": attempt}))
+    return host
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_an_attempt_at_another_host_is_not_looked_for_at_this_one(
+    site: Site, left: str, elsewhere: str, task: str
+) -> None:
+    said = site.inv(task)
+
+    assert said.code == 3, said.err
+    assert f"was begun at {elsewhere}, and this is {site.workspace.url}" in said.err
+    assert "--profile" in said.err
+    assert site.status(left) == "RUNNING"
+
+
+def test_a_run_here_leaves_an_attempt_at_another_host_alone_and_says_so(site: Site, left: str, elsewhere: str) -> None:
+    first = site.record["attempt"]
+    site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
+
+    said = site.inv("run")
+
+    assert said.code == 0, said.err
+    assert f"was made at {elsewhere}, and its run {left} may go on there" in said.err
+    assert site.record["attempt"]["id"] != first["id"]
+    assert site.status(left) == "RUNNING"
 
 
 def test_nothing_is_watched_before_anything_ran(site: Site) -> None:

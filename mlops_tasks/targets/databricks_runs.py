@@ -36,9 +36,19 @@ class DatabricksRuns:
     run: runner.Runner
     pause: Callable[[float], None] = field(default=time.sleep)
 
+    def find_experiment(self, job: Job) -> str:
+        if job.experiment_id is not None:
+            return self._tracking.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        parent = posixpath.dirname(job.experiment_name)
+        if parent != "/":
+            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
+        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
-        experiment_id = self._experiment(job)
+        experiment_id = job.experiment_id or self.find_experiment(job)
         with archives.copied_project(job, run=self.run, report=report) as copy:
             store = dbfs.DbfsStore(self.workspace)
             archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
@@ -77,21 +87,20 @@ class DatabricksRuns:
             status = state.mlflow_status
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
 
-    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
-        found = self._find(attempt, attempt.experiment_id or self._experiment(job), looks=LOOKS)
+        found = self._find(attempt, attempt.experiment_id, looks=LOOKS) if attempt.experiment_id else None
         if found is None:
             return None
         if found.job_run_id is None:
             self._tracking.end_run(found.run_id, "FAILED")
-            return self._read(found, entry_point=job.entry_point, url="")
+            return self._read(found, entry_point=attempt.entry_point, url="")
         state = self._state_or_none(found.job_run_id)
         if state is None or self._tracking.read_tags(found.run_id) is None:
             return None
         if not state.is_over:
             return found
-        entry_point = attempt.entry_point or job.entry_point
-        return self._finish(found, state, entry_point=entry_point, log=None, report=report)
+        return self._finish(found, state, entry_point=attempt.entry_point, log=None, report=report)
 
     def _state_or_none(self, job_run_id: int) -> job_runs.JobState | None:
         """None for a job run that this workspace does not know: it may have been purged, or be another workspace's."""
@@ -236,16 +245,6 @@ class DatabricksRuns:
             job_run_id=submitted.job_run_id,
             metrics=metrics,
         )
-
-    def _experiment(self, job: Job) -> str:
-        if job.experiment_id is not None:
-            return self._tracking.check_experiment(job.experiment_id)
-        if job.experiment_name is None:
-            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-        parent = posixpath.dirname(job.experiment_name)
-        if parent != "/":
-            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
-        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
 
     @cached_property
     def _jobs(self) -> job_runs.JobRuns:
