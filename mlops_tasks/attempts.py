@@ -120,6 +120,14 @@ def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
     return run_record.with_log(bench, bench.target.follow(job, submitted, log=log, report=bench.report), log), log
 
 
+def _stop(bench: Bench, submitted: Submitted) -> None:
+    try:
+        bench.target.stop(submitted, report=bench.report)
+    except errors.WorkspaceError:
+        bench.report.warning(f"run {submitted.run_id} could not be ended and may go on; {bench.target.busy_cure}")
+        raise
+
+
 @contextlib.contextmanager
 def _closed_when_cut_off(bench: Bench, submitted: Submitted, attempt: Attempt | None) -> Iterator[None]:
     """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing.
@@ -133,7 +141,7 @@ def _closed_when_cut_off(bench: Bench, submitted: Submitted, attempt: Attempt | 
     except BaseException as cut:
         with errors.told(bench.report.warning):
             if isinstance(cut, KeyboardInterrupt) and bench.target.is_remote:
-                bench.target.stop(submitted, report=bench.report)  # whether or not anybody followed it yet
+                _stop(bench, submitted)
             begun = run_record.with_submitted(attempt, submitted) if attempt else None
             found = bench.target.pick_up(begun, report=bench.report) if begun else None
             if isinstance(found, Run):

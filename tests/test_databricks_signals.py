@@ -69,6 +69,24 @@ def test_a_signal_during_the_run_cancels_the_job(
     assert site.runs("RUNNING") == []
 
 
+def test_who_pressed_ctrl_c_waits_for_two_tries_to_cancel_and_is_told_that_the_job_may_go_on(
+    site: Site, running: subprocess.Popen[str]
+) -> None:
+    read_until(running, "RUNNING")
+    cancels = "/api/2.0/jobs/runs/cancel"
+    site.workspace.faults.add("POST", cancels, status=503)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == 130, err
+    assert len(site.workspace.requests.of("POST", cancels)) == 2
+    run_id = site.record["attempt"]["run_id"]
+    assert f"run {run_id} could not be ended and may go on; `inv watch` follows it, `inv cancel` ends it" in err
+    assert site.record["attempt"]["ended"] is False
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_submit_leaves_nothing_going_on(

@@ -73,7 +73,8 @@ class Target(Protocol):
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         """The run at its end, whatever that was; its output goes to `log` and to the report.
 
-        KeyboardInterrupt while following (Terminated is one) stops the run and marks it KILLED.
+        KeyboardInterrupt while following (Terminated is one) ends a run on this machine and marks it KILLED; where
+        runs are remote it leaves it to `stop`.
         """
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.session import Patience
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
-PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
-"""By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
+MOST_RETRIES = 3
+"""By itself MLflow repeats a call for minutes, and one to an address that nobody answers at for 22."""
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
 LOOKS = 4
@@ -58,15 +60,10 @@ class DatabricksRuns:
                 return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        try:
-            with errors.told(report.warning):
-                if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
-                    self._describe(job, submitted, report)  # whoever submitted it was cut off before
-            return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
-        except KeyboardInterrupt:
-            with errors.told(report.warning):
-                self.stop(submitted, report=report)
-            raise
+        with errors.told(report.warning):
+            if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
+                self._describe(job, submitted, report)  # whoever submitted it was cut off before
+        return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         if submitted.job_run_id is None:
@@ -80,6 +77,9 @@ class DatabricksRuns:
 
     def stop(self, submitted: Submitted, *, report: Report) -> None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
+        self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
+
+    def _stop(self, submitted: Submitted, *, report: Report) -> None:
         status = "KILLED"
         if submitted.job_run_id is not None:
             state = self._cancel(submitted.job_run_id, report)
@@ -158,7 +158,7 @@ class DatabricksRuns:
         except KeyboardInterrupt:
             report.detail("looking for what was submitted")
             with errors.told(report.warning):
-                found = self._find(attempt, experiment_id, looks=LOOKS)
+                found = self._in_haste._find(attempt, experiment_id, looks=LOOKS)  # noqa: SLF001
                 if found is not None:
                     self.stop(found, report=report)
             raise
@@ -253,7 +253,23 @@ class DatabricksRuns:
     @cached_property
     def _tracking(self) -> tracking.Tracking:
         login = self.workspace.login
-        return tracking.Tracking(login.tracking_uri, artifacts=None, variables={**login.variables, **PATIENT})
+        variables = {**login.variables, **_mlflow_limits(self.workspace.patience)}
+        return tracking.Tracking(login.tracking_uri, artifacts=None, variables=variables)
+
+    @cached_property
+    def _in_haste(self) -> DatabricksRuns:
+        """For stopping a run: a person waits."""
+        return replace(self, workspace=self.workspace.in_haste())
+
+
+def _mlflow_limits(patience: Patience) -> dict[str, str]:
+    """What makes MLflow wait no longer than we do; with databricks-sdk below it, which gives a call 60 s."""
+    within, retries = math.ceil(patience.answer_within), min(len(patience.waits), MOST_RETRIES)
+    return {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(within),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+        "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(2 * within),
+    }
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
