@@ -36,10 +36,11 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
     if bench.dry_run:
         bench.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
         return bench.record.load()
-    bench.target.stop(submitted, report=bench.report)
+    own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
         release = run_record.save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
-    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}")
+    of_it = f"; it had ended: {own_end}; nothing was cancelled" if own_end else ""
+    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
 
 

@@ -138,6 +138,9 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     running.communicate()
     attempt = site.record["attempt"]
 
+    status = site.inv("status")
+    assert "cut off, and may go on" in status.out
+    assert "`inv watch` follows it, `inv cancel` ends it" in status.err
     other = site.inv("run", "-P", "text=second")
     assert other.code == 3, other.err
     assert f"run {attempt['run_id']} is going on" in other.err

@@ -56,6 +56,7 @@ def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
     assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["attempt"]["job_run_id"])
     status = site.inv("status")
     assert "left to go on" in status.out
+    assert "`inv watch` follows it, `inv cancel` ends it" in status.err
 
 
 def test_detaching_prints_the_record_so_far(site: Site) -> None:
@@ -107,10 +108,25 @@ def test_what_has_ended_well_is_not_made_killed_by_cancelling_it(site: Site, lef
     ended = site.mlflow_run(left)["info"]["end_time"]
     site.forget()  # as in another clone
 
-    assert site.inv("cancel", left).code == 0
+    said = site.inv("cancel", left)
 
+    assert said.code == 0, said.err
+    assert "it had ended: TERMINATED SUCCESS; nothing was cancelled" in said.out
+    assert site.workspace.requests.of("POST", "/api/2.0/jobs/runs/cancel") == []
     assert site.status(left) == "FINISHED"
     assert site.mlflow_run(left)["info"]["end_time"] == ended
+
+
+def test_cancelling_what_has_ended_meanwhile_records_its_end_and_cancels_nothing(site: Site, left: str) -> None:
+    end(site)
+    site.workspace.jobs.wait(site.record["attempt"]["job_run_id"], 30)
+
+    said = site.inv("cancel")
+
+    assert said.code == 0, said.err
+    assert f"run {left}, job run {site.record['run']['job_run_id']}; it had ended: TERMINATED SUCCESS" in said.out
+    assert site.record["run"]["status"] == site.status(left) == "FINISHED"
+    assert site.record["attempt"]["ended"] is True
 
 
 def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, left: str) -> None:

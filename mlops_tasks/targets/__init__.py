@@ -83,8 +83,11 @@ class Target(Protocol):
         BadInput where none goes on.
         """
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
-        """End a run that goes on without us and mark it KILLED; BadInput where none can."""
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        """End a run that goes on without us and mark it KILLED; BadInput where none can.
+
+        The answer is how the run had ended by itself; None where it was us.
+        """
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""

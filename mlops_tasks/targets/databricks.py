@@ -96,8 +96,8 @@ class DatabricksTarget:
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         return self._runs.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=report)
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
-        self._runs.stop(submitted, report=report)
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        return self._runs.stop(submitted, report=report)
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         return self._runs.find(run_id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import posixpath
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,17 +75,27 @@ class DatabricksRuns:
             state = self._cancel(submitted.job_run_id, report)
         return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
-        self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
+        return self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
 
-    def _stop(self, submitted: Submitted, *, report: Report) -> None:
-        status = "KILLED"
+    def _stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        status, own_end = "KILLED", None
         if submitted.job_run_id is not None:
-            state = self._cancel(submitted.job_run_id, report)
-            report.detail(f"job run {submitted.job_run_id}: {state}")
+            state, own_end = self._cancel_if_going_on(submitted.job_run_id, report)
             status = state.mlflow_status
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+        return own_end
+
+    def _cancel_if_going_on(self, job_run_id: int, report: Report) -> tuple[job_runs.JobState, str | None]:
+        """The job's end, and the same in words if it came to that by itself."""
+        with contextlib.suppress(faults.ApiError):  # it may be too young to be known, and cancelling it tells the rest
+            state = self._jobs.ask(job_run_id)
+            if state.is_over:
+                return state, str(state)
+        state = self._cancel(job_run_id, report)
+        report.detail(f"job run {job_run_id}: {state}")
+        return state, None if state.result in job_runs.CANCELLED else str(state)
 
     def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
@@ -151,7 +161,7 @@ class DatabricksRuns:
             cure="mend what it says, then `inv run`",
         ) from fault
 
-    @contextmanager
+    @contextlib.contextmanager
     def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
         try:
             yield

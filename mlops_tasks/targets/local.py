@@ -83,7 +83,7 @@ class LocalTarget:
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         raise _not_remote()
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
         raise _not_remote()
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
