@@ -22,8 +22,9 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import run
 
-    with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
-        with bench.record.locked("run"):
+    command = inputs.command or "run"
+    with record.held(bench.attempt_lock, command, cure=bench.target.busy_cure):
+        with bench.record.locked(command):
             bench.target.check()
             release = checks.begin(bench, steps, "run", inputs)
             job = run_plan.prepare(bench, release, inputs)
@@ -43,6 +44,32 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     run.judge(found, log=log, report=bench.report)
     bench.places.prune(bench.record_folder, keep=job.project.folder)
     return release
+
+
+def refuse_going_on(bench: Bench, steps: checks.Steps, inputs: Inputs) -> None:
+    """Raise OutOfOrder where a run goes on that `run` would not follow again, be it of another branch."""
+    release = bench.record.load()
+    attempt = release.attempt if release else None
+    if attempt is None or attempt.ended or not bench.target.is_remote or run_record.is_elsewhere(bench, attempt):
+        return
+    if not attempt.detached and _is_at_the_same(bench, attempt, steps, inputs):
+        return
+    found = bench.target.pick_up(attempt, report=bench.report)
+    if isinstance(found, Submitted):
+        raise _busy(bench, found)
+
+
+def _is_at_the_same(bench: Bench, attempt: Attempt, steps: checks.Steps, inputs: Inputs) -> bool:
+    """Whether the command would run what the attempt runs: nothing is stale, and neither that is another."""
+    try:
+        release = checks.begin(bench, steps, "run", inputs)
+        return attempt.job == run_plan.identity(run_plan.prepare(bench, release, inputs))
+    except errors.OutOfOrder:
+        return False
+
+
+def _busy(bench: Bench, found: Submitted) -> errors.OutOfOrder:
+    return errors.OutOfOrder(f"run {found.run_id} is going on", where=bench.record_folder, cure=bench.target.busy_cure)
 
 
 def _begin(bench: Bench, release: Release, job: Job) -> tuple[Release, Job]:
@@ -73,9 +100,7 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
     found = bench.target.pick_up(attempt, report=bench.report)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != run_plan.identity(job):
-            raise errors.OutOfOrder(
-                f"run {found.run_id} is going on", where=bench.record_folder, cure=bench.target.busy_cure
-            )
+            raise _busy(bench, found)
         bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
     if found is not None:

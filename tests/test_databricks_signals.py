@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,12 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
     if process.poll() is None:
         process.kill()
     process.communicate()
+
+
+def wait_until_idle(process: subprocess.Popen[str]) -> None:
+    """Until it waits for the answer: Python prints a traceback of a response that a signal cuts off while it is made."""
+    while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
+        os.sched_yield()
 
 
 def job_ends(site: Site) -> list[runs.State]:
@@ -95,6 +103,7 @@ def test_a_signal_during_the_submit_leaves_nothing_going_on(
     gate = threading.Event()
     fault = site.workspace.faults.add("POST", SUBMIT, after=after, gate=gate)
     assert fault.met.wait(60)
+    wait_until_idle(running)
     running.send_signal(number)
     read_until(running, "looking for what was submitted")
     gate.set()
@@ -150,6 +159,29 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     assert resumed.code == 5
     assert len(site.submits()) == 1
     assert site.record["run"]["run_id"] == attempt["run_id"]
+
+
+def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
+    site: Site, running: subprocess.Popen[str]
+) -> None:
+    read_until(running, "RUNNING")
+    running.kill()
+    running.communicate()
+    run_id = site.record["attempt"]["run_id"]
+
+    other = site.inv("release", "-P", "text=second")
+    resumed = site.start("release", "-P", "text=first")
+    read_until(resumed, "RUNNING")
+    busy = site.inv("run")
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=60)
+
+    assert (other.code, other.out) == (3, ""), other.err
+    assert f"run {run_id} is going on" in other.err
+    assert "`inv watch` follows it, `inv cancel` ends it" in other.err
+    assert f"inv release, process {resumed.pid}" in busy.err
+    assert site.record["run"]["run_id"] == run_id, err
+    assert site.record["run"]["status"] == "KILLED"
 
 
 @pytest.mark.parametrize("task", ["run", "watch", "cancel"])

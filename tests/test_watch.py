@@ -232,6 +232,7 @@ def test_while_a_run_goes_on_detached_no_other_is_begun(site: Site, left: str, a
     assert f"run {left} is going on" in said.err
     assert "`inv watch` follows it, `inv cancel` ends it" in said.err
     assert len(site.submits()) == 1
+    assert said.out == ""
 
 
 def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Site, left: str) -> None:
