@@ -22,19 +22,21 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     from mlops_tasks.preflight import ahead
     from mlops_tasks.steps import run
 
-    with record.held(bench.attempt_lock, "run", cure=bench.target.busy_cure):
-        with bench.record.locked("run"):
+    command = inputs.command or "run"
+    with record.held(bench.attempt_lock, command, cure=bench.target.busy_cure):
+        with bench.record.locked(command):
             bench.target.check()
             release = checks.begin(bench, steps, "run", inputs)
             job = run_plan.prepare(bench, release, inputs)
             ahead.look_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
-            release = release if going_on else run.begin_attempt(release, job=run_plan.identity(job))
+            if not going_on:
+                release, job = _begin(bench, release, job)
             bench.record.save(release)
         job = run_plan.described(bench, job, release)
         submitted = going_on or bench.target.submit(job, report=bench.report)
-        with _closed_when_cut_off(bench, submitted, job):
-            run_record.save_submitted(bench, submitted, job, detached=inputs.detach)
+        with _closed_when_cut_off(bench, submitted, release.attempt):
+            run_record.save_submitted(bench, submitted, detached=inputs.detach)
             if inputs.detach:
                 return _detach(bench, submitted)
             found, log = _follow(bench, job, submitted)
@@ -42,6 +44,47 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     run.judge(found, log=log, report=bench.report)
     bench.places.prune(bench.record_folder, keep=job.project.folder)
     return release
+
+
+def refuse_going_on(bench: Bench, steps: checks.Steps, inputs: Inputs) -> None:
+    """Raise OutOfOrder where a run goes on that `run` would not follow again, be it of another branch."""
+    release = bench.record.load()
+    attempt = release.attempt if release else None
+    if attempt is None or attempt.ended or not bench.target.is_remote or run_record.is_elsewhere(bench, attempt):
+        return
+    if not attempt.detached and _is_at_the_same(bench, attempt, steps, inputs):
+        return
+    found = bench.target.pick_up(attempt, report=bench.report)
+    if isinstance(found, Submitted):
+        raise _busy(bench, found)
+
+
+def _is_at_the_same(bench: Bench, attempt: Attempt, steps: checks.Steps, inputs: Inputs) -> bool:
+    """Whether the command would run what the attempt runs: nothing is stale, and neither that is another."""
+    try:
+        release = checks.begin(bench, steps, "run", inputs)
+        return attempt.job == run_plan.identity(run_plan.prepare(bench, release, inputs))
+    except errors.OutOfOrder:
+        return False
+
+
+def _busy(bench: Bench, found: Submitted) -> errors.OutOfOrder:
+    return errors.OutOfOrder(f"run {found.run_id} is going on", where=bench.record_folder, cure=bench.target.busy_cure)
+
+
+def _begin(bench: Bench, release: Release, job: Job) -> tuple[Release, Job]:
+    """The release with an attempt at the job, and the job with the experiment that both name from now on."""
+    from mlops_tasks.steps import run
+
+    experiment_id = bench.target.find_experiment(job, report=bench.report)
+    release = run.begin_attempt(
+        release,
+        job=run_plan.identity(job),
+        host=bench.target.host,
+        experiment_id=experiment_id,
+        entry_point=job.entry_point,
+    )
+    return release, replace(job, experiment_id=experiment_id)
 
 
 def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitted | None]:
@@ -52,12 +95,12 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
     attempt = release.attempt
     if attempt is None or attempt.ended:
         return release, None
-    found = bench.target.pick_up(attempt, job, report=bench.report)
+    if run_record.is_elsewhere(bench, attempt):
+        return _leave(bench, release, attempt), None
+    found = bench.target.pick_up(attempt, report=bench.report)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != run_plan.identity(job):
-            raise errors.OutOfOrder(
-                f"run {found.run_id} is going on", where=bench.record_folder, cure=bench.target.busy_cure
-            )
+            raise _busy(bench, found)
         bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
     if found is not None:
@@ -70,6 +113,18 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
     closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     bench.record.save(closed)
     return closed, None
+
+
+def _leave(bench: Bench, release: Release, attempt: Attempt) -> Release:
+    """The release without an attempt that was made for another host: it is not looked for here."""
+    of_it = f"its run {attempt.run_id}" if attempt.run_id else "a run of it"
+    bench.report.warning(
+        f"an earlier attempt was made at {attempt.host}, and {of_it} may go on there: with that host's login "
+        f"`inv cancel`{f' {attempt.run_id}' if attempt.run_id else ''} ends it"
+    )
+    left = replace(release, attempt=attempt._replace(ended=True))
+    bench.record.save(left)
+    return left
 
 
 def _detach(bench: Bench, submitted: Submitted) -> Release:
@@ -90,8 +145,16 @@ def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
     return run_record.with_log(bench, bench.target.follow(job, submitted, log=log, report=bench.report), log), log
 
 
+def _stop(bench: Bench, submitted: Submitted) -> None:
+    try:
+        bench.target.stop(submitted, report=bench.report)
+    except errors.WorkspaceError:
+        bench.report.warning(f"run {submitted.run_id} could not be ended and may go on; {bench.target.busy_cure}")
+        raise
+
+
 @contextlib.contextmanager
-def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterator[None]:
+def _closed_when_cut_off(bench: Bench, submitted: Submitted, attempt: Attempt | None) -> Iterator[None]:
     """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing.
 
     Of a place that does not answer nothing can be learnt.
@@ -103,14 +166,9 @@ def _closed_when_cut_off(bench: Bench, submitted: Submitted, job: Job) -> Iterat
     except BaseException as cut:
         with errors.told(bench.report.warning):
             if isinstance(cut, KeyboardInterrupt) and bench.target.is_remote:
-                bench.target.stop(submitted, report=bench.report)  # whether or not anybody followed it yet
-            attempt = Attempt(
-                id=job.attempt,
-                run_id=submitted.run_id,
-                job_run_id=submitted.job_run_id,
-                experiment_id=submitted.experiment_id,
-            )
-            found = bench.target.pick_up(attempt, job, report=bench.report)
+                _stop(bench, submitted)
+            begun = run_record.with_submitted(attempt, submitted) if attempt else None
+            found = bench.target.pick_up(begun, report=bench.report) if begun else None
             if isinstance(found, Run):
                 run_record.save_end(
                     bench, run_record.with_log(bench, found, run_record.log_file(bench, submitted.run_id))

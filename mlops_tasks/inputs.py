@@ -8,7 +8,10 @@ BY_HAND = "by hand"
 
 
 class Inputs(NamedTuple):
-    """`wheels` are files, `wheel_uris` name wheels that are where a run can reach them."""
+    """`wheels` are files, `wheel_uris` name wheels that are where a run can reach them.
+
+    `command` is the task that was called, where that is not the step's own.
+    """
 
     explain: bool = False
     wheels: tuple[Path, ...] = ()
@@ -19,6 +22,7 @@ class Inputs(NamedTuple):
     force: bool = False
     experiment_name: str | None = None
     experiment_id: str | None = None
+    command: str = ""
 
     def replaces(self, step: str) -> bool:
         """Whether these inputs stand for what `step` would have recorded."""

@@ -52,8 +52,9 @@ class Pipeline:
         """Take the five steps in order, once everything that can be read has been read."""
         with self.bench.places.usable():
             bindings.check_inputs(self.bench)
-            self._refuse_while_one_runs()
+            self._refuse_while_one_runs(inputs)
         self.bench.record.begin()
+        inputs = inputs._replace(command="release")
         for step in STEPS:
             release = self.take(step, inputs)
         if release.run is not None and not self.bench.dry_run:
@@ -98,18 +99,20 @@ class Pipeline:
             summary.show_status(self.bench, STEPS, release)
         return release
 
-    def _refuse_while_one_runs(self) -> None:
+    def _refuse_while_one_runs(self, inputs: Inputs) -> None:
         """Its own run would be refused, after four steps in vain."""
         if not self.bench.dry_run:
+            from mlops_tasks import attempts
+
             with record.held(self.bench.attempt_lock, "release", cure=self.bench.target.busy_cure):
-                pass
+                attempts.refuse_going_on(self.bench, STEPS, inputs)
 
     def _take(self, step: str, inputs: Inputs) -> Release:
         if step == "run" and not self.bench.dry_run:
             from mlops_tasks import attempts
 
             return attempts.take_run(self.bench, STEPS, inputs)
-        with self.bench.record.locked(step):
+        with self.bench.record.locked(inputs.command or step):
             release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
             self.bench.record.save(release)
             if not self.bench.dry_run:

@@ -77,10 +77,11 @@ class Run(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One try at a run, recorded before anything is sent: `run_id` and the rest follow once MLflow has given one.
+    """One try at a run, recorded before anything is sent, with whatever finding its run needs: `host`, experiment, id.
 
-    `job` is the digest of what is run, so that the same command can tell its own attempt from another; `detached`
-    says that it was left to go on without us.
+    `run_id`, `job_run_id` and `submitted` (seconds since 1970) follow once MLflow has given a run. `job` is the digest
+    of what is run, so that the same command can tell its own attempt from another; `detached` says that it was left to
+    go on without us.
     """
 
     id: str
@@ -90,6 +91,8 @@ class Attempt(NamedTuple):
     backend: str = ""
     entry_point: str = ""
     job: str = ""
+    host: str = ""
+    submitted: float | None = None
     detached: bool = False
     ended: bool = False
 

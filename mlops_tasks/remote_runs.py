@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 from mlops_tasks import errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
-from mlops_tasks.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.targets.jobs import Submitted
 
@@ -38,10 +36,11 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
     if bench.dry_run:
         bench.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
         return bench.record.load()
-    bench.target.stop(submitted, report=bench.report)
+    own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
         release = run_record.save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
-    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}")
+    of_it = f"; it had ended: {own_end}; nothing was cancelled" if own_end else ""
+    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
 
 
@@ -50,10 +49,12 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     release = bench.record.load()
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id):
+        bench.target.check()
         return bench.target.find(run_id)
-    is_unsaved = attempt is not None and not attempt.ended and attempt.run_id is None
-    if release is not None and attempt is not None and is_unsaved and not bench.dry_run:
-        attempt = _find_unsaved(bench, release, attempt)
+    if attempt is not None and not attempt.ended and not bench.dry_run:
+        bench.target.check()
+        _refuse_elsewhere(bench, attempt)
+        attempt = attempt if attempt.run_id else _find_unsaved(bench, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
@@ -69,13 +70,21 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     return submitted, attempt.entry_point
 
 
-def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
+def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
+    if run_record.is_elsewhere(bench, attempt):
+        raise errors.OutOfOrder(
+            f"the last run of this release was begun at {attempt.host}, and this is {bench.target.host}",
+            where=bench.record_folder,
+            cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
+        )
+
+
+def _find_unsaved(bench: Bench, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off, if it goes on."""
     with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        job = run_plan.prepare(bench, release, NOTHING)
-        found = bench.target.pick_up(attempt, job, report=bench.report)
+        found = bench.target.pick_up(attempt, report=bench.report)
         if isinstance(found, Submitted):
-            run_record.save_submitted(bench, found, replace(job, attempt=attempt.id), detached=False)
+            run_record.save_submitted(bench, found, detached=False)
     saved = bench.record.load()
     return saved.attempt if saved and saved.attempt else attempt
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
 from mlops_tasks.bench import Bench
-from mlops_tasks.release import Release, Run
-from mlops_tasks.targets.jobs import Job, Submitted
+from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.targets.jobs import Submitted
 
 
 def log_file(bench: Bench, run_id: str) -> Path:
@@ -19,18 +20,26 @@ def with_log(bench: Bench, found: Run, log: Path) -> Run:
     return found._replace(log=bench.relative(log)) if log.exists() else found
 
 
-def save_submitted(bench: Bench, submitted: Submitted, job: Job, *, detached: bool) -> None:
+def is_elsewhere(bench: Bench, attempt: Attempt) -> bool:
+    """Whether the attempt was made for another host than this command's: nothing of it is known here."""
+    return bool(attempt.host) and attempt.host != bench.target.host
+
+
+def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
+    return attempt._replace(
+        run_id=submitted.run_id,
+        job_run_id=submitted.job_run_id,
+        experiment_id=submitted.experiment_id,
+        backend=submitted.backend,
+    )
+
+
+def save_submitted(bench: Bench, submitted: Submitted, *, detached: bool) -> None:
     with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
         if release is not None and release.attempt is not None:
-            attempt = release.attempt._replace(
-                run_id=submitted.run_id,
-                job_run_id=submitted.job_run_id,
-                experiment_id=submitted.experiment_id,
-                backend=submitted.backend,
-                entry_point=job.entry_point,
-                detached=detached,
-            )
+            attempt = with_submitted(release.attempt, submitted)
+            attempt = attempt._replace(submitted=attempt.submitted or round(time.time(), 3), detached=detached)
             bench.record.save(replace(release, attempt=attempt))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import BY_HAND
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.targets.jobs import PastRun
 
 EARLIER = 3
@@ -49,12 +49,21 @@ def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> N
     )
     if release.branch != bench.facts.branch:
         bench.report.warning(f"this is the branch {bench.facts.branch}: `inv name` begins its release")
+    if _may_go_on(bench, release.attempt):
+        bench.report.warning("the last run may be going on without us: `inv watch` follows it, `inv cancel` ends it")
+
+
+def _may_go_on(bench: Bench, attempt: Attempt | None) -> bool:
+    """Whether nobody here follows a run that its command's end does not end."""
+    is_open = attempt is not None and not attempt.ended
+    return is_open and bench.target.is_remote and not record.is_held(bench.attempt_lock)
 
 
 def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
     if step == "run" and release.attempt and not release.attempt.ended:
-        left = "left to go on" if release.attempt.detached else "cut off"
+        cut_off = "cut off, and may go on" if bench.target.is_remote else "cut off"
+        left = "left to go on" if release.attempt.detached else cut_off
         return ("going on" if record.is_held(bench.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made

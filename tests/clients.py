@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlops_tasks import report
-from mlops_tasks.workspace import client, login
+from mlops_tasks.workspace import client, login, session
 from tests.workspace.server import Workspace
 
 
@@ -29,9 +29,15 @@ class Ours(client.Workspace):
     waited: list[float]
 
 
-def connect(workspace: Workspace, environ: Mapping[str, str] | None = None, *, profile: str | None = None) -> Ours:
+def connect(
+    workspace: Workspace,
+    environ: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    patience: session.Patience = session.PATIENT,
+) -> Ours:
     heard, waited = Heard(), list[float]()
     found = login.resolve(profile, workspace.environment if environ is None else environ)
-    ours = Ours(login=found, report=heard, pause=waited.append)
+    ours = Ours(login=found, report=heard, patience=patience, pause=waited.append)
     ours.__dict__.update(heard=heard, waited=waited)
     return ours

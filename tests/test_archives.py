@@ -32,7 +32,7 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture
 def store(workspace: Workspace) -> dbfs.DbfsStore:
     found = login.resolve(None, workspace.environment)
-    return dbfs.DbfsStore(client.Workspace(login=found, report=Silent()))
+    return dbfs.DbfsStore(client.Workspace(login=found, report=Silent(), pause=lambda seconds: None))
 
 
 @pytest.fixture
@@ -97,9 +97,7 @@ def test_an_upload_that_fails_for_a_moment_is_repeated_whole(
     workspace: Workspace,
     fault: dict[str, object],
     after: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlops_tasks.workspace.session.WAITS", (0.01, 0.01))
     for path in ("put", "move"):
         workspace.faults.add("POST", f"/api/2.0/dbfs/{path}", call=1, after=after, **fault)
 

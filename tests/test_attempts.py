@@ -148,7 +148,8 @@ def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_clo
     experiment_id = record_of(staged)["run"]["experiment_id"]
     client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
     orphan = client.create_run(experiment_id, tags={"mlops.attempt": "orphaned"}).info.run_id
-    path.write_text(json.dumps({**record, "attempt": {"id": "orphaned", "run_id": None, "ended": False}}))
+    attempt = {"id": "orphaned", "run_id": None, "experiment_id": experiment_id, "ended": False}
+    path.write_text(json.dumps({**record, "attempt": attempt}))
 
     said = inv("run", cwd=staged)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,12 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+def wait_until_idle(process: subprocess.Popen[str]) -> None:
+    """Until it waits for the answer: Python prints a traceback of a response that a signal cuts off while it is made."""
+    while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
+        os.sched_yield()
+
+
 def job_ends(site: Site) -> list[runs.State]:
     """Of the jobs that were submitted in this test."""
     made = list(site.workspace.jobs._runs)[-len(site.workspace.jobs.submitted) :]
@@ -69,6 +77,24 @@ def test_a_signal_during_the_run_cancels_the_job(
     assert site.runs("RUNNING") == []
 
 
+def test_who_pressed_ctrl_c_waits_for_two_tries_to_cancel_and_is_told_that_the_job_may_go_on(
+    site: Site, running: subprocess.Popen[str]
+) -> None:
+    read_until(running, "RUNNING")
+    cancels = "/api/2.0/jobs/runs/cancel"
+    site.workspace.faults.add("POST", cancels, status=503)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+
+    assert running.returncode == 130, err
+    assert len(site.workspace.requests.of("POST", cancels)) == 2
+    run_id = site.record["attempt"]["run_id"]
+    assert f"run {run_id} could not be ended and may go on; `inv watch` follows it, `inv cancel` ends it" in err
+    assert site.record["attempt"]["ended"] is False
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_submit_leaves_nothing_going_on(
@@ -77,6 +103,7 @@ def test_a_signal_during_the_submit_leaves_nothing_going_on(
     gate = threading.Event()
     fault = site.workspace.faults.add("POST", SUBMIT, after=after, gate=gate)
     assert fault.met.wait(60)
+    wait_until_idle(running)
     running.send_signal(number)
     read_until(running, "looking for what was submitted")
     gate.set()
@@ -120,6 +147,9 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     running.communicate()
     attempt = site.record["attempt"]
 
+    status = site.inv("status")
+    assert "cut off, and may go on" in status.out
+    assert "`inv watch` follows it, `inv cancel` ends it" in status.err
     other = site.inv("run", "-P", "text=second")
     assert other.code == 3, other.err
     assert f"run {attempt['run_id']} is going on" in other.err
@@ -129,6 +159,55 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     assert resumed.code == 5
     assert len(site.submits()) == 1
     assert site.record["run"]["run_id"] == attempt["run_id"]
+
+
+def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
+    site: Site, running: subprocess.Popen[str]
+) -> None:
+    read_until(running, "RUNNING")
+    running.kill()
+    running.communicate()
+    run_id = site.record["attempt"]["run_id"]
+
+    other = site.inv("release", "-P", "text=second")
+    resumed = site.start("release", "-P", "text=first")
+    read_until(resumed, "RUNNING")
+    busy = site.inv("run")
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=60)
+
+    assert (other.code, other.out) == (3, ""), other.err
+    assert f"run {run_id} is going on" in other.err
+    assert "`inv watch` follows it, `inv cancel` ends it" in other.err
+    assert f"inv release, process {resumed.pid}" in busy.err
+    assert site.record["run"]["run_id"] == run_id, err
+    assert site.record["run"]["status"] == "KILLED"
+
+
+@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told(site: Site, task: str) -> None:
+    fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
+    first = site.start("run", "--experiment-name", "/Shared/elsewhere", "-P", "text=first")
+    try:
+        assert fault.met.wait(60)
+    finally:
+        first.kill()
+        first.communicate()
+    site.workspace.faults.clear()
+    attempt = site.record["attempt"]
+    assert (attempt["run_id"], attempt["entry_point"], attempt["host"]) == (None, "main", site.workspace.url)
+
+    said = site.inv(task, *(["--timeout", "1"] if task == "watch" else []))
+
+    assert said.code == {"run": 3, "watch": 5, "cancel": 0}[task], said.err
+    assert len(site.submits()) == 1
+    if task == "run":
+        assert "is going on" in said.err
+        assert site.inv("cancel").code == 0
+    run = site.record["run"]
+    assert (run["experiment_id"], run["entry_point"]) == (attempt["experiment_id"], "main")
+    assert run["status"] == site.status(run["run_id"]) == "KILLED"
+    assert job_ends(site) == [runs.CANCELED]
 
 
 @pytest.mark.parametrize("task", ["run", "watch", "cancel"])

@@ -5,7 +5,7 @@ import ssl
 import pytest
 import requests
 
-from mlops_tasks.workspace import faults
+from mlops_tasks.workspace import faults, session
 from tests import clients
 from tests.workspace.server import Workspace
 
@@ -71,11 +71,11 @@ def test_a_certificate_is_told_from_a_connection_that_broke() -> None:
 def test_what_databricks_sdk_raises_is_the_same_fault(
     workspace: Workspace, status: int, body: object, code: str, transient: bool
 ) -> None:
-    ours = clients.connect(workspace)
+    ours = clients.connect(workspace, patience=session.Patience(waits=()))
     workspace.faults.add("GET", LIST, status=status, body=body)
 
     with pytest.raises(faults.ApiError) as caught:
-        ours.ask("listing", lambda sdk: list(sdk.workspace.list("/")), repeat=False)
+        ours.ask("listing", lambda sdk: list(sdk.workspace.list("/")))
 
     assert (caught.value.status, caught.value.code, caught.value.is_transient) == (status, code, transient)
     assert workspace.token not in str(caught.value)

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.workspace import session
-from tests import clients
+from tests import clients, places
 from tests.workspace.server import Workspace
 
 pytest_plugins = ["tests.workspace.fixture"]
@@ -68,7 +69,7 @@ def test_what_does_not_mend_is_told_in_the_workspaces_own_words(
         call(ours)
 
     assert caught.value.exit_code == 4
-    assert len(workspace.requests.of("POST", path)) == 1 + len(session.WAITS)
+    assert len(workspace.requests.of("POST", path)) == 1 + len(session.PATIENT.waits)
     assert ours.waited == sorted(ours.waited)
     assert 31 <= sum(ours.waited) <= 40
 
@@ -129,18 +130,52 @@ def test_a_call_that_may_do_the_same_twice_is_sent_once(
     assert len(workspace.requests.of("POST", "/api/2.0/dbfs/create")) == 1
 
 
-def test_a_server_that_stalls_is_given_up(
-    workspace: Workspace, ours: clients.Ours, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = ours.dbfs
-    monkeypatch.setattr(session, "ANSWER_WITHIN", 0.1)
+@pytest.fixture
+def stalled(workspace: Workspace) -> Iterator[threading.Event]:
+    """Keeps whatever call it is given to without an answer."""
     gate = threading.Event()
-    workspace.faults.add("POST", MKDIRS, gate=gate)
+    yield gate
+    gate.set()
+
+
+@pytest.mark.parametrize(("path", "call"), [THROUGH_CLI, THROUGH_SDK])
+def test_a_server_that_stalls_is_given_up(
+    workspace: Workspace, stalled: threading.Event, path: str, call: Call
+) -> None:
+    ours = clients.connect(workspace, patience=session.Patience(answer_within=0.1, waits=(1.0, 2.0)))
+    workspace.faults.add("POST", path, gate=stalled)
 
     with pytest.raises(errors.WorkspaceError, match="cannot be reached: no answer in time"):
-        client.mkdirs("dbfs:/stalled")
+        call(ours)
 
-    gate.set()
+    assert len(ours.waited) == 2
+
+
+@pytest.mark.parametrize("place", places.REMOTE)
+def test_an_upload_is_waited_for_longer_than_other_calls(
+    workspace: Workspace, stalled: threading.Event, tmp_path: Path, place: str
+) -> None:
+    (wheel := tmp_path / "a-1-py3-none-any.whl").write_bytes(b"wheel")
+    ours = clients.connect(workspace, patience=session.Patience(answer_within=30, upload_within=0.1, waits=()))
+    found = places.REMOTE[place](workspace, ours)
+    found.store.make_folder(found.folder)
+    method, path = found.calls[0]
+    workspace.faults.add(method, path, gate=stalled)
+
+    with pytest.raises(errors.WorkspaceError, match="no answer in time"):
+        found.store.write(wheel, found.folder, lambda size: None)
+
+
+def test_in_haste_little_is_repeated_and_the_login_not_tried_again(workspace: Workspace, ours: clients.Ours) -> None:
+    workspace.faults.add("POST", MKDIRS, status=503)
+    _ = ours.user
+
+    with pytest.raises(errors.WorkspaceError, match="503"):
+        ours.in_haste().dbfs.mkdirs("dbfs:/made")
+
+    assert len(workspace.requests.of("POST", MKDIRS)) == 2
+    assert len(workspace.requests.of("GET", "/api/2.0/preview/scim/v2/Me")) == 1
+    assert session.HASTY.answer_within < session.PATIENT.answer_within
 
 
 def test_the_credentials_of_each_try_are_fresh(workspace: Workspace, ours: clients.Ours) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +56,7 @@ def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
     assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["attempt"]["job_run_id"])
     status = site.inv("status")
     assert "left to go on" in status.out
+    assert "`inv watch` follows it, `inv cancel` ends it" in status.err
 
 
 def test_detaching_prints_the_record_so_far(site: Site) -> None:
@@ -106,10 +108,25 @@ def test_what_has_ended_well_is_not_made_killed_by_cancelling_it(site: Site, lef
     ended = site.mlflow_run(left)["info"]["end_time"]
     site.forget()  # as in another clone
 
-    assert site.inv("cancel", left).code == 0
+    said = site.inv("cancel", left)
 
+    assert said.code == 0, said.err
+    assert "it had ended: TERMINATED SUCCESS; nothing was cancelled" in said.out
+    assert site.workspace.requests.of("POST", "/api/2.0/jobs/runs/cancel") == []
     assert site.status(left) == "FINISHED"
     assert site.mlflow_run(left)["info"]["end_time"] == ended
+
+
+def test_cancelling_what_has_ended_meanwhile_records_its_end_and_cancels_nothing(site: Site, left: str) -> None:
+    end(site)
+    site.workspace.jobs.wait(site.record["attempt"]["job_run_id"], 30)
+
+    said = site.inv("cancel")
+
+    assert said.code == 0, said.err
+    assert f"run {left}, job run {site.record['run']['job_run_id']}; it had ended: TERMINATED SUCCESS" in said.out
+    assert site.record["run"]["status"] == site.status(left) == "FINISHED"
+    assert site.record["attempt"]["ended"] is True
 
 
 def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, left: str) -> None:
@@ -131,6 +148,66 @@ def test_a_run_that_is_not_there_is_said_to_be_unknown(site: Site, run_id: str) 
     assert said.code in {2, 4}, said.err
     assert run_id in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("name_it", [False, True])
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_host_that_nobody_answers_at_is_noticed_by_one_call(
+    site: Site, left: str, task: str, name_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        monkeypatch.setenv("DATABRICKS_HOST", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        said = site.inv(task, *(["0" * 32] if name_it else []))
+
+    assert said.code == 4, said.err
+    assert "cannot be reached: Connection refused" in said.err
+    assert "trying again" not in said.err
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_token_that_is_refused_is_told_as_such(
+    site: Site, left: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
+
+    said = site.inv(task, left)
+
+    assert said.code == 4, said.err
+    assert "the login was refused" in said.err
+
+
+@pytest.fixture
+def elsewhere(site: Site, left: str) -> str:
+    """The host that the record's attempt was made for, which is not this one."""
+    host = "https://other.example"
+    attempt = {**site.record["attempt"], "host": host}
+    site.record_path.write_text(json.dumps({**site.record, "attempt": attempt}))
+    return host
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_an_attempt_at_another_host_is_not_looked_for_at_this_one(
+    site: Site, left: str, elsewhere: str, task: str
+) -> None:
+    said = site.inv(task)
+
+    assert said.code == 3, said.err
+    assert f"was begun at {elsewhere}, and this is {site.workspace.url}" in said.err
+    assert "--profile" in said.err
+    assert site.status(left) == "RUNNING"
+
+
+def test_a_run_here_leaves_an_attempt_at_another_host_alone_and_says_so(site: Site, left: str, elsewhere: str) -> None:
+    first = site.record["attempt"]
+    site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
+
+    said = site.inv("run")
+
+    assert said.code == 0, said.err
+    assert f"was made at {elsewhere}, and its run {left} may go on there" in said.err
+    assert site.record["attempt"]["id"] != first["id"]
+    assert site.status(left) == "RUNNING"
 
 
 def test_nothing_is_watched_before_anything_ran(site: Site) -> None:
@@ -155,6 +232,7 @@ def test_while_a_run_goes_on_detached_no_other_is_begun(site: Site, left: str, a
     assert f"run {left} is going on" in said.err
     assert "`inv watch` follows it, `inv cancel` ends it" in said.err
     assert len(site.submits()) == 1
+    assert said.out == ""
 
 
 def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Site, left: str) -> None:

@@ -16,15 +16,21 @@ LAST_WORDS = 15
 LAST_BYTES = 1 << 16
 
 
-def begin_attempt(release: Release, *, job: str) -> Release:
+def begin_attempt(release: Release, *, job: str, host: str, experiment_id: str, entry_point: str) -> Release:
     """A release with a new attempt at what has the digest `job`, recorded before anything is sent.
 
-    One that never got as far as a run goes on as it is.
+    One that never got as far as a run goes on under its id.
     """
-    attempt = release.attempt
-    if attempt is not None and not attempt.ended and attempt.run_id is None:
-        return replace(release, attempt=attempt._replace(job=job))
-    return replace(release, attempt=Attempt(id=uuid.uuid4().hex, job=job), run=None)
+    earlier = release.attempt
+    goes_on = earlier is not None and not earlier.ended and earlier.run_id is None
+    attempt = Attempt(
+        id=earlier.id if earlier is not None and goes_on else uuid.uuid4().hex,
+        job=job,
+        host=host,
+        experiment_id=experiment_id,
+        entry_point=entry_point,
+    )
+    return replace(release, attempt=attempt, run=None)
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:

@@ -46,5 +46,5 @@ class VolumeStore:
                 sdk.files.upload(uri, cast("Any", body), overwrite=False)
 
         with takings.same_content_is_fine(self, source, folder):
-            self._workspace.ask(f"writing {source.name}", put)
+            self._workspace.ask(f"writing {source.name}", put, uploads=True)
         return uri

@@ -49,7 +49,7 @@ class WorkspaceFilesStore:
                 sdk.api_client.do("POST", "/api/2.0/workspace/import", data=body, headers=headers)
 
         with takings.same_content_is_fine(self, source, folder):
-            self._workspace.ask(f"writing {source.name}", put)
+            self._workspace.ask(f"writing {source.name}", put, uploads=True)
         return uri
 
 

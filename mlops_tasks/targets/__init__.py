@@ -26,6 +26,10 @@ class Target(Protocol):
     def display_name(self) -> str: ...
 
     @property
+    def host(self) -> str:
+        """What tells one such place from another; empty where that is this machine."""
+
+    @property
     def wheel_root(self) -> str:
         """The wheel root where the settings name none."""
 
@@ -60,13 +64,17 @@ class Target(Protocol):
     def check_detaching(self) -> None:
         """Raise BadInput where no run goes on without the command that follows it."""
 
+    def find_experiment(self, job: Job, *, report: Report) -> str:
+        """The id of the experiment that `job` runs under, which is made where there is none of its name."""
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
-        """Have everything ready for `job`'s run and make it known to MLflow."""
+        """Have everything ready for `job`'s run, under the experiment that was found, and make it known to MLflow."""
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         """The run at its end, whatever that was; its output goes to `log` and to the report.
 
-        KeyboardInterrupt while following (Terminated is one) stops the run and marks it KILLED.
+        KeyboardInterrupt while following (Terminated is one) ends a run on this machine and marks it KILLED; where
+        runs are remote it leaves it to `stop`.
         """
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
@@ -75,14 +83,17 @@ class Target(Protocol):
         BadInput where none goes on.
         """
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
-        """End a run that goes on without us and mark it KILLED; BadInput where none can."""
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        """End a run that goes on without us and mark it KILLED; BadInput where none can.
+
+        The answer is how the run had ended by itself; None where it was us.
+        """
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""
 
-    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
-        """What became of an attempt at `job` that nobody follows any more: its end, or what goes on without us.
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
+        """What became of an attempt that nobody follows any more: its end, or what goes on without us.
 
         A run that neither goes on nor has ended is marked. None where no run of it is known.
         """

@@ -34,6 +34,10 @@ class DatabricksTarget:
     busy_cure: str = "`inv watch` follows it, `inv cancel` ends it"
     is_remote: bool = True
 
+    @property
+    def host(self) -> str:
+        return self.workspace.login.host
+
     def user(self) -> str:
         return self.workspace.user
 
@@ -80,6 +84,9 @@ class DatabricksTarget:
 
     def check_detaching(self) -> None: ...
 
+    def find_experiment(self, job: Job, *, report: Report) -> str:
+        return self._runs.find_experiment(job)
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
@@ -89,14 +96,14 @@ class DatabricksTarget:
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         return self._runs.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=report)
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
-        self._runs.stop(submitted, report=report)
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        return self._runs.stop(submitted, report=report)
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         return self._runs.find(run_id)
 
-    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
-        return self._runs.pick_up(attempt, job, report=report)
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
+        return self._runs.pick_up(attempt, report=report)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._runs.past_runs(experiment_id, limit=limit)

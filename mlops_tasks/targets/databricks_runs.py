@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import posixpath
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from mlops_tasks.targets import archives, classic_projects, job_runs, mlflow_sub
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.session import Patience
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
-PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "60"}
-"""By itself MLflow repeats a call for minutes, and an address that nobody answers at for 22."""
+MOST_RETRIES = 3
+"""By itself MLflow repeats a call for minutes, and one to an address that nobody answers at for 22."""
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
 LOOKS = 4
@@ -36,9 +38,19 @@ class DatabricksRuns:
     run: runner.Runner
     pause: Callable[[float], None] = field(default=time.sleep)
 
+    def find_experiment(self, job: Job) -> str:
+        if job.experiment_id is not None:
+            return self._tracking.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        parent = posixpath.dirname(job.experiment_name)
+        if parent != "/":
+            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
+        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
-        experiment_id = self._experiment(job)
+        experiment_id = job.experiment_id or self.find_experiment(job)
         with archives.copied_project(job, run=self.run, report=report) as copy:
             store = dbfs.DbfsStore(self.workspace)
             archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
@@ -48,15 +60,10 @@ class DatabricksRuns:
                 return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        try:
-            with errors.told(report.warning):
-                if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
-                    self._describe(job, submitted, report)  # whoever submitted it was cut off before
-            return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
-        except KeyboardInterrupt:
-            with errors.told(report.warning):
-                self.stop(submitted, report=report)
-            raise
+        with errors.told(report.warning):
+            if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
+                self._describe(job, submitted, report)  # whoever submitted it was cut off before
+        return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         if submitted.job_run_id is None:
@@ -68,30 +75,42 @@ class DatabricksRuns:
             state = self._cancel(submitted.job_run_id, report)
         return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
-        status = "KILLED"
+        return self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
+
+    def _stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        status, own_end = "KILLED", None
         if submitted.job_run_id is not None:
-            state = self._cancel(submitted.job_run_id, report)
-            report.detail(f"job run {submitted.job_run_id}: {state}")
+            state, own_end = self._cancel_if_going_on(submitted.job_run_id, report)
             status = state.mlflow_status
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+        return own_end
 
-    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Submitted | Run | None:
+    def _cancel_if_going_on(self, job_run_id: int, report: Report) -> tuple[job_runs.JobState, str | None]:
+        """The job's end, and the same in words if it came to that by itself."""
+        with contextlib.suppress(faults.ApiError):  # it may be too young to be known, and cancelling it tells the rest
+            state = self._jobs.ask(job_run_id)
+            if state.is_over:
+                return state, str(state)
+        state = self._cancel(job_run_id, report)
+        report.detail(f"job run {job_run_id}: {state}")
+        return state, None if state.result in job_runs.CANCELLED else str(state)
+
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
-        found = self._find(attempt, attempt.experiment_id or self._experiment(job), looks=LOOKS)
+        found = self._find(attempt, attempt.experiment_id, looks=LOOKS) if attempt.experiment_id else None
         if found is None:
             return None
         if found.job_run_id is None:
             self._tracking.end_run(found.run_id, "FAILED")
-            return self._read(found, entry_point=job.entry_point, url="")
+            return self._read(found, entry_point=attempt.entry_point, url="")
         state = self._state_or_none(found.job_run_id)
         if state is None or self._tracking.read_tags(found.run_id) is None:
             return None
         if not state.is_over:
             return found
-        entry_point = attempt.entry_point or job.entry_point
-        return self._finish(found, state, entry_point=entry_point, log=None, report=report)
+        return self._finish(found, state, entry_point=attempt.entry_point, log=None, report=report)
 
     def _state_or_none(self, job_run_id: int) -> job_runs.JobState | None:
         """None for a job run that this workspace does not know: it may have been purged, or be another workspace's."""
@@ -142,14 +161,14 @@ class DatabricksRuns:
             cure="mend what it says, then `inv run`",
         ) from fault
 
-    @contextmanager
+    @contextlib.contextmanager
     def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
             report.detail("looking for what was submitted")
             with errors.told(report.warning):
-                found = self._find(attempt, experiment_id, looks=LOOKS)
+                found = self._in_haste._find(attempt, experiment_id, looks=LOOKS)  # noqa: SLF001
                 if found is not None:
                     self.stop(found, report=report)
             raise
@@ -238,16 +257,6 @@ class DatabricksRuns:
             metrics=metrics,
         )
 
-    def _experiment(self, job: Job) -> str:
-        if job.experiment_id is not None:
-            return self._tracking.check_experiment(job.experiment_id)
-        if job.experiment_name is None:
-            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-        parent = posixpath.dirname(job.experiment_name)
-        if parent != "/":
-            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
-        return self._tracking.ensure_experiment(job.experiment_name, folder_name="")
-
     @cached_property
     def _jobs(self) -> job_runs.JobRuns:
         return job_runs.JobRuns(workspace=self.workspace, pause=self.pause)
@@ -255,7 +264,23 @@ class DatabricksRuns:
     @cached_property
     def _tracking(self) -> tracking.Tracking:
         login = self.workspace.login
-        return tracking.Tracking(login.tracking_uri, artifacts=None, variables={**login.variables, **PATIENT})
+        variables = {**login.variables, **_mlflow_limits(self.workspace.patience)}
+        return tracking.Tracking(login.tracking_uri, artifacts=None, variables=variables)
+
+    @cached_property
+    def _in_haste(self) -> DatabricksRuns:
+        """For stopping a run: a person waits."""
+        return replace(self, workspace=self.workspace.in_haste())
+
+
+def _mlflow_limits(patience: Patience) -> dict[str, str]:
+    """What makes MLflow wait no longer than we do; with databricks-sdk below it, which gives a call 60 s."""
+    within, retries = math.ceil(patience.answer_within), min(len(patience.waits), MOST_RETRIES)
+    return {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(within),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+        "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(2 * within),
+    }
 
 
 def _keep(output: str, log: Path, report: Report) -> None:

@@ -22,8 +22,6 @@ UNKNOWN = "INVALID_PARAMETER_VALUE"
 """What the workspace says of a run that it does not know."""
 NOT_THERE_YET = 60
 """Seconds in which a run that was just submitted may be unknown: what the API tells lags behind."""
-LOOK_WITHIN = 30
-"""Seconds for one look at a run."""
 STOPPED_WITHIN = 60
 """Seconds for a cancelled run to end before we stop looking."""
 STOPPING_INTERVAL = 0.5
@@ -116,7 +114,7 @@ class JobRuns:
     def _look(self, job_run_id: int, *, since: float, age: float, limits: Limits, report: Report) -> JobState | None:
         """The state, or None where that could not be learnt this time."""
         try:
-            return self._ask(job_run_id)
+            return self.ask(job_run_id)
         except faults.ApiError as fault:
             is_young = fault.code == UNKNOWN and age < NOT_THERE_YET
             if not (fault.is_transient or is_young) or since >= limits.lost_contact:
@@ -124,10 +122,10 @@ class JobRuns:
             report.debug(f"{_elapsed(age)}  no news: {fault.what}")
             return None
 
-    def _ask(self, job_run_id: int) -> JobState:
-        """One request, whatever comes of it: following repeats it anyway."""
+    def ask(self, job_run_id: int) -> JobState:
+        """The state by one request, whatever comes of it: following repeats it anyway."""
         url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
-        answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id}, timeout=LOOK_WITHIN)
+        answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id})
         try:
             return _read_state(answer.json())
         except (ValueError, AttributeError) as fault:

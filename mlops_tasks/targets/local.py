@@ -30,6 +30,7 @@ class LocalTarget:
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
+    host: str = ""
 
     @property
     def wheel_root(self) -> str:
@@ -70,6 +71,9 @@ class LocalTarget:
     def check_detaching(self) -> None:
         raise _not_remote()
 
+    def find_experiment(self, job: Job, *, report: Report) -> str:
+        return self._runs.find_experiment(job, report=report)
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         return self._runs.submit(job, report=report)
 
@@ -79,14 +83,14 @@ class LocalTarget:
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
         raise _not_remote()
 
-    def stop(self, submitted: Submitted, *, report: Report) -> None:
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
         raise _not_remote()
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         raise _not_remote()
 
-    def pick_up(self, attempt: Attempt, job: Job, *, report: Report) -> Run | None:
-        return self._runs.pick_up(attempt, job)
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Run | None:
+        return self._runs.pick_up(attempt)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
         return self._runs.past_runs(experiment_id, limit=limit)

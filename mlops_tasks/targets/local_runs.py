@@ -34,18 +34,26 @@ class LocalRuns:
     environ: Mapping[str, str]
     run: runner.Runner
 
+    def find_experiment(self, job: Job, *, report: Report) -> str:
+        track = self._tracking
+        with report.waiting("opening MLflow's tracking store"):
+            if job.experiment_id is not None:
+                return track.check_experiment(job.experiment_id)
+            if job.experiment_name is None:
+                raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+            return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
+
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
         track = self._tracking
+        experiment_id = job.experiment_id or self.find_experiment(job, report=report)
         if job.backend != "local":
-            return self._plugins.submit(job, self._experiment(job), report=report)
+            return self._plugins.submit(job, experiment_id, report=report)
         with self._environment(job, report):
             pass
-        with report.waiting("opening MLflow's tracking store"):
-            experiment_id = self._experiment(job)
-            run_id = track.create_run(
-                experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
-            )
+        run_id = track.create_run(
+            experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
+        )
         report.detail(f"tracking in {track.shown.replace(f'{self.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
@@ -69,12 +77,12 @@ class LocalRuns:
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
         return self._read(submitted.run_id, entry_point=job.entry_point)
 
-    def pick_up(self, attempt: Attempt, job: Job) -> Run | None:
+    def pick_up(self, attempt: Attempt) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
         track = self._tracking
-        run_id = attempt.run_id or track.find_run(
-            self._experiment(job), filter_string=f"tags.`mlops.attempt` = '{attempt.id}'"
-        )
+        run_id = attempt.run_id
+        if run_id is None and attempt.experiment_id is not None:
+            run_id = track.find_run(attempt.experiment_id, filter_string=f"tags.`mlops.attempt` = '{attempt.id}'")
         tags = track.read_tags(run_id) if run_id else None
         if run_id is None or tags is None:
             return None
@@ -143,14 +151,6 @@ class LocalRuns:
             folders.insert(0, str(environment / "bin"))
         env["PATH"] = ":".join(folders)
         return env
-
-    def _experiment(self, job: Job) -> str:
-        track = self._tracking
-        if job.experiment_id is not None:
-            return track.check_experiment(job.experiment_id)
-        if job.experiment_name is None:
-            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-        return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
     def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
         track = self._tracking

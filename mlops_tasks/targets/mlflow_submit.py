@@ -12,10 +12,14 @@ from mlops_tasks.project import text as texts
 from mlops_tasks.report import Report
 from mlops_tasks.targets import classic_projects, mlflow_process, tracking
 from mlops_tasks.targets.jobs import Job
-from mlops_tasks.workspace.login import Login
+from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 
 BACKEND = "databricks"
-ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1"}
+ONE_TRY = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_WITHIN),
+}
 """MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,14 @@ class Workspace:
 
     login: Login
     report: Report
+    patience: session.Patience = session.PATIENT
     pause: Callable[[float], None] = time.sleep
+
+    def in_haste(self) -> Workspace:
+        """The same workspace, waited for no longer than a person does who has pressed Ctrl-C."""
+        hasty = replace(self, patience=session.HASTY)
+        vars(hasty)["user"] = self.user  # the login has been tried
+        return hasty
 
     @cached_property
     def user(self) -> str:
@@ -45,11 +52,11 @@ class Workspace:
 
     def persist(self, what: str, action: Callable[[], T]) -> T:
         """The result of an action that is safe to repeat, and repeated while a moment may mend what fails."""
-        return session.persist(what, action, report=self.report, pause=self.pause)
+        return session.persist(what, action, report=self.report, waits=self.patience.waits, pause=self.pause)
 
     @cached_property
     def session(self) -> session.Session:
-        return session.Session(self.login, report=self.report, pause=self.pause)
+        return session.Session(self.login, report=self.report, patience=self.patience, pause=self.pause)
 
     @cached_property
     def dbfs(self) -> DbfsService:
@@ -71,10 +78,20 @@ class Workspace:
 
     @cached_property
     def sdk(self) -> WorkspaceClient:
+        return self._open_sdk(within=self.patience.answer_within)
+
+    @cached_property
+    def _sdk_for_uploads(self) -> WorkspaceClient:
+        """databricks-sdk has one limit a client."""
+        return self._open_sdk(within=self.patience.upload_within)
+
+    def _open_sdk(self, *, within: float) -> WorkspaceClient:
         from databricks.sdk import WorkspaceClient
 
         _ = self.user
-        return WorkspaceClient(config=self.login.config())
+        config = self.login.config()
+        config.http_timeout_seconds = within  # a client reads it when it is made
+        return WorkspaceClient(config=config)
 
     @cached_property
     def _api_client(self) -> Any:
@@ -97,11 +114,11 @@ class Workspace:
             raise
         return True
 
-    def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, repeat: bool = True) -> T:
-        """The result of a call through databricks-sdk, with its faults as ApiErrors; safe calls are repeated."""
+    def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, uploads: bool = False) -> T:
+        """The result of a call through databricks-sdk that is safe to repeat, with its faults as ApiErrors."""
 
         def once() -> T:
             with faults.translated_sdk(self.login.host, what):
-                return action(self.sdk)
+                return action(self._sdk_for_uploads if uploads else self.sdk)
 
-        return self.persist(what, once) if repeat else once()
+        return self.persist(what, once)

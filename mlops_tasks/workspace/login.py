@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PROBE_WITHIN = 10
 """Seconds for the first answer of all: an address that nobody answers at is noticed by it, once."""
+ANSWER_WITHIN = 30
+"""Seconds without a byte from the workspace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ def _configure(**known: Any) -> Config:
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     return Config(
         retry_timeout_seconds=1,
-        http_timeout_seconds=120,
+        http_timeout_seconds=ANSWER_WITHIN,
         disable_experimental_files_api_client=True,
         clock=_impatient_clock(),
         **known,

@@ -5,36 +5,56 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
-from mlops_tasks.workspace.login import Login
+from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 
 T = TypeVar("T")
 
 CONNECT_WITHIN = 10
 """Seconds for a connection to stand; nothing has been sent until then."""
-ANSWER_WITHIN = 120
-"""Seconds without a byte from the server: what follows an upload of hundreds of MB takes its time."""
-WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each further try, where the server names none by Retry-After."""
 LONGEST_WAIT = 300.0
 """What a server asks for beyond that is not waited for: the fault is told at once."""
 IDEMPOTENT_POSTS = ("/dbfs/mkdirs", "/workspace/mkdirs", "/jobs/runs/cancel")
+UPLOADS = ("/dbfs/put",)
 CONNECTIONS = 16
 
 
-def persist(what: str, action: Callable[[], T], *, report: Report, pause: Callable[[float], None] = time.sleep) -> T:
+class Patience(NamedTuple):
+    """How long a workspace is waited for, in seconds without a byte from it, and before each further try.
+
+    What follows an upload of hundreds of MB takes its time. `waits` hold where the server names none by Retry-After.
+    """
+
+    answer_within: float = ANSWER_WITHIN
+    upload_within: float = 120
+    waits: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+PATIENT = Patience()
+HASTY = Patience(answer_within=10, waits=(1.0,))
+"""While something is stopped: a person waits for the end of the command."""
+
+
+def persist(
+    what: str,
+    action: Callable[[], T],
+    *,
+    report: Report,
+    waits: tuple[float, ...] = PATIENT.waits,
+    pause: Callable[[float], None] = time.sleep,
+) -> T:
     """The result of `action`, which is repeated while it fails by ApiErrors that a moment may mend.
 
     `action` must be safe to repeat. Each further try is told, and waited for with jitter. One that is made of such
     actions itself is not repeated once one of them was in vain.
     """
-    for wait in WAITS:
+    for wait in waits:
         try:
             return action()
         except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
@@ -54,9 +74,16 @@ def persist(what: str, action: Callable[[], T], *, report: Report, pause: Callab
 class Session(requests.Session):
     """A session for databricks-cli's clients and for calls of ours; raises ApiError for whatever is no success."""
 
-    def __init__(self, login: Login, *, report: Report, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        login: Login,
+        *,
+        report: Report,
+        patience: Patience = PATIENT,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__()
-        self._login, self._report, self._pause = login, report, pause
+        self._login, self._report, self._patience, self._pause = login, report, patience, pause
         self.auth = self._authorize
         for scheme in ("https://", "http://"):
             self.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS))
@@ -69,13 +96,16 @@ class Session(requests.Session):
             return self.send_once(method, url, *args, **kwargs)
 
         if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
-            return persist(f"{method} {path}", send, report=self._report, pause=self._pause)
+            waits = self._patience.waits
+            return persist(f"{method} {path}", send, report=self._report, waits=waits, pause=self._pause)
         return send()
 
     def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         """One try of a call, whatever it is."""
-        call = f"{method} {urlsplit(url).path}"
-        kwargs.setdefault("timeout", (CONNECT_WITHIN, ANSWER_WITHIN))
+        path = urlsplit(url).path
+        call = f"{method} {path}"
+        within = self._patience.upload_within if path.endswith(UPLOADS) else self._patience.answer_within
+        kwargs.setdefault("timeout", (CONNECT_WITHIN, within))
         kwargs.setdefault("allow_redirects", False)
         try:
             answer = super().request(method, url, *args, **kwargs)
