@@ -131,7 +131,7 @@ def test_what_cannot_be_fixed_is_refused_and_stays(tmp_path: Path) -> None:
         said = inv("doctor", "--fix", cwd=folder)
 
     assert said.code == 2
-    assert "main does not begin with `python `" in said.err
+    assert "main begins with bash" in said.err
 
 
 def test_a_project_at_a_git_uri_cannot_be_fixed(tmp_path: Path) -> None:

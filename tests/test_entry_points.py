@@ -45,7 +45,7 @@ def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> N
     assert entry_points.resolve(project, "main", {}) == {}
     with pytest.raises(errors.BadInput, match=r"a\.py.*alpha would be ignored"):
         entry_points.resolve(project, "main", {"alpha": "1"})
-    with pytest.raises(errors.BadInput, match="check would be ignored"):
+    with pytest.raises(errors.BadInput, match=r"(?s)check would be ignored.*leave `--entry-point` out"):
         entry_points.resolve(project, "check", {})
 
 
@@ -87,8 +87,19 @@ def test_a_command_that_mlflow_could_not_format_is_refused(tmp_path: Path, comma
     assert "twice" in caught.value.cure
 
 
-def test_a_spark_jobs_command_with_an_open_quote_is_refused(tmp_path: Path) -> None:
-    text = 'databricks_spark_job: {}\nentry_points: {main: {command: "python it\'s"}}\n'
+def test_a_spark_jobs_command_that_runs_no_python_file_is_refused_wherever_it_is_to_run(tmp_path: Path) -> None:
+    text = 'databricks_spark_job: {}\nentry_points: {main: {command: "python -m train"}, ok: {command: python a.py}}\n'
+    project = mlproject.load(write(tmp_path, text, **{"a.py": ""}))
 
-    with pytest.raises(errors.BadInput, match="cannot be read: No closing quotation"):
-        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
+    with pytest.raises(errors.BadInput, match=r"(?s)main begins with `python -m`.*MLproject.*runpy"):
+        entry_points.resolve(project, "main", {})
+    assert entry_points.resolve(project, "ok", {}) == {}
+
+
+def test_a_spark_job_runs_a_python_script_as_well_and_no_other(tmp_path: Path) -> None:
+    text = "databricks_spark_job: {}\nentry_points: {main: {command: python a.py}}\n"
+    project = mlproject.load(write(tmp_path, text, **{"a.py": "", "b.sh": ""}))
+
+    assert entry_points.resolve(project, "a.py", {"x": "1"}) == {"x": "1"}
+    with pytest.raises(errors.BadInput, match=r"no entry point 'b\.sh'"):
+        entry_points.resolve(project, "b.sh", {})

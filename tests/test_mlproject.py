@@ -104,11 +104,6 @@ def test_a_spark_job_is_read(tmp_path: Path) -> None:
             id="no list of libraries",
         ),
         pytest.param(
-            "databricks_spark_job: {}\nentry_points: {main: {command: bash x.sh}}\n",
-            "must begin with `python `",
-            id="spark command",
-        ),
-        pytest.param(
             "databricks_spark_job: {}\nentry_points: {main: {command: python x, parameters: {a: path}}}\n",
             "type path",
             id="spark path",

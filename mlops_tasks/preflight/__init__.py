@@ -38,6 +38,7 @@ CHECKS = (
     Check("login", login.check_login, needs=("ask.log_in",)),
     Check("project form", project_form.check_readable),
     Check("project form", project_form.check_kind, needs=("project", "cluster")),
+    Check("project form", project_form.check_commands, needs=("project",)),
     Check("cluster spec", cluster_spec.check_there, needs=("project",)),
     Check("cluster spec", cluster_spec.check_new_cluster, needs=("cluster",)),
     Check("cluster spec", cluster_spec.check_complete, needs=("cluster",)),

@@ -81,6 +81,7 @@ class Plan:
     wheels: tuple[PlannedWheel, ...] = ()
     ours: frozenset[str] = frozenset()
     experiment: str | None = None
+    entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
     mlflow: Client | None = None
     workers: bool = False
@@ -121,6 +122,11 @@ class Plan:
             return None
         minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
         return minor[0] if minor else None
+
+    def may_run(self, entry_point: str) -> bool:
+        """Whether that one is run, or any: a project without a `main` is run by another name."""
+        named = self.project.entry_points if self.project is not None else {}
+        return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
 
     @property
     def store_kind(self) -> StoreKind:
@@ -205,6 +211,13 @@ class Plan:
         found = [own, *(each.node for each in items)]
         pins = [each for each in found if isinstance(each, nodes.Scalar)]
         return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
+
+    def place_of_command(self, entry_point: str) -> str:
+        """Where MLproject has the command of that entry point."""
+        if self.project_text is None:
+            return ""
+        root = yaml_text.parse(*self.project_text)
+        return self.project_text.place(_find_key(root, ("entry_points", entry_point, "command")))
 
     def place_of_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""

@@ -50,6 +50,7 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
         wheels=built,
         ours=frozenset(_own_names(bench, built)),
         experiment=_experiment(bench, own),
+        entry_point=bench.settings.entry_point,
         backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else plan.MLFLOW_BACKEND,
         mlflow=read_client(),
         workers=bench.settings.workers,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlops_tasks.preflight import findings, sources, spark_form
 from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
 
@@ -29,6 +30,21 @@ def check_kind(plan: Plan) -> Iterator[findings.Finding]:
             basis="documented" if runtime.is_ml else "assumed",
             source=sources.PROJECTS,
         )
+
+
+def check_commands(plan: Plan) -> Iterator[findings.Finding]:
+    """An entry point that this release does not run does it no harm."""
+    if plan.project is None or not plan.is_spark_job:
+        return
+    for name, entry_point in plan.project.entry_points.items():
+        if fault := spark_command.find_fault(entry_point.command, plan.project.folder):
+            yield (findings.error if plan.may_run(name) else findings.note)(
+                f"the entry point {name} {fault.what}",
+                where=plan.place_of_command(name),
+                cure=fault.cure,
+                basis="seen",
+                source=sources.MLFLOW_BACKEND,
+            )
 
 
 def _describe(plan: Plan) -> str:

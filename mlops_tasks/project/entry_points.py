@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors
+from mlops_tasks.project import spark_command
 from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
 
 SCRIPTS = {".py", ".sh", ".R"}
@@ -17,8 +18,9 @@ SCRIPTS = {".py", ".sh", ".R"}
 def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
 
-    A script (`train.py`, `check.sh`) takes any. Raises BadInput for an entry point that is not there, for one
-    without a value for each of its parameters, and for a parameter that it doesn't have.
+    A script (`train.py`, `check.sh`) takes any; a Spark job runs those of Python alone. Raises BadInput for an entry
+    point that is not there, for one without a value for each of its parameters, and for a parameter that it doesn't
+    have.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
@@ -29,7 +31,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
     if found is not None:
         _check_command(project, entry_point, found)
         return _complete(entry_point, found.parameters, parameters, path)
-    if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
+    if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
         _check_script(project.folder, entry_point)
         return dict(parameters)
     raise errors.BadInput(
@@ -42,10 +44,11 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
 def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
     if parameters or entry_point != "main":
         given = ", ".join(parameters) or entry_point
+        kept = "write it under databricks_spark_job: parameters" if parameters else "leave `--entry-point` out"
         raise errors.BadInput(
             f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
             where=path,
-            cure="write it under databricks_spark_job: parameters, or have entry_points instead of python_file",
+            cure=f"{kept}, or have entry_points instead of python_file",
         )
 
 
@@ -62,12 +65,14 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     """Of `python script.py ...` the script is known; other commands may begin anywhere."""
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
     _check_placeholders(entry_point, place, path)
+    if project.spark_job is not None:
+        if fault := spark_command.find_fault(entry_point.command, project.folder):
+            raise errors.BadInput(f"the entry point {name} {fault.what}", where=path, cure=fault.cure)
+        return
     try:
         words = shlex.split(entry_point.command)
-    except ValueError as fault:
-        if project.spark_job is None:
-            return  # a shell may read it still
-        raise errors.BadInput(f"{place} cannot be read: {fault}", where=path, cure="close that quote") from fault
+    except ValueError:
+        return  # a shell may read it still
     first, script, *_ = [*words, "", ""]
     if first in {"python", "python3"} and script.endswith(".py") and "{" not in script:
         _check_there(project.folder, script, place, path)

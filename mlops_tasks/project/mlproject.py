@@ -180,12 +180,6 @@ def _read_spark_job(data: Mapping[str, Any], entry_points: Mapping[str, EntryPoi
             cure="keep the one that should run",
         )
     for name, entry_point in entry_points.items():
-        if not entry_point.command.startswith("python "):
-            raise errors.BadInput(
-                f"entry_points: {name} must begin with `python `, as every command of a databricks_spark_job",
-                where=path,
-                cure="write its command as `python file.py ...`",
-            )
         if any(parameter.type == "path" for parameter in entry_point.parameters.values()):
             raise errors.BadInput(
                 f"entry_points: {name} has a parameter of type path, which a databricks_spark_job cannot have",
