@@ -50,14 +50,15 @@ def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        pytest.param("entry_points: {main: {command: python trian.py --x 1}}\n", id="command"),
-        pytest.param("databricks_spark_job: {python_file: trian.py}\n", id="python_file"),
+        ("entry_points: {main: {command: python trian.py --x 1}}\n", "main: command runs trian.py, which is no file"),
+        ("databricks_spark_job: {python_file: trian.py}\n", "python_file runs trian.py, which is no file"),
+        ('databricks_spark_job: {python_file: "dbfs:/train.py"}\n', "python_file runs dbfs:/train.py, which is no"),
     ],
 )
-def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str) -> None:
-    with pytest.raises(errors.BadInput, match=r"names trian\.py, and there is no such file"):
+def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=re.escape(said)):
         entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
 
 

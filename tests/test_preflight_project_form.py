@@ -80,6 +80,16 @@ def test_a_script_in_the_place_of_an_entry_point_takes_none_of_their_faults(tmp_
     assert {each.split(" ")[0] for each in plans.say(project_form.check_commands, plan)} == {"note"}
 
 
+def test_a_python_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    job = "name: x\ndatabricks_spark_job:\n  python_file: {}\n"
+
+    missing = plans.say(project_form.check_commands, plans.make(tmp_path, project=job.format("trian.py")))
+    there = plans.say(project_form.check_commands, plans.make(tmp_path, project=job.format("train.py")))
+
+    assert plans.matches(missing, "error seen | python_file runs trian.py, which...MLproject:3:3 | correct"), missing
+    assert not there
+
+
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     fault = errors.BadInput("docker_env is not supported", where="MLproject", cure="replace it")
 

@@ -213,11 +213,16 @@ class Plan:
         return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
 
     def place_of_command(self, entry_point: str) -> str:
-        """Where MLproject has the command of that entry point."""
+        return self._place_in_project("entry_points", entry_point, "command")
+
+    def place_of_job(self, key: str) -> str:
+        return self._place_in_project("databricks_spark_job", key)
+
+    def _place_in_project(self, *keys: str) -> str:
+        """Where MLproject has the last of `keys`."""
         if self.project_text is None:
             return ""
-        root = yaml_text.parse(*self.project_text)
-        return self.project_text.place(_find_key(root, ("entry_points", entry_point, "command")))
+        return self.project_text.place(_find_key(yaml_text.parse(*self.project_text), keys))
 
     def place_of_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""

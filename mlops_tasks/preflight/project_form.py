@@ -34,17 +34,19 @@ def check_kind(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_commands(plan: Plan) -> Iterator[findings.Finding]:
     """An entry point that this release does not run does it no harm."""
-    if plan.project is None or not plan.is_spark_job:
+    if plan.project is None or plan.project.spark_job is None:
         return
+    folder, python_file = plan.project.folder, plan.project.spark_job.python_file
+    if python_file is not None and (fault := spark_command.find_missing(python_file, folder)):
+        yield _judge(f"python_file {fault.what}", fault.cure, plan.place_of_job("python_file"))
     for name, entry_point in plan.project.entry_points.items():
-        if fault := spark_command.find_fault(entry_point.command, plan.project.folder):
-            yield (findings.error if plan.may_run(name) else findings.note)(
-                f"the entry point {name} {fault.what}",
-                where=plan.place_of_command(name),
-                cure=fault.cure,
-                basis="seen",
-                source=sources.MLFLOW_BACKEND,
-            )
+        if fault := spark_command.find_fault(entry_point.command, folder):
+            found = _judge(f"the entry point {name} {fault.what}", fault.cure, plan.place_of_command(name))
+            yield found if plan.may_run(name) else found._replace(level="note")
+
+
+def _judge(what: str, cure: str, where: str) -> findings.Finding:
+    return findings.error(what, where=where, cure=cure, basis="seen", source=sources.MLFLOW_BACKEND)
 
 
 def _describe(plan: Plan) -> str:

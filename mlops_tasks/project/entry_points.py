@@ -25,7 +25,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
         _check_ignored(project.spark_job.python_file, entry_point, parameters, path)
-        _check_there(project.folder, project.spark_job.python_file, "databricks_spark_job: python_file", path)
+        _refuse("python_file", spark_command.find_missing(project.spark_job.python_file, project.folder), path)
         return {}
     found = project.entry_points.get(entry_point)
     if found is not None:
@@ -66,16 +66,20 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
     _check_placeholders(entry_point, place, path)
     if project.spark_job is not None:
-        if fault := spark_command.find_fault(entry_point.command, project.folder):
-            raise errors.BadInput(f"the entry point {name} {fault.what}", where=path, cure=fault.cure)
+        _refuse(f"the entry point {name}", spark_command.find_fault(entry_point.command, project.folder), path)
         return
     try:
         words = shlex.split(entry_point.command)
     except ValueError:
         return  # a shell may read it still
     first, script, *_ = [*words, "", ""]
-    if first in {"python", "python3"} and script.endswith(".py") and "{" not in script:
-        _check_there(project.folder, script, place, path)
+    if first in {"python", "python3"} and script.endswith(".py"):
+        _refuse(place, spark_command.find_missing(script, project.folder), path)
+
+
+def _refuse(subject: str, fault: spark_command.Fault | None, path: Path) -> None:
+    if fault is not None:
+        raise errors.BadInput(f"{subject} {fault.what}", where=path, cure=fault.cure)
 
 
 def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None:
@@ -92,16 +96,6 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
             f"{place} uses {{{unknown[0]}}}, which is none of its parameters",
             where=path,
             cure="declare it under the entry point's `parameters:`, or write braces of the command itself twice",
-        )
-
-
-def _check_there(folder: Path, script: str, named_by: str, path: Path) -> None:
-    """A URI (dbfs:/...) or an absolute path is a file of the machine that runs it."""
-    if ":" not in script and not (folder / script).is_file() and not script.startswith("/"):
-        raise errors.BadInput(
-            f"{named_by} names {script}, and there is no such file",
-            where=path,
-            cure="correct the name, or add the file",
         )
 
 

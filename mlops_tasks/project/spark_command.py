@@ -37,16 +37,14 @@ def find_fault(command: str, folder: Path) -> Fault | None:
         )
     if script.startswith("-"):
         return Fault(f"begins with `python {script}`, and MLflow takes {script} for the file to run", _spare(script))
-    return _find_missing(script, folder) or _find_shell(command, script)
+    return find_missing(script, folder) or _find_shell(command, script)
 
 
-def _find_missing(script: str, folder: Path) -> Fault | None:
-    """A file that a parameter names is known later; an absolute path is the cluster's."""
+def find_missing(script: str, folder: Path) -> Fault | None:
+    """The fault of a file that is not there: what a parameter names is known later, an absolute path is elsewhere."""
     if "{" in script or script.startswith("/") or (script and (folder / script).is_file()):
         return None
-    return Fault(
-        f"runs {script or 'nothing'}, which is no file of the project", "write `python FILE.py ...`, with one that is"
-    )
+    return Fault(f"runs {script or 'nothing'}, which is no file of the project", "correct the name, or add the file")
 
 
 def _find_shell(command: str, script: str) -> Fault | None:
