@@ -108,12 +108,11 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
     if plan.project is None or plan.project.spark_job is None or not plan.uses_mlflow_backend:
         return
     listed = [line for line in plan.project.spark_job.python_libraries if plan.wheel_path(line) is not None]
-    for line in listed or _moved(plan):
+    if paths := listed or _moved(plan):
         yield findings.warning(
-            f"whether Databricks installs a Spark job's python library {line} (MLflow sends a wheel's path as a "
-            "package's name) is not known",
-            where=plan.place_of_library(line),
-            cure="nothing here: MLflow has no other place for a Spark job's wheels. Try it once with a small job",
+            f"whether Databricks installs {', '.join(paths)} for a Spark job, as a PyPI package by its path, is not known",
+            where=plan.place_of_library(paths[0]),
+            cure="try it once with a small job",
             basis="assumed",
             source=sources.UNTRIED,
         )
