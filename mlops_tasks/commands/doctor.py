@@ -81,7 +81,8 @@ def _show(found: Findings, bench: Bench) -> None:
 
 
 def _fix(bench: Bench) -> None:
-    from mlops_tasks.preflight import planning, spark_form
+    from mlops_tasks.preflight import spark_form
+    from mlops_tasks.project import cluster
 
     if bench.is_fetched:
         raise errors.BadInput(
@@ -89,9 +90,8 @@ def _fix(bench: Bench) -> None:
             where="--fix",
             cure="leave --fix out, or set `project` to a folder",
         )
-    form = spark_form.convert(
-        bench.project, cluster_file=planning.find_cluster(bench), placeholder=bench.settings.placeholder
-    )
+    spec = cluster.find(bench.cluster, bench.project_folder)
+    form = spark_form.convert(bench.project, cluster_file=spec, placeholder=bench.settings.placeholder)
     bench.report.text(spark_form.compare(form, bench.project_folder))
     for said in form.said:
         bench.report.warning(said)

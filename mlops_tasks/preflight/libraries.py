@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mlops_tasks import stores
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 from mlops_tasks.workspace import runtimes
 
 SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
 """What the URI of a wheel may begin with."""
-REMOTE = ("dbfs:", "/dbfs/", "/Volumes/", "/Workspace/")
+SEEN = (*stores.REMOTE, "/dbfs/")
 """What the path of a file in a workspace begins with, seen from outside or on a cluster."""
 
 
@@ -110,7 +111,7 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
     listed = [line for line in plan.project.spark_job.python_libraries if plan.wheel_path(line) is not None]
     if paths := listed or _moved(plan):
         yield findings.warning(
-            f"whether Databricks installs {', '.join(paths)} for a Spark job, as a PyPI package by its path, is not known",
+            f"whether Databricks installs {', '.join(paths)} for a Spark job, by path as a PyPI package, is not known",
             where=plan.place_of_library(paths[0]),
             cure="try it once with a small job",
             basis="assumed",
@@ -167,7 +168,7 @@ def check_there(plan: Plan) -> Iterator[findings.Finding]:
         return
     for name, where in _named_wheels(plan):
         path = plan.wheel_path(name) or ""
-        if not plan.is_ours(name) and path.startswith(REMOTE) and not has_file(path):
+        if not plan.is_ours(name) and path.startswith(SEEN) and not has_file(path):
             yield findings.error(
                 f"there is no {path} in the workspace",
                 where=where,

@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from packaging import utils
 
+from mlops_tasks import stores
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, json_text, mlproject, nodes, requirement, yaml_text
 from mlops_tasks.project import text as texts
 from mlops_tasks.workspace import runtimes
 
-StoreKind = Literal["dbfs", "volume", "workspace", "folder"]
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks: what is said of it holds for no other."""
 _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
-_KINDS: Mapping[str, StoreKind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
 
 
 class PlannedWheel(NamedTuple):
@@ -109,6 +108,10 @@ class Plan:
         return self.cluster.cluster if self.cluster is not None else {}
 
     @property
+    def existing_cluster(self) -> Any:
+        return self.cluster.existing if self.cluster is not None else None
+
+    @property
     def runtime(self) -> runtimes.Runtime | None:
         named = self.described_cluster.get("spark_version")
         return runtimes.parse(named) if isinstance(named, str) else None
@@ -129,8 +132,8 @@ class Plan:
         return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
 
     @property
-    def store_kind(self) -> StoreKind:
-        return kind_of(self.wheel_root)
+    def store_kind(self) -> stores.Kind:
+        return stores.kind_of(self.wheel_root)
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
@@ -230,10 +233,6 @@ class Plan:
             return ""
         root = nodes.get(yaml_text.parse(*self.project_text), "databricks_spark_job")
         return self.project_text.place(_find_value(nodes.entries(nodes.get(root, "python_libraries")), value))
-
-
-def kind_of(uri: str) -> StoreKind:
-    return next((kind for prefix, kind in _KINDS.items() if uri.startswith(prefix)), "folder")
 
 
 def normalised(distribution: str) -> str:

@@ -49,7 +49,7 @@ def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None)
     found = [reason for name, each in project.entry_points.items() for reason in _obstacles(project, name, each)]
     if not project.entry_points:
         found.append("it has no entry points, and MLflow takes no Spark job without")
-    if spec is not None and {"existing_cluster_id"} & (spec.others.keys() | spec.cluster.keys()):
+    if spec is not None and spec.existing is not None:
         found.append("MLflow starts no Spark job on an existing cluster")
     return found
 

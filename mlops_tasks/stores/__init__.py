@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from mlops_tasks import errors
 
 if TYPE_CHECKING:
     from mlops_tasks.workspace.client import Workspace
 
-REMOTE = ("dbfs:", "/Volumes/", "/Workspace/")
+Kind = Literal["dbfs", "volume", "workspace", "folder"]
+KINDS: Mapping[str, Kind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
+REMOTE = tuple(KINDS)
 """How the URIs begin that name a place in a workspace."""
 
 
@@ -42,6 +44,11 @@ class Store(Protocol):
 
         `moved` is told the bytes as they go.
         """
+
+
+def kind_of(root: str) -> Kind:
+    """What holds the wheels there, by the URI's form alone; a folder of this machine for any other."""
+    return next((kind for prefix, kind in KINDS.items() if root.startswith(prefix)), "folder")
 
 
 def choose_local(root: str, *, top: Path) -> Store:
