@@ -93,7 +93,7 @@ def test_what_mlflow_does_not_install_for_a_spark_job_is_said(
 @pytest.mark.parametrize(
     ("version", "root", "expected"),
     [
-        pytest.param("12.2", "/Workspace/w", ["error seen...13.1"], id="before"),
+        pytest.param("12.2", "/Workspace/w", ["error seen...13.1...| set wheel_root to dbfs:/..."], id="before"),
         pytest.param("13.3", "/Workspace/w", [], id="since"),
         pytest.param("12.2", "dbfs:/w", [], id="elsewhere"),
     ],
@@ -125,6 +125,16 @@ def test_kinds_of_libraries_have_their_runtimes(
     said = [*plans.say(libraries.check_eggs, plan), *plans.say(libraries.check_requirements, plan)]
 
     assert plans.matches(said, *expected), said
+
+
+def test_what_mlflow_drops_from_a_spark_job_is_said_once(tmp_path: Path) -> None:
+    lost = [{"egg": "dbfs:/x.egg"}, {"jar": "dbfs:/x.jar"}, {"requirements": "/Workspace/r.txt"}]
+    plan = plans.make(tmp_path, project=plans.SPARK_JOB, spec=on("14.3"), libraries=lost)
+
+    checks = (libraries.check_eggs, libraries.check_dbfs, libraries.check_requirements, libraries.check_spark_job_kinds)
+    said = [each for check in checks for each in plans.say(check, plan)]
+
+    assert plans.matches(said, "the egg library...is lost", "the jar library", "the requirements library"), said
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def on(spark_version: str) -> dict[str, Any]:
         pytest.param(PLAIN, "16.4", ["a plain project"], id="no environment"),
         pytest.param(plans.CLASSIC.replace("conda", "python"), "20.0", ["a python_env"], id="a newer runtime"),
         pytest.param(plans.SPARK_JOB, "16.4", [], id="Spark job"),
-        pytest.param(SHELL, "16.4", ["by hand, since the entry point main begins with bash"], id="no way to fix"),
+        pytest.param(SHELL, "16.4", ["once this is mended: the entry point main begins with bash"], id="no way to fix"),
     ],
 )
 def test_a_classic_project_ends_with_runtime_12(

@@ -72,7 +72,7 @@ CHECKS = (
     Check("wheels", wheels.check_tags, needs=("wheels",)),
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
     Check("names", names.check_experiment, needs=("experiment",)),
-    Check("names", names.check_volume),
+    Check("names", names.check_wheel_root),
     Check("scripts", scripts.check_downloads, needs=("scripts",)),
     Check("scripts", scripts.check_model_names, needs=("scripts",)),
 )

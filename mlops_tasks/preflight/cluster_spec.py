@@ -51,10 +51,14 @@ def check_new_cluster(plan: Plan) -> Iterator[findings.Finding]:
     yield findings.error(
         f"existing_cluster_id is set: {said}",
         where=plan.place_of("existing_cluster_id"),
-        cure="describe a new_cluster in its place",
+        cure="take it out" if _describes_another(plan) else "describe a new_cluster in its place",
         basis="seen",
         source=sources.MLFLOW_BACKEND,
     )
+
+
+def _describes_another(plan: Plan) -> bool:
+    return plan.cluster is not None and "spark_version" in {**plan.cluster.others, **plan.cluster.cluster}
 
 
 def check_complete(plan: Plan) -> Iterator[findings.Finding]:
@@ -108,7 +112,9 @@ def check_photon(plan: Plan) -> Iterator[findings.Finding]:
 def check_dropped(plan: Plan) -> Iterator[findings.Finding]:
     if plan.cluster is None or not plan.uses_mlflow_backend:
         return
-    beside = [key for key in plan.cluster.others if key != "existing_cluster_id"]
+    if "existing_cluster_id" in plan.cluster.others:
+        return  # MLflow refuses the whole of it
+    beside = list(plan.cluster.others)
     inside = [key for key in plan.cluster.cluster if key in JOB_KEYS]
     for key in [*beside, *inside]:
         yield findings.warning(

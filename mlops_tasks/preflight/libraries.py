@@ -21,7 +21,7 @@ def check_dbfs(plan: Plan) -> Iterator[findings.Finding]:
         return
     for uri, where in [
         *plan.cluster_wheels(),
-        *((each, plan.place_of_value(each)) for each in plan.library_uris("jar")),
+        *((each, plan.place_of_value(each)) for each in plan.installed("jar")),
     ]:
         if uri.startswith("dbfs:"):
             yield findings.error(
@@ -43,7 +43,7 @@ def check_workspace_wheels(plan: Plan) -> Iterator[findings.Finding]:
                 f"{runtime} installs no library from workspace files ({uri}): they begin with "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN}",
                 where=where,
-                cure="choose a newer runtime, or set wheel_root to dbfs:/...",
+                cure=plan.newer_or(runtimes.WORKSPACE_WHEELS_BEGIN, "set wheel_root to dbfs:/..."),
                 basis="seen",
                 source=sources.CLI_WHEELS,
             )
@@ -51,7 +51,7 @@ def check_workspace_wheels(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_eggs(plan: Plan) -> Iterator[findings.Finding]:
     runtime = plan.runtime
-    for uri in plan.library_uris("egg"):
+    for uri in plan.installed("egg"):
         if runtime is not None and runtime.version >= runtimes.EGGS_END:
             yield findings.error(
                 f"{runtime} installs no eggs ({uri})",
@@ -64,7 +64,7 @@ def check_eggs(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_requirements(plan: Plan) -> Iterator[findings.Finding]:
     runtime = plan.runtime
-    for path in plan.library_uris("requirements"):
+    for path in plan.installed("requirements"):
         if runtime is not None and runtime.version < runtimes.REQUIREMENTS_BEGIN:
             yield findings.warning(
                 f"{runtime} may not install a requirements file ({path}): they begin with "
@@ -78,7 +78,7 @@ def check_requirements(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_schemes(plan: Plan) -> Iterator[findings.Finding]:
     """Databricks refuses such a library late: the run fails, not the submit. A Spark job's go to pip instead."""
-    for uri in plan.library_uris() if not plan.is_spark_job else ():
+    for uri in plan.installed():
         if not plan.is_ours(uri) and not uri.startswith(SCHEMES):
             yield findings.error(
                 f"no library can be installed from {uri}",

@@ -66,7 +66,7 @@ class Plan:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
     `ours` are the normalised names of the distributions that patch points at what was deployed. `unreadable` are the
-    faults of files that could not be read. `scripts` are the project's Python files.
+    faults of what could not be read, or is refused by itself. `scripts` are the project's Python files.
     """
 
     today: date
@@ -126,6 +126,14 @@ class Plan:
         minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
         return minor[0] if minor else None
 
+    def runs_on(self, version: runtimes.Version) -> bool:
+        """Whether that runtime runs a project of this form at all."""
+        return not (self.is_classic and self.uses_mlflow_backend) or version < runtimes.PROJECTS_END
+
+    def newer_or(self, version: runtimes.Version, other: str) -> str:
+        """The cure for what needs that runtime or a later one."""
+        return f"choose a newer runtime, or {other}" if self.runs_on(version) else other
+
     def may_run(self, entry_point: str) -> bool:
         """Whether that one is run, or any: a project without a `main` is run by another name."""
         named = self.project.entry_points if self.project is not None else {}
@@ -150,17 +158,19 @@ class Plan:
         listed = self.cluster.libraries if self.cluster is not None else ()
         return [each[kind] for each in listed if isinstance(each.get(kind), str)]
 
+    def installed(self, kind: str = "whl") -> list[str]:
+        """Those that Databricks is asked to install: of a Spark job none, since MLflow drops them."""
+        return [] if self.is_spark_job else self.library_uris(kind)
+
     def cluster_wheels(self) -> Iterator[tuple[str, str]]:
         """The URI of each wheel that the cluster will install by `whl`, and the place that says so.
 
-        For our own wheels it is the wheel root's. A Spark job has no such libraries: MLflow drops them.
+        For our own wheels it is the wheel root's.
         """
-        if self.is_spark_job:
-            return
-        named = self.library_uris()
+        named = self.installed()
         for uri in named:
             yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_value(uri)
-        if self.workers and not any(self.is_ours(uri) for uri in named):
+        if self.workers and not self.is_spark_job and not any(self.is_ours(uri) for uri in named):
             yield self.wheel_root, "workers"
 
     def ships_wheels(self) -> bool:

@@ -33,6 +33,8 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
     spec_file = _tried(lambda: cluster.find(bench.cluster, bench.project_folder), faults)
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
+    if project is not None and bench.target.is_remote:
+        _tried(lambda: bench.target.choose_backend(bench.settings.backend, project), faults)
     built = tuple(_planned_wheels(bench, own))
     return plan.Plan(
         today=datetime.now(timezone.utc).date(),
@@ -90,6 +92,8 @@ def _text(path: Path | None) -> plan.Text | None:
 
 def _wheel_root(bench: Bench) -> str:
     """Where wheels go on Databricks, also while the settings name no place there."""
+    if bench.target.is_remote:
+        return bench.wheel_root
     root = bench.settings.wheel_root or bench.wheel_root
     return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 

@@ -11,9 +11,9 @@ from mlops_tasks.workspace import runtimes
 
 
 def check_readable(plan: Plan) -> Iterator[findings.Finding]:
-    """What the project's own readers refuse, docker_env among it, in their words."""
+    """What a release refuses before it begins, docker_env among it, in its words."""
     for fault in plan.unreadable:
-        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.MLFLOW_SPEC)
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
 
 
 def check_kind(plan: Plan) -> Iterator[findings.Finding]:
@@ -60,4 +60,4 @@ def _cure(plan: Plan) -> str:
     reasons = spark_form.find_obstacles(plan.project, plan.cluster)
     if not reasons:
         return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
-    return f"write it as a databricks_spark_job by hand, since {'; '.join(reasons)}"
+    return f"`inv doctor --fix` writes that form once this is mended: {'; '.join(reasons)}"

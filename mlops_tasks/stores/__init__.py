@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["dbfs", "volume", "workspace", "folder"]
 KINDS: Mapping[str, Kind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
+_FORMS: Mapping[Kind, str] = {
+    "dbfs": r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*",
+    "volume": r"/Volumes(/[^/]+){3}(/.*)?",
+    "workspace": r"/Workspace(/[^/]+)+/?",
+}
 REMOTE = tuple(KINDS)
 """How the URIs begin that name a place in a workspace."""
 
@@ -64,18 +69,25 @@ def choose_local(root: str, *, top: Path) -> Store:
 
 def choose_remote(root: str, *, workspace: Workspace) -> Store:
     """The store in `workspace` that `root` names; BadInput for what none of them is."""
-    if re.fullmatch(r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*", root):
+    kind = check_remote(root)
+    if kind == "dbfs":
         from mlops_tasks.stores import dbfs
 
         return dbfs.DbfsStore(workspace)
-    if re.fullmatch(r"/Volumes(/[^/]+){3}(/.*)?", root):
+    if kind == "volume":
         from mlops_tasks.stores import volume
 
         return volume.VolumeStore(workspace)
-    if re.fullmatch(r"/Workspace(/[^/]+)+/?", root):
-        from mlops_tasks.stores import workspace_files
+    from mlops_tasks.stores import workspace_files
 
-        return workspace_files.WorkspaceFilesStore(workspace)
+    return workspace_files.WorkspaceFilesStore(workspace)
+
+
+def check_remote(root: str) -> Kind:
+    """What holds the files there; BadInput where that is no place in a workspace."""
+    for kind, form in _FORMS.items():
+        if re.fullmatch(form, root):
+            return kind
     raise errors.BadInput(
         f"{root} names no place for wheels in a Databricks workspace",
         where="wheel_root",
