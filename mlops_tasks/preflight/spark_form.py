@@ -18,6 +18,7 @@ from mlops_tasks.project import (
     environment,
     mlproject,
     nodes,
+    programs,
     requirement,
     requirement_files,
     spark_command,
@@ -94,7 +95,7 @@ def write(form: SparkForm) -> None:
         texts.write(path, new)
 
 
-def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.EntryPoint) -> Iterator[str]:
+def _obstacles(project: mlproject.Project, name: str, entry_point: programs.EntryPoint) -> Iterator[str]:
     if fault := spark_command.find_fault(entry_point.command, project.folder):
         yield f"the entry point {name} {fault.what} ({fault.cure})"
     for key, each in entry_point.parameters.items():

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors
 from mlops_tasks.project import spark_command
-from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
+from mlops_tasks.project.mlproject import Project
+from mlops_tasks.project.programs import EntryPoint, Parameter
 
 SCRIPTS = {".py", ".sh", ".R"}
 
