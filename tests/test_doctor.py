@@ -44,7 +44,7 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "do: `inv doctor --fix` writes that form" in said.out
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
-    assert "this is what `inv release --target databricks` would meet; the target here is local" in said.err
+    assert "this is what `inv release --target databricks` would meet, though the target here is local" in said.err
 
 
 def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SETTINGS = (*boundary.PATCHING, "backend", "profile")
 REHEARSED = """\
-this is what `inv release --target databricks` would meet; the target here is local, which asks for none of it
-  (what local refuses, such as a wheel_root in the workspace, is given beside that flag)"""
+this is what `inv release --target databricks` would meet, though the target here is local;
+  what local refuses, such as a wheel_root in the workspace, is given beside that flag"""
 
 
 @invoke.task(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")
-_SHELL = re.compile(r"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{1,2}\S*)(?!\S)|;(?!\S)|\$[A-Za-z_({]\S*|`[^`]*`|\n")
+_EXPANDED = re.compile(r"\$[A-Za-z_({][^\s\"]*|`[^`]*`")
+_SHELL = re.compile(rf"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{{1,2}}\S*)(?!\S)|;(?!\S)|{_EXPANDED.pattern}|\n")
 """What a shell would act on. Inside a word (`http://host/?a=1&b=2`) most of it is meant as it stands."""
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*")
 
@@ -48,7 +49,7 @@ def find_missing(script: str, folder: Path) -> Fault | None:
 
 
 def _find_shell(command: str, script: str) -> Fault | None:
-    found = _SHELL.search(_QUOTED.sub("x", command.strip()))
+    found = _SHELL.search(_QUOTED.sub(_unquote, command.strip()))
     if found is None:
         return None
     if found[0] == "\n":
@@ -56,6 +57,11 @@ def _find_shell(command: str, script: str) -> Fault | None:
     return Fault(
         f"needs a shell for `{found[0]}`, and MLflow hands that to {script} as it stands", f"do that in {script} itself"
     )
+
+
+def _unquote(quoted: re.Match[str]) -> str:
+    """What a shell would find in it: in double quotes it expands."""
+    return " ".join(["x", *_EXPANDED.findall(quoted[0])]) if quoted[0].startswith('"') else "x"
 
 
 def _replace_program(first: str) -> str:
