@@ -212,8 +212,7 @@ def check_inputs(bench: Bench) -> None:
     entry_points.resolve(project, bench.settings.entry_point, bench.settings.parameters)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
-    spec = bench.cluster or project.folder / cluster.FILE_NAME
-    if spec.exists():
+    if spec := cluster.find(bench.cluster, project.folder):
         cluster.read(spec)
     _ = bench.libraries, bench.wheel_root
     bench.target.choose_backend(bench.settings.backend, project)

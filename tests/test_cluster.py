@@ -39,6 +39,26 @@ def test_an_existing_cluster_stays_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "existing"),
+    [
+        ({"existing_cluster_id": "1-a"}, "1-a"),
+        ({"new_cluster": {"existing_cluster_id": "1-a"}}, "1-a"),
+        ({"new_cluster": FLAT, "existing_cluster_id": "1-a"}, "1-a"),
+        (FLAT, None),
+    ],
+)
+def test_an_existing_cluster_is_found_wherever_it_is_named(tmp_path: Path, data: object, existing: str | None) -> None:
+    assert read(tmp_path, data).existing == existing
+
+
+def test_a_spec_that_is_named_goes_before_the_projects_own(tmp_path: Path) -> None:
+    assert cluster.find(None, tmp_path) is None
+    read(tmp_path, FLAT)
+    assert cluster.find(None, tmp_path) == tmp_path / "cluster.json"
+    assert cluster.find(tmp_path / "big.json", tmp_path) == tmp_path / "big.json"
+
+
+@pytest.mark.parametrize(
     ("data", "said"),
     [
         ([], "must be a JSON object"),

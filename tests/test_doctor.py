@@ -10,6 +10,9 @@ from mlflow.projects import utils
 from mlops_tasks.commands import init
 from mlops_tasks.project import mlproject
 from tests.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
+from tests.workspace.server import Workspace
+
+pytest_plugins = ["tests.workspace.fixture"]
 
 SPARK_JOB = """\
 name: training
@@ -41,7 +44,7 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "do: `inv doctor --fix` writes that form" in said.out
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
-    assert "nothing of it holds for the target local" in said.err
+    assert "this is what `inv release --target databricks` would meet, though the target here is local" in said.err
 
 
 def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
@@ -49,12 +52,54 @@ def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
 
     assert said.code == 0, said.err
     assert "+databricks_spark_job:" in said.out
-    assert "warning      whether Databricks installs a Spark job's python library WHEELPATH" in said.out
+    assert "warning      whether Databricks installs WHEELPATH for a Spark job" in said.out
     assert "assumed:" in said.out
     assert inv("doctor", "--fix", cwd=bundled).code == 2
     folder = bundled / "projects" / "training"
     assert utils.load_project(folder).databricks_spark_job_spec is not None
     assert mlproject.load(folder).kind == "spark-job"
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "said", "known"),
+    [
+        pytest.param({}, 2, "no Databricks login is known", "the variables and the login file", id="no login"),
+        pytest.param(
+            {"DATABRICKS_HOST": "http://127.0.0.1:9", "DATABRICKS_TOKEN": "dapi1"},
+            4,
+            "http://127.0.0.1:9 cannot be reached",
+            "the workspace itself",
+            id="no such host",
+        ),
+    ],
+)
+def test_a_login_that_fails_ends_as_a_release_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], code: int, said: str, known: str
+) -> None:
+    for name, value in {"HOME": str(tmp_path / "home"), **variables}.items():
+        monkeypatch.setenv(name, value)
+    folder = make_repository(tmp_path / "repository")
+
+    shown = inv("doctor", "--target", "databricks", cwd=folder)
+    release = inv("release", "--target", "databricks", cwd=folder)
+
+    assert (shown.code, release.code) == (code, code)
+    assert f"error        {said}" in shown.out
+    assert f"seen: {known}" in shown.out
+    assert f"error: {said}" in release.err
+    assert "things will not work on Databricks" in shown.err
+
+
+def test_a_token_that_is_not_taken_is_the_workspaces_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.environment["DATABRICKS_HOST"])
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
+
+    said = inv("doctor", "--target", "databricks", "--json", cwd=make_repository(tmp_path))
+
+    assert said.code == 4
+    assert said.json["findings"][0]["source"] == "the workspace itself"
 
 
 def test_json_has_the_findings_and_nothing_else(tmp_path: Path) -> None:
@@ -131,7 +176,7 @@ def test_what_cannot_be_fixed_is_refused_and_stays(tmp_path: Path) -> None:
         said = inv("doctor", "--fix", cwd=folder)
 
     assert said.code == 2
-    assert "main does not begin with `python `" in said.err
+    assert "main begins with bash" in said.err
 
 
 def test_a_project_at_a_git_uri_cannot_be_fixed(tmp_path: Path) -> None:

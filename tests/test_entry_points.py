@@ -45,19 +45,20 @@ def test_a_spark_job_with_a_python_file_takes_no_parameters(tmp_path: Path) -> N
     assert entry_points.resolve(project, "main", {}) == {}
     with pytest.raises(errors.BadInput, match=r"a\.py.*alpha would be ignored"):
         entry_points.resolve(project, "main", {"alpha": "1"})
-    with pytest.raises(errors.BadInput, match="check would be ignored"):
+    with pytest.raises(errors.BadInput, match=r"(?s)check would be ignored.*leave `--entry-point` out"):
         entry_points.resolve(project, "check", {})
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        pytest.param("entry_points: {main: {command: python trian.py --x 1}}\n", id="command"),
-        pytest.param("databricks_spark_job: {python_file: trian.py}\n", id="python_file"),
+        ("entry_points: {main: {command: python trian.py --x 1}}\n", "main: command runs trian.py, which is no file"),
+        ("databricks_spark_job: {python_file: trian.py}\n", "python_file runs trian.py, which is no file"),
+        ('databricks_spark_job: {python_file: "dbfs:/train.py"}\n', "python_file runs dbfs:/train.py, which is no"),
     ],
 )
-def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str) -> None:
-    with pytest.raises(errors.BadInput, match=r"names trian\.py, and there is no such file"):
+def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(errors.BadInput, match=re.escape(said)):
         entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
 
 
@@ -87,8 +88,19 @@ def test_a_command_that_mlflow_could_not_format_is_refused(tmp_path: Path, comma
     assert "twice" in caught.value.cure
 
 
-def test_a_spark_jobs_command_with_an_open_quote_is_refused(tmp_path: Path) -> None:
-    text = 'databricks_spark_job: {}\nentry_points: {main: {command: "python it\'s"}}\n'
+def test_a_spark_jobs_command_that_runs_no_python_file_is_refused_wherever_it_is_to_run(tmp_path: Path) -> None:
+    text = 'databricks_spark_job: {}\nentry_points: {main: {command: "python -m train"}, ok: {command: python a.py}}\n'
+    project = mlproject.load(write(tmp_path, text, **{"a.py": ""}))
 
-    with pytest.raises(errors.BadInput, match="cannot be read: No closing quotation"):
-        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
+    with pytest.raises(errors.BadInput, match=r"(?s)main begins with `python -m`.*MLproject.*runpy"):
+        entry_points.resolve(project, "main", {})
+    assert entry_points.resolve(project, "ok", {}) == {}
+
+
+def test_a_spark_job_runs_a_python_script_as_well_and_no_other(tmp_path: Path) -> None:
+    text = "databricks_spark_job: {}\nentry_points: {main: {command: python a.py}}\n"
+    project = mlproject.load(write(tmp_path, text, **{"a.py": "", "b.sh": ""}))
+
+    assert entry_points.resolve(project, "a.py", {"x": "1"}) == {"x": "1"}
+    with pytest.raises(errors.BadInput, match=r"no entry point 'b\.sh'"):
+        entry_points.resolve(project, "b.sh", {})

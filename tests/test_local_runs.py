@@ -61,6 +61,13 @@ def record_of(folder: Path) -> dict[str, Any]:
             id="entry points",
             marks=pytest.mark.full,
         ),
+        pytest.param(
+            SPARK_ENTRY_POINTS,
+            ["--entry-point", "job.py", "-P", "text=a b"],
+            ["--text", "a b"],
+            id="a script",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_a_spark_job_is_rehearsed_with_its_libraries_and_arguments(

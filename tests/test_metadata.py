@@ -33,8 +33,18 @@ def test_a_wheel_says_what_it_is(tmp_path: Path) -> None:
     found = metadata.read(make_wheel(tmp_path, "my_lib", "Num.Py>=1", "nonsense !", says="My-Lib"))
 
     assert found == metadata.Metadata(
-        distribution="My-Lib", version="1.0", requires=frozenset({"num-py"}), generator="hands (1)"
+        distribution="My-Lib",
+        version="1.0",
+        requires=frozenset({"num-py"}),
+        requires_python="",
+        generator="hands (1)",
     )
+
+
+def test_a_wheel_says_which_python_it_needs(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, "mylib", version="1.0\nRequires-Python: >=3.8")
+
+    assert metadata.read(path).requires_python == ">=3.8"
 
 
 @pytest.mark.parametrize("name", ["x.whl", "mylib-1.0-py3-none-any.whl"])

@@ -52,7 +52,10 @@ def test_standard_mode_has_no_ml_runtime(tmp_path: Path, spec: dict[str, Any], e
         ),
         pytest.param(plans.NEW, VOLUME, None, [], id="the mode by default"),
         pytest.param(mode("USER_ISOLATION"), VOLUME, None, [], id="standard"),
-        pytest.param(plans.OLD, VOLUME, None, ["error documented...12.2 has no volumes...13.3"], id="old runtime"),
+        pytest.param(
+            plans.OLD, VOLUME, None, ["error documented...12.2 has no volumes...13.3...| set wheel"], id="old runtime"
+        ),
+        pytest.param({**plans.OLD, **mode("NONE"), "spark_version": "12.2.x"}, VOLUME, None, ["no volumes"], id="both"),
     ],
 )
 def test_a_volume_needs_unity_catalog(

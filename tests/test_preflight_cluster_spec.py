@@ -37,7 +37,10 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     ("data", "expected"),
     [
         pytest.param({"new_cluster": plans.OLD}, [], id="new"),
-        pytest.param({"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3"], id="top"),
+        pytest.param(
+            {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
+        ),
+        pytest.param({"existing_cluster_id": "1-a", **plans.OLD}, ["MLflow refuses it...| take it out"], id="beside"),
         pytest.param(
             {"new_cluster": {"existing_cluster_id": "1-a"}},
             ["error seen...does not notice it...cluster.json:3:5"],
@@ -121,6 +124,7 @@ def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, ex
         ),
         pytest.param({**plans.OLD, "run_name": "x"}, ["warning assumed | run_name is lost"], id="inside"),
         pytest.param({**plans.OLD, "custom_tags": {"team": "a"}}, [], id="a cluster's own"),
+        pytest.param({"existing_cluster_id": "1-a", **plans.OLD}, [], id="refused as a whole"),
     ],
 )
 def test_what_mlflow_drops_is_said(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_what_mlflow_does_not_install_for_a_spark_job_is_said(
 @pytest.mark.parametrize(
     ("version", "root", "expected"),
     [
-        pytest.param("12.2", "/Workspace/w", ["error seen...13.1"], id="before"),
+        pytest.param("12.2", "/Workspace/w", ["error seen...13.1...| set wheel_root to dbfs:/..."], id="before"),
         pytest.param("13.3", "/Workspace/w", [], id="since"),
         pytest.param("12.2", "dbfs:/w", [], id="elsewhere"),
     ],
@@ -127,6 +127,16 @@ def test_kinds_of_libraries_have_their_runtimes(
     assert plans.matches(said, *expected), said
 
 
+def test_what_mlflow_drops_from_a_spark_job_is_said_once(tmp_path: Path) -> None:
+    lost = [{"egg": "dbfs:/x.egg"}, {"jar": "dbfs:/x.jar"}, {"requirements": "/Workspace/r.txt"}]
+    plan = plans.make(tmp_path, project=plans.SPARK_JOB, spec=on("14.3"), libraries=lost)
+
+    checks = (libraries.check_eggs, libraries.check_dbfs, libraries.check_requirements, libraries.check_spark_job_kinds)
+    said = [each for check in checks for each in plans.say(check, plan)]
+
+    assert plans.matches(said, "the egg library...is lost", "the jar library", "the requirements library"), said
+
+
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
@@ -152,6 +162,9 @@ def test_a_wheel_comes_from_where_databricks_looks(tmp_path: Path, uri: str, exp
         pytest.param(plans.CLASSIC, OURS, ["warning assumed"], id="the placeholder"),
         pytest.param(plans.CLASSIC, "numpy==1.26", [], id="a package"),
         pytest.param(plans.SPARK_JOB, "numpy", ["warning assumed...WHEELPATH...MLproject:5:7"], id="Spark job"),
+        pytest.param(
+            plans.SPARK_JOB.replace("requests", THEIRS), "numpy", [f"installs {THEIRS}, WHEELPATH for"], id="two"
+        ),
         pytest.param(plans.SPARK_JOB.replace(OURS, "numpy"), "numpy", [], id="Spark job without"),
         pytest.param(plans.SPARK_JOB.replace(OURS, "numpy"), OURS, ["warning assumed"], id="Spark job, to be moved"),
     ],

@@ -25,7 +25,7 @@ def yaml(python: str, mlflow: str = "mlflow") -> str:
     [
         pytest.param("12.2", plans.CLIENT, ["error seen...3.17.2...>=3.10...has 3.9...mlflow==3.1.4"], id="too new"),
         pytest.param("10.4", plans.CLIENT, ["error...mlflow==2.17.2"], id="for 3.8"),
-        pytest.param("7.0", OLDER, ["error...2.17.2...has 3.7...choose a newer runtime"], id="for 3.7"),
+        pytest.param("7.0", OLDER, ["error...2.17.2...has 3.7... | write the project as a Spark job"], id="for 3.7"),
         pytest.param("10.4", OLDER, [], id="old enough"),
         pytest.param("13.3", plans.CLIENT, [], id="the runtime is new enough"),
         pytest.param("20.0", plans.CLIENT, [], id="not known"),
@@ -56,11 +56,17 @@ def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert not plans.say(mlflow_client.check_pin, plan)
 
 
+def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_path: Path) -> None:
+    plan = plans.make(tmp_path, yaml=yaml("3.9"), mlflow=plans.CLIENT, spec=on("13.3"))
+
+    assert plans.matches(plans.say(mlflow_client.check_environment_fits, plan), "| ask for a Python that fits >=3.10")
+
+
 @pytest.mark.parametrize(
     ("python", "expected"),
     [
         pytest.param("3.7", ["warning seen...3.7...at most 1.30.1...training_env.yaml:2:5"], id="too old"),
-        pytest.param("3.9", ["warning seen...3.9...or install mlflow==3.1.4 here"], id="old"),
+        pytest.param("3.9", ["warning seen...3.9... | install mlflow==3.1.4 here"], id="old"),
         pytest.param("3.10", [], id="new enough"),
         pytest.param("3", [], id="any 3"),
     ],

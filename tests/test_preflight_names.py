@@ -41,9 +41,13 @@ def test_the_experiment_is_an_absolute_workspace_path(tmp_path: Path, name: str 
             ["error seen | there is no volume /Volumes/main/ml/wheels,"],
             id="gone",
         ),
-        pytest.param("/Volumes/main/ml", True, ["error documented...names no volume"], id="too short"),
-        pytest.param("/Volumes/main//wheels", True, ["error documented...names no volume"], id="an empty part"),
+        pytest.param("/Volumes/main/ml", True, ["error seen...names no place for wheels...VOLUME"], id="too short"),
+        pytest.param(
+            "/Volumes/main//wheels", True, ["error seen...names no place for wheels...VOLUME"], id="an empty part"
+        ),
         pytest.param("dbfs:/wheels", False, [], id="elsewhere"),
+        pytest.param("/dbfs/wheels", False, ["error seen...names no place...write dbfs:/wheels"], id="the mount"),
+        pytest.param("s3://bucket", False, ["error seen...names no place...wheel_root...write dbfs:/"], id="a bucket"),
     ],
 )
 def test_the_volume_is_there(tmp_path: Path, root: str, is_there: bool, expected: list[str]) -> None:
@@ -53,14 +57,16 @@ def test_the_volume_is_there(tmp_path: Path, root: str, is_there: bool, expected
         asked.append(path)
         return is_there
 
-    said = plans.say(names.check_volume, plans.make(tmp_path, wheel_root=root, ask=Questions(has_volume=has_volume)))
+    said = plans.say(
+        names.check_wheel_root, plans.make(tmp_path, wheel_root=root, ask=Questions(has_volume=has_volume))
+    )
 
     assert plans.matches(said, *expected), said
     assert asked == (["/Volumes/main/ml/wheels"] if root.endswith("team") else [])
 
 
 def test_a_volume_is_believed_while_nobody_can_be_asked(tmp_path: Path) -> None:
-    assert not plans.say(names.check_volume, plans.make(tmp_path, wheel_root="/Volumes/main/ml/wheels"))
+    assert not plans.say(names.check_wheel_root, plans.make(tmp_path, wheel_root="/Volumes/main/ml/wheels"))
 
 
 def test_what_is_wrong_with_the_login_is_said_in_its_own_words(tmp_path: Path) -> None:

@@ -78,6 +78,13 @@ def test_the_settings_decide(tmp_path: Path, settings: dict[str, Any], expected:
     assert getattr(found, expected[0]) == expected[1]
 
 
+def test_what_the_databricks_target_refuses_is_a_fault_as_well(tmp_path: Path) -> None:
+    found = plan(make_repository(tmp_path), target="databricks", backend="kubernetes", wheel_root="/dbfs/wheels")
+
+    assert found.wheel_root == "/dbfs/wheels"
+    assert [each.what for each in found.unreadable] == ["the backend kubernetes does not run on the databricks target"]
+
+
 def test_a_cluster_spec_from_elsewhere_is_the_one_that_counts(tmp_path: Path) -> None:
     folder = make_repository(tmp_path)
     write(folder, {"big.json": '{"spark_version": "16.4.x-scala2.12"}'})

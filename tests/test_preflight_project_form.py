@@ -25,7 +25,7 @@ def on(spark_version: str) -> dict[str, Any]:
         pytest.param(PLAIN, "16.4", ["a plain project"], id="no environment"),
         pytest.param(plans.CLASSIC.replace("conda", "python"), "20.0", ["a python_env"], id="a newer runtime"),
         pytest.param(plans.SPARK_JOB, "16.4", [], id="Spark job"),
-        pytest.param(SHELL, "16.4", ["by hand, since the entry point main does not begin with"], id="no way to fix"),
+        pytest.param(SHELL, "16.4", ["once this is mended: the entry point main begins with bash"], id="no way to fix"),
     ],
 )
 def test_a_classic_project_ends_with_runtime_12(
@@ -49,6 +49,45 @@ def test_of_ml_runtimes_it_is_documented(tmp_path: Path) -> None:
 
 def test_another_backend_runs_a_classic_project_anywhere(tmp_path: Path) -> None:
     assert not plans.say(project_form.check_kind, plans.make(tmp_path, spec=on("16.4"), backend="databricks-jobs"))
+
+
+SPARK_COMMANDS = plans.SPARK_JOB.replace("train.py", "-m train") + '  other: {command: "bash x.sh"}\n'
+
+
+def test_a_command_that_no_spark_job_runs_is_an_error_where_it_is_the_one_to_run(tmp_path: Path) -> None:
+    plan = plans.make(tmp_path, project=SPARK_COMMANDS)
+
+    said = plans.say(project_form.check_commands, plan)
+
+    expected = [
+        "error seen | the entry point main begins with `python -m`, and MLflow takes -m...MLproject:8:5 | write",
+        "note seen | the entry point other begins with bash...MLproject:9:11...write `python FILE.py ...`",
+    ]
+    assert plans.matches(said, *expected), said
+
+
+def test_without_a_main_any_entry_point_may_be_meant(tmp_path: Path) -> None:
+    project = SPARK_COMMANDS.replace("main:", "train:")
+
+    said = plans.say(project_form.check_commands, plans.make(tmp_path, project=project))
+
+    assert [each.split(" ")[0] for each in said] == ["error", "error"]
+
+
+def test_a_script_in_the_place_of_an_entry_point_takes_none_of_their_faults(tmp_path: Path) -> None:
+    plan = plans.make(tmp_path, project=SPARK_COMMANDS, entry_point="train.py")
+
+    assert {each.split(" ")[0] for each in plans.say(project_form.check_commands, plan)} == {"note"}
+
+
+def test_a_python_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    job = "name: x\ndatabricks_spark_job:\n  python_file: {}\n"
+
+    missing = plans.say(project_form.check_commands, plans.make(tmp_path, project=job.format("trian.py")))
+    there = plans.say(project_form.check_commands, plans.make(tmp_path, project=job.format("train.py")))
+
+    assert plans.matches(missing, "error seen | python_file runs trian.py, which...MLproject:3:3 | correct"), missing
+    assert not there
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:

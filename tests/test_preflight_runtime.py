@@ -22,7 +22,7 @@ def yaml(python: str) -> str:
     [
         pytest.param("15.4.x-scala2.12", [], id="known"),
         pytest.param("20.0.x-scala2.13", ["note ...newer than...cluster.json:2:3"], id="newer"),
-        pytest.param("custom:x", ["note ...nothing in"], id="another form"),
+        pytest.param("custom:x", ["note ...not in"], id="another form"),
     ],
 )
 def test_a_runtime_that_the_table_lacks_is_said(tmp_path: Path, spark_version: str, expected: list[str]) -> None:
@@ -35,7 +35,7 @@ def test_a_runtime_that_the_table_lacks_is_said(tmp_path: Path, spark_version: s
     ("spark_version", "expected"),
     [
         pytest.param("16.4.x-scala2.12", [], id="supported"),
-        pytest.param("12.2.x-scala2.12", ["warning documented...since 01 March 2026...cluster.json:2:3"], id="ended"),
+        pytest.param("12.2.x-scala2.12", ["warning documented...since 1 March 2026...cluster.json:2:3"], id="ended"),
         pytest.param("7.0.x-scala2.12", ["warning documented...7.0.x-scala2.12...any more"], id="long ago"),
         pytest.param("20.0.x-scala2.13", [], id="newer"),
     ],
@@ -84,6 +84,42 @@ def test_another_python_than_the_runtimes_is_said(
     said = plans.say(runtime.check_python_fits, plan)
 
     assert plans.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("project", "version", "suggested"),
+    [
+        pytest.param(plans.SPARK_JOB, "12.2.x-scala2.12", "16.4.x-scala2.12", id="plain"),
+        pytest.param(plans.SPARK_JOB, "12.2.x-cpu-ml-scala2.12", "16.4.x-cpu-ml-scala2.12", id="ML"),
+        pytest.param(plans.SPARK_JOB, "12.2.x-gpu-ml-scala2.12", "16.4.x-gpu-ml-scala2.12", id="GPU"),
+        pytest.param(plans.CLASSIC, "12.2.x-scala2.12", "16.4.x-scala2.12, and write the project as a", id="classic"),
+    ],
+)
+def test_the_runtime_that_is_suggested_runs_the_project(
+    tmp_path: Path, project: str, version: str, suggested: str
+) -> None:
+    said = plans.say(runtime.check_supported, plans.make(tmp_path, project=project, spec=spec(version)))
+
+    assert plans.matches(said, f"such as {suggested}"), said
+
+
+@pytest.mark.parametrize(
+    ("python", "version", "cure"),
+    [
+        pytest.param("3.7", "12.2", "ask for python=3.9, the runtime's own", id="another"),
+        pytest.param("3.9", "12.2", "the runtime's own: choose a newer runtime and write the project", id="its own"),
+        pytest.param("3.8", "10.4", "the runtime's own: choose a newer runtime and write the project", id="older"),
+        pytest.param("3.8", "20.0", "ask for a newer Python", id="not known"),
+    ],
+)
+def test_the_cure_for_a_python_that_has_ended_suits_the_runtime(
+    tmp_path: Path, python: str, version: str, cure: str
+) -> None:
+    plan = plans.make(tmp_path, yaml=yaml(f"python={python}"), spec=spec(f"{version}.x-scala2.12"))
+
+    said = plans.say(runtime.check_python_alive, plan)
+
+    assert plans.matches(said, f"| {cure}" if cure.startswith("ask") else f"| it is {cure}"), said
 
 
 def test_a_python_env_has_its_python_found(tmp_path: Path) -> None:

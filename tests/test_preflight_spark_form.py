@@ -161,10 +161,12 @@ def test_a_flat_spec_without_libraries_stays_as_it_is(tmp_path: Path) -> None:
     ("project", "spec", "reason"),
     [
         pytest.param(
-            PROJECT.replace("python train.py", "bash train.sh"), SPEC, "main does not begin with `python `", id="bash"
+            PROJECT.replace("python train.py", "bash train.sh"), SPEC, "main begins with bash, and MLflow", id="bash"
         ),
-        pytest.param(PROJECT.replace("python train.py", "python -m train"), SPEC, "(-m is none)", id="a module"),
-        pytest.param(PROJECT.replace("{alpha}", "{alpha} && ls"), SPEC, "needs a shell", id="shell"),
+        pytest.param(
+            PROJECT.replace("python train.py", "python -m train"), SPEC, "takes -m for the file", id="a module"
+        ),
+        pytest.param(PROJECT.replace("{alpha}", "{alpha} && ls"), SPEC, "needs a shell for `&&`", id="shell"),
         pytest.param(
             PROJECT.replace("type: float", "type: path"), SPEC, "alpha of main is of the type path", id="path"
         ),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +118,3 @@ def test_a_version_that_stays_is_said_where_the_environment_stays(
     said = plans.say(wheels.check_version_moves, plan)
 
     assert plans.matches(said, *expected), said
-
-
-@pytest.mark.parametrize(("line", "expected"), [("Requires-Python: >=3.8\n", ">=3.8"), ("", "")])
-def test_requires_python_is_read_from_the_wheel(tmp_path: Path, line: str, expected: str) -> None:
-    path = tmp_path / "x-1-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: x\nVersion: 1\n{line}\nA text\n")
-
-    assert wheels.read_requires_python(path) == expected

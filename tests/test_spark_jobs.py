@@ -101,6 +101,12 @@ def test_a_python_file_has_its_parameters_as_given(tmp_path: Path) -> None:
     assert all(isinstance(word, str) for word in data["databricks_spark_job"]["parameters"])  # type: ignore[index]
 
 
+def test_a_script_gets_its_parameters_as_options(tmp_path: Path) -> None:
+    job = replace(make_job(tmp_path / "training", ENTRY_POINTS, text="a b", seed="7"), entry_point="steps/train.py")
+
+    assert spark_jobs.words(job) == ["steps/train.py", "--text", "a b", "--seed", "7"]
+
+
 def test_other_projects_are_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a Spark job"):
         spark_jobs.words(make_job(tmp_path / "training", "name: training\nentry_points: {main: {command: ls}}\n"))

@@ -13,9 +13,12 @@ from mlops_tasks.commands import boundary, opening
 if TYPE_CHECKING:
     from mlops_tasks.bench import Bench
     from mlops_tasks.pipeline import Pipeline
-    from mlops_tasks.preflight.findings import Findings
+    from mlops_tasks.preflight.findings import Finding, Findings
 
 SETTINGS = (*boundary.PATCHING, "backend")
+REHEARSED = """\
+this is what `inv release --target databricks` would meet, though the target here is local;
+  what local refuses, such as a wheel_root in the workspace, is given beside that flag"""
 
 
 @invoke.task(
@@ -42,11 +45,17 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
     else:
         _show(found, pipeline.bench)
     if wrong := found.of("error"):
-        raise errors.BadInput(
-            f"{_count(len(wrong), 'thing')} will not work on Databricks",
-            where=pipeline.bench.project_folder,
-            cure="what each error says after `do:`, then `inv doctor`",
-        )
+        raise _refuse(wrong, pipeline.bench)
+
+
+def _refuse(wrong: list[Finding], bench: Bench) -> errors.ReleaseError:
+    """A workspace that lets nobody in ends as it ends a release, whatever else was found."""
+    kind = next((each.kind for each in wrong if each.kind is not errors.BadInput), errors.BadInput)
+    return kind(
+        f"{_count(len(wrong), 'thing')} will not work on Databricks",
+        where=bench.project_folder,
+        cure="what each error says after `do:`, then `inv doctor`",
+    )
 
 
 def _examine(pipeline: Pipeline) -> Findings:
@@ -54,7 +63,7 @@ def _examine(pipeline: Pipeline) -> Findings:
 
     bench = pipeline.bench
     if not bench.target.is_remote:
-        bench.report.detail("this is about Databricks: nothing of it holds for the target local")
+        bench.report.detail(REHEARSED)
     with bench.places.usable():
         return ahead.examine(bench, pipeline.load(), login=True)
 
@@ -72,7 +81,8 @@ def _show(found: Findings, bench: Bench) -> None:
 
 
 def _fix(bench: Bench) -> None:
-    from mlops_tasks.preflight import planning, spark_form
+    from mlops_tasks.preflight import spark_form
+    from mlops_tasks.project import cluster
 
     if bench.is_fetched:
         raise errors.BadInput(
@@ -80,9 +90,8 @@ def _fix(bench: Bench) -> None:
             where="--fix",
             cure="leave --fix out, or set `project` to a folder",
         )
-    form = spark_form.convert(
-        bench.project, cluster_file=planning.find_cluster(bench), placeholder=bench.settings.placeholder
-    )
+    spec = cluster.find(bench.cluster, bench.project_folder)
+    form = spark_form.convert(bench.project, cluster_file=spec, placeholder=bench.settings.placeholder)
     bench.report.text(spark_form.compare(form, bench.project_folder))
     for said in form.said:
         bench.report.warning(said)

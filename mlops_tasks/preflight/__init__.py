@@ -38,6 +38,7 @@ CHECKS = (
     Check("login", login.check_login, needs=("ask.log_in",)),
     Check("project form", project_form.check_readable),
     Check("project form", project_form.check_kind, needs=("project", "cluster")),
+    Check("project form", project_form.check_commands, needs=("project",)),
     Check("cluster spec", cluster_spec.check_there, needs=("project",)),
     Check("cluster spec", cluster_spec.check_new_cluster, needs=("cluster",)),
     Check("cluster spec", cluster_spec.check_complete, needs=("cluster",)),
@@ -71,7 +72,7 @@ CHECKS = (
     Check("wheels", wheels.check_tags, needs=("wheels",)),
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
     Check("names", names.check_experiment, needs=("experiment",)),
-    Check("names", names.check_volume),
+    Check("names", names.check_wheel_root),
     Check("scripts", scripts.check_downloads, needs=("scripts",)),
     Check("scripts", scripts.check_model_names, needs=("scripts",)),
 )

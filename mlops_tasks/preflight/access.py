@@ -40,21 +40,21 @@ def check_volumes(plan: Plan) -> Iterator[findings.Finding]:
     named = [uri for uri, _ in plan.cluster_wheels() if uri.startswith("/Volumes/")]
     if plan.cluster is None or (plan.store_kind != "volume" and not named):
         return
-    if _mode(plan) in WITHOUT_CATALOG:
-        yield findings.error(
-            f"data_security_mode {_mode(plan)} has no Unity Catalog, so there is no {(named or [plan.wheel_root])[0]}",
-            where=plan.place_of("data_security_mode"),
-            cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
-            basis="assumed",
-            source=sources.VOLUMES,
-        )
     runtime = plan.runtime
     if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
         yield findings.error(
             f"{runtime} has no volumes: they begin with {runtimes.VOLUMES_BEGIN}",
             where=plan.place_of("spark_version"),
-            cure="choose a newer runtime, or set wheel_root to dbfs:/...",
+            cure=plan.newer_or(runtimes.VOLUMES_BEGIN, "set wheel_root to dbfs:/..."),
             basis="documented",
+            source=sources.VOLUMES,
+        )
+    elif _mode(plan) in WITHOUT_CATALOG:
+        yield findings.error(
+            f"data_security_mode {_mode(plan)} has no Unity Catalog, so there is no {(named or [plan.wheel_root])[0]}",
+            where=plan.place_of("data_security_mode"),
+            cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
+            basis="assumed",
             source=sources.VOLUMES,
         )
 
@@ -65,7 +65,7 @@ def check_workspace_files(plan: Plan) -> Iterator[findings.Finding]:
         yield findings.error(
             f"{runtime} does not see {plan.wheel_root}: workspace files begin with {runtimes.WORKSPACE_FILES_BEGIN}",
             where=plan.place_of("spark_version"),
-            cure="choose a newer runtime, or set wheel_root to dbfs:/...",
+            cure=plan.newer_or(runtimes.WORKSPACE_FILES_BEGIN, "set wheel_root to dbfs:/..."),
             basis="documented",
             source=sources.WORKSPACE_FILES,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
@@ -45,23 +44,27 @@ def check_there(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_new_cluster(plan: Plan) -> Iterator[findings.Finding]:
     """MLflow refuses an existing cluster at the top, and does not notice one further in."""
-    if not plan.uses_mlflow_backend or existing_cluster(plan) is None:
+    if not plan.uses_mlflow_backend or plan.existing_cluster is None:
         return
     nested = plan.cluster is not None and "existing_cluster_id" in plan.cluster.cluster
     said = "MLflow does not notice it there, and Databricks has no such key" if nested else "MLflow refuses it"
     yield findings.error(
         f"existing_cluster_id is set: {said}",
         where=plan.place_of("existing_cluster_id"),
-        cure="describe a new_cluster in its place",
+        cure="take it out" if _describes_another(plan) else "describe a new_cluster in its place",
         basis="seen",
         source=sources.MLFLOW_BACKEND,
     )
 
 
+def _describes_another(plan: Plan) -> bool:
+    return plan.cluster is not None and "spark_version" in {**plan.cluster.others, **plan.cluster.cluster}
+
+
 def check_complete(plan: Plan) -> Iterator[findings.Finding]:
     """A cluster policy may fill what is missing."""
     spec = plan.described_cluster
-    if plan.cluster is None or existing_cluster(plan) is not None or "policy_id" in spec:
+    if plan.cluster is None or plan.existing_cluster is not None or "policy_id" in spec:
         return
     needed = {
         "spark_version": {"spark_version"},
@@ -109,7 +112,9 @@ def check_photon(plan: Plan) -> Iterator[findings.Finding]:
 def check_dropped(plan: Plan) -> Iterator[findings.Finding]:
     if plan.cluster is None or not plan.uses_mlflow_backend:
         return
-    beside = [key for key in plan.cluster.others if key != "existing_cluster_id"]
+    if "existing_cluster_id" in plan.cluster.others:
+        return  # MLflow refuses the whole of it
+    beside = list(plan.cluster.others)
     inside = [key for key in plan.cluster.cluster if key in JOB_KEYS]
     for key in [*beside, *inside]:
         yield findings.warning(
@@ -129,7 +134,7 @@ def _lost(key: str, beside: list[str]) -> str:
 
 def check_form(plan: Plan) -> Iterator[findings.Finding]:
     """Patch writes the other form; who runs the project without it should know."""
-    if plan.cluster is None or not plan.uses_mlflow_backend or existing_cluster(plan) is not None:
+    if plan.cluster is None or not plan.uses_mlflow_backend or plan.existing_cluster is not None:
         return
     if plan.is_classic and not plan.cluster.is_wrapped and plan.cluster.libraries:
         yield _mended(plan, "libraries", "MLflow loses the libraries of a flat spec; patch wraps the staged one")
@@ -147,9 +152,3 @@ def _mended(plan: Plan, key: str, what: str) -> findings.Finding:
         basis="seen",
         source=sources.MLFLOW_BACKEND,
     )
-
-
-def existing_cluster(plan: Plan) -> Any:
-    if plan.cluster is None:
-        return None
-    return plan.cluster.others.get("existing_cluster_id", plan.cluster.cluster.get("existing_cluster_id"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from mlops_tasks import errors
 from mlops_tasks.workspace.runtimes import Basis
 
 VERSION = 1
@@ -15,7 +16,8 @@ Level = Literal["error", "warning", "note"]
 class Finding(NamedTuple):
     """One thing that a check found. `where` is a file (with its line where there is one) or a setting.
 
-    `source` is what `basis` rests on: a page, or the file of a client in which it was seen.
+    `source` is what `basis` rests on: a page, or the file of a client in which it was seen. `kind` is the error as
+    which it ends a command: most are the project's own, and the login's may be the workspace's.
     """
 
     level: Level
@@ -24,6 +26,7 @@ class Finding(NamedTuple):
     cure: str
     basis: Basis
     source: str
+    kind: type[errors.ReleaseError] = errors.BadInput
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -31,6 +34,9 @@ class Finding(NamedTuple):
     def lines(self) -> list[str]:
         where = [f"in: {self.where}"] if self.where else []
         return [self.what, *where, f"do: {self.cure}", f"{self.basis}: {self.source}"]
+
+    def to_dict(self) -> Mapping[str, str]:
+        return {name: value for name, value in self._asdict().items() if name != "kind"}
 
 
 class Findings(NamedTuple):
@@ -46,7 +52,7 @@ class Findings(NamedTuple):
     def to_dict(self) -> Mapping[str, Any]:
         return {
             "version": VERSION,
-            "findings": [each._asdict() for each in self.found],
+            "findings": [each.to_dict() for each in self.found],
             "fine": list(self.fine),
             "unasked": list(self.unasked),
         }

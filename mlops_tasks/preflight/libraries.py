@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mlops_tasks import stores
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 from mlops_tasks.workspace import runtimes
 
 SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
 """What the URI of a wheel may begin with."""
-REMOTE = ("dbfs:", "/dbfs/", "/Volumes/", "/Workspace/")
+SEEN = (*stores.REMOTE, "/dbfs/")
 """What the path of a file in a workspace begins with, seen from outside or on a cluster."""
 
 
@@ -20,7 +21,7 @@ def check_dbfs(plan: Plan) -> Iterator[findings.Finding]:
         return
     for uri, where in [
         *plan.cluster_wheels(),
-        *((each, plan.place_of_value(each)) for each in plan.library_uris("jar")),
+        *((each, plan.place_of_value(each)) for each in plan.installed("jar")),
     ]:
         if uri.startswith("dbfs:"):
             yield findings.error(
@@ -42,7 +43,7 @@ def check_workspace_wheels(plan: Plan) -> Iterator[findings.Finding]:
                 f"{runtime} installs no library from workspace files ({uri}): they begin with "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN}",
                 where=where,
-                cure="choose a newer runtime, or set wheel_root to dbfs:/...",
+                cure=plan.newer_or(runtimes.WORKSPACE_WHEELS_BEGIN, "set wheel_root to dbfs:/..."),
                 basis="seen",
                 source=sources.CLI_WHEELS,
             )
@@ -50,7 +51,7 @@ def check_workspace_wheels(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_eggs(plan: Plan) -> Iterator[findings.Finding]:
     runtime = plan.runtime
-    for uri in plan.library_uris("egg"):
+    for uri in plan.installed("egg"):
         if runtime is not None and runtime.version >= runtimes.EGGS_END:
             yield findings.error(
                 f"{runtime} installs no eggs ({uri})",
@@ -63,7 +64,7 @@ def check_eggs(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_requirements(plan: Plan) -> Iterator[findings.Finding]:
     runtime = plan.runtime
-    for path in plan.library_uris("requirements"):
+    for path in plan.installed("requirements"):
         if runtime is not None and runtime.version < runtimes.REQUIREMENTS_BEGIN:
             yield findings.warning(
                 f"{runtime} may not install a requirements file ({path}): they begin with "
@@ -77,7 +78,7 @@ def check_requirements(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_schemes(plan: Plan) -> Iterator[findings.Finding]:
     """Databricks refuses such a library late: the run fails, not the submit. A Spark job's go to pip instead."""
-    for uri in plan.library_uris() if not plan.is_spark_job else ():
+    for uri in plan.installed():
         if not plan.is_ours(uri) and not uri.startswith(SCHEMES):
             yield findings.error(
                 f"no library can be installed from {uri}",
@@ -108,12 +109,11 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
     if plan.project is None or plan.project.spark_job is None or not plan.uses_mlflow_backend:
         return
     listed = [line for line in plan.project.spark_job.python_libraries if plan.wheel_path(line) is not None]
-    for line in listed or _moved(plan):
+    if paths := listed or _moved(plan):
         yield findings.warning(
-            f"whether Databricks installs a Spark job's python library {line} (MLflow sends a wheel's path as a "
-            "package's name) is not known",
-            where=plan.place_of_library(line),
-            cure="nothing here: MLflow has no other place for a Spark job's wheels. Try it once with a small job",
+            f"whether Databricks installs {', '.join(paths)} for a Spark job, by path as a PyPI package, is not known",
+            where=plan.place_of_library(paths[0]),
+            cure="try it once with a small job",
             basis="assumed",
             source=sources.UNTRIED,
         )
@@ -168,7 +168,7 @@ def check_there(plan: Plan) -> Iterator[findings.Finding]:
         return
     for name, where in _named_wheels(plan):
         path = plan.wheel_path(name) or ""
-        if not plan.is_ours(name) and path.startswith(REMOTE) and not has_file(path):
+        if not plan.is_ours(name) and path.startswith(SEEN) and not has_file(path):
             yield findings.error(
                 f"there is no {path} in the workspace",
                 where=where,

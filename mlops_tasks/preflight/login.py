@@ -15,6 +15,7 @@ def check_login(plan: Plan) -> Iterator[findings.Finding]:
     try:
         plan.ask.log_in()
     except errors.ReleaseError as fault:
-        yield findings.error(
-            fault.what, where=fault.where, cure=fault.cure, basis="seen", source="the workspace itself"
-        )
+        is_told = isinstance(fault, errors.WorkspaceError)
+        source = "the workspace itself" if is_told else "the variables and the login file here"
+        found = findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=source)
+        yield found._replace(kind=type(fault))

@@ -29,7 +29,7 @@ def check_runtime_fits(plan: Plan) -> Iterator[findings.Finding]:
         f"MLflow's backend installs its own version, {plan.mlflow.version}, on the cluster: that needs Python "
         f"{plan.mlflow.requires_python}, and {found} has {found.python}",
         where=plan.place_of("spark_version"),
-        cure=_choose(found.python),
+        cure=_spare(found.python),
         basis=findings.weakest("seen", found.python_basis),
         source=sources.MLFLOW_BACKEND,
     )
@@ -40,14 +40,16 @@ def check_environment_fits(plan: Plan) -> Iterator[findings.Finding]:
     asked = plan.python
     if plan.mlflow is None or asked is None or not _is_forced(plan):
         return
-    if SpecifierSet(plan.mlflow.requires_python).contains(f"{asked}.99"):
+    fitting = SpecifierSet(plan.mlflow.requires_python)
+    if fitting.contains(f"{asked}.99"):
         return
+    own = plan.runtime.python if plan.runtime is not None else None
     newest = f" (at most {NEWEST[asked]})" if asked in NEWEST else ""
     yield findings.warning(
         f"the environment's Python {asked} cannot hold MLflow {plan.mlflow.version}, which starts it: the entry point "
         f"gets an older one{newest}",
         where=plan.place_of_python(),
-        cure=f"ask for a Python that fits {plan.mlflow.requires_python}{_or_install(asked)}",
+        cure=f"ask for a Python that fits {fitting}" if own is None or fitting.contains(f"{own}.99") else _spare(own),
         basis="seen",
         source=sources.MLFLOW_BACKEND,
     )
@@ -65,7 +67,7 @@ def check_pin(plan: Plan) -> Iterator[findings.Finding]:
                 f"the environment asks for {asked}, and MLflow {plan.mlflow.version} will start it on the cluster: "
                 "two versions share one run",
                 where=plan.place_of_requirement(line),
-                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install the other one here",
+                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install {asked} here (from {OLDEST} on)",
                 basis="seen",
                 source=sources.MLFLOW_BACKEND,
             )
@@ -100,16 +102,11 @@ def _is_forced(plan: Plan) -> bool:
     return plan.is_classic and plan.uses_mlflow_backend and not from_git
 
 
-def _choose(python: str) -> str:
-    if not (other := _or_install(python)):
-        return f"choose a newer runtime: MLflow {OLDEST}, the oldest that works here, needs Python 3.8"
-    return f"choose a newer runtime{other}"
-
-
-def _or_install(python: str) -> str:
-    """The second way out, where an MLflow of that age still works here."""
+def _spare(python: str) -> str:
+    """The ways out where the runtime has that Python: on those with a newer one such a project does not run."""
     newest = NEWEST.get(python, "1")
-    return "" if newest.startswith("1") else f", or install mlflow=={newest} here, the newest for Python {python}"
+    older = f"install mlflow=={newest} here, the newest for Python {python}, or " if newest[0] != "1" else ""
+    return f"{older}write the project as a Spark job (`inv doctor --fix`), which gets no MLflow from here"
 
 
 def _parse(line: str) -> Requirement | None:

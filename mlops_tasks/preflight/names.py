@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlops_tasks import errors, stores
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 
@@ -34,20 +35,14 @@ def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
         )
 
 
-def check_volume(plan: Plan) -> Iterator[findings.Finding]:
-    if plan.store_kind != "volume":
+def check_wheel_root(plan: Plan) -> Iterator[findings.Finding]:
+    try:
+        kind = stores.check_remote(plan.wheel_root)
+    except errors.BadInput as fault:
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
         return
-    parts = plan.wheel_root.split("/")
-    volume = "/".join(parts[:_VOLUME_PARTS])
-    if len(parts) < _VOLUME_PARTS or not all(parts[1:_VOLUME_PARTS]):
-        yield findings.error(
-            f"{plan.wheel_root} names no volume",
-            where="wheel_root",
-            cure="write /Volumes/<catalog>/<schema>/<volume>, and folders after it as you like",
-            basis="documented",
-            source=sources.VOLUMES,
-        )
-    elif plan.ask.has_volume is not None and not plan.ask.has_volume(volume):
+    volume = "/".join(plan.wheel_root.split("/")[:_VOLUME_PARTS])
+    if kind == "volume" and plan.ask.has_volume is not None and not plan.ask.has_volume(volume):
         yield findings.error(
             f"there is no volume {volume}, or nothing in it may be seen with this login",
             where="wheel_root",

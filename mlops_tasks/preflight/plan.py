@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from packaging import utils
 
+from mlops_tasks import stores
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, json_text, mlproject, nodes, requirement, yaml_text
 from mlops_tasks.project import text as texts
 from mlops_tasks.workspace import runtimes
 
-StoreKind = Literal["dbfs", "volume", "workspace", "folder"]
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks: what is said of it holds for no other."""
 _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
-_KINDS: Mapping[str, StoreKind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
 
 
 class PlannedWheel(NamedTuple):
@@ -67,7 +66,7 @@ class Plan:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
     `ours` are the normalised names of the distributions that patch points at what was deployed. `unreadable` are the
-    faults of files that could not be read. `scripts` are the project's Python files.
+    faults of what could not be read, or is refused by itself. `scripts` are the project's Python files.
     """
 
     today: date
@@ -81,6 +80,7 @@ class Plan:
     wheels: tuple[PlannedWheel, ...] = ()
     ours: frozenset[str] = frozenset()
     experiment: str | None = None
+    entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
     mlflow: Client | None = None
     workers: bool = False
@@ -108,6 +108,10 @@ class Plan:
         return self.cluster.cluster if self.cluster is not None else {}
 
     @property
+    def existing_cluster(self) -> Any:
+        return self.cluster.existing if self.cluster is not None else None
+
+    @property
     def runtime(self) -> runtimes.Runtime | None:
         named = self.described_cluster.get("spark_version")
         return runtimes.parse(named) if isinstance(named, str) else None
@@ -122,9 +126,22 @@ class Plan:
         minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
         return minor[0] if minor else None
 
+    def runs_on(self, version: runtimes.Version) -> bool:
+        """Whether that runtime runs a project of this form at all."""
+        return not (self.is_classic and self.uses_mlflow_backend) or version < runtimes.PROJECTS_END
+
+    def newer_or(self, version: runtimes.Version, other: str) -> str:
+        """The cure for what needs that runtime or a later one."""
+        return f"choose a newer runtime, or {other}" if self.runs_on(version) else other
+
+    def may_run(self, entry_point: str) -> bool:
+        """Whether that one is run, or any: a project without a `main` is run by another name."""
+        named = self.project.entry_points if self.project is not None else {}
+        return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
+
     @property
-    def store_kind(self) -> StoreKind:
-        return kind_of(self.wheel_root)
+    def store_kind(self) -> stores.Kind:
+        return stores.kind_of(self.wheel_root)
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
@@ -141,17 +158,19 @@ class Plan:
         listed = self.cluster.libraries if self.cluster is not None else ()
         return [each[kind] for each in listed if isinstance(each.get(kind), str)]
 
+    def installed(self, kind: str = "whl") -> list[str]:
+        """Those that Databricks is asked to install: of a Spark job none, since MLflow drops them."""
+        return [] if self.is_spark_job else self.library_uris(kind)
+
     def cluster_wheels(self) -> Iterator[tuple[str, str]]:
         """The URI of each wheel that the cluster will install by `whl`, and the place that says so.
 
-        For our own wheels it is the wheel root's. A Spark job has no such libraries: MLflow drops them.
+        For our own wheels it is the wheel root's.
         """
-        if self.is_spark_job:
-            return
-        named = self.library_uris()
+        named = self.installed()
         for uri in named:
             yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_value(uri)
-        if self.workers and not any(self.is_ours(uri) for uri in named):
+        if self.workers and not self.is_spark_job and not any(self.is_ours(uri) for uri in named):
             yield self.wheel_root, "workers"
 
     def ships_wheels(self) -> bool:
@@ -206,16 +225,24 @@ class Plan:
         pins = [each for each in found if isinstance(each, nodes.Scalar)]
         return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
 
+    def place_of_command(self, entry_point: str) -> str:
+        return self._place_in_project("entry_points", entry_point, "command")
+
+    def place_of_job(self, key: str) -> str:
+        return self._place_in_project("databricks_spark_job", key)
+
+    def _place_in_project(self, *keys: str) -> str:
+        """Where MLproject has the last of `keys`."""
+        if self.project_text is None:
+            return ""
+        return self.project_text.place(_find_key(yaml_text.parse(*self.project_text), keys))
+
     def place_of_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""
         if self.project_text is None:
             return ""
         root = nodes.get(yaml_text.parse(*self.project_text), "databricks_spark_job")
         return self.project_text.place(_find_value(nodes.entries(nodes.get(root, "python_libraries")), value))
-
-
-def kind_of(uri: str) -> StoreKind:
-    return next((kind for prefix, kind in _KINDS.items() if uri.startswith(prefix)), "folder")
 
 
 def normalised(distribution: str) -> str:

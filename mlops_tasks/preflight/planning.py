@@ -9,16 +9,14 @@ from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
-from mlops_tasks import errors
+from mlops_tasks import errors, stores
 from mlops_tasks.bench import Bench
 from mlops_tasks.preflight import plan, wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project import text as texts
 from mlops_tasks.release import Release
+from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
-
-DEFAULT_ROOT = "dbfs:/wheels"
-"""Where wheels go on Databricks while the settings name no place there."""
 
 T = TypeVar("T")
 NOTHING = plan.Questions()
@@ -32,9 +30,11 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
     own = release if release is not None and release.branch == bench.facts.branch else None
     faults: list[errors.BadInput] = []
     project = _tried(lambda: bench.project, faults)
-    spec_file = _tried(lambda: find_cluster(bench), faults)
+    spec_file = _tried(lambda: cluster.find(bench.cluster, bench.project_folder), faults)
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
+    if project is not None and bench.target.is_remote:
+        _tried(lambda: bench.target.choose_backend(bench.settings.backend, project), faults)
     built = tuple(_planned_wheels(bench, own))
     return plan.Plan(
         today=datetime.now(timezone.utc).date(),
@@ -50,6 +50,7 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
         wheels=built,
         ours=frozenset(_own_names(bench, built)),
         experiment=_experiment(bench, own),
+        entry_point=bench.settings.entry_point,
         backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else plan.MLFLOW_BACKEND,
         mlflow=read_client(),
         workers=bench.settings.workers,
@@ -59,14 +60,6 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
         unreadable=tuple(faults),
         ask=ask,
     )
-
-
-def find_cluster(bench: Bench) -> Path | None:
-    """The cluster spec of the settings, else the project's own; None where there is neither."""
-    if bench.cluster is not None:
-        return bench.cluster
-    default = bench.project_folder / cluster.FILE_NAME
-    return default if default.is_file() else None
 
 
 def read_client() -> plan.Client | None:
@@ -98,8 +91,11 @@ def _text(path: Path | None) -> plan.Text | None:
 
 
 def _wheel_root(bench: Bench) -> str:
+    """Where wheels go on Databricks, also while the settings name no place there."""
+    if bench.target.is_remote:
+        return bench.wheel_root
     root = bench.settings.wheel_root or bench.wheel_root
-    return root if plan.kind_of(root) != "folder" else DEFAULT_ROOT
+    return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
 def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[plan.PlannedWheel]:
@@ -116,7 +112,7 @@ def _read_wheel(path: Path) -> plan.PlannedWheel:
         version=about.version,
         file_name=path.name,
         tags=wheels.parse_tags(path.name),
-        requires_python=wheels.read_requires_python(path),
+        requires_python=about.requires_python,
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from mlops_tasks.preflight import findings, sources, spark_form
 from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
 
 def check_readable(plan: Plan) -> Iterator[findings.Finding]:
-    """What the project's own readers refuse, docker_env among it, in their words."""
+    """What a release refuses before it begins, docker_env among it, in its words."""
     for fault in plan.unreadable:
-        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.MLFLOW_SPEC)
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
 
 
 def check_kind(plan: Plan) -> Iterator[findings.Finding]:
@@ -31,6 +32,23 @@ def check_kind(plan: Plan) -> Iterator[findings.Finding]:
         )
 
 
+def check_commands(plan: Plan) -> Iterator[findings.Finding]:
+    """An entry point that this release does not run does it no harm."""
+    if plan.project is None or plan.project.spark_job is None:
+        return
+    folder, python_file = plan.project.folder, plan.project.spark_job.python_file
+    if python_file is not None and (fault := spark_command.find_missing(python_file, folder)):
+        yield _judge(f"python_file {fault.what}", fault.cure, plan.place_of_job("python_file"))
+    for name, entry_point in plan.project.entry_points.items():
+        if fault := spark_command.find_fault(entry_point.command, folder):
+            found = _judge(f"the entry point {name} {fault.what}", fault.cure, plan.place_of_command(name))
+            yield found if plan.may_run(name) else found._replace(level="note")
+
+
+def _judge(what: str, cure: str, where: str) -> findings.Finding:
+    return findings.error(what, where=where, cure=cure, basis="seen", source=sources.MLFLOW_BACKEND)
+
+
 def _describe(plan: Plan) -> str:
     kind = plan.project.kind if plan.project is not None else ""
     return {"conda": "conda_env", "python": "python_env"}.get(kind, "plain")
@@ -42,4 +60,4 @@ def _cure(plan: Plan) -> str:
     reasons = spark_form.find_obstacles(plan.project, plan.cluster)
     if not reasons:
         return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
-    return f"write it as a databricks_spark_job by hand, since {'; '.join(reasons)}"
+    return f"`inv doctor --fix` writes that form once this is mended: {'; '.join(reasons)}"

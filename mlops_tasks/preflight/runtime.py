@@ -21,6 +21,8 @@ PYTHON_ENDS = {
     "3.12": date(2028, 10, 31),
 }
 """When each Python gets its last security fix."""
+SUPPORTED = runtimes.Version(16, 4)
+"""A runtime with long-term support."""
 
 
 def check_known(plan: Plan) -> Iterator[findings.Finding]:
@@ -32,7 +34,7 @@ def check_known(plan: Plan) -> Iterator[findings.Finding]:
         return
     newer = runtime is not None and runtime.version > runtimes.NEWEST
     yield findings.note(
-        f"spark_version {named} is {'newer than' if newer else 'nothing in'} the table of runtimes here: "
+        f"spark_version {named} is {'newer than' if newer else 'not in'} the table of runtimes here: "
         "what depends on its Python was not checked",
         where=plan.place_of("spark_version"),
         cure="read its release notes for Python and MLflow",
@@ -45,15 +47,26 @@ def check_supported(plan: Plan) -> Iterator[findings.Finding]:
     runtime = plan.runtime
     if runtime is None or runtime.end_of_support is None or plan.today <= runtime.end_of_support:
         return
-    since = f"since {runtime.end_of_support:%d %B %Y}" if runtime.version in runtimes.DATED_ENDS else "any more"
+    since = (
+        f"since {runtime.end_of_support.day} {runtime.end_of_support:%B %Y}"
+        if runtime.version in runtimes.DATED_ENDS
+        else "any more"
+    )
     yield findings.warning(
         f"{runtime} (spark_version {plan.described_cluster['spark_version']}) is not supported {since}, and "
         "Databricks may remove it without notice",
         where=plan.place_of("spark_version"),
-        cure="choose a runtime with long-term support, such as 16.4.x-cpu-ml-scala2.12",
+        cure=f"choose a runtime with long-term support, such as {_suggest(plan, runtime)}",
         basis="documented",
         source=sources.RUNTIMES,
     )
+
+
+def _suggest(plan: Plan, old: runtimes.Runtime) -> str:
+    """One of the same flavour; a classic project does not run there as it is."""
+    flavour = "gpu-ml-" if old.is_gpu else "cpu-ml-" if old.is_ml else ""
+    form = "" if plan.runs_on(SUPPORTED) else ", and write the project as a Spark job for it (`inv doctor --fix`)"
+    return f"{SUPPORTED}.x-{flavour}scala2.12{form}"
 
 
 def check_python_alive(plan: Plan) -> Iterator[findings.Finding]:
@@ -64,10 +77,20 @@ def check_python_alive(plan: Plan) -> Iterator[findings.Finding]:
     yield findings.warning(
         f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages leave it out",
         where=plan.place_of_python(),
-        cure="ask for a newer Python, best for the runtime's own",
+        cure=_renew(plan),
         basis="documented",
         source=sources.PYTHONS,
     )
+
+
+def _renew(plan: Plan) -> str:
+    own = plan.runtime.python if plan.runtime is not None else None
+    if own is None:
+        return "ask for a newer Python"
+    if own != plan.python:
+        return f"ask for python={own}, the runtime's own"
+    form = "" if plan.runs_on(runtimes.PROJECTS_END) else " and write the project as a Spark job (`inv doctor --fix`)"
+    return f"it is the runtime's own: choose a newer runtime{form}"
 
 
 def check_python_fits(plan: Plan) -> Iterator[findings.Finding]:

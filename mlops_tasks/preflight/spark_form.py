@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,21 @@ from typing import Any, NamedTuple
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.project import cluster, environment, mlproject, nodes, requirement, requirement_files, yaml_text
+from mlops_tasks.project import (
+    cluster,
+    environment,
+    mlproject,
+    nodes,
+    programs,
+    requirement,
+    requirement_files,
+    spark_command,
+    yaml_text,
+)
 from mlops_tasks.project import text as texts
 from mlops_tasks.stores import forms
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
-_SHELL = {"|", "||", "&&", ";", ">", ">>", "<", "&"}
 _SKIPPED = {"pip", "python"}
 """conda packages that a cluster has in any case."""
 
@@ -41,8 +49,8 @@ def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None)
     """Why the project cannot be a Spark job as it is, each a clause of its own."""
     found = [reason for name, each in project.entry_points.items() for reason in _obstacles(project, name, each)]
     if not project.entry_points:
-        found.append("it has no entry points, and a Spark job runs no script by its name")
-    if spec is not None and {"existing_cluster_id"} & (spec.others.keys() | spec.cluster.keys()):
+        found.append("it has no entry points, and MLflow takes no Spark job without")
+    if spec is not None and spec.existing is not None:
         found.append("MLflow starts no Spark job on an existing cluster")
     return found
 
@@ -87,25 +95,12 @@ def write(form: SparkForm) -> None:
         texts.write(path, new)
 
 
-def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.EntryPoint) -> Iterator[str]:
-    """MLflow splits the command on single spaces: what is second must be the file."""
-    first, script, *_ = [*entry_point.command.split(" "), "", ""]
-    if first != "python":
-        yield f"the entry point {name} does not begin with `python `, as each of a Spark job must"
-    elif not script.endswith(".py") or not (project.folder / script).is_file():
-        yield f"the entry point {name} does not run a file of the project ({script or 'nothing'} is none)"
-    if _SHELL & set(_words(entry_point.command)):
-        yield f"the entry point {name} needs a shell, and a Spark job has none"
+def _obstacles(project: mlproject.Project, name: str, entry_point: programs.EntryPoint) -> Iterator[str]:
+    if fault := spark_command.find_fault(entry_point.command, project.folder):
+        yield f"the entry point {name} {fault.what} ({fault.cure})"
     for key, each in entry_point.parameters.items():
         if each.type == "path":
             yield f"the parameter {key} of {name} is of the type path, which a Spark job cannot have"
-
-
-def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return command.split()
 
 
 def _from_environment(project: mlproject.Project, said: list[str]) -> Iterator[str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import email.parser
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from packaging import tags, utils
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mlops_tasks.preflight import cluster_spec, findings, sources
+from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 from mlops_tasks.workspace.runtimes import Basis
 
@@ -47,7 +44,7 @@ def check_tags(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_version_moves(plan: Plan) -> Iterator[findings.Finding]:
     """An environment that stays keeps the old wheel of the same version, whatever `--upgrade` says."""
-    if cluster_spec.existing_cluster(plan) is None:
+    if plan.existing_cluster is None:
         return
     for wheel in plan.wheels:
         if "+" not in wheel.version:
@@ -69,14 +66,6 @@ def fits(found: frozenset[str], python: str) -> bool:
 
 def parse_tags(file_name: str) -> frozenset[str]:
     return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
-
-
-def read_requires_python(path: Path) -> str:
-    """What the wheel at `path` says of the Pythons that it works with; empty where it says nothing."""
-    with zipfile.ZipFile(path) as archive:
-        name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
-        about = email.parser.Parser().parsestr(archive.read(name).decode("utf-8", "replace"), headersonly=True)
-    return str(about["Requires-Python"] or "")
 
 
 def _supported(python: str) -> Iterator[tags.Tag]:

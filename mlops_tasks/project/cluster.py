@@ -29,6 +29,17 @@ class ClusterSpec:
     others: Mapping[str, Any]
     is_wrapped: bool
 
+    @property
+    def existing(self) -> Any:
+        """The id of a cluster that is there already, beside the described one or, in vain, inside it."""
+        return self.others.get("existing_cluster_id", self.cluster.get("existing_cluster_id"))
+
+
+def find(named: Path | None, folder: Path) -> Path | None:
+    """The spec that the settings name, else the project's own in `folder`; None where there is neither."""
+    own = folder / FILE_NAME
+    return named or (own if own.is_file() else None)
+
 
 def read(path: Path) -> ClusterSpec:
     """The spec in either form; BadInput where it is of neither."""

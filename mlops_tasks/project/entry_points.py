@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors
-from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
+from mlops_tasks.project import spark_command
+from mlops_tasks.project.mlproject import Project
+from mlops_tasks.project.programs import EntryPoint, Parameter
 
 SCRIPTS = {".py", ".sh", ".R"}
 
@@ -17,19 +19,20 @@ SCRIPTS = {".py", ".sh", ".R"}
 def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
 
-    A script (`train.py`, `check.sh`) takes any. Raises BadInput for an entry point that is not there, for one
-    without a value for each of its parameters, and for a parameter that it doesn't have.
+    A script (`train.py`, `check.sh`) takes any; a Spark job runs those of Python alone. Raises BadInput for an entry
+    point that is not there, for one without a value for each of its parameters, and for a parameter that it doesn't
+    have.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
         _check_ignored(project.spark_job.python_file, entry_point, parameters, path)
-        _check_there(project.folder, project.spark_job.python_file, "databricks_spark_job: python_file", path)
+        _refuse("python_file", spark_command.find_missing(project.spark_job.python_file, project.folder), path)
         return {}
     found = project.entry_points.get(entry_point)
     if found is not None:
         _check_command(project, entry_point, found)
         return _complete(entry_point, found.parameters, parameters, path)
-    if project.spark_job is None and PurePosixPath(entry_point).suffix in SCRIPTS:
+    if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
         _check_script(project.folder, entry_point)
         return dict(parameters)
     raise errors.BadInput(
@@ -42,10 +45,11 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
 def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
     if parameters or entry_point != "main":
         given = ", ".join(parameters) or entry_point
+        kept = "write it under databricks_spark_job: parameters" if parameters else "leave `--entry-point` out"
         raise errors.BadInput(
             f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
             where=path,
-            cure="write it under databricks_spark_job: parameters, or have entry_points instead of python_file",
+            cure=f"{kept}, or have entry_points instead of python_file",
         )
 
 
@@ -62,15 +66,21 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     """Of `python script.py ...` the script is known; other commands may begin anywhere."""
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
     _check_placeholders(entry_point, place, path)
+    if project.spark_job is not None:
+        _refuse(f"the entry point {name}", spark_command.find_fault(entry_point.command, project.folder), path)
+        return
     try:
         words = shlex.split(entry_point.command)
-    except ValueError as fault:
-        if project.spark_job is None:
-            return  # a shell may read it still
-        raise errors.BadInput(f"{place} cannot be read: {fault}", where=path, cure="close that quote") from fault
+    except ValueError:
+        return  # a shell may read it still
     first, script, *_ = [*words, "", ""]
-    if first in {"python", "python3"} and script.endswith(".py") and "{" not in script:
-        _check_there(project.folder, script, place, path)
+    if first in {"python", "python3"} and script.endswith(".py"):
+        _refuse(place, spark_command.find_missing(script, project.folder), path)
+
+
+def _refuse(subject: str, fault: spark_command.Fault | None, path: Path) -> None:
+    if fault is not None:
+        raise errors.BadInput(f"{subject} {fault.what}", where=path, cure=fault.cure)
 
 
 def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None:
@@ -87,16 +97,6 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
             f"{place} uses {{{unknown[0]}}}, which is none of its parameters",
             where=path,
             cure="declare it under the entry point's `parameters:`, or write braces of the command itself twice",
-        )
-
-
-def _check_there(folder: Path, script: str, named_by: str, path: Path) -> None:
-    """A URI (dbfs:/...) or an absolute path is a file of the machine that runs it."""
-    if ":" not in script and not (folder / script).is_file() and not script.startswith("/"):
-        raise errors.BadInput(
-            f"{named_by} names {script}, and there is no such file",
-            where=path,
-            cure="correct the name, or add the file",
         )
 
 

@@ -97,8 +97,7 @@ def _read_source(
     project: mlproject.Project, *, include: Sequence[str], cluster: Path | None, run: runner.Runner, report: Report
 ) -> _Source:
     """Whatever git ignores, the MLproject file, the environment and the cluster spec belong to the project."""
-    default = project.folder / clusters.FILE_NAME
-    spec = cluster or (default if default.is_file() else None)
+    spec = clusters.find(cluster, project.folder)
     parts = (project.folder / project.mlproject, project.environment_file, spec)
     needed = [name for part in parts if part is not None and (name := listing.name_inside(part, project.folder))]
     names = listing.list_files(project.folder, include=include, needed=needed, run=run, report=report)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from mlops_tasks import errors
 
 if TYPE_CHECKING:
     from mlops_tasks.workspace.client import Workspace
 
-REMOTE = ("dbfs:", "/Volumes/", "/Workspace/")
+Kind = Literal["dbfs", "volume", "workspace", "folder"]
+KINDS: Mapping[str, Kind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}
+_FORMS: Mapping[Kind, str] = {
+    "dbfs": r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*",
+    "volume": r"/Volumes(/[^/]+){3}(/.*)?",
+    "workspace": r"/Workspace(/[^/]+)+/?",
+}
+REMOTE = tuple(KINDS)
 """How the URIs begin that name a place in a workspace."""
 
 
@@ -44,6 +51,11 @@ class Store(Protocol):
         """
 
 
+def kind_of(root: str) -> Kind:
+    """What holds the wheels there, by the URI's form alone; a folder of this machine for any other."""
+    return next((kind for prefix, kind in KINDS.items() if root.startswith(prefix)), "folder")
+
+
 def choose_local(root: str, *, top: Path) -> Store:
     """The store of a rehearsal: a folder, and nothing that lies in a workspace."""
     from mlops_tasks.stores import folder
@@ -57,18 +69,25 @@ def choose_local(root: str, *, top: Path) -> Store:
 
 def choose_remote(root: str, *, workspace: Workspace) -> Store:
     """The store in `workspace` that `root` names; BadInput for what none of them is."""
-    if re.fullmatch(r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*", root):
+    kind = check_remote(root)
+    if kind == "dbfs":
         from mlops_tasks.stores import dbfs
 
         return dbfs.DbfsStore(workspace)
-    if re.fullmatch(r"/Volumes(/[^/]+){3}(/.*)?", root):
+    if kind == "volume":
         from mlops_tasks.stores import volume
 
         return volume.VolumeStore(workspace)
-    if re.fullmatch(r"/Workspace(/[^/]+)+/?", root):
-        from mlops_tasks.stores import workspace_files
+    from mlops_tasks.stores import workspace_files
 
-        return workspace_files.WorkspaceFilesStore(workspace)
+    return workspace_files.WorkspaceFilesStore(workspace)
+
+
+def check_remote(root: str) -> Kind:
+    """What holds the files there; BadInput where that is no place in a workspace."""
+    for kind, form in _FORMS.items():
+        if re.fullmatch(form, root):
+            return kind
     raise errors.BadInput(
         f"{root} names no place for wheels in a Databricks workspace",
         where="wheel_root",

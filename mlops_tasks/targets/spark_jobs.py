@@ -16,12 +16,18 @@ DRIVER_NAME = "mlops_driver.py"
 
 
 def words(job: Job) -> list[str]:
-    """The project's own file and its arguments."""
+    """The project's own file and its arguments.
+
+    A script in the place of an entry point gets its parameters as MLflow's other backends hand them to it: its
+    Databricks backend knows no scripts of a Spark job, and is sent the driver alone.
+    """
     spark = job.project.spark_job
     if spark is None:
         raise ValueError("not a Spark job")
     if spark.python_file is not None:
         return [spark.python_file, *spark.parameters]
+    if job.entry_point not in job.project.entry_points:
+        return [job.entry_point, *(word for key, value in job.parameters.items() for word in (f"--{key}", value))]
     command = job.project.entry_points[job.entry_point].command
     return shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))[1:]
 

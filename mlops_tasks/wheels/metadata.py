@@ -28,11 +28,15 @@ decompress or decrypt a RuntimeError."""
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """`distribution` as METADATA spells it; `requires` are the normalised names of what it always depends on."""
+    """`distribution` as METADATA spells it; `requires` are the normalised names of what it always depends on.
+
+    `requires_python` is empty where it works with any.
+    """
 
     distribution: str
     version: str
     requires: frozenset[str]
+    requires_python: str
     generator: str
 
 
@@ -52,6 +56,7 @@ def read(path: Path) -> Metadata:
         distribution=str(about["Name"]),
         version=str(about["Version"]),
         requires=frozenset(filter(None, (_name(line) for line in about.get_all("Requires-Dist", [])))),
+        requires_python=str(about.get("Requires-Python", "")),
         generator=str(made.get("Generator", "")),
     )
 

@@ -1,0 +1,80 @@
+"""The command of a Spark job's entry point: one Python file of the project and its arguments.
+
+MLflow splits it at blanks, refuses it unless `python` comes first, sends the file that comes second, and hands that
+file the rest: no shell and no option of Python takes part (mlflow/projects/databricks.py, 2.17 to 3.17).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")
+_EXPANDED = re.compile(r"\$[A-Za-z_({][^\s\"]*|`[^`]*`")
+_SHELL = re.compile(rf"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{{1,2}}\S*)(?!\S)|;(?!\S)|{_EXPANDED.pattern}|\n")
+"""What a shell would act on. Inside a word (`http://host/?a=1&b=2`) most of it is meant as it stands."""
+_INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*")
+
+
+class Fault(NamedTuple):
+    """`what` goes on after the entry point's name."""
+
+    what: str
+    cure: str
+
+
+def find_fault(command: str, folder: Path) -> Fault | None:
+    """Why the project in `folder` cannot run `command` as a Spark job; None where it can."""
+    try:
+        first, script, *_ = [*shlex.split(command), "", ""]
+    except ValueError as fault:
+        return Fault(f"cannot be read: {fault}", "close that quote")
+    if first != "python":
+        return Fault(
+            f"begins with {first or 'nothing'}, and MLflow refuses a Spark job's command that begins without `python `",
+            _replace_program(first),
+        )
+    if script.startswith("-"):
+        return Fault(f"begins with `python {script}`, and MLflow takes {script} for the file to run", _spare(script))
+    return find_missing(script, folder) or _find_shell(command, script)
+
+
+def find_missing(script: str, folder: Path) -> Fault | None:
+    """The fault of a file that is not there: what a parameter names is known later, an absolute path is elsewhere."""
+    if "{" in script or script.startswith("/") or (script and (folder / script).is_file()):
+        return None
+    return Fault(f"runs {script or 'nothing'}, which is no file of the project", "correct the name, or add the file")
+
+
+def _find_shell(command: str, script: str) -> Fault | None:
+    found = _SHELL.search(_QUOTED.sub(_unquote, command.strip()))
+    if found is None:
+        return None
+    if found[0] == "\n":
+        return Fault("has several lines, and MLflow runs them as one command", "write one line (`command: >-` folds)")
+    return Fault(
+        f"needs a shell for `{found[0]}`, and MLflow hands that to {script} as it stands", f"do that in {script} itself"
+    )
+
+
+def _unquote(quoted: re.Match[str]) -> str:
+    """What a shell would find in it: in double quotes it expands."""
+    return " ".join(["x", *_EXPANDED.findall(quoted[0])]) if quoted[0].startswith('"') else "x"
+
+
+def _replace_program(first: str) -> str:
+    if _INTERPRETER.fullmatch(first):
+        return "write `python` alone: the cluster has one interpreter"
+    if "=" in first:
+        return "set that under spark_env_vars of the cluster spec, and write `python FILE.py ...`"
+    return "write `python FILE.py ...`, with a file that does the same"
+
+
+def _spare(option: str) -> str:
+    if option == "-m":
+        return "write `python FILE.py ...`, with a file that calls runpy.run_module"
+    if option == "-c":
+        return "write that code into a file, and `python FILE.py ...`"
+    return f"leave {option} out"
