@@ -67,7 +67,7 @@ def check_pin(plan: Plan) -> Iterator[findings.Finding]:
                 f"the environment asks for {asked}, and MLflow {plan.mlflow.version} will start it on the cluster: "
                 "two versions share one run",
                 where=plan.place_of_requirement(line),
-                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install {asked} here (from {OLDEST} on)",
+                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install one here that fits ({OLDEST} or newer)",
                 basis="seen",
                 source=sources.MLFLOW_BACKEND,
             )
