@@ -31,7 +31,7 @@ PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 SWITCHES = {
     "json": "print the record so far as JSON, and nothing else",
     "dry_run": "show everything that would happen; only wheels are really built",
-    "quiet": "print results and errors only",
+    "quiet": "print results, warnings and errors only",
     "verbose": "print what helps when something goes wrong",
 }
 
