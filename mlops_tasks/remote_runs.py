@@ -66,6 +66,7 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
         experiment_id=attempt.experiment_id,
         backend=attempt.backend,
         job_run_id=attempt.job_run_id,
+        submitted_at=attempt.submitted_at,
     )
     return submitted, attempt.entry_point
 

@@ -69,7 +69,8 @@ class DatabricksRuns:
         if submitted.job_run_id is None:
             raise ValueError("a run without a job")
         try:
-            state = self._jobs.follow(submitted.job_run_id, limits=limits, report=report)
+            age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
+            state = self._jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age), report=report)
         except job_runs.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
             state = self._cancel(submitted.job_run_id, report)
@@ -188,7 +189,11 @@ class DatabricksRuns:
             if job_run_id is not None:
                 break
         return Submitted(
-            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=job_run_id
+            run_id=run_id,
+            experiment_id=experiment_id,
+            backend=mlflow_submit.BACKEND,
+            job_run_id=job_run_id,
+            submitted_at=attempt.submitted_at,
         )
 
     def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:

@@ -11,7 +11,7 @@ from mlops_tasks.project import mlproject
 
 
 class Limits(NamedTuple):
-    """How a run is followed, in seconds: until when at most, how often it is looked at, how long without an answer."""
+    """How a run is followed, in seconds: until when after its start, how often it is looked at, how long in vain."""
 
     timeout: float | None
     poll_interval: float
@@ -46,12 +46,16 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end."""
+    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end.
+
+    `submitted_at` is seconds since 1970, where that is on record.
+    """
 
     run_id: str
     experiment_id: str
     backend: str
     job_run_id: int | None = None
+    submitted_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
