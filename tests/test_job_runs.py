@@ -235,10 +235,10 @@ def test_a_job_is_found_by_a_word_in_its_name(jobs: JobRuns, workspace: Workspac
 
 def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace: Workspace) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
-    body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1", "logs_truncated": True}
+    body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1"}
     workspace.faults.add("GET", "/api/2.0/jobs/runs/get-output", status=200, body=body)
 
-    assert jobs.output(run_id) == "(the workspace keeps only the end of this output)\none\nTraceback\nE: 1"
+    assert jobs.output(run_id) == "one\nTraceback\nE: 1"
 
 
 @pytest.mark.parametrize(

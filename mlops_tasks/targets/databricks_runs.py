@@ -15,7 +15,7 @@ from mlops_tasks import errors, runner
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import archives, job_output, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -288,10 +288,10 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
-    """Where the workspace tells nothing there is no log: the run's page may show more."""
+    """Where the workspace tells nothing there is no log: the run's page may show more. The log has it all."""
     if not output:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
-    for line in output.splitlines():
+    for line in job_output.leave_out_unpacking(output):
         report.output(line)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from mlops_tasks import errors
 from mlops_tasks.report import Report
+from mlops_tasks.targets import job_output
 from mlops_tasks.targets.jobs import Limits
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -111,11 +112,7 @@ class JobRuns:
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> str:
-        """What the task printed, then its error and trace, as far as the workspace tells; the last 5 MB at most."""
-        found: Mapping[str, Any] = self.workspace.jobs.get_run_output(job_run_id, version=API)
-        logs, trace, error = (str(found.get(key) or "").rstrip() for key in ("logs", "error_trace", "error"))
-        cut = "(the workspace keeps only the end of this output)" if found.get("logs_truncated") else ""
-        return "\n".join(part for part in (cut, logs, trace, "" if error in trace else error) if part)
+        return job_output.join(self.workspace.jobs.get_run_output(job_run_id, version=API))
 
     def find(self, word: str) -> int | None:
         """The newest submitted run that has `word` in its name."""
