@@ -41,7 +41,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
                 return _detach(bench, submitted)
             found, log = _follow(bench, job, submitted)
         release = run_record.save_end(bench, found)
-    run.judge(found, log=log, report=bench.report)
+    run.judge(found, timeout=bench.settings.timeout, log=log, report=bench.report)
     bench.places.prune(bench.record_folder, keep=job.project.folder)
     return release
 

@@ -79,9 +79,9 @@ class Run(NamedTuple):
 class Attempt(NamedTuple):
     """One try at a run, recorded before anything is sent, with whatever finding its run needs: `host`, experiment, id.
 
-    `run_id`, `job_run_id` and `submitted` (seconds since 1970) follow once MLflow has given a run. `job` is the digest
-    of what is run, so that the same command can tell its own attempt from another; `detached` says that it was left to
-    go on without us.
+    `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) follow once MLflow has given a run. `job` is the
+    digest of what is run, so that the same command can tell its own attempt from another; `detached` says that it was
+    left to go on without us.
     """
 
     id: str
@@ -92,7 +92,7 @@ class Attempt(NamedTuple):
     entry_point: str = ""
     job: str = ""
     host: str = ""
-    submitted: float | None = None
+    submitted_at: float | None = None
     detached: bool = False
     ended: bool = False
 

@@ -26,7 +26,8 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
             bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
         release = run_record.save_end(bench, found) if is_sole else bench.record.load()
-    run.judge(found, log=run_record.log_file(bench, submitted.run_id), report=bench.report)
+    log = run_record.log_file(bench, submitted.run_id)
+    run.judge(found, timeout=bench.settings.timeout, log=log, report=bench.report)
     return release
 
 
@@ -66,6 +67,7 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
         experiment_id=attempt.experiment_id,
         backend=attempt.backend,
         job_run_id=attempt.job_run_id,
+        submitted_at=attempt.submitted_at,
     )
     return submitted, attempt.entry_point
 

@@ -38,7 +38,7 @@ def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
         env_manager=settings.env_manager,
         limits=limits(bench),
         attempt="",
-        scratch=bench.record_folder / "attempts",
+        release_folder=bench.record_folder,
         record={},
     )
 
@@ -70,7 +70,7 @@ def described(bench: Bench, job: Job, release: Release) -> Job:
         release, ci_url=bench.facts.ci_url, entry_point=job.entry_point, user=bench.target.user(), tags=job.tags
     )
     attempt = release.attempt.id if release.attempt else ""
-    return replace(job, tags=tags, record=release.to_dict(), attempt=attempt, scratch=job.scratch / attempt)
+    return replace(job, tags=tags, record=release.to_dict(), attempt=attempt)
 
 
 def _cluster_name(bench: Bench, staged: Project) -> str | None:

@@ -39,7 +39,7 @@ def save_submitted(bench: Bench, submitted: Submitted, *, detached: bool) -> Non
         release = bench.record.load()
         if release is not None and release.attempt is not None:
             attempt = with_submitted(release.attempt, submitted)
-            attempt = attempt._replace(submitted=attempt.submitted or round(time.time(), 3), detached=detached)
+            attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
             bench.record.save(replace(release, attempt=attempt))
 
 

@@ -65,8 +65,8 @@ class StateFolder:
     def prune(self, record_folder: Path, *, keep: Path | None = None) -> None:
         """Let go of all but the newest of whatever grows with each release, and of what killed processes left.
 
-        What the current records name stays; so do deployed wheels that the record of an earlier run names, and `keep`
-        (the staged copy in use).
+        What the current records name stays, such as an attempt that can still be resumed; so do deployed wheels that
+        the record of an earlier run names, and `keep` (the staged copy in use).
         """
         staged, runs = record_folder / "staged", record_folder / "runs"
         for old in (*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)):
@@ -77,12 +77,13 @@ class StateFolder:
             self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
                 files.sweep(left)
+        self._prune_folders(record_folder / "attempts", keep=keep, records=("*/*/release.json",), kept=0)
         for folder in self.store.glob("*"):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json", "*/*/runs/*.json"))
 
-    def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str]) -> None:
-        """Folders go by a hash, which a record that names one holds as it is."""
-        if not (old := _oldest(folder, r"[0-9a-f]{16,64}")):
+    def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str], kept: int = KEPT) -> None:
+        """Folders go by a hash or an attempt's id, which a record that names one holds as it is."""
+        if not (old := _oldest(folder, r"[0-9a-f]{16,64}", kept=kept)):
             return
         named = "".join(_read(path) for pattern in records for path in self.folder.glob(pattern))
         for path in old:

@@ -123,7 +123,9 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     scratch = tmp_path / "attempts" / "a1"
     write(scratch, {"training/left": "by a crash"})
 
-    with archives.copied_project(replace(job, scratch=scratch), run=runner.run_command, report=Silent()) as made:
+    with archives.copied_project(
+        replace(job, release_folder=tmp_path, attempt="a1"), run=runner.run_command, report=Silent()
+    ) as made:
         assert made == scratch / "training"
         names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
         assert names == {"MLproject", "mlops_driver.py", "steps/train.py"}

@@ -21,12 +21,13 @@ LIBRARY = State(
     "FAILED",
     "LIBRARY_INSTALLATION_ERROR",
 )
+FAIL = "print('about to fail')\nraise ValueError('no such thing')\n"
 CRASHED = State("TERMINATED", "Workload failed, see run output for details", "FAILED", "RUN_EXECUTION_ERROR")
 
 
 @pytest.fixture(scope="module")
 def staged(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with releases.opened(tmp_path_factory.mktemp("ends") / "repository", mlflow_server) as site:
+    with releases.opened(tmp_path_factory.mktemp("ends") / "repository", mlflow_server, FAIL=FAIL) as site:
         yield releases.stage(site)
 
 
@@ -68,6 +69,7 @@ def test_a_run_ends_as_its_job_does(site: Site, ending: State, code: int, status
     if code:
         assert f"run {run['run_id']} ended {status}" in said.err
         assert f"in: {run['url']}" in said.err
+        assert ("mend what the log shows" in said.err) == (status == "FAILED")
 
 
 def test_a_run_that_never_ends_is_cancelled_at_its_time_limit(site: Site) -> None:
@@ -77,9 +79,22 @@ def test_a_run_that_never_ends_is_cancelled_at_its_time_limit(site: Site) -> Non
 
     assert said.code == 5
     assert "stopped after the timeout of 1 s" in said.err
+    assert (
+        "`inv run` begins another; `--timeout SECONDS` or the setting `timeout` gives it more time than 1 s" in said.err
+    )
     run = site.record["run"]
     assert run["status"] == site.status(run["run_id"]) == "KILLED"
     assert site.workspace.jobs.wait(run["job_run_id"], 0) == runs.CANCELED
+
+
+def test_a_failing_scripts_traceback_is_shown_once_and_mlflows_listing_stands_in_the_log_alone(site: Site) -> None:
+    said = site.inv("run", "--entry-point", "fail")
+
+    assert said.code == 5, said.err
+    log = (site.folder / site.record["run"]["log"]).read_text()
+    assert "mlflow-project/" not in said.err
+    assert "mlflow-project/fail.py" in log
+    assert (said.err.count("about to fail"), said.err.count("ValueError: no"), log.count("ValueError: no")) == (1, 1, 1)
 
 
 def test_a_run_that_is_not_known_at_first_and_waits_in_the_queue_is_followed(site: Site) -> None:

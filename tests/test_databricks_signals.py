@@ -49,7 +49,7 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_until_idle(process: subprocess.Popen[str]) -> None:
-    """Until it waits for the answer: Python prints a traceback of a response that a signal cuts off half made."""
+    """Until it waits for the answer: of a response that a signal cuts off in its making Python prints a traceback."""
     while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
         os.sched_yield()
 

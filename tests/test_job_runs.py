@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,12 +108,56 @@ def test_a_run_that_never_becomes_known_is_not_waited_for_for_ever(jobs: JobRuns
     assert clock.now == 60
 
 
+def test_a_run_that_was_submitted_long_ago_is_not_waited_for_to_become_known(jobs: JobRuns, clock: Clock) -> None:
+    with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
+        jobs.follow(5, limits=limits(lost_contact=600), age=50, report=Silent())
+    assert clock.now == 10
+
+
 def test_time_is_up_to_the_second(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
-    run_id = submit(jobs, workspace, Mode(endless=True))
+    workspace.faults.add("GET", GET, status=200, body={"state": {"life_cycle_state": "RUNNING"}})
 
     with pytest.raises(TimedOut):
-        jobs.follow(run_id, limits=limits(timeout=12), report=Silent())
+        jobs.follow(5, limits=limits(timeout=12), report=Silent())
     assert clock.waits == [5, 5, 2]
+
+
+def test_time_counts_from_the_start_that_the_workspace_tells(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
+    body = {"state": {"life_cycle_state": "RUNNING"}, "start_time": int((time.time() - 3000) * 1000)}
+    workspace.faults.add("GET", GET, status=200, body=body)
+    told = Told()
+
+    with pytest.raises(TimedOut):
+        jobs.follow(5, limits=limits(timeout=2000), report=told)
+
+    assert clock.waits == []
+    assert told.details[0] in {"49:59  RUNNING", "50:00  RUNNING"}
+
+
+def test_a_workspace_that_asks_for_time_is_given_it_and_that_is_told(
+    jobs: JobRuns, workspace: Workspace, clock: Clock
+) -> None:
+    run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
+    workspace.jobs.wait(run_id, 30)
+    workspace.faults.add("GET", GET, call=1, status=429, headers={"Retry-After": "40"})
+    told = Told()
+
+    assert jobs.follow(run_id, limits=limits(), report=told).result == "SUCCESS"
+
+    assert clock.waits == [40]
+    assert told.details[0].startswith("00:00  no news: too many requests")
+    assert told.details[0].endswith("; looking again in 40 s")
+
+
+def test_a_workspace_that_asks_for_more_than_may_pass_without_contact_is_asked_once_more_by_then(
+    jobs: JobRuns, workspace: Workspace, clock: Clock
+) -> None:
+    run_id = submit(jobs, workspace, Mode(endless=True))
+    workspace.faults.add("GET", GET, status=429, headers={"Retry-After": "3600"})
+
+    with pytest.raises(errors.WorkspaceError, match="no contact for 60 s"):
+        jobs.follow(run_id, limits=limits(), report=Silent())
+    assert clock.waits == [60]
 
 
 def test_contact_is_lost_after_so_long_and_each_look_is_one_request(
@@ -190,10 +235,10 @@ def test_a_job_is_found_by_a_word_in_its_name(jobs: JobRuns, workspace: Workspac
 
 def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace: Workspace) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
-    body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1", "logs_truncated": True}
+    body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1"}
     workspace.faults.add("GET", "/api/2.0/jobs/runs/get-output", status=200, body=body)
 
-    assert jobs.output(run_id) == "(the workspace keeps only the end of this output)\none\nTraceback\nE: 1"
+    assert jobs.output(run_id) == "one\nTraceback\nE: 1"
 
 
 @pytest.mark.parametrize(

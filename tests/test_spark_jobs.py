@@ -50,7 +50,7 @@ def make_job(folder: Path, content: str, /, **parameters: str) -> Job:
         env_manager="auto",
         limits=Limits(timeout=None, poll_interval=1, lost_contact=1),
         attempt="a",
-        scratch=folder.parent / "scratch",
+        release_folder=folder.parent,
         record={},
     )
 

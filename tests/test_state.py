@@ -104,6 +104,21 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_n
         assert list(staged.iterdir()) == [used]
 
 
+def test_copies_that_killed_submits_left_are_swept_but_for_the_recorded_attempts(tmp_path: Path) -> None:
+    places = state.StateFolder(tmp_path)
+    attempts = places.record_folder("training", "databricks") / "attempts"
+    left, resumable, begun = make_aged(attempts, 3)
+    os.utime(begun)
+    write(left, {"training/MLproject": ""})
+    os.utime(left, (0, 0))
+    (attempts / ".git").mkdir()
+    write(attempts.parent, {"release.json": f'{{"attempt": {{"id": "{resumable.name}"}}}}'})
+
+    places.prune(attempts.parent)
+
+    assert sorted(attempts.iterdir()) == sorted([attempts / ".git", resumable, begun])
+
+
 def test_files_that_were_cut_off_long_ago_are_swept(tmp_path: Path) -> None:
     write(tmp_path / "record", {".release.json.0a1b.part": "{", "runs/.r.json.0a1b.part": "{", "release.json": "{}"})
     for path in (tmp_path / "record").rglob("*.*"):

@@ -9,7 +9,7 @@ import invoke
 from mlops_tasks.commands import boundary, opening
 
 FOLLOWING = (*boundary.IDENTITY, "poll_interval", "timeout", "lost_contact")
-RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here"}
+RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here; a word that names a task is that task"}
 
 
 @invoke.task(klass=boundary.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)

@@ -53,15 +53,29 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
     return {**{key: _encodable(value) for key, value in facts.items() if value}, **tags}
 
 
-def judge(run: Run, *, log: Path, report: Report) -> None:
-    """Say how the run ended; RunFailed unless it finished, with the log's place and, where unseen, its last words."""
+def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None:
+    """Say how the run ended; RunFailed unless it finished, with the log's place and, where unseen, its last words.
+
+    `timeout` is what the run was given, in seconds.
+    """
     if run.status == "FINISHED":
         report.step("run", _describe(run))
         return
     raise errors.RunFailed(
         f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
-        cure="mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)",
+        cure=_cure(run, timeout),
+    )
+
+
+def _cure(run: Run, timeout: float | None) -> str:
+    """Nothing is wrong with what was stopped."""
+    if run.status != "KILLED":
+        return "mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)"
+    if timeout is None:
+        return "`inv run` begins another"
+    return (
+        f"`inv run` begins another; `--timeout SECONDS` or the setting `timeout` gives it more time than {timeout:g} s"
     )
 
 

@@ -50,7 +50,7 @@ def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
     source, copy = job.project.folder, job.scratch / job.project.folder.name
     staging.separate_from_git(job.scratch.parent, run=run)
     shutil.rmtree(copy, ignore_errors=True)
-    if source.is_relative_to(job.scratch.parents[1]):
+    if job.is_staged:
         shutil.copytree(source, copy, symlinks=True)
     else:  # patched in place: what git ignores stays behind, as it does in staging
         names = listing.list_files(source, include=(), needed=(), run=run, report=report)

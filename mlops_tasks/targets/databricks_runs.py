@@ -15,7 +15,7 @@ from mlops_tasks import errors, runner
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, classic_projects, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import archives, classic_projects, job_output, job_runs, mlflow_submit, tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -69,7 +69,8 @@ class DatabricksRuns:
         if submitted.job_run_id is None:
             raise ValueError("a run without a job")
         try:
-            state = self._jobs.follow(submitted.job_run_id, limits=limits, report=report)
+            age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
+            state = self._jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age), report=report)
         except job_runs.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
             state = self._cancel(submitted.job_run_id, report)
@@ -188,7 +189,11 @@ class DatabricksRuns:
             if job_run_id is not None:
                 break
         return Submitted(
-            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=job_run_id
+            run_id=run_id,
+            experiment_id=experiment_id,
+            backend=mlflow_submit.BACKEND,
+            job_run_id=job_run_id,
+            submitted_at=attempt.submitted_at,
         )
 
     def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
@@ -284,10 +289,10 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
-    """Where the workspace tells nothing there is no log: the run's page may show more."""
+    """Where the workspace tells nothing there is no log: the run's page may show more. The log has it all."""
     if not output:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
-    for line in output.splitlines():
+    for line in job_output.leave_out_unpacking(output):
         report.output(line)

@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors
 from mlops_tasks.report import Report
+from mlops_tasks.targets import job_output
 from mlops_tasks.targets.jobs import Limits
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
@@ -36,6 +38,8 @@ class JobState(NamedTuple):
     result: str
     message: str
     url: str
+    age: float | None = None
+    """Seconds since the run's start, by the workspace's own clock."""
 
     @property
     def is_over(self) -> bool:
@@ -65,15 +69,24 @@ class JobRuns:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
-    def follow(self, job_run_id: int, *, limits: Limits, report: Report) -> JobState:
-        """The run's end, each change of state told. Raises TimedOut, and WorkspaceError where contact is lost."""
-        begun = heard = self.clock()
-        shown = ""
+    def follow(self, job_run_id: int, *, limits: Limits, report: Report, age: float = 0) -> JobState:
+        """The run's end, each change of state told. Raises TimedOut, and WorkspaceError where contact is lost.
+
+        `age` is for how many seconds the run is known to be there; the workspace's own word counts more.
+        """
+        heard = self.clock()
+        begun, shown = heard - age, ""
         while True:
-            now = self.clock()
-            state = self._look(job_run_id, since=now - heard, age=now - begun, limits=limits, report=report)
-            if state is not None:
+            now, wait = self.clock(), limits.poll_interval
+            try:
+                state = self.ask(job_run_id)
+            except faults.ApiError as fault:
+                quiet = _Quiet(fault, job_run_id, since=now - heard, age=now - begun)
+                wait = max(wait, quiet.bear(limits, report))
+            else:
                 heard = now
+                if state.age is not None and not shown:
+                    begun = now - state.age
                 if str(state) != shown:
                     shown = str(state)
                     report.detail(f"{_elapsed(now - begun)}  {state}")
@@ -82,7 +95,7 @@ class JobRuns:
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
             if left <= 0:
                 raise TimedOut
-            self.pause(min(limits.poll_interval, left))
+            self.pause(min(wait, left))
 
     def state(self, job_run_id: int) -> JobState:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
@@ -99,11 +112,7 @@ class JobRuns:
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> str:
-        """What the task printed, then its error and trace, as far as the workspace tells; the last 5 MB at most."""
-        found: Mapping[str, Any] = self.workspace.jobs.get_run_output(job_run_id, version=API)
-        logs, trace, error = (str(found.get(key) or "").rstrip() for key in ("logs", "error_trace", "error"))
-        cut = "(the workspace keeps only the end of this output)" if found.get("logs_truncated") else ""
-        return "\n".join(part for part in (cut, logs, trace, "" if error in trace else error) if part)
+        return job_output.join(self.workspace.jobs.get_run_output(job_run_id, version=API))
 
     def find(self, word: str) -> int | None:
         """The newest submitted run that has `word` in its name."""
@@ -111,25 +120,46 @@ class JobRuns:
         runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
         return int(runs[0]["run_id"]) if runs else None
 
-    def _look(self, job_run_id: int, *, since: float, age: float, limits: Limits, report: Report) -> JobState | None:
-        """The state, or None where that could not be learnt this time."""
-        try:
-            return self.ask(job_run_id)
-        except faults.ApiError as fault:
-            is_young = fault.code == UNKNOWN and age < NOT_THERE_YET
-            if not (fault.is_transient or is_young) or since >= limits.lost_contact:
-                raise _lost(fault, job_run_id, since) from fault
-            report.debug(f"{_elapsed(age)}  no news: {fault.what}")
-            return None
-
     def ask(self, job_run_id: int) -> JobState:
         """The state by one request, whatever comes of it: following repeats it anyway."""
         url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
         answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id})
         try:
-            return _read_state(answer.json())
+            found = answer.json()
+            return _read_state(found)._replace(age=_age(found, answer.headers.get("Date", "")))
         except (ValueError, AttributeError) as fault:
             raise faults.ApiError("no run is in its answer", where=url, cure="repeat", is_transient=True) from fault
+
+
+class _Quiet(NamedTuple):
+    """A look at a run that told nothing: `since` is seconds since the last that did, `age` since the run's start."""
+
+    fault: faults.ApiError
+    job_run_id: int
+    since: float
+    age: float
+
+    def bear(self, limits: Limits, report: Report) -> float:
+        """For how many seconds the workspace wants to be left alone, if following goes on; else WorkspaceError."""
+        is_young = self.fault.code == UNKNOWN and self.age < NOT_THERE_YET
+        if not (self.fault.is_transient or is_young) or self.since >= limits.lost_contact:
+            raise _lost(self.fault, self.job_run_id, self.since) from self.fault
+        asked = min(self.fault.retry_after or 0, limits.lost_contact - self.since)
+        if asked > limits.poll_interval:
+            report.detail(f"{_elapsed(self.age)}  no news: {self.fault.what}; looking again in {asked:.0f} s")
+        else:
+            report.debug(f"{_elapsed(self.age)}  no news: {self.fault.what}")
+        return asked
+
+
+def _age(found: Mapping[str, Any], date: str) -> float | None:
+    """Seconds between the run's start and the answer's own date; None where it tells only one of them."""
+    try:
+        answered = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+    started = float(found.get("start_time") or 0) / 1000
+    return max(0.0, answered - started) if started else None
 
 
 def _read_state(found: Mapping[str, Any]) -> JobState:

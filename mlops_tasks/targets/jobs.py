@@ -11,7 +11,7 @@ from mlops_tasks.project import mlproject
 
 
 class Limits(NamedTuple):
-    """How a run is followed, in seconds: until when at most, how often it is looked at, how long without an answer."""
+    """How a run is followed, in seconds: until when after its start, how often it is looked at, how long in vain."""
 
     timeout: float | None
     poll_interval: float
@@ -23,8 +23,8 @@ class Job:
     """One run to be made: the staged project and everything that is said of its run.
 
     `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `cluster`
-    is the cluster spec's name in the project. `attempt` is the attempt's id, and `scratch` a folder of its own, which
-    need not exist. `record` is logged with the run.
+    is the cluster spec's name in the project. `attempt` is the attempt's id, and `release_folder` has all that is
+    kept of this release alone, the staged project too. `record` is logged with the run.
     """
 
     project: mlproject.Project
@@ -40,18 +40,32 @@ class Job:
     env_manager: str
     limits: Limits
     attempt: str
-    scratch: Path
+    release_folder: Path
     record: Mapping[str, Any]
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the project is a copy of ours: it may be patched in place instead."""
+        return self.project.folder.is_relative_to(self.release_folder)
+
+    @property
+    def scratch(self) -> Path:
+        """The attempt's own folder, which need not exist."""
+        return self.release_folder / "attempts" / self.attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end."""
+    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end.
+
+    `submitted_at` is seconds since 1970, where that is on record.
+    """
 
     run_id: str
     experiment_id: str
     backend: str
     job_run_id: int | None = None
+    submitted_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
