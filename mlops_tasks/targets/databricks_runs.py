@@ -159,7 +159,7 @@ class DatabricksRuns:
         raise errors.WorkspaceError(
             f"the workspace did not take the job: {said}",
             where=self.workspace.login.host,
-            cure="mend what it says, then `inv run`",
+            cure="mend what it says, then `inv release`",
         ) from fault
 
     @contextlib.contextmanager
@@ -289,8 +289,9 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
 
 
 def _keep(output: str, log: Path, report: Report) -> None:
-    """Where the workspace tells nothing there is no log: the run's page may show more. The log has it all."""
+    """The log has it all. Where the workspace tells nothing, as it may of a shell command, there is no log."""
     if not output:
+        report.detail("the workspace hands out no output of this job: the run's page may show it")
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
