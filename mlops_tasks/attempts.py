@@ -60,7 +60,7 @@ def refuse_going_on(bench: Bench, steps: checks.Steps, inputs: Inputs) -> None:
 
 
 def _is_at_the_same(bench: Bench, attempt: Attempt, steps: checks.Steps, inputs: Inputs) -> bool:
-    """Whether the command would run what the attempt runs: nothing is stale, and neither that is another."""
+    """Whether the command would run what the attempt runs: the same job, of a staged project that is not stale."""
     try:
         release = checks.begin(bench, steps, "run", inputs)
         return attempt.job == run_plan.identity(run_plan.prepare(bench, release, inputs))
@@ -117,11 +117,12 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
 
 def _leave(bench: Bench, release: Release, attempt: Attempt) -> Release:
     """The release without an attempt that was made for another host: it is not looked for here."""
-    of_it = f"its run {attempt.run_id}" if attempt.run_id else "a run of it"
-    bench.report.warning(
-        f"an earlier attempt was made at {attempt.host}, and {of_it} may go on there: with that host's login "
-        f"`inv cancel`{f' {attempt.run_id}' if attempt.run_id else ''} ends it"
-    )
+    where = f"an earlier attempt was made at {attempt.host}"
+    if attempt.run_id:
+        cure = f"with that host's login `inv cancel {attempt.run_id}` ends it"
+        bench.report.warning(f"{where}, and its run {attempt.run_id} may go on there; {cure}")
+    else:
+        bench.report.warning(f"{where}, and a job with {attempt.id} in its name may go on there")
     left = replace(release, attempt=attempt._replace(ended=True))
     bench.record.save(left)
     return left

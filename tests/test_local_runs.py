@@ -137,7 +137,12 @@ def test_a_project_whose_requirements_cannot_be_installed_leaves_no_run(tmp_path
     assert said.code == 1
     assert "environment cannot be built" in said.err
     assert "mylib" in said.err
-    assert not (folder / ".mlops" / "mlflow.db").exists()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / '.mlops' / 'mlflow.db'}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    assert experiments
+    assert list(client.search_runs(experiments)) == []
 
 
 def test_a_project_at_a_git_uri_is_fetched_patched_and_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.workspace.mlflow_server import MlflowServer
 from tests.workspace.runs import Mode
 
 pytest_plugins = ["tests.workspace.fixture"]
+
+HOST_AND_TOKEN = ("DATABRICKS_HOST", "DATABRICKS_TOKEN")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,21 @@ def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
     status = site.inv("status")
     assert "left to go on" in status.out
     assert "`inv watch` follows it, `inv cancel` ends it" in status.err
+
+
+def test_status_looks_for_the_deployed_wheels_by_the_profile_that_it_is_given(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in HOST_AND_TOKEN:
+        monkeypatch.delenv(name)
+    host, token = (site.workspace.environment[name] for name in HOST_AND_TOKEN)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".databrickscfg").write_text(f"[mine]\nhost = {host}\ntoken = {token}\n")
+
+    with_profile, without = site.inv("status", "--profile", "mine"), site.inv("status")
+
+    assert (with_profile.code, "unknown: " in with_profile.out) == (0, False), with_profile.err
+    assert "unknown: " in without.out
 
 
 def test_detaching_prints_the_record_so_far(site: Site) -> None:
