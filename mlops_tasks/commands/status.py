@@ -9,7 +9,7 @@ import invoke
 from mlops_tasks.commands import boundary, opening
 
 
-@invoke.task(klass=boundary.ReleaseTask, settings=(*boundary.PATCHING, "profile"))
+@invoke.task(klass=boundary.ReleaseTask, settings=boundary.PATCHING)
 def status(c: invoke.Context, **flags: Any) -> None:
     """Show what each step has made and whether that still holds."""
     pipeline = opening.open_pipeline(c, flags)
