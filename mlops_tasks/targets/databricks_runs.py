@@ -15,21 +15,24 @@ from mlops_tasks import errors, runner
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, classic_projects, job_output, job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import (
+    archives,
+    attempt_lookup,
+    classic_projects,
+    job_output,
+    job_runs,
+    mlflow_submit,
+    tracking,
+)
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
 from mlops_tasks.workspace.session import Patience
 
-JOB_TAG = "mlflow.databricks.shellJobRunID"
 MOST_RETRIES = 3
 """By itself MLflow repeats a call for minutes, and one to an address that nobody answers at for 22."""
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
-LOOKS = 4
-"""How often a job is looked for whose submit had no answer: what the API lists lags behind."""
-WAIT = 2.0
-"""Seconds before the second look, and as many more before each further one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,7 @@ class DatabricksRuns:
 
     def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
-        found = self._find(attempt, attempt.experiment_id, looks=LOOKS) if attempt.experiment_id else None
+        found = self._lookup.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
         if found is None:
             return None
         if found.job_run_id is None:
@@ -125,7 +128,7 @@ class DatabricksRuns:
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run of anybody's by its MLflow id, and its entry point's name."""
         tags = self._tracking.read_tags(run_id)
-        if tags is None or JOB_TAG not in tags:
+        if tags is None or attempt_lookup.JOB_TAG not in tags:
             raise errors.BadInput(
                 f"{self.workspace.login.host} knows no job of an MLflow run {run_id}",
                 where="RUN_ID",
@@ -133,7 +136,10 @@ class DatabricksRuns:
             )
         experiment_id, _, _ = self._tracking.read_result(run_id)
         submitted = Submitted(
-            run_id=run_id, experiment_id=experiment_id, backend=mlflow_submit.BACKEND, job_run_id=int(tags[JOB_TAG])
+            run_id=run_id,
+            experiment_id=experiment_id,
+            backend=mlflow_submit.BACKEND,
+            job_run_id=int(tags[attempt_lookup.JOB_TAG]),
         )
         return submitted, tags.get("mlflow.project.entryPoint", "")
 
@@ -146,7 +152,7 @@ class DatabricksRuns:
             login = self.workspace.login
             run_id, fault = mlflow_submit.try_submit(job, copy, experiment_id, login=login, report=report)
             said = mlflow_submit.first_line(fault) if fault else "none of it is to be found"
-            found = self._find(attempt._replace(run_id=run_id), experiment_id, looks=LOOKS)
+            found = self._lookup.find(attempt._replace(run_id=run_id), experiment_id)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
                     report.detail(f"the submit failed ({said}), but there is a job of it: it is followed")
@@ -169,57 +175,10 @@ class DatabricksRuns:
         except KeyboardInterrupt:
             report.detail("looking for what was submitted")
             with errors.told(report.warning):
-                found = self._in_haste._find(attempt, experiment_id, looks=LOOKS)  # noqa: SLF001
+                found = self._in_haste._lookup.find(attempt, experiment_id)  # noqa: SLF001
                 if found is not None:
                     self.stop(found, report=report)
             raise
-
-    def _find(self, attempt: Attempt, experiment_id: str, *, looks: int) -> Submitted | None:
-        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both.
-
-        A job is looked for as often as `looks`, but once for a run that has ended already.
-        """
-        run_id = attempt.run_id or self._find_run(attempt, experiment_id, looks=looks)
-        if run_id is None:
-            return None
-        job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
-        for look in range(1, looks if self._goes_on(run_id, job_run_id) else 1):
-            self.pause(WAIT * look)
-            job_run_id = self._find_job(run_id, attempt)
-            if job_run_id is not None:
-                break
-        return Submitted(
-            run_id=run_id,
-            experiment_id=experiment_id,
-            backend=mlflow_submit.BACKEND,
-            job_run_id=job_run_id,
-            submitted_at=attempt.submitted_at,
-        )
-
-    def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
-        """Whether a run without a job may get one still."""
-        return job_run_id is None and self._tracking.read_result(run_id)[1] in tracking.GOING_ON
-
-    def _find_run(self, attempt: Attempt, experiment_id: str, *, looks: int) -> str | None:
-        """What MLflow's search tells lags behind: a job without its run is a matter for later, not for another job."""
-        filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
-        job_run_id = None
-        for look in range(looks):
-            found = (self._tracking.find_run(experiment_id, filter_string=each) for each in filters)
-            run_id = next((each for each in found if each), None)
-            job_run_id = None if run_id else self._jobs.find(attempt.id)
-            if run_id or job_run_id is None:
-                return run_id
-            self.pause(WAIT * look)
-        raise errors.WorkspaceError(
-            f"job run {job_run_id} was made, and MLflow does not show its run yet",
-            where=self.workspace.login.host,
-            cure="`inv run` in a moment, which takes it up",
-        )
-
-    def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
-        tag = (self._tracking.read_tags(run_id) or {}).get(JOB_TAG)
-        return int(tag) if tag else self._jobs.find(attempt.id)
 
     def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
         """The job's end; one that ended before it could be cancelled keeps its own."""
@@ -230,7 +189,7 @@ class DatabricksRuns:
         """That it cannot be said what is known of the run ends nothing. MLflow logs what it was given to fetch."""
         fetched = classic_projects.fetched(job)
         parameters = {name: value for name, value in job.parameters.items() if name not in fetched}
-        tags = {**job.tags, JOB_TAG: str(submitted.job_run_id)}
+        tags = {**job.tags, attempt_lookup.JOB_TAG: str(submitted.job_run_id)}
         with errors.told(report.warning):
             self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)
 
@@ -260,6 +219,12 @@ class DatabricksRuns:
             entry_point=entry_point,
             job_run_id=submitted.job_run_id,
             metrics=metrics,
+        )
+
+    @cached_property
+    def _lookup(self) -> attempt_lookup.AttemptLookup:
+        return attempt_lookup.AttemptLookup(
+            host=self.workspace.login.host, jobs=self._jobs, tracking=self._tracking, pause=self.pause
         )
 
     @cached_property

@@ -1,0 +1,72 @@
+"""What became of an attempt in a workspace: its MLflow run and its job, by whatever is known of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlops_tasks import errors
+from mlops_tasks.release import Attempt
+from mlops_tasks.targets import job_runs, mlflow_submit, tracking
+from mlops_tasks.targets.jobs import Submitted
+
+JOB_TAG = "mlflow.databricks.shellJobRunID"
+LOOKS = 4
+"""How often a job is looked for whose submit had no answer: what the API lists lags behind."""
+WAIT = 2.0
+"""Seconds before the second look, and as many more before each further one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptLookup:
+    host: str
+    jobs: job_runs.JobRuns
+    tracking: tracking.Tracking
+    pause: Callable[[float], None]
+
+    def find(self, attempt: Attempt, experiment_id: str) -> Submitted | None:
+        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both.
+
+        A job is looked for LOOKS times, but once for a run that has ended already.
+        """
+        run_id = attempt.run_id or self._find_run(attempt, experiment_id)
+        if run_id is None:
+            return None
+        job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
+        for look in range(1, LOOKS if self._goes_on(run_id, job_run_id) else 1):
+            self.pause(WAIT * look)
+            job_run_id = self._find_job(run_id, attempt)
+            if job_run_id is not None:
+                break
+        return Submitted(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            backend=mlflow_submit.BACKEND,
+            job_run_id=job_run_id,
+            submitted_at=attempt.submitted_at,
+        )
+
+    def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
+        """Whether a run without a job may get one still."""
+        return job_run_id is None and self.tracking.read_result(run_id)[1] in tracking.GOING_ON
+
+    def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
+        """What MLflow's search tells lags behind: a job without its run is a matter for later, not for another job."""
+        filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
+        job_run_id = None
+        for look in range(LOOKS):
+            found = (self.tracking.find_run(experiment_id, filter_string=each) for each in filters)
+            run_id = next((each for each in found if each), None)
+            job_run_id = None if run_id else self.jobs.find(attempt.id)
+            if run_id or job_run_id is None:
+                return run_id
+            self.pause(WAIT * look)
+        raise errors.WorkspaceError(
+            f"job run {job_run_id} was made, and MLflow does not show its run yet",
+            where=self.host,
+            cure="`inv run` in a moment, which takes it up",
+        )
+
+    def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
+        tag = (self.tracking.read_tags(run_id) or {}).get(JOB_TAG)
+        return int(tag) if tag else self.jobs.find(attempt.id)
