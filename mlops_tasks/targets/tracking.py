@@ -26,6 +26,15 @@ UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 """MLflow prints where a run is seen as soon as one ends, some versions of it in any case."""
+NO_ROOM = "make room where it is; if there is some, see what that store says"
+CURES = {
+    "Can't locate revision": "that store was made by a newer MLflow: use that version, or name another store by "
+    "MLFLOW_TRACKING_URI",
+    "disk I/O error": NO_ROOM,
+    "disk is full": NO_ROOM,
+}
+"""What to do, by words that the store says; the last two are SQLite's on a full disk."""
+OTHER_CURE = "see what that store says; MLFLOW_TRACKING_URI names another one"
 
 
 class Tracking:
@@ -206,14 +215,10 @@ class Tracking:
                 yield
         except _foreign_faults() as fault:
             said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
-            newer = "Can't locate revision" in said
             raise errors.WorkspaceError(
                 f"MLflow's tracking store refused: {said}",
                 where=self.shown,
-                cure="that store was made by a newer MLflow: use that version, or name another store by "
-                "MLFLOW_TRACKING_URI"
-                if newer
-                else "see what that store says; MLFLOW_TRACKING_URI names another one",
+                cure=next((cure for words, cure in CURES.items() if words in said), OTHER_CURE),
             ) from fault
 
 
