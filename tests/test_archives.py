@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tests.inv import write
 from tests.test_spark_jobs import ENTRY_POINTS, make_job
 from tests.workspace.server import Workspace
 
+CLASSIC = 'entry_points: {main: {parameters: {text: string}, command: "python steps/train.py {text}"}}\n'
 FOLDER = "dbfs/mlflow-experiments/7/projects-code"
 
 
@@ -133,3 +135,24 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     assert not scratch.exists()
     assert not (job.project.folder / "mlops_driver.py").exists()
     assert (scratch.parent / ".git").is_dir()
+
+
+@pytest.mark.parametrize("place", ["staged/0123/training", "a project patched in place"])
+@pytest.mark.parametrize("is_absolute", [True, False])
+@pytest.mark.parametrize("content", [ENTRY_POINTS, CLASSIC], ids=["spark", "classic"])
+def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
+    tmp_path: Path, place: str, is_absolute: bool, content: str
+) -> None:
+    folder = tmp_path / place
+    job = make_job(folder, content, text="of this run")
+    shared = folder.parent / "shared"
+    (folder / "MLproject").rename(shared)
+    (folder / "MLproject").symlink_to(shared if is_absolute else "../shared")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    with archives.copied_project(
+        replace(job, release_folder=tmp_path, attempt="a1"), run=runner.run_command, report=Silent()
+    ) as made:
+        assert "of this run" in (made / "MLproject").read_text()
+
+    assert shared.read_text() == content

@@ -64,7 +64,17 @@ def test_a_script_that_is_not_there_is_said(tmp_path: Path, text: str, said: str
 
 @pytest.mark.parametrize(
     "command",
-    ["cd src && python x.py", "python -m package", "python {{data}}.py", "python", "it's", "python /abs/x.py"],
+    [
+        "cd src && python x.py",
+        "python $CODE/x.py",
+        "python ~/x.py",
+        "python3 `pwd`/x.py",
+        "python -m package",
+        "python {{data}}.py",
+        "python",
+        "it's",
+        "python /abs/x.py",
+    ],
 )
 def test_a_command_that_begins_otherwise_is_left_to_the_shell(tmp_path: Path, command: str) -> None:
     project = mlproject.load(write(tmp_path, f'entry_points: {{main: {{command: "{command}"}}}}\n'))
@@ -75,17 +85,51 @@ def test_a_command_that_begins_otherwise_is_left_to_the_shell(tmp_path: Path, co
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("python x.py {alpha}", "uses {alpha}, which is none of its parameters"),
+        ("python x.py {alpha:d}", "cannot be formatted: Unknown format code 'd'"),
+        ("python x.py {alpha:>{w}}", "cannot be formatted: 'w'"),
+        ("python x.py {1}", "cannot be formatted: "),
+        ("python x.py {beta}", "uses {beta}, which is none of its parameters"),
         ("python x.py {}", "uses {}, which is none"),
         ("awk '{print' x", "cannot be formatted: expected '}' before end of string"),
     ],
 )
 def test_a_command_that_mlflow_could_not_format_is_refused(tmp_path: Path, command: str, said: str) -> None:
-    project = mlproject.load(write(tmp_path, f'entry_points: {{main: {{command: "{command}"}}}}\n'))
+    parameters = "{alpha: {default: x}, '1': {default: x}}"
+    text = f'entry_points: {{main: {{command: "{command}", parameters: {parameters}}}}}\n'
 
     with pytest.raises(errors.BadInput, match=re.escape(said)) as caught:
-        entry_points.resolve(project, "main", {})
+        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {})
     assert "twice" in caught.value.cure
+
+
+@pytest.mark.parametrize("placeholder", ["{data!r}", "{data:>9}"])
+def test_a_path_that_is_formed_by_the_command_is_refused(tmp_path: Path, placeholder: str) -> None:
+    text = f'entry_points: {{main: {{command: "cat {placeholder}", parameters: {{data: path}}}}}}\n'
+
+    with pytest.raises(errors.BadInput, match=r"gives the path \{data\} a form"):
+        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {"data": "x"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "is_fine"),
+    [
+        ("uri", "s3://bucket/x", True),
+        ("uri", "bucket/x", False),
+        ("uri", "http://[x", False),
+        ("path", "data/x", True),
+        ("path", "http://[x", False),
+        ("string", "http://[x", True),
+    ],
+)
+def test_a_uri_that_is_none_is_refused(tmp_path: Path, kind: str, value: str, is_fine: bool) -> None:
+    text = f'entry_points: {{main: {{command: "cat {{data}}", parameters: {{data: {kind}}}}}}}\n'
+    project = mlproject.load(write(tmp_path, text))
+
+    if is_fine:
+        assert entry_points.resolve(project, "main", {"data": value}) == {"data": value}
+    else:
+        with pytest.raises(errors.BadInput, match="the parameter data is a URI, and"):
+            entry_points.resolve(project, "main", {"data": value})
 
 
 def test_a_spark_jobs_command_that_runs_no_python_file_is_refused_wherever_it_is_to_run(tmp_path: Path) -> None:

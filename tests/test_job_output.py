@@ -28,6 +28,8 @@ COPYING = ["sending incremental file list", f"{'0a' * 32}.tar.gz", "", "sent 1,2
             "(the workspace keeps only the end of this output)\ntwo\nTraceback\nE: 1",
             id="only the end",
         ),
+        pytest.param({"logs": "epoch 1", "error": "1"}, "epoch 1\n1", id="an error that is part of another line"),
+        pytest.param({"logs": "E: 1", "error": "\x1b[31mE: 1\x1b[0m"}, "E: 1", id="an error twice, once in colour"),
         pytest.param({}, "", id="nothing"),
     ],
 )
@@ -39,6 +41,7 @@ def test_what_was_printed_is_followed_by_whatever_else_is_known_once(found: dict
     ("lines", "shown"),
     [
         pytest.param([*COPYING, *LISTING, "", "trained"], ["", "trained"], id="copied and unpacked"),
+        pytest.param(["mlflow, version 3.17.2", *COPYING, *LISTING, "trained"], ["trained"], id="of a shell command"),
         pytest.param([*LISTING, "trained", *LISTING], ["trained", *LISTING], id="unpacked"),
         pytest.param([*COPYING, "trained"], [*COPYING, "trained"], id="not unpacked"),
         pytest.param(["trained", *LISTING], ["trained", *LISTING], id="later"),

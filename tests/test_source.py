@@ -56,6 +56,7 @@ def test_a_git_uri_is_told_from_a_folder(uri: str) -> None:
         ("https://ghp_token@h/a", "https://h/a"),
         ("ssh://git:s3cret@h/a", "ssh://git@h/a"),
         ("git@h:a/b", "git@h:a/b"),
+        ("http://ada:s3cret@[h/a", "http://..."),
         ("file:///a#b", "file:///a#b"),
     ],
 )

@@ -7,6 +7,7 @@ import shlex
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from mlops_tasks import errors
 from mlops_tasks.project import spark_command
@@ -14,6 +15,8 @@ from mlops_tasks.project.mlproject import Project
 from mlops_tasks.project.programs import EntryPoint, Parameter
 
 SCRIPTS = {".py", ".sh", ".R"}
+EXPANDED = set("$`~")
+"""With these a shell makes another word of it."""
 
 
 def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
@@ -74,7 +77,7 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     except ValueError:
         return  # a shell may read it still
     first, script, *_ = [*words, "", ""]
-    if first in {"python", "python3"} and script.endswith(".py"):
+    if first in {"python", "python3"} and script.endswith(".py") and not EXPANDED.intersection(script):
         _refuse(place, spark_command.find_missing(script, project.folder), path)
 
 
@@ -85,18 +88,28 @@ def _refuse(subject: str, fault: spark_command.Fault | None, path: Path) -> None
 
 def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None:
     """MLflow formats the command with the parameters: a brace of any other use it takes for one of those."""
+    command, parameters = entry_point.command, entry_point.parameters
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(entry_point.command) if field is not None]
-    except ValueError as fault:
+        used = [each for each in string.Formatter().parse(command) if each[1] is not None]
+        unknown = [name for _, name, _, _ in used if name not in parameters]
+        if not unknown:
+            command.format(**dict.fromkeys(parameters, ""))
+    except (ValueError, LookupError) as fault:
         raise errors.BadInput(
-            f"{place} cannot be formatted: {fault}", where=path, cure="write a brace of the command itself twice"
+            f"{place} cannot be formatted: {fault}",
+            where=path,
+            cure="write braces of the command itself twice, and nothing but a parameter's name between others",
         ) from fault
-    unknown = [field for field in fields if field not in entry_point.parameters]
     if unknown:
         raise errors.BadInput(
             f"{place} uses {{{unknown[0]}}}, which is none of its parameters",
             where=path,
             cure="declare it under the entry point's `parameters:`, or write braces of the command itself twice",
+        )
+    formed = [name for _, name, spec, way in used if name and (spec or way) and parameters[name].type == "path"]
+    if formed:
+        raise errors.BadInput(
+            f"{place} gives the path {{{formed[0]}}} a form of its own", where=path, cure=f"write {{{formed[0]}}} alone"
         )
 
 
@@ -117,7 +130,22 @@ def _complete(
             where=path,
             cure="pass " + " ".join(f"-P {name}=..." for name in missing),
         )
-    return {name: given.get(name, each.default or "") for name, each in declared.items()}
+    values = {name: given.get(name, each.default or "") for name, each in declared.items()}
+    for name, value in values.items():
+        _check_uri(name, value, declared[name].type, path)
+    return values
+
+
+def _check_uri(name: str, value: str, kind: str, path: Path) -> None:
+    """As MLflow reads it, which tells a path from a URI by the scheme."""
+    try:
+        is_uri = kind not in {"path", "uri"} or bool(urlsplit(value).scheme)
+    except ValueError:
+        kind, is_uri = "uri", False
+    if kind == "uri" and not is_uri:
+        raise errors.BadInput(
+            f"the parameter {name} is a URI, and {value!r} is none", where=path, cure=f"pass -P {name}=SCHEME://..."
+        )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,10 @@ def show(uri: str) -> str:
     """The URI without its credentials, for messages and records."""
     if "://" not in uri:
         return uri
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # what is no URI may hold a password all the same
+        return f"{uri.partition('://')[0]}://..."
     user, _, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
     # over http even a name alone may be a token; over ssh it is the account's name

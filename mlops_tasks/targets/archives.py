@@ -57,11 +57,18 @@ def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
         for name in names:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, copy / name, follow_symlinks=False)
+    _make_plain(copy / job.project.mlproject, source / job.project.mlproject)
     if job.project.spark_job is not None:
         spark_jobs.write_driver(job, copy)
     else:
         classic_projects.write_command(job, copy)
     return copy
+
+
+def _make_plain(path: Path, original: Path) -> None:
+    """A link in the copy leads to the user's own file, which must not be written to."""
+    path.unlink()
+    shutil.copy2(original, path)
 
 
 def upload(copy: Path, experiment_id: str, *, attempt: str, store: dbfs.DbfsStore, report: Report) -> str:

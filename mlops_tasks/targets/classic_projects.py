@@ -1,7 +1,7 @@
 """A classic project's entry point as one whole command, with the values in it, and what is left for MLflow to fill in.
 
-MLflow's backend logs the values with their shell quotes, quotes the entry point's name twice, and looks on this machine
-for a path that is meant for the cluster (mlflow/projects: databricks.py, utils.py and _project_spec.py, 2.17 to 3.17).
+MLflow's backend logs the values with their shell quotes, and quotes the entry point's name twice (mlflow/projects:
+databricks.py, utils.py and _project_spec.py, 2.17 to 3.17).
 """
 
 from __future__ import annotations

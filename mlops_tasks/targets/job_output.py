@@ -9,17 +9,19 @@ from typing import Any
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 UNPACKED = "mlflow-project/"
 """How each line of MLflow's `tar -v` begins, by which it unpacks the project (mlflow.projects.databricks)."""
-COPYING = re.compile(r"sending incremental file list|[0-9a-f]{64}\.tar\.gz|sent [\d,]+ bytes .*|total size is .*|")
-"""The lines of its `rsync -v` before that."""
+COPYING = re.compile(
+    r"mlflow, version .*|sending incremental file list|[0-9a-f]{64}\.tar\.gz|sent [\d,]+ bytes .*|total size is .*|"
+)
+"""The lines of its `mlflow --version` and `rsync -v` before that."""
 
 
 def join(found: Mapping[str, Any]) -> str:
     """What the task printed, then its error and trace unless it printed them itself; the last 5 MB at most."""
     logs, trace, error = (str(found.get(key) or "").rstrip() for key in ("logs", "error_trace", "error"))
     cut = "(the workspace keeps only the end of this output)" if found.get("logs_truncated") else ""
-    told = _plain(f"{logs}\n{trace}")
+    is_told = set(_plain(error).splitlines()) <= set(_plain(f"{logs}\n{trace}").splitlines())
     trace = "" if _plain(trace) in _plain(logs) else trace
-    return "\n".join(part for part in (cut, logs, trace, "" if error in told else error) if part)
+    return "\n".join(part for part in (cut, logs, trace, "" if is_told else error) if part)
 
 
 def leave_out_unpacking(output: str) -> list[str]:
