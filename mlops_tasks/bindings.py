@@ -238,5 +238,10 @@ DEPLOY = Step(
     needs=("name", "build-wheel"),
     flag="--wheel-uri URI",
 )
-PATCH = Step(take=_take_patch, digest=_patch_digest, watches="the project or its staged copy", needs=("deploy",))
+PATCH = Step(
+    take=_take_patch,
+    digest=_patch_digest,
+    watches="the project, its staged copy or the place of its wheels",
+    needs=("deploy",),
+)
 RUN = Step(take=_take_dry_run, digest=lambda bench, release: "", watches="", needs=("name", "patch"))

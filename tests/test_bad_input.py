@@ -209,7 +209,7 @@ CASES = [
         after("name", "build-wheel", "deploy", "patch", then=put("training/train.py", "")),
         "run",
         3,
-        ["the project or its staged copy changed since patch ran", "inv patch"],
+        ["the project, its staged copy or the place of its wheels changed since patch ran", "inv patch"],
         id="stale project",
     ),
     pytest.param(
@@ -242,7 +242,7 @@ CASES = [
         after("name", "build-wheel", "deploy", "patch", then=lambda folder: spoil(folder / ".mlops", "staged/**/*.py")),
         "run",
         3,
-        ["its staged copy changed since patch ran", "`inv patch`"],
+        ["its staged copy or the place of its wheels changed since patch ran", "`inv patch`"],
         id="staged copy is another",
     ),
     pytest.param(

@@ -44,7 +44,7 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "do: `inv doctor --fix` writes that form" in said.out
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
-    assert "this is what `inv release --target databricks` would meet, though the target here is local" in said.err
+    assert "the target here is local; this is what a release to Databricks would meet" in said.err
 
 
 def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
 
     assert said.code == 0, said.err
     assert "+databricks_spark_job:" in said.out
-    assert "warning      whether Databricks installs WHEELPATH for a Spark job" in said.out
+    assert "note         whether Databricks installs WHEELPATH for a Spark job" in said.out
     assert "assumed:" in said.out
     assert inv("doctor", "--fix", cwd=bundled).code == 2
     folder = bundled / "projects" / "training"

@@ -161,12 +161,12 @@ def test_a_wheel_comes_from_where_databricks_looks(tmp_path: Path, uri: str, exp
         pytest.param(plans.CLASSIC, THEIRS, ["warning assumed...cluster.json:10:20..."], id="a wheel"),
         pytest.param(plans.CLASSIC, OURS, ["warning assumed"], id="the placeholder"),
         pytest.param(plans.CLASSIC, "numpy==1.26", [], id="a package"),
-        pytest.param(plans.SPARK_JOB, "numpy", ["warning assumed...WHEELPATH...MLproject:5:7"], id="Spark job"),
+        pytest.param(plans.SPARK_JOB, "numpy", ["note assumed...WHEELPATH...MLproject:5:7"], id="Spark job"),
         pytest.param(
             plans.SPARK_JOB.replace("requests", THEIRS), "numpy", [f"installs {THEIRS}, WHEELPATH for"], id="two"
         ),
         pytest.param(plans.SPARK_JOB.replace(OURS, "numpy"), "numpy", [], id="Spark job without"),
-        pytest.param(plans.SPARK_JOB.replace(OURS, "numpy"), OURS, ["warning assumed"], id="Spark job, to be moved"),
+        pytest.param(plans.SPARK_JOB.replace(OURS, "numpy"), OURS, ["note assumed"], id="Spark job, to be moved"),
     ],
 )
 def test_a_wheels_path_in_place_of_a_package_is_marked_assumed(

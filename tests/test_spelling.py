@@ -7,6 +7,7 @@ from mlops_tasks.commands.spelling import BY_NOBODY, Called, Task, spell
 TASKS = {
     "patch": Task("mlops.patch", ("target", "cluster", "workers")),
     "watch": Task("mlops.watch", ("target",)),
+    "run": Task("mlops.run", ("target", "parameters", "force")),
 }
 
 
@@ -23,6 +24,14 @@ def test_each_task_gets_the_given_flags_that_it_takes() -> None:
 
     assert spell("do: `inv patch watch`", called) == (
         "do: `inv mlops.patch --target databricks --cluster 'big one.json' --workers mlops.watch --target databricks`"
+    )
+
+
+def test_what_is_run_is_told_with_its_parameters() -> None:
+    called = Called(TASKS, {"target": "local", "parameters": ["a=1", "b=x y"], "force": True})
+
+    assert spell("`inv watch run`", called) == (
+        "`inv mlops.watch --target local mlops.run --target local -P a=1 -P 'b=x y' --force`"
     )
 
 

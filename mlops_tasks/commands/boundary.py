@@ -27,6 +27,9 @@ IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root"
 BUILDING = (*IDENTITY, "libraries", "local_version")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
+RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
+TOLD = (*PATCHING, *RUNNING)
+"""The flags that a command is given again with, where one is told to type it."""
 
 SWITCHES = {
     "json": "print the record so far as JSON, and nothing else",
@@ -45,6 +48,7 @@ class ReleaseTask(invoke.Task[Any]):
 
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
         self.settings = tuple(settings)
+        self.flags = (*self.settings, *kwargs.get("help", ()))
         super().__init__(body, auto_shortflags=False, **kwargs)
         meanings = {key: SETTINGS[key].metadata["meaning"] for key in self.settings}
         self.help = {**meanings, **SWITCHES, **self.help}
@@ -104,17 +108,17 @@ def collected_tasks(frame: FrameType | None) -> Mapping[str, spelling.Task]:
         return {}
     found = {name: executor.collection[name] for name in executor.collection.task_names}
     ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
-    return {task.name: spelling.Task(name, task.settings) for name, task in ours.items()}
+    return {task.name: spelling.Task(name, task.flags) for name, task in ours.items()}
 
 
 def _given(flags: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The flags that say which release this is, without what must not be shown."""
-    found = {key: flags[key] for key in PATCHING if flags.get(key)}
-    if "project" in found:
+    """The flags that say what is released and run, without what must not be shown."""
+    found = {key: flags.get(REPEATED.get(key, key).lstrip("-")) for key in TOLD}
+    if found["project"]:
         from mlops_tasks.project import source
 
         found["project"] = source.show(found["project"])
-    return found
+    return {key: value for key, value in found.items() if value}
 
 
 def spell_as_called(text: str) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SETTINGS = (*boundary.PATCHING, "backend")
 REHEARSED = """\
-this is what `inv release --target databricks` would meet, though the target here is local;
-  what local refuses, such as a wheel_root in the workspace, is given beside that flag"""
+the target here is local; this is what a release to Databricks would meet
+  (`--target databricks --wheel-root URI` asks it of that place for the wheels)"""
 
 
 @invoke.task(

@@ -7,16 +7,18 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mlops_tasks.settings import REPEATED
+
 
 class Task(NamedTuple):
-    """One of our tasks in the user's collection: `name` there, and the settings that it takes as flags."""
+    """One of our tasks in the user's collection: `name` there, and the flags that it takes, by the settings' keys."""
 
     name: str
-    settings: tuple[str, ...]
+    flags: tuple[str, ...]
 
 
 class Called(NamedTuple):
-    """How the task at work was called: our tasks by our own names, and the settings that were given as flags."""
+    """How the task at work was called: our tasks by our own names, and the flags that were given, by their keys."""
 
     tasks: Mapping[str, Task]
     flags: Mapping[str, Any]
@@ -28,7 +30,7 @@ BY_NOBODY = Called(tasks={}, flags={})
 def spell(text: str, called: Called) -> str:
     """`text` with each `inv <task> ...` in it as that collection has it, and with the flags that each task takes.
 
-    Flags are no part of the configuration: without them the task would work on another release.
+    Flags are no part of the configuration: without them the task would work on another release, or run another thing.
     """
 
     def rename(found: re.Match[str]) -> str:
@@ -41,10 +43,12 @@ def _spell_task(word: str, called: Called) -> str:
     if word not in called.tasks:
         return word
     task = called.tasks[word]
-    given = (_flag(key, value) for key, value in called.flags.items() if key in task.settings)
+    given = (_flag(key, value) for key, value in called.flags.items() if key in task.flags)
     return " ".join([task.name, *given])
 
 
 def _flag(key: str, value: Any) -> str:
-    flag = f"--{key.replace('_', '-')}"
-    return flag if value is True else f"{flag} {shlex.quote(str(value))}"
+    flag = REPEATED.get(key, f"--{key.replace('_', '-')}")
+    if value is True:
+        return flag
+    return " ".join(f"{flag} {shlex.quote(str(each))}" for each in (value if isinstance(value, list) else [value]))

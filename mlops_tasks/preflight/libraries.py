@@ -110,7 +110,7 @@ def check_wheel_packages(plan: Plan) -> Iterator[findings.Finding]:
         return
     listed = [line for line in plan.project.spark_job.python_libraries if plan.wheel_path(line) is not None]
     if paths := listed or _moved(plan):
-        yield findings.warning(
+        yield findings.note(
             f"whether Databricks installs {', '.join(paths)} for a Spark job, by path as a PyPI package, is not known",
             where=plan.place_of_library(paths[0]),
             cure="try it once with a small job",

@@ -36,7 +36,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
         _check_command(project, entry_point, found)
         return _complete(entry_point, found.parameters, parameters, path)
     if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
-        _check_script(project.folder, entry_point)
+        _check_script(project, entry_point)
         return dict(parameters)
     raise errors.BadInput(
         f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
@@ -56,11 +56,11 @@ def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, 
         )
 
 
-def _check_script(folder: Path, script: str) -> None:
-    if not (folder / script).is_file():
+def _check_script(project: Project, script: str) -> None:
+    if not (project.folder / script).is_file():
         raise errors.BadInput(
-            f"{script} is neither an entry point nor a file of the project",
-            where=folder,
+            f"{script} is neither an entry point nor a file of the project{_nearest(script, project.entry_points)}",
+            where=project.folder,
             cure="give with `--entry-point` one that is there",
         )
 

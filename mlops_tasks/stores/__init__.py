@@ -115,4 +115,6 @@ def holds(store: Store, source: Path, folder: str) -> bool:
 
 
 def _refused(what: str) -> errors.BadInput:
-    return errors.BadInput(what, where="wheel_root", cure="give a folder, or leave wheel_root out")
+    return errors.BadInput(
+        what, where="wheel_root", cure="give a folder (`--wheel-root FOLDER`), or leave wheel_root out"
+    )

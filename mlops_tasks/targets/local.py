@@ -106,7 +106,7 @@ def _not_remote() -> errors.BadInput:
     return errors.BadInput(
         "a run on this machine ends with the command that follows it",
         where="target: local",
-        cure="stay, or press Ctrl-C where it runs; `inv status` shows how far it came",
+        cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
     )
 
 
