@@ -88,7 +88,8 @@ def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspac
     state = jobs.follow(run_id, limits=limits(), report=told)
 
     assert (state.life, state.result, state.mlflow_status) == ("SKIPPED", "", "FAILED")
-    assert told.details[0] == f"00:00  QUEUED: {runs.QUEUED.message}"
+    assert told.details[:2] == [state.url, f"00:00  QUEUED: {runs.QUEUED.message}"]
+    assert f"#job/{run_id}" in state.url
     assert told.details[-1].endswith(
         "SKIPPED: Skipping this run because the limit of 1 maximum concurrent runs is reached."
     )

@@ -206,6 +206,17 @@ def test_a_missing_login_and_a_missing_host_are_told_apart(
     assert caught.value.what == said
 
 
+def test_a_profile_without_a_host_and_one_with_a_name_that_mlflow_refuses_are_told(home: Path) -> None:
+    path = write_profiles(home, "[bare]\ntoken = dapi1\n[test ws]\nhost = https://x.net\ntoken = dapi1\n")
+
+    with pytest.raises(errors.BadInput, match="the profile bare names no host") as bare:
+        login.resolve("bare", {"HOME": str(home)})
+    with pytest.raises(errors.BadInput, match="MLflow takes no profile whose name has a blank") as blank:
+        login.resolve("test ws", {"HOME": str(home)})
+
+    assert bare.value.where == blank.value.where == str(path)
+
+
 def test_a_host_without_credentials_is_told_so(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,8 @@ class JobRuns:
                 heard = now
                 if state.age is not None and not shown:
                     begun = now - state.age
+                if state.url and not shown:
+                    report.detail(state.url)
                 if str(state) != shown:
                     shown = str(state)
                     report.detail(f"{_elapsed(now - begun)}  {state}")

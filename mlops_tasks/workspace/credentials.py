@@ -111,6 +111,12 @@ def _check_known(profile: str, sections: Mapping[str, object], environ: Mapping[
             where=_config_file(environ),
             cure=HELP,
         )
+    if {"/", ":", " "} & set(profile):
+        raise errors.BadInput(
+            f"MLflow takes no profile whose name has a blank, a slash or a colon: {profile!r}",
+            where=_config_file(environ),
+            cure="give it another name there",
+        )
 
 
 def _check_agreement(

@@ -165,7 +165,8 @@ def _explain(status: int, code: str, said: str) -> tuple[str, str]:
         return f"this host has no such API: {said}", CHECK_HOST
     if status == THROTTLED:
         return f"too many requests: {said}", "wait a while, then repeat"
-    return f"the workspace refused ({f'{status} {code}'.strip()}): {said}", "do what it says, or repeat"
+    cure = "see that it is there, and how it is spelt" if status == NOT_FOUND else "do what it says, or repeat"
+    return f"the workspace refused ({f'{status} {code}'.strip()}): {said}", cure
 
 
 def unreachable(host: str, call: str, fault: BaseException) -> ApiError:

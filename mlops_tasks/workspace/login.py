@@ -155,6 +155,8 @@ def _explain(said: str, found: Credentials) -> str:
     """databricks-sdk appends its whole configuration to what it says, secrets masked."""
     plain = re.split(r"\. (?:Config|Env):", said)[0].splitlines()[0]
     if not {"host", "azure_workspace_resource_id", "azure_resource_id"} & set(found.values):
+        if found.name:
+            return f"the profile {found.name} names no host"
         return "no Databricks host is known" if found.values else "no Databricks login is known"
     if "cannot configure default credentials" in plain:
         return f"no credentials for {found.host} are known"
