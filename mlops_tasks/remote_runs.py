@@ -82,13 +82,28 @@ def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
 
 
 def _find_unsaved(bench: Bench, attempt: Attempt) -> Attempt:
-    """The attempt with the run that was made just before the command was cut off, if it goes on."""
+    """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
     with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
         found = bench.target.pick_up(attempt, report=bench.report)
-        if isinstance(found, Submitted):
-            run_record.save_submitted(bench, found, detached=False)
+        if isinstance(found, Run) and found.job_run_id is None:
+            bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+            run_record.save_end(bench, found)
+        elif found is not None:
+            run_record.save_submitted(bench, _as_submitted(found), detached=False)
     saved = bench.record.load()
     return saved.attempt if saved and saved.attempt else attempt
+
+
+def _as_submitted(found: Submitted | Run) -> Submitted:
+    """A job that has ended is followed as any other is: its output is shown, and its end told."""
+    if isinstance(found, Submitted):
+        return found
+    return Submitted(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        backend=found.backend,
+        job_run_id=found.job_run_id,
+    )
 
 
 @contextlib.contextmanager

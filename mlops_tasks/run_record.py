@@ -47,12 +47,14 @@ def save_end(bench: Bench, found: Run) -> Release:
     """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
     with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
-        if release is None or release.attempt is None or release.attempt.run_id != found.run_id:
+        attempt = release.attempt if release else None
+        if release is None or attempt is None or attempt.run_id not in {None, found.run_id}:
             raise errors.OutOfOrder(
                 f"the record was replaced while run {found.run_id} was followed ({found.status})",
                 where=bench.record_folder,
                 cure="`inv status`",
             )
-        release = replace(release, attempt=release.attempt._replace(ended=True), run=found)
+        attempt = attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
+        release = replace(release, attempt=attempt, run=found)
         bench.record.save(release)
     return release
