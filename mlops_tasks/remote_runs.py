@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mlops_tasks import errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Submitted
+from mlops_tasks.targets.jobs import Limits, Submitted
 
 
 def watch(bench: Bench, run_id: str | None) -> Release | None:
@@ -19,15 +19,16 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
     if bench.dry_run:
         bench.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
         return bench.record.load()
+    limits = _limits(bench, submitted)
     with _sole_follower(bench, "watch", submitted) as is_sole:
         try:
-            found = _watch(bench, submitted, entry_point)
+            found = _watch(bench, submitted, entry_point, limits)
         except KeyboardInterrupt:
             bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
         release = run_record.save_end(bench, found) if is_sole else bench.record.load()
     log = run_record.log_file(bench, submitted.run_id)
-    run.judge(found, timeout=bench.settings.timeout, log=log, report=bench.report)
+    run.judge(found, timeout=limits.timeout, log=log, report=bench.report)
     return release
 
 
@@ -39,7 +40,9 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
         return bench.record.load()
     own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
-        release = run_record.save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
+        if is_sole:
+            run_record.save_end(bench, _watch(bench, submitted, entry_point, run_plan.limits(bench)))
+        release = bench.record.load()
     of_it = f"; it had ended: {own_end}; nothing was cancelled" if own_end else ""
     bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
@@ -110,8 +113,7 @@ def _as_submitted(found: Submitted | Run) -> Submitted:
 def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bool]:
     """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
     with contextlib.ExitStack() as stack:
-        release = bench.record.load()
-        is_own = release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+        is_own = _is_own(bench, submitted)
         try:
             if is_own:
                 stack.enter_context(record.held(bench.attempt_lock, task))
@@ -121,8 +123,19 @@ def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bo
         yield is_own
 
 
-def _watch(bench: Bench, submitted: Submitted, entry_point: str) -> Run:
-    log = run_record.log_file(bench, submitted.run_id)
+def _is_own(bench: Bench, submitted: Submitted) -> bool:
+    release = bench.record.load()
+    return release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+
+
+def _limits(bench: Bench, submitted: Submitted) -> Limits:
+    """What this project gives its runs ends nobody else's, unless this very command says so."""
     limits = run_plan.limits(bench)
+    is_meant = _is_own(bench, submitted) or bench.settings.origins.get("timeout") == "--timeout"
+    return limits if is_meant else limits._replace(timeout=None)
+
+
+def _watch(bench: Bench, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
+    log = run_record.log_file(bench, submitted.run_id)
     found = bench.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=bench.report)
     return run_record.with_log(bench, found, log)
