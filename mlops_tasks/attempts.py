@@ -98,6 +98,7 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
         return release, None
     if run_record.is_elsewhere(bench, attempt):
         return _leave(bench, release, attempt), None
+    attempt = run_record.with_experiment(bench, attempt, lambda: job)
     found = bench.target.pick_up(attempt, report=bench.report)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != run_plan.identity(job):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mlops_tasks import errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.targets.jobs import Limits, Submitted
 
@@ -55,10 +56,10 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     if run_id is not None and not (attempt and attempt.run_id == run_id):
         bench.target.check()
         return bench.target.find(run_id)
-    if attempt is not None and not attempt.ended and not bench.dry_run:
+    if release is not None and attempt is not None and not attempt.ended and not bench.dry_run:
         bench.target.check()
         _refuse_elsewhere(bench, attempt)
-        attempt = attempt if attempt.run_id else _find_unsaved(bench, attempt)
+        attempt = attempt if attempt.run_id else _find_unsaved(bench, release, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
@@ -84,9 +85,10 @@ def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
         )
 
 
-def _find_unsaved(bench: Bench, attempt: Attempt) -> Attempt:
+def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
     with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
+        attempt = run_record.with_experiment(bench, attempt, lambda: run_plan.prepare(bench, release, NOTHING))
         found = bench.target.pick_up(attempt, report=bench.report)
         if isinstance(found, Run) and found.job_run_id is None:
             bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")

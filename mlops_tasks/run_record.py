@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
 from mlops_tasks.bench import Bench
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Submitted
+from mlops_tasks.targets.jobs import Job, Submitted
 
 
 def log_file(bench: Bench, run_id: str) -> Path:
@@ -23,6 +24,13 @@ def with_log(bench: Bench, found: Run, log: Path) -> Run:
 def is_elsewhere(bench: Bench, attempt: Attempt) -> bool:
     """Whether the attempt was made for another host than this command's: nothing of it is known here."""
     return bool(attempt.host) and attempt.host != bench.target.host
+
+
+def with_experiment(bench: Bench, attempt: Attempt, job: Callable[[], Job]) -> Attempt:
+    """The attempt with the experiment in which its run is looked for: older versions recorded none."""
+    if attempt.experiment_id is not None:
+        return attempt
+    return attempt._replace(experiment_id=bench.target.find_experiment(job(), report=bench.report))
 
 
 def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:

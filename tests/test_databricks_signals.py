@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -287,6 +288,27 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     assert (run["experiment_id"], run["entry_point"]) == (attempt["experiment_id"], "main")
     assert run["status"] == site.status(run["run_id"]) == "KILLED"
     assert job_ends(site) == [runs.CANCELED]
+
+
+@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+def test_what_an_older_version_submitted_before_it_crashed_is_found_and_no_second_job_made(
+    site: Site, running: subprocess.Popen[str], task: str
+) -> None:
+    fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
+    assert fault.met.wait(60)
+    running.kill()
+    running.communicate()
+    site.workspace.faults.clear()
+    attempt = {key: site.record["attempt"][key] for key in ("id", "run_id", "job_run_id", "ended")}
+    site.record_path.write_text(json.dumps({**site.record, "attempt": attempt}))
+
+    said = site.inv(task, *(["--timeout", "0.1"] if task == "watch" else []))
+
+    assert said.code == {"run": 3, "watch": 5, "cancel": 0}[task], said.err
+    assert len(site.submits()) == 1
+    assert task != "run" or site.inv("status").code == site.inv("cancel").code == 0
+    assert job_ends(site) == [runs.CANCELED]
+    assert site.runs("RUNNING") == []
 
 
 @pytest.mark.parametrize("task", ["watch", "cancel"])
