@@ -34,8 +34,9 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
                 release, job = _begin(bench, release, job)
             bench.record.save(release)
         job = run_plan.described(bench, job, release)
-        submitted = going_on or bench.target.submit(job, report=bench.report)
-        with _closed_when_cut_off(bench, submitted, release.attempt):
+        with _closed_when_cut_off(bench, release.attempt) as made:
+            submitted = going_on or bench.target.submit(job, report=bench.report)
+            made.append(submitted)
             run_record.save_submitted(bench, submitted, detached=inputs.detach)
             if inputs.detach:
                 return _detach(bench, submitted)
@@ -97,6 +98,7 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
         return release, None
     if run_record.is_elsewhere(bench, attempt):
         return _leave(bench, release, attempt), None
+    attempt = run_record.with_experiment(bench, attempt, lambda: job)
     found = bench.target.pick_up(attempt, report=bench.report)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != run_plan.identity(job):
@@ -155,23 +157,28 @@ def _stop(bench: Bench, submitted: Submitted) -> None:
 
 
 @contextlib.contextmanager
-def _closed_when_cut_off(bench: Bench, submitted: Submitted, attempt: Attempt | None) -> Iterator[None]:
+def _closed_when_cut_off(bench: Bench, attempt: Attempt | None) -> Iterator[list[Submitted]]:
     """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing.
 
-    Of a place that does not answer nothing can be learnt.
+    The block adds what it has submitted: a submit that is cut off itself clears up behind it. Of a place that does
+    not answer nothing can be learnt.
     """
+    made: list[Submitted] = []
     try:
-        yield
+        yield made
     except errors.WorkspaceError:
         raise
     except BaseException as cut:
         with errors.told(bench.report.warning):
-            if isinstance(cut, KeyboardInterrupt) and bench.target.is_remote:
-                _stop(bench, submitted)
-            begun = run_record.with_submitted(attempt, submitted) if attempt else None
-            found = bench.target.pick_up(begun, report=bench.report) if begun else None
-            if isinstance(found, Run):
-                run_record.save_end(
-                    bench, run_record.with_log(bench, found, run_record.log_file(bench, submitted.run_id))
-                )
+            for submitted in made:
+                _close(bench, submitted, attempt, stop=isinstance(cut, KeyboardInterrupt) and bench.target.is_remote)
         raise
+
+
+def _close(bench: Bench, submitted: Submitted, attempt: Attempt | None, *, stop: bool) -> None:
+    if stop:
+        _stop(bench, submitted)
+    begun = run_record.with_submitted(attempt, submitted) if attempt else None
+    found = bench.target.pick_up(begun, report=bench.report) if begun else None
+    if isinstance(found, Run):
+        run_record.save_end(bench, run_record.with_log(bench, found, run_record.log_file(bench, submitted.run_id)))

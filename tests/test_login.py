@@ -44,6 +44,12 @@ def write_profiles(home: Path, text: str, name: str = ".databrickscfg") -> Path:
         pytest.param("https://x.cloud.databricks.com/browse/", "https://x.cloud.databricks.com", id="path"),
         pytest.param("http://127.0.0.1:8080/", "http://127.0.0.1:8080", id="port"),
         pytest.param("https://ada:secret@x.net", "https://x.net", id="user and password"),
+        pytest.param("HTTPS://X.Net", "https://x.net", id="capitals"),
+        pytest.param("https://x.net:443", "https://x.net", id="the port of https"),
+        pytest.param("http://127.0.0.1:80", "http://127.0.0.1", id="the port of http"),
+        pytest.param("https://x.net:80", "https://x.net:80", id="the other scheme's port"),
+        pytest.param("x.net.", "https://x.net", id="a final dot"),
+        pytest.param("http://[::1]:8080", "http://[::1]:8080", id="an address in brackets"),
         pytest.param(" https://x.net\n", "https://x.net", id="blanks around it"),
     ],
 )

@@ -159,6 +159,26 @@ def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, l
     assert site.record == mine
 
 
+def test_this_projects_timeout_ends_nobody_elses_run_unless_it_is_given_for_that(
+    site: Site, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_run_id = site.record["attempt"]["job_run_id"]
+    site.forget()
+    monkeypatch.setenv("MLOPS_TIMEOUT", "0.1")
+    watcher = site.start("watch", left, "--verbose")
+    looks = site.workspace.faults.add("GET", "/api/2.0/jobs/runs/get[?]", call=3, status=503)
+    assert looks.met.wait(60)
+    watcher.send_signal(signal.SIGINT)
+    _, err = watcher.communicate(timeout=60)
+    assert (watcher.returncode, site.workspace.jobs.history(job_run_id)[-1]) == (130, "RUNNING"), err
+
+    said = site.inv("watch", left, "--timeout", "0.1")
+
+    assert said.code == 5, said.err
+    assert "stopped after the timeout of 0.1 s" in said.err
+    assert site.workspace.jobs.wait(job_run_id, 30) == runs.CANCELED
+
+
 @pytest.mark.parametrize("run_id", ["0123456789abcdef0123456789abcdef", "nonsense"])
 def test_a_run_that_is_not_there_is_said_to_be_unknown(site: Site, run_id: str) -> None:
     said = site.inv("watch", run_id)

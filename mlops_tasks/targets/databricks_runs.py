@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import posixpath
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,11 @@ from mlops_tasks.targets import (
     classic_projects,
     job_output,
     job_runs,
+    mlflow_process,
     mlflow_submit,
     tracking,
 )
-from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+from mlops_tasks.targets.jobs import Job, Limits, NotMarked, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
 from mlops_tasks.workspace.session import Patience
@@ -54,13 +56,16 @@ class DatabricksRuns:
     def submit(self, job: Job, *, report: Report) -> Submitted:
         """Have the project in the workspace and one job made of it; what fails before that leaves no run going on."""
         experiment_id = job.experiment_id or self.find_experiment(job)
-        with archives.copied_project(job, run=self.run, report=report) as copy:
+        with (
+            self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report) as begun,
+            archives.copied_project(job, run=self.run, report=report) as copy,
+        ):
             store = dbfs.DbfsStore(self.workspace)
             archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
-            with self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report):
-                submitted = self._make_job(job, copy, experiment_id, report)
-                self._describe(job, submitted, report)
-                return submitted
+            begun.set()
+            submitted = self._make_job(job, copy, experiment_id, report)
+            self._describe(job, submitted, report)
+        return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
         with errors.told(report.warning):
@@ -169,16 +174,40 @@ class DatabricksRuns:
         ) from fault
 
     @contextlib.contextmanager
-    def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[None]:
+    def _stopped_when_cut_off(self, attempt: Attempt, experiment_id: str, report: Report) -> Iterator[threading.Event]:
+        """The event is for the block to set once there may be something to stop: until then nothing is looked for."""
+        begun = threading.Event()
         try:
-            yield
+            yield begun
         except KeyboardInterrupt:
-            report.detail("looking for what was submitted")
-            with errors.told(report.warning):
-                found = self._in_haste._lookup.find(attempt, experiment_id)  # noqa: SLF001
-                if found is not None:
-                    self.stop(found, report=report)
+            if begun.is_set():
+                report.detail("looking for what was submitted")
+                with errors.told(report.warning):
+                    self._stop_attempt(attempt, experiment_id, report)
             raise
+
+    def _stop_attempt(self, attempt: Attempt, experiment_id: str, report: Report) -> None:
+        """End whatever was submitted, or say that it may go on."""
+        try:
+            with mlflow_process.fresh_clients():
+                self._in_haste._stop_what_there_is(attempt, experiment_id, report)  # noqa: SLF001 - waiting less
+        except NotMarked:
+            raise
+        except errors.WorkspaceError:
+            report.warning("what was submitted may go on; `inv watch` follows it, `inv cancel` ends it")
+            raise
+
+    def _stop_what_there_is(self, attempt: Attempt, experiment_id: str, report: Report) -> None:
+        """A job is ended also where MLflow does not show its run."""
+        try:
+            found = self._lookup.find(attempt, experiment_id)
+        except errors.WorkspaceError as fault:
+            job_run_id = self._jobs.find(attempt.id)
+            if job_run_id is None:
+                raise
+            raise _not_marked(job_run_id, self._cancel(job_run_id, report), fault) from fault
+        if found is not None:
+            self._stop(found, report=report)
 
     def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
         """The job's end; one that ended before it could be cancelled keeps its own."""
@@ -251,6 +280,14 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(2 * within),
     }
+
+
+def _not_marked(job_run_id: int, state: job_runs.JobState, fault: errors.WorkspaceError) -> NotMarked:
+    return NotMarked(
+        f"job run {job_run_id} has ended ({state}), and its MLflow run could not be marked: {fault.what}",
+        where=fault.where,
+        cure="`inv cancel` marks it, or `inv watch`, once MLflow answers for it",
+    )
 
 
 def _keep(output: str, log: Path, report: Report) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlops_tasks import errors
 from mlops_tasks.project import mlproject
 
 
@@ -66,6 +67,10 @@ class Submitted:
     backend: str
     job_run_id: int | None = None
     submitted_at: float | None = None
+
+
+class NotMarked(errors.WorkspaceError):
+    """A run's job has ended, and MLflow could not be told so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ NEUTRAL = {"cluster_id", "serverless_compute_id", "warehouse_id", "cli_path", "c
 NEUTRAL |= {"debug_headers", "debug_truncate_bytes", "rate_limit", "runtime_version"}
 """What variables and profiles can say that neither leads to a host nor is a credential."""
 OTHER_CREDENTIALS = ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_USE_MSI", "GOOGLE_CREDENTIALS")
+PORTS = {"https": 443, "http": 80}
 SETTINGS_SECTION = "__settings__"
 
 
@@ -164,14 +165,20 @@ def _config_file(environ: Mapping[str, str]) -> Path:
 
 
 def whole_host(host: str, *, where: object = "") -> str:
-    """`host` with a scheme and without the path and query that a browser's address line has; empty where it is."""
+    """`host` in the one form that tells workspaces apart; empty where it is.
+
+    It has a scheme, a port unless that is the scheme's own, and neither capitals nor the final dot, path and query
+    that an address line takes.
+    """
     if not host:
         return ""
     try:
         parts = urlsplit(host if "://" in host else f"https://{host}")
-        is_host = bool(parts.hostname and parts.port != 0 and parts.scheme in {"https", "http"})
+        name = (parts.hostname or "").rstrip(".")
+        is_host = bool(name and parts.port != 0 and parts.scheme in {"https", "http"})
     except ValueError:
         is_host = False
     if not is_host or re.search(r"\s", host):
         raise errors.BadInput("the Databricks host is no address of one", where=where, cure="write https://HOST")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    port = "" if parts.port in {None, PORTS[parts.scheme]} else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
