@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from enum import IntEnum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops_tasks.release import Release
 
 
 @unique
@@ -69,9 +73,13 @@ class WorkspaceError(ReleaseError):
 
 
 class RunFailed(ReleaseError):
-    """The run was started and did not end well."""
+    """The run was started and did not end well.
+
+    `release` is what to show of it where the record tells of another run.
+    """
 
     exit_code = ExitCode.RUN_FAILED
+    release: Release | None = None
 
 
 class Terminated(KeyboardInterrupt):

@@ -27,9 +27,13 @@ def watch(bench: Bench, run_id: str | None) -> Release | None:
         except KeyboardInterrupt:
             bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
-        release = run_record.save_end(bench, found) if is_sole else bench.record.load()
+        release = run_record.save_end(bench, found) if is_sole else _told(bench, found)
     log = run_record.log_file(bench, submitted.run_id)
-    run.judge(found, timeout=limits.timeout, log=log, report=bench.report)
+    try:
+        run.judge(found, timeout=limits.timeout, log=log, report=bench.report)
+    except errors.RunFailed as fault:
+        fault.release = release
+        raise
     return release
 
 
@@ -42,9 +46,10 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
     own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
         if is_sole:
-            run_record.save_end(bench, _watch(bench, submitted, entry_point, run_plan.limits(bench)))
+            limits = run_plan.limits(bench)._replace(timeout=None)
+            run_record.save_end(bench, _watch(bench, submitted, entry_point, limits))
         release = bench.record.load()
-    of_it = f"; it had ended: {own_end}; nothing was cancelled" if own_end else ""
+    of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
     bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
 
@@ -53,7 +58,7 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     """A run that goes on without us, and its entry point: the recorded attempt's unless another one's id is given."""
     release = bench.record.load()
     attempt = release.attempt if release else None
-    if run_id is not None and not (attempt and attempt.run_id == run_id):
+    if run_id is not None and not (attempt and attempt.run_id == run_id and not attempt.ended):
         bench.target.check()
         return bench.target.find(run_id)
     if release is not None and attempt is not None and not attempt.ended and not bench.dry_run:
@@ -64,7 +69,8 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
         raise errors.OutOfOrder(
             "no run of this release is going on",
             where=bench.record_folder,
-            cure="`inv status` shows the last one; give the id of another run",
+            cure="`inv status` shows the last one; give the id of another run"
+            + ("" if bench.target.is_remote else ", or `--target databricks` for one on Databricks"),
         )
     submitted = Submitted(
         run_id=attempt.run_id,
@@ -119,15 +125,22 @@ def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bo
         try:
             if is_own:
                 stack.enter_context(record.held(bench.attempt_lock, task))
-        except errors.OutOfOrder as busy:
-            bench.report.detail(busy.what)
+        except errors.OutOfOrder:
+            bench.report.detail("another command follows it too, and will record its end")
             is_own = False
         yield is_own
 
 
-def _is_own(bench: Bench, submitted: Submitted) -> bool:
+def _told(bench: Bench, found: Run) -> Release | None:
+    """The record, where the run is its own; else what is known of that run alone."""
+    if _is_own(bench, found):
+        return bench.record.load()
+    return Release(target=bench.settings.target, project=bench.project_name, branch="", run=found)
+
+
+def _is_own(bench: Bench, found: Submitted | Run) -> bool:
     release = bench.record.load()
-    return release is not None and release.attempt is not None and release.attempt.run_id == submitted.run_id
+    return release is not None and release.attempt is not None and release.attempt.run_id == found.run_id
 
 
 def _limits(bench: Bench, submitted: Submitted) -> Limits:

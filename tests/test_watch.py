@@ -135,6 +135,19 @@ def test_what_has_ended_well_is_not_made_killed_by_cancelling_it(site: Site, lef
     assert site.mlflow_run(left)["info"]["end_time"] == ended
 
 
+def test_the_last_run_can_be_looked_at_by_its_id_once_it_has_ended(site: Site, left: str) -> None:
+    end(site)
+    assert site.inv("watch").code == 0
+    record = site.record
+
+    watched, cancelled = site.inv("watch", left), site.inv("cancel", left)
+
+    assert (watched.code, cancelled.code) == (0, 0), watched.err + cancelled.err
+    assert f"FINISHED {left}" in watched.out
+    assert "nothing was cancelled" in cancelled.out
+    assert site.record == record
+
+
 def test_cancelling_what_has_ended_meanwhile_records_its_end_and_cancels_nothing(site: Site, left: str) -> None:
     end(site)
     site.workspace.jobs.wait(site.record["attempt"]["job_run_id"], 30)
@@ -152,9 +165,10 @@ def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, l
     mine = site.record
 
     cancelled = site.inv("cancel", left)
-    watched = site.inv("watch", left)
+    watched = site.inv("watch", left, "--json")
 
     assert (cancelled.code, watched.code) == (0, 5), cancelled.err + watched.err
+    assert (watched.json["run"]["run_id"], watched.json["run"]["status"]) == (left, "KILLED")
     assert site.status(left) == "KILLED"
     assert site.record == mine
 
@@ -324,5 +338,6 @@ def test_a_watcher_that_is_interrupted_leaves_the_run_alone(site: Site, left: st
 def test_on_this_machine_nothing_goes_on_that_could_be_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = make_repository(tmp_path_factory.mktemp("local") / "repository")
 
-    for task in ("watch", "cancel"):
-        assert inv(task, cwd=folder).code in {2, 3}
+    for arguments, code in ((["watch"], 3), (["cancel"], 3), (["watch", "0123"], 2), (["cancel", "0123"], 2)):
+        said = inv(*arguments, cwd=folder)
+        assert (said.code, "--target databricks" in said.err) == (code, True), said.err

@@ -40,8 +40,8 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
-    except errors.RunFailed:
-        print_record(pipeline.load(), flags)
+    except errors.RunFailed as fault:
+        print_record(fault.release or pipeline.load(), flags)
         raise
     print_record(done, flags)
 
