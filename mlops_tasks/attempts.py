@@ -11,7 +11,7 @@ from mlops_tasks import checks, errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Job, Submitted
+from mlops_tasks.targets.jobs import Job, NotMarked, Submitted
 
 
 def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
@@ -151,6 +151,8 @@ def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
 def _stop(bench: Bench, submitted: Submitted) -> None:
     try:
         bench.target.stop(submitted, report=bench.report)
+    except NotMarked:
+        raise
     except errors.WorkspaceError:
         bench.report.warning(f"run {submitted.run_id} could not be ended and may go on; {bench.target.busy_cure}")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from mlops_tasks import run_record
 from mlops_tasks.targets import archives, attempt_lookup
 from mlops_tasks.targets.databricks_runs import DatabricksRuns
+from mlops_tasks.workspace import session
 from tests import releases
 from tests.releases import Site
 from tests.test_attempts import read_until
@@ -59,6 +61,18 @@ def job_ends(site: Site) -> list[runs.State]:
     return [site.workspace.jobs.wait(run_id, 30) for run_id in made]
 
 
+def cut_off(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, when: Callable[..., bool]) -> None:
+    """Ctrl-C at the call of that function that suits."""
+    real = getattr(owner, name)
+
+    def interrupt(*arguments: Any, **named: Any) -> Any:
+        if when(*arguments, **named):
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, interrupt)
+
+
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_run_cancels_the_job(
     site: Site, running: subprocess.Popen[str], number: int, code: int
@@ -94,6 +108,43 @@ def test_who_pressed_ctrl_c_waits_for_two_tries_to_cancel_and_is_told_that_the_j
     assert site.inv("cancel").code == 0
 
 
+def test_ctrl_c_during_the_run_gives_mlflow_little_time_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    import databricks.sdk
+    from mlflow.utils import rest_utils
+
+    made: list[Any] = []
+
+    def note(real: Callable[..., Any], **named: Any) -> Any:
+        client = real(**named)
+        made.append(client.config.retry_timeout_seconds)
+        return client
+
+    monkeypatch.setattr(databricks.sdk, "WorkspaceClient", functools.partial(note, databricks.sdk.WorkspaceClient))
+    cut_off(monkeypatch, DatabricksRuns, "follow", lambda *_, **__: True)
+
+    said = site.inv("run")
+
+    assert (said.code, site.record["run"]["status"]) == (130, "KILLED"), said.err
+    assert 2 * session.HASTY.answer_within in made or not hasattr(rest_utils, "get_workspace_client")
+
+
+def test_ctrl_c_while_mlflow_cannot_be_told_says_that_the_job_has_ended(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(monkeypatch, DatabricksRuns, "follow", lambda *_, **__: True)
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/update", status=403)
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert job_ends(site) == [runs.CANCELED]
+    assert "has ended (TERMINATED CANCELED: Run cancelled.), and its MLflow run could not be marked" in said.err
+    assert "may go on" not in said.err
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
+    assert site.runs("RUNNING") == []
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_submit_leaves_nothing_going_on(
@@ -115,23 +166,11 @@ def test_a_signal_during_the_submit_leaves_nothing_going_on(
     assert again.code == 0, again.err
 
 
-def cut_off(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, when: Callable[..., bool]) -> None:
-    """Ctrl-C at the call of that function that suits."""
-    real = getattr(owner, name)
-
-    def interrupt(*arguments: Any, **named: Any) -> Any:
-        if when(*arguments):
-            raise KeyboardInterrupt
-        return real(*arguments, **named)
-
-    monkeypatch.setattr(owner, name, interrupt)
-
-
 def test_ctrl_c_while_the_attempts_copy_is_removed_cancels_the_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def is_attempts(path: Path) -> bool:
+    def is_attempts(path: Path, **_: Any) -> bool:
         return len(site.submits()) == 1 and path.parent.name == "attempts"
 
-    cut_off(monkeypatch, shutil, "rmtree", lambda path, **_: is_attempts(path))
+    cut_off(monkeypatch, shutil, "rmtree", is_attempts)
 
     said = site.inv("run")
 
@@ -144,7 +183,7 @@ def test_ctrl_c_while_the_attempts_copy_is_removed_cancels_the_job(site: Site, m
 def test_ctrl_c_as_the_submitted_run_is_saved_cancels_it_and_records_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_off(monkeypatch, run_record, "save_submitted", lambda *_: True)
+    cut_off(monkeypatch, run_record, "save_submitted", lambda *_, **__: True)
 
     said = site.inv("run")
 
@@ -155,7 +194,7 @@ def test_ctrl_c_as_the_submitted_run_is_saved_cancels_it_and_records_its_end(
 
 
 def test_ctrl_c_before_the_submit_looks_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    cut_off(monkeypatch, archives, "upload", lambda *_: True)
+    cut_off(monkeypatch, archives, "upload", lambda *_, **__: True)
 
     said = site.inv("run")
 
@@ -168,7 +207,7 @@ def test_ctrl_c_while_mlflow_does_not_show_the_run_yet_cancels_its_job(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt_lookup, "WAIT", 0)
-    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_: True)
+    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_, **__: True)
     site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/search", status=200, body={})
 
     said = site.inv("run")
@@ -187,7 +226,7 @@ def test_ctrl_c_while_mlflow_does_not_show_the_run_yet_cancels_its_job(
 def test_ctrl_c_during_a_submit_whose_job_cannot_be_cancelled_says_that_it_may_go_on(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_: True)
+    cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_, **__: True)
     site.workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=403)
 
     said = site.inv("run")

@@ -178,6 +178,15 @@ def test_in_haste_little_is_repeated_and_the_login_not_tried_again(workspace: Wo
     assert session.HASTY.answer_within < session.PATIENT.answer_within
 
 
+def test_in_haste_a_server_that_asks_for_much_time_is_given_none(workspace: Workspace, ours: clients.Ours) -> None:
+    workspace.faults.add("POST", MKDIRS, status=429, headers={"Retry-After": "11"})
+
+    with pytest.raises(errors.WorkspaceError, match="too many requests"):
+        ours.in_haste().dbfs.mkdirs("dbfs:/made")
+
+    assert ours.waited == []
+
+
 def test_the_credentials_of_each_try_are_fresh(workspace: Workspace, ours: clients.Ours) -> None:
     """A service principal's token lives for an hour, and a run may take longer."""
     workspace.add_principal("6ba7", "its-secret")

@@ -86,14 +86,19 @@ class DatabricksRuns:
 
     def stop(self, submitted: Submitted, *, report: Report) -> str | None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
-        return self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
+        with mlflow_process.fresh_clients():
+            return self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
 
     def _stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        status, own_end = "KILLED", None
-        if submitted.job_run_id is not None:
-            state, own_end = self._cancel_if_going_on(submitted.job_run_id, report)
+        if submitted.job_run_id is None:
+            self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+            return None
+        state, own_end = self._cancel_if_going_on(submitted.job_run_id, report)
+        try:
             status = state.mlflow_status
-        self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+            self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+        except errors.WorkspaceError as fault:
+            raise _not_marked(submitted.job_run_id, state, fault) from fault
         return own_end
 
     def _cancel_if_going_on(self, job_run_id: int, report: Report) -> tuple[job_runs.JobState, str | None]:

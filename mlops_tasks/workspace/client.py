@@ -52,7 +52,7 @@ class Workspace:
 
     def persist(self, what: str, action: Callable[[], T]) -> T:
         """The result of an action that is safe to repeat, and repeated while a moment may mend what fails."""
-        return session.persist(what, action, report=self.report, waits=self.patience.waits, pause=self.pause)
+        return session.persist(what, action, report=self.report, patience=self.patience, pause=self.pause)
 
     @cached_property
     def session(self) -> session.Session:

@@ -18,8 +18,6 @@ T = TypeVar("T")
 
 CONNECT_WITHIN = 10
 """Seconds for a connection to stand; nothing has been sent until then."""
-LONGEST_WAIT = 300.0
-"""What a server asks for beyond that is not waited for: the fault is told at once."""
 IDEMPOTENT_POSTS = ("/dbfs/mkdirs", "/workspace/mkdirs", "/jobs/runs/cancel")
 UPLOADS = ("/dbfs/put",)
 CONNECTIONS = 16
@@ -28,16 +26,18 @@ CONNECTIONS = 16
 class Patience(NamedTuple):
     """How long a workspace is waited for, in seconds without a byte from it, and before each further try.
 
-    What follows an upload of hundreds of MB takes its time. `waits` hold where the server names none by Retry-After.
+    What follows an upload of hundreds of MB takes its time. `waits` hold where the server names none by Retry-After;
+    what it asks for beyond `longest_wait` is not waited for: the fault is told at once.
     """
 
     answer_within: float = ANSWER_WITHIN
     upload_within: float = 120
     waits: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    longest_wait: float = 300
 
 
 PATIENT = Patience()
-HASTY = Patience(answer_within=10, waits=(1.0,))
+HASTY = Patience(answer_within=10, waits=(1.0,), longest_wait=10)
 """While something is stopped: a person waits for the end of the command."""
 
 
@@ -46,7 +46,7 @@ def persist(
     action: Callable[[], T],
     *,
     report: Report,
-    waits: tuple[float, ...] = PATIENT.waits,
+    patience: Patience = PATIENT,
     pause: Callable[[float], None] = time.sleep,
 ) -> T:
     """The result of `action`, which is repeated while it fails by ApiErrors that a moment may mend.
@@ -54,12 +54,12 @@ def persist(
     `action` must be safe to repeat. Each further try is told, and waited for with jitter. One that is made of such
     actions itself is not repeated once one of them was in vain.
     """
-    for wait in waits:
+    for wait in patience.waits:
         try:
             return action()
         except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
             asked = max(fault.retry_after or 0.0, wait)
-            if not fault.is_transient or fault.is_worn_out or asked > LONGEST_WAIT:
+            if not fault.is_transient or fault.is_worn_out or asked > patience.longest_wait:
                 raise
             delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
             report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
@@ -96,8 +96,8 @@ class Session(requests.Session):
             return self.send_once(method, url, *args, **kwargs)
 
         if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
-            waits = self._patience.waits
-            return persist(f"{method} {path}", send, report=self._report, waits=waits, pause=self._pause)
+            what = f"{method} {path}"
+            return persist(what, send, report=self._report, patience=self._patience, pause=self._pause)
         return send()
 
     def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
