@@ -141,11 +141,12 @@ def _detach(bench: Bench, submitted: Submitted) -> Release:
 
 def _follow(bench: Bench, job: Job, submitted: Submitted) -> tuple[Run, Path]:
     log = run_record.log_file(bench, submitted.run_id)
-    name = job.run_name or submitted.run_id[:8]
-    bench.report.detail(
-        f"run {name}: entry point {job.entry_point} on {bench.target.display_name}; log {bench.relative(log)}"
-    )
-    return run_record.with_log(bench, bench.target.follow(job, submitted, log=log, report=bench.report), log), log
+    name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
+    bench.report.detail(f"run {name}: entry point {job.entry_point} on {bench.target.display_name}")
+    found = run_record.with_log(bench, bench.target.follow(job, submitted, log=log, report=bench.report), log)
+    if found.log:
+        bench.report.detail(f"log {found.log}")
+    return found, log
 
 
 def _stop(bench: Bench, submitted: Submitted) -> None:
@@ -184,3 +185,5 @@ def _close(bench: Bench, submitted: Submitted, attempt: Attempt | None, *, stop:
     found = bench.target.pick_up(begun, report=bench.report) if begun else None
     if isinstance(found, Run):
         run_record.save_end(bench, run_record.with_log(bench, found, run_record.log_file(bench, submitted.run_id)))
+        if stop:
+            bench.report.detail(f"`inv watch {found.run_id}` shows what it printed")

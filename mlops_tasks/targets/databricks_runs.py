@@ -234,7 +234,7 @@ class DatabricksRuns:
         if log is not None and submitted.job_run_id is not None:
             with errors.told(report.warning):
                 _keep(self._jobs.output(submitted.job_run_id), log, report)
-        if state.mlflow_status != "FINISHED":
+        elif state.mlflow_status != "FINISHED":  # whoever followed it was told
             report.warning(f"job run {submitted.job_run_id} ended {state}")
         self._tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
         self._tracking.set_tag(
