@@ -121,8 +121,8 @@ def _leave(bench: Bench, release: Release, attempt: Attempt) -> Release:
     """The release without an attempt that was made for another host: it is not looked for here."""
     where = f"an earlier attempt was made at {attempt.host}"
     if attempt.run_id:
-        cure = f"with that host's login `inv cancel {attempt.run_id}` ends it"
-        bench.report.warning(f"{where}, and its run {attempt.run_id} may go on there; {cure}")
+        cure = f"cancel it with that host's login: run {attempt.run_id}"  # as a command it would get this host's flags
+        bench.report.warning(f"{where}, and its run may go on there; {cure}")
     else:
         bench.report.warning(f"{where}, and a job with {attempt.id} in its name may go on there")
     left = replace(release, attempt=attempt._replace(ended=True))

@@ -99,4 +99,18 @@ def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release
     if release is not None:
         with record.held(bench.attempt_lock, "name"):
             bench.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
+            _tell_of_run(release, bench)
     return Release(target=bench.settings.target, project=bench.project_name, branch=branch)
+
+
+def _tell_of_run(release: Release, bench: Bench) -> None:
+    """A run that goes on without us is found by its id alone, once the record is another branch's."""
+    attempt = release.attempt
+    if attempt is None or attempt.ended or not bench.target.is_remote:
+        return
+    place = f" at {attempt.host}" if attempt.host else ""
+    if attempt.run_id is None:
+        bench.report.warning(f"a job of {release.branch} may go on{place}, with {attempt.id} in its name")
+        return
+    cure = f"`inv watch {attempt.run_id}` follows it, `inv cancel {attempt.run_id}` ends it"
+    bench.report.warning(f"run {attempt.run_id} of {release.branch} may go on{place}; {cure}")

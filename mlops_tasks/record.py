@@ -149,8 +149,9 @@ def is_held(path: Path) -> bool:
 
 
 def _describe_self(task: str) -> str:
+    """Without `inv`: it is no command to type, and would be shown with the flags of whoever meets the lock."""
     since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
-    return f"inv {task}, process {os.getpid()} on {os.uname().nodename}, since {since}"
+    return f"{task}, process {os.getpid()} on {os.uname().nodename}, since {since}"
 
 
 def _read_holder(path: Path) -> str:

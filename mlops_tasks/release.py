@@ -63,7 +63,10 @@ class Patched(NamedTuple):
 
 
 class Run(NamedTuple):
-    """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder."""
+    """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder.
+
+    `timed_out` says that it was stopped by the setting `timeout`.
+    """
 
     run_id: str
     experiment_id: str
@@ -74,6 +77,7 @@ class Run(NamedTuple):
     job_run_id: int | None = None
     log: str | None = None
     metrics: Mapping[str, float] = MappingProxyType({})
+    timed_out: bool = False
 
 
 class Attempt(NamedTuple):

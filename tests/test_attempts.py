@@ -109,7 +109,7 @@ def test_a_second_run_is_refused_and_says_who_is_at_it(staged: Path, waiting: su
     said = inv("run", cwd=staged)
 
     assert said.code == 3
-    assert f"inv run, process {waiting.pid}" in said.err
+    assert f": run, process {waiting.pid}" in said.err
 
 
 def test_while_a_run_is_followed_its_branch_cannot_be_replaced(staged: Path, waiting: subprocess.Popen[str]) -> None:
@@ -224,7 +224,7 @@ def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_
 
     assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
     for (err, code), other in zip(answers, reversed(shells), strict=True):
-        who = rf"(inv [a-z-]+, process {other.pid} on|a process that has just begun)"
+        who = rf"([a-z-]+, process {other.pid} on|a process that has just begun)"
         assert code == 0 or (code == 3 and re.search(f"somebody else is at this release: {who}", err)), err
     assert record_of(folder)["run"]["status"] == "FINISHED"
     assert inv("release", cwd=folder).code == 0
@@ -280,7 +280,7 @@ def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     lock = staged / ".mlops" / "training" / "local" / "lock"
     with record.held(lock, "build-wheel"):
         waiting.send_signal(signal.SIGINT)
-        read_until(waiting, "somebody else is at this release: inv build-wheel")
+        read_until(waiting, "somebody else is at this release: build-wheel")
     _, err = waiting.communicate(timeout=60)
 
     assert waiting.returncode == 130, err

@@ -57,10 +57,11 @@ def site(staged: Site) -> Iterator[Site]:
 def test_a_run_ends_as_its_job_does(site: Site, ending: State, code: int, status: str, told: str) -> None:
     site.workspace.jobs.mode = Mode(ending=ending)
 
-    said = site.inv("run")
+    said = site.inv("run", "--timeout", "600")
 
     assert said.code == code, said.err
     assert told in said.err
+    assert "more time" not in said.err
     assert "Traceback" not in said.err
     run = site.record["run"]
     assert run["status"] == site.status(run["run_id"]) == status

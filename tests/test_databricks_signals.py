@@ -298,7 +298,7 @@ def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
     assert (other.code, other.out) == (3, ""), other.err
     assert f"run {run_id} is going on" in other.err
     assert "`inv watch` follows it, `inv cancel` ends it" in other.err
-    assert f"inv release, process {resumed.pid}" in busy.err
+    assert f": release, process {resumed.pid}" in busy.err
     assert site.record["run"]["run_id"] == run_id, err
     assert site.record["run"]["status"] == "KILLED"
 

@@ -125,7 +125,7 @@ def test_a_locked_record_says_who_is_at_it(tmp_path: Path) -> None:
     done.set()
     other.join()
 
-    assert f"inv deploy, process {other.pid}" in str(caught.value)
+    assert f": deploy, process {other.pid}" in str(caught.value)
     assert caught.value.exit_code == errors.ExitCode.OUT_OF_ORDER
 
 

@@ -193,6 +193,21 @@ def test_this_projects_timeout_ends_nobody_elses_run_unless_it_is_given_for_that
     assert site.workspace.jobs.wait(job_run_id, 30) == runs.CANCELED
 
 
+def test_a_run_that_goes_on_is_named_when_the_record_becomes_another_branchs(site: Site, left: str) -> None:
+    before = site.record
+    try:
+        said = site.inv("name", "--branch", "other")
+
+        assert said.code == 0, said.err
+        assert f"run {left} of main may go on at {site.workspace.url}" in said.err
+        assert f"`inv cancel --branch other {left}` ends it" in said.err
+        assert site.inv("cancel", left).code == 0
+        assert site.status(left) == "KILLED"
+        assert "may go on" not in site.inv("name", "--branch", "third").err
+    finally:
+        site.record_path.write_text(json.dumps(before))
+
+
 @pytest.mark.parametrize("run_id", ["0123456789abcdef0123456789abcdef", "nonsense"])
 def test_a_run_that_is_not_there_is_said_to_be_unknown(site: Site, run_id: str) -> None:
     said = site.inv("watch", run_id)
@@ -257,7 +272,9 @@ def test_a_run_here_leaves_an_attempt_at_another_host_alone_and_says_so(site: Si
     said = site.inv("run")
 
     assert said.code == 0, said.err
-    assert f"was made at {elsewhere}, and its run {left} may go on there" in said.err
+    assert f"was made at {elsewhere}, and its run may go on there" in said.err
+    assert f"cancel it with that host's login: run {left}" in said.err
+    assert "inv cancel" not in said.err
     assert site.record["attempt"]["id"] != first["id"]
     assert site.status(left) == "RUNNING"
 

@@ -72,7 +72,7 @@ def _cure(run: Run, timeout: float | None) -> str:
     """Nothing is wrong with what was stopped."""
     if run.status != "KILLED":
         return "mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)"
-    if timeout is None:
+    if timeout is None or not run.timed_out:
         return "`inv run` begins another"
     return (
         f"`inv run` begins another; `--timeout SECONDS` or the setting `timeout` gives it more time than {timeout:g} s"

@@ -82,6 +82,8 @@ class DatabricksRuns:
         except job_runs.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
             state = self._cancel(submitted.job_run_id, report)
+            found = self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
+            return found._replace(timed_out=found.status == "KILLED")
         return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
 
     def stop(self, submitted: Submitted, *, report: Report) -> str | None:

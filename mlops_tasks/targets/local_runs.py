@@ -69,7 +69,8 @@ class LocalRuns:
                 report.warning(_say_exit(code))
         except process.TimedOut:
             report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
-            status = "KILLED"
+            self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+            return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=True)
         except BaseException:
             with errors.told(report.warning):
                 self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)

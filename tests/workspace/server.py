@@ -309,10 +309,10 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, most: int | None) -> None:
         length = answer.length if isinstance(answer, streams.FileAnswer) else len(answer.body)
-        headers = {"X-Databricks-Org-Id": WORKSPACE_ID, **answer.headers}
+        headers = {"Date": self.date_time_string(), "X-Databricks-Org-Id": WORKSPACE_ID, **answer.headers}
         if answer.status != 204:
             headers.setdefault("Content-Length", str(length))
-        self.send_response(answer.status)
+        self.send_response_only(answer.status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
