@@ -172,12 +172,18 @@ def _endings_raise() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise errors.Terminated
 
+    def tell(fault: Any) -> None:
+        if type(fault.object).__name__ != "HTTPResponse":  # one that is cut off while it is made cannot close itself
+            before(fault)
+
     is_main = threading.current_thread() is threading.main_thread()
     taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
     for each in taken:
         signal.signal(each, stop)
+    sys.unraisablehook, before = tell, sys.unraisablehook
     try:
         yield
     finally:
+        sys.unraisablehook = before
         for each in taken:
             signal.signal(each, signal.SIG_DFL)

@@ -64,14 +64,14 @@ def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None
     raise errors.RunFailed(
         f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
-        cure=_cure(run, timeout),
+        cure=_cure(run, timeout, "the log" if log.exists() else "that page"),
     )
 
 
-def _cure(run: Run, timeout: float | None) -> str:
+def _cure(run: Run, timeout: float | None, told_by: str) -> str:
     """Nothing is wrong with what was stopped."""
     if run.status != "KILLED":
-        return "mend what the log shows, then `inv release` (or `inv run`, if only parameters were wrong)"
+        return f"mend what {told_by} shows, then `inv release` (or `inv run`, if only parameters were wrong)"
     if timeout is None or not run.timed_out:
         return "`inv run` begins another"
     return (
