@@ -175,6 +175,7 @@ def test_an_entry_point_that_hangs_is_stopped_at_the_timeout_and_marked_killed(q
 
     assert said.code == 5
     assert "timeout of 8 s" in said.err
+    assert "gives it more time than 8 s" in said.err
     assert run_of(quick, said).info.status == "KILLED"
 
 

@@ -290,8 +290,9 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
 
 
 def _not_marked(job_run_id: int, state: job_runs.JobState, fault: errors.WorkspaceError) -> NotMarked:
+    stands = "has ended" if state.is_over else "is being cancelled"
     return NotMarked(
-        f"job run {job_run_id} has ended ({state}), and its MLflow run could not be marked: {fault.what}",
+        f"job run {job_run_id} {stands} ({state}), and its MLflow run could not be marked: {fault.what}",
         where=fault.where,
         cure="`inv cancel` marks it, or `inv watch`, once MLflow answers for it",
     )

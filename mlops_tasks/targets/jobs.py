@@ -70,7 +70,7 @@ class Submitted:
 
 
 class NotMarked(errors.WorkspaceError):
-    """A run's job has ended, and MLflow could not be told so."""
+    """A run's job was ended, or had ended, and MLflow could not be told so."""
 
 
 @dataclass(frozen=True, kw_only=True)
