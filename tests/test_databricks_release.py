@@ -180,6 +180,7 @@ def test_the_bundled_project_is_released(mlflow_server: MlflowServer, tmp_path: 
     mlflow_server.wipe()
     with Workspace(mlflow=mlflow_server, reuse=True) as workspace, releases.entered(workspace):
         workspace.make_volume("main", "default", "wheels")
+        workspace.jobs.mode = Mode(shell_logs=True)  # a job that fails says why
         git("init", "-q", "-b", "main", cwd=tmp_path)
         shutil.copytree(TEMPLATE, tmp_path, dirs_exist_ok=True)
         cluster = tmp_path / "projects" / "training" / "cluster.json"
