@@ -132,7 +132,7 @@ def _leave(bench: Bench, release: Release, attempt: Attempt) -> Release:
 
 def _detach(bench: Bench, submitted: Submitted) -> Release:
     bench.report.step("run", f"left to go on: run {submitted.run_id}, job run {submitted.job_run_id}")
-    bench.report.detail("`inv watch` follows it, `inv cancel` ends it")
+    bench.report.detail(bench.target.busy_cure)
     release = bench.record.load()
     if release is None:
         raise errors.OutOfOrder("the record is gone", where=bench.record_folder, cure="`inv name`")

@@ -50,7 +50,7 @@ def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> N
     if release.branch != bench.facts.branch:
         bench.report.warning(f"this is the branch {bench.facts.branch}: `inv name` begins its release")
     if _may_go_on(bench, release.attempt):
-        bench.report.warning("the last run may be going on without us: `inv watch` follows it, `inv cancel` ends it")
+        bench.report.warning(f"the last run may be going on without us: {bench.target.busy_cure}")
 
 
 def _may_go_on(bench: Bench, attempt: Attempt | None) -> bool:

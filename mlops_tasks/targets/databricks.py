@@ -31,12 +31,17 @@ class DatabricksTarget:
     report: Report
     display_name: str = "databricks"
     wheel_root: str = "dbfs:/wheels"
-    busy_cure: str = "`inv watch` follows it, `inv cancel` ends it"
     is_remote: bool = True
 
     @property
     def host(self) -> str:
         return self.workspace.login.host
+
+    @property
+    def busy_cure(self) -> str:
+        from mlops_tasks.targets import jobs
+
+        return jobs.GOES_ON
 
     def user(self) -> str:
         return self.workspace.user

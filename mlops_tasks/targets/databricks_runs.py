@@ -8,7 +8,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from mlops_tasks.targets import (
     classic_projects,
     job_output,
     job_runs,
-    mlflow_process,
     mlflow_submit,
+    run_stopping,
     tracking,
 )
-from mlops_tasks.targets.jobs import Job, Limits, NotMarked, PastRun, Submitted
+from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace
 from mlops_tasks.workspace.session import Patience
@@ -81,37 +81,13 @@ class DatabricksRuns:
             state = self._jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age), report=report)
         except job_runs.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
-            state = self._cancel(submitted.job_run_id, report)
+            state = self._jobs.cancel(submitted.job_run_id, report=report)
             found = self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
             return found._replace(timed_out=found.status == "KILLED")
         return self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
 
     def stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING."""
-        with mlflow_process.fresh_clients():
-            return self._in_haste._stop(submitted, report=report)  # noqa: SLF001 - the same, waiting less
-
-    def _stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        if submitted.job_run_id is None:
-            self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
-            return None
-        state, own_end = self._cancel_if_going_on(submitted.job_run_id, report)
-        try:
-            status = state.mlflow_status
-            self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
-        except errors.WorkspaceError as fault:
-            raise _not_marked(submitted.job_run_id, state, fault) from fault
-        return own_end
-
-    def _cancel_if_going_on(self, job_run_id: int, report: Report) -> tuple[job_runs.JobState, str | None]:
-        """The job's end, and the same in words if it came to that by itself."""
-        with contextlib.suppress(faults.ApiError):  # it may be too young to be known, and cancelling it tells the rest
-            state = self._jobs.ask(job_run_id)
-            if state.is_over:
-                return state, str(state)
-        state = self._cancel(job_run_id, report)
-        report.detail(f"job run {job_run_id}: {state}")
-        return state, None if state.result in job_runs.CANCELLED else str(state)
+        return self._stopping(report).stop(submitted)
 
     def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
         """The attempt's run as it ended, or what is to be followed because it goes on."""
@@ -190,36 +166,8 @@ class DatabricksRuns:
             if begun.is_set():
                 report.detail("looking for what was submitted")
                 with errors.told(report.warning):
-                    self._stop_attempt(attempt, experiment_id, report)
+                    self._stopping(report).stop_attempt(attempt, experiment_id)
             raise
-
-    def _stop_attempt(self, attempt: Attempt, experiment_id: str, report: Report) -> None:
-        """End whatever was submitted, or say that it may go on."""
-        try:
-            with mlflow_process.fresh_clients():
-                self._in_haste._stop_what_there_is(attempt, experiment_id, report)  # noqa: SLF001 - waiting less
-        except NotMarked:
-            raise
-        except errors.WorkspaceError:
-            report.warning("what was submitted may go on; `inv watch` follows it, `inv cancel` ends it")
-            raise
-
-    def _stop_what_there_is(self, attempt: Attempt, experiment_id: str, report: Report) -> None:
-        """A job is ended also where MLflow does not show its run."""
-        try:
-            found = self._lookup.find(attempt, experiment_id)
-        except errors.WorkspaceError as fault:
-            job_run_id = self._jobs.find(attempt.id)
-            if job_run_id is None:
-                raise
-            raise _not_marked(job_run_id, self._cancel(job_run_id, report), fault) from fault
-        if found is not None:
-            self._stop(found, report=report)
-
-    def _cancel(self, job_run_id: int, report: Report) -> job_runs.JobState:
-        """The job's end; one that ended before it could be cancelled keeps its own."""
-        state = self._jobs.cancel(job_run_id, report=report)
-        return state if state.is_over else state._replace(result="CANCELED")
 
     def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
         """That it cannot be said what is known of the run ends nothing. MLflow logs what it was given to fetch."""
@@ -257,26 +205,36 @@ class DatabricksRuns:
             metrics=metrics,
         )
 
+    def _stopping(self, report: Report) -> run_stopping.RunStopping:
+        return run_stopping.RunStopping(lookup=self._hasty_lookup, report=report)
+
+    @property
+    def _jobs(self) -> job_runs.JobRuns:
+        return self._lookup.jobs
+
+    @property
+    def _tracking(self) -> tracking.Tracking:
+        return self._lookup.tracking
+
     @cached_property
     def _lookup(self) -> attempt_lookup.AttemptLookup:
-        return attempt_lookup.AttemptLookup(
-            host=self.workspace.login.host, jobs=self._jobs, tracking=self._tracking, pause=self.pause
-        )
+        return _look_in(self.workspace, self.pause)
 
     @cached_property
-    def _jobs(self) -> job_runs.JobRuns:
-        return job_runs.JobRuns(workspace=self.workspace, pause=self.pause)
+    def _hasty_lookup(self) -> attempt_lookup.AttemptLookup:
+        return _look_in(self.workspace.in_haste(), self.pause)
 
-    @cached_property
-    def _tracking(self) -> tracking.Tracking:
-        login = self.workspace.login
-        variables = {**login.variables, **_mlflow_limits(self.workspace.patience)}
-        return tracking.Tracking(login.tracking_uri, artifacts=None, variables=variables)
 
-    @cached_property
-    def _in_haste(self) -> DatabricksRuns:
-        """For stopping a run: a person waits."""
-        return replace(self, workspace=self.workspace.in_haste())
+def _look_in(workspace: Workspace, pause: Callable[[float], None]) -> attempt_lookup.AttemptLookup:
+    """What is asked there with the workspace's own patience."""
+    login = workspace.login
+    variables = {**login.variables, **_mlflow_limits(workspace.patience)}
+    return attempt_lookup.AttemptLookup(
+        host=login.host,
+        jobs=job_runs.JobRuns(workspace=workspace, pause=pause),
+        tracking=tracking.Tracking(login.tracking_uri, artifacts=None, variables=variables),
+        pause=pause,
+    )
 
 
 def _mlflow_limits(patience: Patience) -> dict[str, str]:
@@ -287,15 +245,6 @@ def _mlflow_limits(patience: Patience) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(2 * within),
     }
-
-
-def _not_marked(job_run_id: int, state: job_runs.JobState, fault: errors.WorkspaceError) -> NotMarked:
-    stands = "has ended" if state.is_over else "is being cancelled"
-    return NotMarked(
-        f"job run {job_run_id} {stands} ({state}), and its MLflow run could not be marked: {fault.what}",
-        where=fault.where,
-        cure="`inv cancel` marks it, or `inv watch`, once MLflow answers for it",
-    )
 
 
 def _keep(output: str, log: Path, report: Report) -> None:

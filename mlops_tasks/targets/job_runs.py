@@ -103,14 +103,16 @@ class JobRuns:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
 
     def cancel(self, job_run_id: int, *, report: Report) -> JobState:
-        """Cancel the run and wait a moment for its end; one that has ended already keeps its end."""
+        """Cancel the run and wait a moment for its end, which one that has ended already keeps."""
         self.workspace.jobs.cancel_run(job_run_id, version=API)
         report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN
         while True:
             state = self.state(job_run_id)
-            if state.is_over or self.clock() > give_up:
+            if state.is_over:
                 return state
+            if self.clock() > give_up:
+                return state._replace(result="CANCELED")
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> str:

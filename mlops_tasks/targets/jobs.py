@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from mlops_tasks import errors
 from mlops_tasks.project import mlproject
 
+GOES_ON = "`inv watch` follows it, `inv cancel` ends it"
+"""What can be done about a run that goes on without us."""
+
 
 class Limits(NamedTuple):
     """How a run is followed, in seconds: until when after its start, how often it is looked at, how long in vain."""
