@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report, stores
+from mlops_tasks import errors, stores
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import folder
+from tests.clients import Heard
 
 START = Release(target="local", project="p", branch="main")
-
-
-class Heard(report.Silent):
-    """A report that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def step(self, name: str, made: str) -> None:
-        self.lines.append(f"{name}: {made}")
-
-    def detail(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def make_wheel(top: Path, name: str = "mylib", content: bytes = b"wheel") -> Wheel:

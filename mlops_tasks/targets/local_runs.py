@@ -62,6 +62,7 @@ class LocalRuns:
         if submitted.backend != "local":
             self._plugins.follow(job, submitted.run_id, report=report)
             return self._read(submitted.run_id, entry_point=job.entry_point, backend=job.backend)
+        timed_out = False
         try:
             code = self._execute(job, submitted, log=log, report=report)
             status = "FAILED" if code else "FINISHED"
@@ -69,14 +70,13 @@ class LocalRuns:
                 report.warning(_say_exit(code))
         except process.TimedOut:
             report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
-            self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
-            return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=True)
+            status, timed_out = "KILLED", True
         except BaseException:
             with errors.told(report.warning):
                 self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
             raise
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
-        return self._read(submitted.run_id, entry_point=job.entry_point)
+        return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=timed_out)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-
 GOING_ON = {"RUNNING", "SCHEDULED"}
 UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
