@@ -83,9 +83,14 @@ JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 @pytest.fixture
 def spark(tmp_path: Path) -> Iterator[Path]:
-    """Spark as it comes with a machine; it is large, and gone after the test."""
+    """Spark as it comes with a machine; it is large, and gone after the test.
+
+    It is built from source. Behind a mirror that hands its files out as not to be cached, uv would build it at each
+    run and keep each build: 2 GB every time.
+    """
     folder = tmp_path / "spark"
-    for command in (environments.making(folder), environments.installing(folder, "--quiet", read_pyspark())):
+    install = environments.installing(folder, "--quiet", "--no-cache", read_pyspark())
+    for command in (environments.making(folder), install):
         subprocess.run(command, check=True)
     (found,) = folder.glob("lib/*/site-packages/pyspark")
     yield found
