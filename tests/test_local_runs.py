@@ -98,6 +98,9 @@ def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # nothing is activated, and another environment is
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "another"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(Path.home() / ".config"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     before = git("status", "--porcelain", cwd=folder)
 
     said = inv("release", cwd=folder)
@@ -105,6 +108,7 @@ def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_
     assert said.code == 0, said.err
     assert git("status", "--porcelain", cwd=folder) == before
     assert [path.name for path in home.iterdir()] == []
+    assert [path.name for path in temporary.iterdir()] == []
     assert "s3cret" not in said.out + said.err
     written = [path for path in (folder / ".mlops").rglob("*") if path.is_file() and "environments" not in path.parts]
     assert len(written) > 10
