@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -179,15 +178,6 @@ def test_mlflow_finds_the_archive_and_sends_none(site: Site) -> None:
     archives = list((site.workspace.root / "dbfs" / "mlflow-experiments").rglob("*.tar.gz"))
     assert archives
     assert all(path.stat().st_size > 100 for path in archives)
-
-
-def test_no_temporary_file_is_left(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-    assert site.inv("run").code == 0
-
-    assert tempfile.gettempdir() == str(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_json_is_printed_where_json_is_asked_for(site: Site) -> None:

@@ -22,7 +22,6 @@ from mlops_tasks.targets import (
     classic_projects,
     job_output,
     job_runs,
-    mlflow_process,
     mlflow_submit,
     run_stopping,
     tracking,
@@ -59,7 +58,6 @@ class DatabricksRuns:
         experiment_id = job.experiment_id or self.find_experiment(job)
         with (
             self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report) as begun,
-            mlflow_process.own_temporary_files(),
             archives.copied_project(job, run=self.run, report=report) as copy,
         ):
             store = dbfs.DbfsStore(self.workspace)
