@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.error
@@ -64,17 +63,16 @@ def _run_project(job: Mapping[str, Any], uri: str) -> int:
     logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # what it tells of itself, the report tells better
     mlflow.set_tracking_uri(uri)
     try:
-        with tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True) as storage:
-            mlflow.projects.run(
-                job["project"],
-                entry_point=job["entry_point"],
-                parameters=job["parameters"],
-                experiment_id=job["experiment_id"],
-                run_id=job["run_id"],
-                backend=job["backend"],
-                env_manager=job["env_manager"],
-                storage_dir=storage,  # else MLflow makes one and leaves it
-            )
+        mlflow.projects.run(
+            job["project"],
+            entry_point=job["entry_point"],
+            parameters=job["parameters"],
+            experiment_id=job["experiment_id"],
+            run_id=job["run_id"],
+            backend=job["backend"],
+            env_manager=job["env_manager"],
+            storage_dir=job["storage"],
+        )
     except ExecutionException as fault:
         code = _find_exit_code(fault)
         if code is None:

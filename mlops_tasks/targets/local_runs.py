@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,6 +101,7 @@ class LocalRuns:
         with (
             self._environment(job, Silent()) as (environment, same_mlflow),
             self._work_folder(job) as folder,
+            tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True) as storage,
         ):
             message = {
                 "project": str(folder),
@@ -109,6 +111,7 @@ class LocalRuns:
                 "experiment_id": submitted.experiment_id,
                 "run_id": submitted.run_id,
                 "backend": "local",
+                "storage": storage,  # of MLflow's for the run: left to itself it makes one that stays
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not same_mlflow and not track.is_server,
