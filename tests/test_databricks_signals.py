@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import run_record
-from mlops_tasks.targets import archives, attempt_lookup
+from mlops_tasks.targets import archives, attempt_lookup, job_runs
 from mlops_tasks.targets.databricks_runs import DatabricksRuns
 from mlops_tasks.workspace import session
 from tests import releases
@@ -142,6 +142,26 @@ def test_ctrl_c_while_mlflow_cannot_be_told_says_that_the_job_has_ended(
     assert "may go on" not in said.err
     site.workspace.faults.clear()
     assert site.inv("cancel").code == 0
+    assert site.runs("RUNNING") == []
+
+
+def test_ctrl_c_while_neither_the_job_ends_nor_mlflow_can_be_told_says_that_it_is_being_cancelled(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.workspace.jobs.mode = Mode(endless=True)
+    cut_off(monkeypatch, DatabricksRuns, "follow", lambda *_, **__: True)
+    monkeypatch.setattr(job_runs, "STOPPED_WITHIN", 0)
+    site.workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/update", status=403)
+
+    said = site.inv("run")
+
+    assert said.code == 130, said.err
+    assert "is being cancelled (" in said.err
+    assert "and its MLflow run could not be marked" in said.err
+    site.workspace.faults.clear()
+    assert site.inv("cancel").code == 0
+    assert job_ends(site) == [runs.CANCELED]
     assert site.runs("RUNNING") == []
 
 

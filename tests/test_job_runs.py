@@ -224,7 +224,9 @@ def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
     run_id = submit(jobs, workspace, Mode(endless=True))
     workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
 
-    assert jobs.cancel(run_id, report=Silent()).is_over is False
+    left = jobs.cancel(run_id, report=Silent())
+
+    assert (left.is_over, left.mlflow_status) == (False, "KILLED")
     assert 60 < clock.now < 62
 
 

@@ -32,7 +32,7 @@ LISTED = 200
 
 
 class JobState(NamedTuple):
-    """Where a job run is. `result` is empty until it has ended, and for some ends stays so."""
+    """Where a job run is. `result` is empty while it goes on uncancelled, and stays so for some ends."""
 
     life: str
     result: str
@@ -103,7 +103,10 @@ class JobRuns:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
 
     def cancel(self, job_run_id: int, *, report: Report) -> JobState:
-        """Cancel the run and wait a moment for its end, which one that has ended already keeps."""
+        """Cancel the run and wait a moment for its end, which one that has ended already keeps.
+
+        One that goes on after that is answered as cancelled, though not over.
+        """
         self.workspace.jobs.cancel_run(job_run_id, version=API)
         report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN

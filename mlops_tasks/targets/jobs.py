@@ -73,7 +73,7 @@ class Submitted:
 
 
 class NotMarked(errors.WorkspaceError):
-    """A run's job was ended, or had ended, and MLflow could not be told so."""
+    """A run's job was cancelled, or had ended, and MLflow could not be told so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from mlops_tasks.workspace import faults
 
 @dataclass(frozen=True, kw_only=True)
 class RunStopping:
-    """`lookup` is one that waits little. NotMarked where the job has ended and MLflow could not be told so."""
+    """`lookup` is one that waits little. NotMarked where MLflow could not be told of the end."""
 
     lookup: AttemptLookup
     report: Report
