@@ -109,6 +109,7 @@ def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_
     assert git("status", "--porcelain", cwd=folder) == before
     assert [path.name for path in home.iterdir()] == []
     assert [path.name for path in temporary.iterdir()] == []
+    assert list((folder / ".mlops").glob("*/local/attempts/*")) == []
     assert "s3cret" not in said.out + said.err
     written = [path for path in (folder / ".mlops").rglob("*") if path.is_file() and "environments" not in path.parts]
     assert len(written) > 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,7 +101,6 @@ class LocalRuns:
         with (
             self._environment(job, Silent()) as (environment, same_mlflow),
             self._work_folder(job) as folder,
-            tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True) as storage,
         ):
             message = {
                 "project": str(folder),
@@ -111,13 +110,16 @@ class LocalRuns:
                 "experiment_id": submitted.experiment_id,
                 "run_id": submitted.run_id,
                 "backend": "local",
-                "storage": storage,  # of MLflow's for the run: left to itself it makes one that stays
+                "storage": str(job.scratch),  # MLflow's for the run: left to itself it makes one that stays
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
-            return self._start(message, environment, timeout=job.limits.timeout, log=log, report=report)
+            try:
+                return self._start(message, environment, timeout=job.limits.timeout, log=log, report=report)
+            finally:
+                shutil.rmtree(job.scratch, ignore_errors=True)
 
     def _work_folder(self, job: Job) -> contextlib.AbstractContextManager[Path]:
         """A project that was patched in place may hold anything, the whole repository too: it runs where it is."""
