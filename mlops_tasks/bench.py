@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, files, record, runner, slugs, state, stores
-from mlops_tasks.facts import Facts, gather
+from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from mlops_tasks import ci
+from mlops_tasks.checkout import ci
 
 # a shell's background jobs ignore Ctrl-C, nohup the end of the terminal, and both hand that on to all that they start
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import ci
+from mlops_tasks.checkout import ci
 
 AZURE = {"TF_BUILD": "True"}
 GITHUB = {"GITHUB_ACTIONS": "true"}

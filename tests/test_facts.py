@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, facts, runner
+from mlops_tasks import errors, runner
+from mlops_tasks.checkout import branch
 from tests.inv import git
 
 CI = {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "from-ci", "CI_JOB_URL": "https://ci/1"}
 
 
-def gather(root: Path, branch: str | None = None, environ: dict[str, str] | None = None) -> facts.Facts:
-    return facts.gather(root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=runner.run_command)
+def gather(root: Path, branch: str | None = None, environ: dict[str, str] | None = None) -> branch.Facts:
+    return branch.gather(root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=runner.run_command)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors, runner
-from mlops_tasks import git as ours
+from mlops_tasks.checkout import git as ours
 
 Git = Callable[..., str]
 

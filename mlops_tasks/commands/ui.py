@@ -60,7 +60,8 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 
 
 def _find_store(root: Path) -> str:
-    from mlops_tasks import git, runner, state
+    from mlops_tasks.checkout import git
+    from mlops_tasks import runner, state
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import errors, git, runner
+from mlops_tasks import errors, runner
+from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
 LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}

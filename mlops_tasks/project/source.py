@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mlops_tasks import errors, files, git, runner
+from mlops_tasks import errors, files, runner
+from mlops_tasks.checkout import git
 
 _URI = re.compile(r"(?:https?|ssh|git|file)://.+|[\w.-]+@[\w.-]+:.+")
 _USER, _PASSWORD = "PROJECT_URI_USER", "PROJECT_URI_PASSWORD"

@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, git, runner
+from mlops_tasks import digests, errors, files, runner
+from mlops_tasks.checkout import git
 from mlops_tasks.report import Report, Silent
 
 DIGEST_LENGTH = 16

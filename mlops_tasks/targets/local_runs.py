@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks import errors, git, runner, slugs, state
+from mlops_tasks import errors, runner, slugs, state
+from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent

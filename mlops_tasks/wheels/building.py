@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, git, indexes, runner, uv_program
+from mlops_tasks import errors, files, indexes, runner, uv_program
+from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from mlops_tasks import git, runner
+from mlops_tasks.checkout import git
+from mlops_tasks import runner
 
 LENGTH = 12
 

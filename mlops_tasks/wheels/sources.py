@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, git, runner
+from mlops_tasks import digests, errors, runner
+from mlops_tasks.checkout import git
 
 MARKS = ("pyproject.toml", "setup.py")
 _JUNK = {"__pycache__", ".git", ".hg", ".mlops", ".tox", ".nox", ".venv", ".mypy_cache", ".pytest_cache"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlops_tasks import teamcity
+from mlops_tasks.checkout import teamcity
 
 Environ = Mapping[str, str]
 

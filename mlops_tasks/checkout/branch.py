@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_tasks import ci, errors, git, runner
+from mlops_tasks.checkout import ci, git
+from mlops_tasks import errors, runner
 
 
 class Facts(NamedTuple):

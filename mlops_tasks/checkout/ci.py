@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mlops_tasks import forks, teamcity
+from mlops_tasks.checkout import forks, teamcity
 
 Environ = Mapping[str, str]
 
