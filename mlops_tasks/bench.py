@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, record, runner, slugs, state, stores
+from mlops_tasks import errors, files, record, processes, slugs, state, stores
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
@@ -26,7 +26,7 @@ class Bench:
     root: Path
     settings: Settings
     report: Report
-    run: runner.Runner
+    run: processes.Runner
     environ: Mapping[str, str]
     dry_run: bool
 

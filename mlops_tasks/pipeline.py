@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, errors, record, runner
+from mlops_tasks import bindings, checks, errors, record, processes
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -35,7 +35,7 @@ class Pipeline:
         settings: Settings,
         *,
         report: Report | None = None,
-        run: runner.Runner = runner.run_command,
+        run: processes.Runner = processes.run_command,
         environ: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> None:

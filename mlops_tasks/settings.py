@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from mlops_tasks import errors, readers
+from mlops_tasks import errors, setting_types
 
 PREFIX = "MLOPS_"
 CONFIGURATION = "(configuration)"
@@ -30,37 +30,37 @@ class Settings:
     default where its value came from.
     """
 
-    project: str = _setting(readers.text, "folder of the MLproject file, or a git URI with #subfolder", "")
-    version: str | None = _setting(readers.text, "branch, tag or commit of a project at a git URI")
-    libraries: tuple[str, ...] = _setting(readers.texts, "folders (globs too) to build wheels from", ())
+    project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
+    version: str | None = _setting(setting_types.text, "branch, tag or commit of a project at a git URI")
+    libraries: tuple[str, ...] = _setting(setting_types.texts, "folders (globs too) to build wheels from", ())
     local_version: bool = _setting(
-        readers.boolean, "give each wheel a local version that moves with the code", default=False
+        setting_types.boolean, "give each wheel a local version that moves with the code", default=False
     )
-    target: str = _setting(readers.one_of("local", "databricks"), "where to release to", "local")
-    wheel_root: str | None = _setting(readers.text, "folder or URI below which each branch has its wheels")
+    target: str = _setting(setting_types.one_of("local", "databricks"), "where to release to", "local")
+    wheel_root: str | None = _setting(setting_types.text, "folder or URI below which each branch has its wheels")
     experiment: str = _setting(
-        readers.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
+        setting_types.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
     )
-    branch: str | None = _setting(readers.text, "name of the branch, instead of the detected one")
-    entry_point: str = _setting(readers.text, "entry point or script to run", "main")
+    branch: str | None = _setting(setting_types.text, "name of the branch, instead of the detected one")
+    entry_point: str = _setting(setting_types.text, "entry point or script to run", "main")
     parameters: Mapping[str, str] = _setting(
-        readers.mapping, "a parameter of the entry point, key=value (repeatable)", {}
+        setting_types.mapping, "a parameter of the entry point, key=value (repeatable)", {}
     )
-    cluster: str | None = _setting(readers.text, "cluster spec (default: cluster.json of the project)")
-    workers: bool = _setting(readers.boolean, "install the wheels on the workers too", default=False)
-    placeholder: str = _setting(readers.text, "text that stands for the wheels in the project's files", "WHEELPATH")
-    include: tuple[str, ...] = _setting(readers.texts, "files to stage although git ignores them (globs)", ())
-    backend: str = _setting(readers.text, "MLflow project backend, or auto", "auto")
+    cluster: str | None = _setting(setting_types.text, "cluster spec (default: cluster.json of the project)")
+    workers: bool = _setting(setting_types.boolean, "install the wheels on the workers too", default=False)
+    placeholder: str = _setting(setting_types.text, "text that stands for the wheels in the project's files", "WHEELPATH")
+    include: tuple[str, ...] = _setting(setting_types.texts, "files to stage although git ignores them (globs)", ())
+    backend: str = _setting(setting_types.text, "MLflow project backend, or auto", "auto")
     env_manager: str = _setting(
-        readers.one_of("auto", "conda", "virtualenv", "uv", "local"), "who builds the run's environment", "auto"
+        setting_types.one_of("auto", "conda", "virtualenv", "uv", "local"), "who builds the run's environment", "auto"
     )
-    profile: str | None = _setting(readers.text, "profile in ~/.databrickscfg")
-    run_name: str | None = _setting(readers.text, "name of the MLflow run")
-    tags: Mapping[str, str] = _setting(readers.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
-    poll_interval: float = _setting(readers.seconds, "seconds between two looks at a remote run", 5.0)
-    timeout: float | None = _setting(readers.seconds, "seconds after which a run is stopped")
-    lost_contact: float = _setting(readers.seconds, "seconds without an answer after which a run is given up", 600.0)
-    parallel_uploads: int = _setting(readers.count, "wheels that are uploaded at a time", 4)
+    profile: str | None = _setting(setting_types.text, "profile in ~/.databrickscfg")
+    run_name: str | None = _setting(setting_types.text, "name of the MLflow run")
+    tags: Mapping[str, str] = _setting(setting_types.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
+    poll_interval: float = _setting(setting_types.seconds, "seconds between two looks at a remote run", 5.0)
+    timeout: float | None = _setting(setting_types.seconds, "seconds after which a run is stopped")
+    lost_contact: float = _setting(setting_types.seconds, "seconds without an answer after which a run is given up", 600.0)
+    parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod

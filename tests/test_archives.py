@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.report import Silent
 from mlops_tasks.stores import dbfs
 from mlops_tasks.targets import archives
@@ -126,7 +126,7 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     write(scratch, {"training/left": "by a crash"})
 
     with archives.copied_project(
-        replace(job, release_folder=tmp_path, attempt="a1"), run=runner.run_command, report=Silent()
+        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
     ) as made:
         assert made == scratch / "training"
         names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
@@ -151,7 +151,7 @@ def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
 
     with archives.copied_project(
-        replace(job, release_folder=tmp_path, attempt="a1"), run=runner.run_command, report=Silent()
+        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
     ) as made:
         assert "of this run" in (made / "MLproject").read_text()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uv
 
-from mlops_tasks import digests, errors, runner
+from mlops_tasks import digests, errors, processes
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Silent
 from mlops_tasks.steps import build_wheel
@@ -65,7 +65,7 @@ def build(
         top=top,
         wheelhouse=top / ".mlops" / "wheels",
         environ=os.environ,
-        runner=runner.run_command,
+        runner=processes.run_command,
         report=heard or Heard(),
     )
 
@@ -248,7 +248,7 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
     library = make_library(tmp_path)
 
     def digest(*, local_version: bool) -> str:
-        return build_wheel.build_digest([library], local_version=local_version, top=tmp_path, runner=runner.run_command)
+        return build_wheel.build_digest([library], local_version=local_version, top=tmp_path, runner=processes.run_command)
 
     plain, uncommitted = digest(local_version=False), digest(local_version=True)
     commit(tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.checkout import branch
 from tests.inv import git
 
@@ -12,7 +12,7 @@ CI = {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "from-ci", "CI_JOB_URL": "https
 
 
 def gather(root: Path, branch: str | None = None, environ: dict[str, str] | None = None) -> branch.Facts:
-    return branch.gather(root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=runner.run_command)
+    return branch.gather(root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=processes.run_command)
 
 
 @pytest.fixture

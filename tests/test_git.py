@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.checkout import git as ours
 
 Git = Callable[..., str]
 
 
 def read(folder: Path) -> ours.WorkTree | None:
-    return ours.read(folder, runner=runner.run_command)
+    return ours.read(folder, runner=processes.run_command)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_remote_branches_count_where_no_local_one_points_there(repository: Path,
 
 
 def git_branches(folder: Path, commit: str) -> tuple[str, ...]:
-    return ours.branches_at(folder, commit, runner=runner.run_command)
+    return ours.branches_at(folder, commit, runner=processes.run_command)
 
 
 def test_a_linked_worktree_and_a_submodule_have_tops_of_their_own(repository: Path, git: Git, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_linked_worktree_and_a_submodule_have_tops_of_their_own(repository: Pa
 
 
 def test_outside_a_repository_and_without_git_there_is_no_work_tree(tmp_path: Path, repository: Path) -> None:
-    def no_git(command: object, *, cwd: object = None, env: object = None) -> runner.Completed:
+    def no_git(command: object, *, cwd: object = None, env: object = None) -> processes.Completed:
         raise FileNotFoundError("git")
 
     assert read(tmp_path) is None
@@ -123,9 +123,9 @@ def test_outside_a_repository_and_without_git_there_is_no_work_tree(tmp_path: Pa
 
 
 def test_a_work_tree_that_git_refuses_is_not_taken_for_none(repository: Path) -> None:
-    def wary(command: object, *, cwd: object = None, env: object = None) -> runner.Completed:
+    def wary(command: object, *, cwd: object = None, env: object = None) -> processes.Completed:
         said = "fatal: detected dubious ownership\nTo add an exception: git config --global --add safe.directory /x"
-        return runner.Completed([], 128, "", said)
+        return processes.Completed([], 128, "", said)
 
     with pytest.raises(errors.StepFailed, match="dubious ownership") as caught:
         ours.read(repository, runner=wary)
@@ -134,8 +134,8 @@ def test_a_work_tree_that_git_refuses_is_not_taken_for_none(repository: Path) ->
 
 
 def test_a_git_that_dies_without_a_word_is_told_by_its_exit_code(repository: Path) -> None:
-    def killed(command: object, *, cwd: object = None, env: object = None) -> runner.Completed:
-        return runner.Completed([], -9, "", "")
+    def killed(command: object, *, cwd: object = None, env: object = None) -> processes.Completed:
+        return processes.Completed([], -9, "", "")
 
     with pytest.raises(errors.StepFailed, match="exit code -9"):
         ours.read(repository, runner=killed)
@@ -149,7 +149,7 @@ def test_files_are_those_that_git_would_track_and_that_are_there(repository: Pat
         (repository / name).write_text("")
     (repository / "file").unlink()
 
-    assert ours.list_files(repository, runner=runner.run_command) == [
+    assert ours.list_files(repository, runner=processes.run_command) == [
         ".gitignore",
         ".gitmodules",
         "größe",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report, runner
+from mlops_tasks import errors, report, processes
 from mlops_tasks.project import listing
 
 Git = Callable[..., str]
@@ -28,14 +28,14 @@ def write(folder: Path, *names: str) -> None:
 
 
 def list_files(
-    folder: Path, *, include: Sequence[str] = (), run: runner.Runner = runner.run_command, to: Warnings | None = None
+    folder: Path, *, include: Sequence[str] = (), run: processes.Runner = processes.run_command, to: Warnings | None = None
 ) -> tuple[str, ...]:
     return listing.list_files(folder, include=include, needed=["MLproject"], run=run, report=to or Warnings())
 
 
 def without_git(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> runner.Completed:
+) -> processes.Completed:
     raise FileNotFoundError(command[0])
 
 
@@ -57,8 +57,8 @@ def test_secrets_and_environments_stay_behind_though_git_does_not_ignore_them(tm
     assert list_files(tmp_path, include=[".env"]) == (".env", "MLproject")
 
 
-@pytest.mark.parametrize("run", [runner.run_command, without_git])
-def test_without_a_repository_or_git_the_same_names_stay_behind(tmp_path: Path, run: runner.Runner) -> None:
+@pytest.mark.parametrize("run", [processes.run_command, without_git])
+def test_without_a_repository_or_git_the_same_names_stay_behind(tmp_path: Path, run: processes.Runner) -> None:
     write(tmp_path, "MLproject", "a/b.py", ".env", ".venv/x", "env/pyvenv.cfg", "mlruns/0/meta.yaml", ".mlops/r.json")
     (tmp_path / "link").symlink_to("a")
     if run is without_git:

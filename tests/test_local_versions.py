@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from mlops_tasks import runner
+from mlops_tasks import processes
 from mlops_tasks.wheels import local_versions, sources
 from tests.inv import LIBRARY, git, write
 
@@ -30,8 +30,8 @@ def commit(folder: Path, message: str) -> str:
 
 
 def choose(library: Path) -> str:
-    outside = sources.list_outside(library, run=runner.run_command)
-    return local_versions.choose(library, outside, digest=DIGEST, run=runner.run_command)
+    outside = sources.list_outside(library, run=processes.run_command)
+    return local_versions.choose(library, outside, digest=DIGEST, run=processes.run_command)
 
 
 def test_it_is_the_commit_that_last_changed_the_library(library: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_tasks import errors, report, runner
+from mlops_tasks import errors, report, processes
 from mlops_tasks.project import mlproject
 from mlops_tasks.release import Deployed, Reference, Release
 from mlops_tasks.steps import patch
@@ -82,7 +82,7 @@ def run_patch(
         diff=diff,
         reachable=lambda entry: Path(entry).is_file(),
         report=to or Said(),
-        runner=runner.run_command,
+        runner=processes.run_command,
     )
 
 
@@ -94,7 +94,7 @@ def digest_of(folder: Path, **changed: Any) -> str:
         "workers": False,
         "cluster": None,
     }
-    return patch.patch_digest(mlproject.load(folder), **{**facts, **changed}, runner=runner.run_command)
+    return patch.patch_digest(mlproject.load(folder), **{**facts, **changed}, runner=processes.run_command)
 
 
 def staged(folder: Path, release: Release) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import errors, readers
+from mlops_tasks import errors, setting_types
 from mlops_tasks.settings import SETTINGS, Settings
 
 
@@ -122,7 +122,7 @@ def test_whatever_the_configuration_holds_is_read_or_refused_as_bad_input(config
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key), st.text()))
 def test_key_value_texts_arrive_as_they_were_given(pairs: dict[str, str]) -> None:
-    assert readers.mapping([f"{key}={value}" for key, value in pairs.items()]) == pairs
+    assert setting_types.mapping([f"{key}={value}" for key, value in pairs.items()]) == pairs
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.project import source
 
 Git = Callable[..., str]
@@ -36,7 +36,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def fetch(uri: str, into: Path, version: str | None = None, run: runner.Runner = runner.run_command) -> Path:
+def fetch(uri: str, into: Path, version: str | None = None, run: processes.Runner = processes.run_command) -> Path:
     return source.fetch(uri, version=version, into=into, runner=run)
 
 
@@ -129,7 +129,7 @@ def test_an_empty_repository_has_no_version(tmp_path: Path, git: Git) -> None:
 def test_a_missing_git_is_said(tmp_path: Path) -> None:
     def missing(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> runner.Completed:
+    ) -> processes.Completed:
         raise FileNotFoundError(command[0])
 
     with pytest.raises(errors.StepFailed, match="install git"):
@@ -139,10 +139,10 @@ def test_a_missing_git_is_said(tmp_path: Path) -> None:
 def test_a_full_disk_is_said(tmp_path: Path, repository: Path) -> None:
     def full(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> runner.Completed:
+    ) -> processes.Completed:
         if "fetch" in command:
-            return runner.Completed(command, 128, "", "fatal: write error: No space left on device")
-        return runner.run_command(command, cwd=cwd, env=env)
+            return processes.Completed(command, 128, "", "fatal: write error: No space left on device")
+        return processes.run_command(command, cwd=cwd, env=env)
 
     with pytest.raises(errors.StepFailed, match="cannot fetch") as caught:
         fetch(f"file://{repository}", tmp_path / "into", run=full)
@@ -186,9 +186,9 @@ def test_a_password_opens_the_repository_and_stays_nowhere(tmp_path: Path, guard
 
     def watch(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> runner.Completed:
+    ) -> processes.Completed:
         commands.append(" ".join(command))
-        done = runner.run_command(command, cwd=cwd, env=env)
+        done = processes.run_command(command, cwd=cwd, env=env)
         kept.extend(path for path in tmp_path.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes())
         return done
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import digests, errors, runner
+from mlops_tasks import digests, errors, processes
 from mlops_tasks.wheels import copies, sources
 from tests.inv import git, write
 from tests.test_build_wheel import commit, make_library
 
 
 def digest(library: Path) -> str:
-    return sources.library_digest(library, run=runner.run_command)
+    return sources.library_digest(library, run=processes.run_command)
 
 
 def copy(library: Path, *, top: Path, into: Path) -> Path:
-    return copies.copy_library(library, into, top=top, run=runner.run_command)
+    return copies.copy_library(library, into, top=top, run=processes.run_command)
 
 
 def say_version(folder: Path) -> tuple[str, str, str]:
@@ -118,7 +118,7 @@ def test_without_git_the_leavings_of_tools_are_passed_over_but_no_package_of_the
     ]
     write(library, dict.fromkeys((*leavings, "mylib/build/__init__.py", "mylib/dist/__init__.py"), ""))
 
-    files = sources.list_files(library, run=runner.run_command)
+    files = sources.list_files(library, run=processes.run_command)
 
     assert files == ["mylib/__init__.py", "mylib/build/__init__.py", "mylib/dist/__init__.py", "pyproject.toml"]
 

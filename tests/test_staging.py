@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import digests, errors, report, runner
+from mlops_tasks import digests, errors, report, processes
 from mlops_tasks.project import staging
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
 
 def test_an_empty_git_repository_hides_the_one_around_it(tmp_path: Path) -> None:
     for _ in range(2):
-        staging.separate_from_git(tmp_path / "staged", run=runner.run_command)
+        staging.separate_from_git(tmp_path / "staged", run=processes.run_command)
     done = subprocess.run(["git", "remote", "-v"], cwd=tmp_path / "staged", capture_output=True, text=True, check=True)
     assert (done.stdout, (tmp_path / "staged" / ".git").is_dir()) == ("", True)
 
@@ -145,7 +145,7 @@ def test_an_empty_git_repository_hides_the_one_around_it(tmp_path: Path) -> None
 def test_a_missing_git_is_no_reason_to_fail(tmp_path: Path) -> None:
     def missing(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> runner.Completed:
+    ) -> processes.Completed:
         raise FileNotFoundError(command[0])
 
     staging.separate_from_git(tmp_path / "staged", run=missing)
@@ -167,9 +167,9 @@ def test_a_run_works_in_a_copy_that_goes_with_it(tmp_path: Path) -> None:
 def test_half_a_repository_around_the_staged_copies_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     def fail(
         command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> runner.Completed:
+    ) -> processes.Completed:
         (tmp_path / "staged" / ".git").mkdir()
-        return runner.Completed(command, 128, "", "fatal: No space left on device")
+        return processes.Completed(command, 128, "", "fatal: No space left on device")
 
     with pytest.raises(errors.StepFailed, match="No space left") as caught:
         staging.separate_from_git(tmp_path / "staged", run=fail)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import files, runner, state
+from mlops_tasks import files, processes, state
 from mlops_tasks.report import Silent
 from mlops_tasks.targets import environments
 from tests.inv import git, write
@@ -151,7 +151,7 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
         project=tmp_path,
         folder=tmp_path,
         environ=os.environ,
-        run=runner.run_command,
+        run=processes.run_command,
         report=Silent(),
     ) as path:
         assert (path / "bin" / "python").exists()

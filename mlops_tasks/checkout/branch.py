@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlops_tasks.checkout import ci, git
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 
 
 class Facts(NamedTuple):
@@ -23,7 +23,7 @@ class Facts(NamedTuple):
 
 
 def gather(
-    root: Path, *, branch: str | None, branch_origin: str, environ: Mapping[str, str], runner: runner.Runner
+    root: Path, *, branch: str | None, branch_origin: str, environ: Mapping[str, str], runner: processes.Runner
 ) -> Facts:
     """Ask the user's own word (`branch`, given by `branch_origin`), then the CI system, then git.
 
@@ -54,7 +54,7 @@ def gather(
     )
 
 
-def _ask_git(tree: git.WorkTree | None, root: Path, run: runner.Runner) -> list[tuple[str, str]]:
+def _ask_git(tree: git.WorkTree | None, root: Path, run: processes.Runner) -> list[tuple[str, str]]:
     if tree is None:
         return []
     if tree.branch is not None:

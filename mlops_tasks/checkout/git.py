@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 
 SHORT = 12
 """Characters of a commit that stand for a branch where there is none."""
@@ -34,8 +34,8 @@ class WorkTree(NamedTuple):
 
 
 def call(
-    *arguments: str, run: runner.Runner, cwd: Path | None = None, variables: Mapping[str, str] | None = None
-) -> runner.Completed:
+    *arguments: str, run: processes.Runner, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> processes.Completed:
     """One git command on the repository around `cwd`, with `variables` added to its environment.
 
     Without optional locks: they would collide with the user's own commands.
@@ -44,7 +44,7 @@ def call(
     return run(["git", "--no-optional-locks", *arguments], cwd=cwd, env={**kept, **(variables or {})})
 
 
-def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
+def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     """The work tree that `folder` is in; None where there is none, or no git program.
 
     One git process: every command waits for it. Raises StepFailed where git refuses to read a work tree that is there.
@@ -70,7 +70,7 @@ def read(folder: Path, *, runner: runner.Runner) -> WorkTree | None:
     )
 
 
-def branches_at(folder: Path, commit: str, *, runner: runner.Runner) -> tuple[str, ...]:
+def branches_at(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str, ...]:
     """The local branches that point at `commit`; where there are none the remote ones, without the remote's name."""
     for namespace, parts in (("refs/heads", 2), ("refs/remotes", 3)):
         command = ("for-each-ref", f"--points-at={commit}", "--format=%(refname)", namespace)
@@ -81,7 +81,7 @@ def branches_at(folder: Path, commit: str, *, runner: runner.Runner) -> tuple[st
     return ()
 
 
-def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
+def list_files(folder: Path, *, runner: processes.Runner) -> list[str]:
     """The files below `folder` that git tracks or would track, as sorted relative paths.
 
     A file that was just deleted is not among them; the files of a submodule are.
@@ -100,14 +100,14 @@ def list_files(folder: Path, *, runner: runner.Runner) -> list[str]:
     return sorted(found)
 
 
-def refused(what: str, done: runner.Completed, *, where: Path) -> errors.StepFailed:
+def refused(what: str, done: processes.Completed, *, where: Path) -> errors.StepFailed:
     """The error for a git command that failed, with git's own words."""
-    cure = "make room, then repeat" if runner.ran_full(done) else "do what git says"
-    return errors.StepFailed(f"{what}: {runner.describe_failure(done)}", where=where, cure=cure)
+    cure = "make room, then repeat" if processes.ran_full(done) else "do what git says"
+    return errors.StepFailed(f"{what}: {processes.describe_failure(done)}", where=where, cure=cure)
 
 
-def _unreadable(top: Path, status: runner.Completed) -> errors.StepFailed:
-    said = runner.describe_failure(status)
+def _unreadable(top: Path, status: processes.Completed) -> errors.StepFailed:
+    said = processes.describe_failure(status)
     safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
     return errors.StepFailed(
         f"git refuses to read this work tree: {said.splitlines()[0]}",

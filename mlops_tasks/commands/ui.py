@@ -13,7 +13,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks import errors, readers
+from mlops_tasks import errors, setting_types
 from mlops_tasks.commands import boundary, opening
 
 
@@ -33,7 +33,7 @@ def ui(c: invoke.Context, port: str = "5000", **flags: Any) -> None:
 def _read_port(text: str) -> int:
     """Invoke's own reading of a number ends in a traceback."""
     try:
-        return readers.count(text)
+        return setting_types.count(text)
     except ValueError as fault:
         raise errors.BadInput(f"the port {fault}", where="--port", cure="give a number such as 5001") from fault
 
@@ -61,11 +61,11 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 
 def _find_store(root: Path) -> str:
     from mlops_tasks.checkout import git
-    from mlops_tasks import runner, state
+    from mlops_tasks import processes, state
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    tree = git.read(root, runner=runner.run_command)
+    tree = git.read(root, runner=processes.run_command)
     database = state.StateFolder(tree.top if tree else root).database
     if not database.exists():
         raise errors.OutOfOrder("nothing has been tracked here yet", where=database, cure="`inv release`")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
@@ -15,7 +15,7 @@ LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
 
 
 def list_files(
-    folder: Path, *, include: Sequence[str], needed: Iterable[str], run: runner.Runner, report: Report
+    folder: Path, *, include: Sequence[str], needed: Iterable[str], run: processes.Runner, report: Report
 ) -> tuple[str, ...]:
     """The files (and symbolic links) below `folder` to be staged, as sorted relative paths.
 
@@ -36,7 +36,7 @@ def name_inside(path: Path, folder: Path) -> str:
     return "" if name.startswith("..") else Path(name).as_posix()
 
 
-def _ask_git(folder: Path, run: runner.Runner) -> list[str] | None:
+def _ask_git(folder: Path, run: processes.Runner) -> list[str] | None:
     """The files that git tracks or would track; None where there is no git, or no repository around `folder`."""
     return None if git.read(folder, runner=run) is None else git.list_files(folder, runner=run)
 

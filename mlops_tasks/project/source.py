@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mlops_tasks import errors, files, runner
+from mlops_tasks import errors, files, processes
 from mlops_tasks.checkout import git
 
 _URI = re.compile(r"(?:https?|ssh|git|file)://.+|[\w.-]+@[\w.-]+:.+")
@@ -37,7 +37,7 @@ def show(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=kept))
 
 
-def fetch(uri: str, *, version: str | None, into: Path, runner: runner.Runner) -> Path:
+def fetch(uri: str, *, version: str | None, into: Path, runner: processes.Runner) -> Path:
     """The project's folder in a copy of the repository, `<into>/<commit>/<name of into>`, which is never rewritten.
 
     `version` is a branch, a tag or a commit; without it the repository's own default counts. Raises StepFailed where
@@ -75,7 +75,7 @@ class _Remote:
     keep them.
     """
 
-    def __init__(self, repository: str, *, run: runner.Runner) -> None:
+    def __init__(self, repository: str, *, run: processes.Runner) -> None:
         self.url = show(repository)
         self._secret = repository
         self._run = run
@@ -113,10 +113,10 @@ class _Remote:
         pairs = [line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line]
         return {ref: commit for commit, ref in pairs if _COMMIT.fullmatch(commit)}
 
-    def _fetch(self, copy: Path, *options: str, refs: Sequence[str]) -> runner.Completed:
+    def _fetch(self, copy: Path, *options: str, refs: Sequence[str]) -> processes.Completed:
         return self._git("-C", str(copy), "fetch", "--quiet", "--no-tags", *options, "--", self.url, *refs)
 
-    def _git(self, *arguments: str) -> runner.Completed:
+    def _git(self, *arguments: str) -> processes.Completed:
         # `true` answers git's question for a password with nothing: a release must fail there, not wait for a person
         settings = ["-c", "core.askPass=true", "-c", "advice.detachedHead=false", *self._helper()]
         try:
@@ -141,13 +141,13 @@ class _Remote:
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
         return {_USER: unquote(user), _PASSWORD: unquote(password)}
 
-    def _succeed(self, done: runner.Completed) -> None:
+    def _succeed(self, done: processes.Completed) -> None:
         if done.returncode:
             check = "check the setting `project`, the network, and that git may read the repository"
             raise errors.StepFailed(
-                f"git cannot fetch the project: {self._mask(runner.describe_failure(done))}",
+                f"git cannot fetch the project: {self._mask(processes.describe_failure(done))}",
                 where=self.url,
-                cure="make room, then repeat" if runner.ran_full(done) else check,
+                cure="make room, then repeat" if processes.ran_full(done) else check,
             )
 
     def _mask(self, text: str) -> str:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, runner
+from mlops_tasks import digests, errors, files, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report, Silent
 
@@ -80,7 +80,7 @@ def disposable(folder: Path) -> Iterator[Path]:
         yield copy
 
 
-def separate_from_git(staged_root: Path, *, run: runner.Runner) -> None:
+def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
     """Put an empty git repository around the staged copies.
 
     MLflow up to 2.17 writes the URL of the repository that it finds around a project, password included, into a tag.

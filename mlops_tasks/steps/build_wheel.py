@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from packaging import utils
 
-from mlops_tasks import digests, errors, files, runner
+from mlops_tasks import digests, errors, files, processes
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, local_versions, metadata, rewriting, sources
@@ -21,7 +21,7 @@ class _Made(NamedTuple):
     local: str = ""
 
 
-def build_digest(libraries: Sequence[Path], *, local_version: bool, top: Path, runner: runner.Runner) -> str:
+def build_digest(libraries: Sequence[Path], *, local_version: bool, top: Path, runner: processes.Runner) -> str:
     """The digest over the libraries: where each is, what a wheel of it is made of, and its local version."""
     return _combine({files.relative(each, top): _look_at(each, local_version, runner).digest for each in libraries})
 
@@ -34,7 +34,7 @@ def build_wheels(
     top: Path,
     wheelhouse: Path,
     environ: Mapping[str, str],
-    runner: runner.Runner,
+    runner: processes.Runner,
     report: Report,
 ) -> Release:
     """A release with one wheel for each library, in dependency order, kept in `wheelhouse` by content.
@@ -69,7 +69,7 @@ def _combine(library_digests: Mapping[str, str]) -> str:
     return digests.digest({"libraries": library_digests})
 
 
-def _look_at(library: Path, local_version: bool, run: runner.Runner) -> _Made:  # noqa: FBT001
+def _look_at(library: Path, local_version: bool, run: processes.Runner) -> _Made:  # noqa: FBT001
     digest = sources.library_digest(library, run=run)
     if not local_version:
         return _Made(digest)

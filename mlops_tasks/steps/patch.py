@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_tasks import digests, errors, runner
+from mlops_tasks import digests, errors, processes
 from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project import documents, environment, listing, mlproject, references, reshape, source, staging
 from mlops_tasks.project import text as texts
@@ -42,7 +42,7 @@ def patch_digest(
     include: Sequence[str],
     workers: bool,
     cluster: Path | None,
-    runner: runner.Runner,
+    runner: processes.Runner,
 ) -> str:
     """The digest of all that decides how the patched project looks."""
     found = _read_source(project, include=include, cluster=cluster, run=runner, report=Silent())
@@ -65,7 +65,7 @@ def patch_project(  # noqa: PLR0913 - each is an input of this step, and the pip
     diff: bool,
     reachable: Callable[[str], bool],
     report: Report,
-    runner: runner.Runner,
+    runner: processes.Runner,
 ) -> Release:
     """A release with the project's patched copy below `staged_root`, or with the project itself patched `in_place`.
 
@@ -94,7 +94,7 @@ def patch_project(  # noqa: PLR0913 - each is an input of this step, and the pip
 
 
 def _read_source(
-    project: mlproject.Project, *, include: Sequence[str], cluster: Path | None, run: runner.Runner, report: Report
+    project: mlproject.Project, *, include: Sequence[str], cluster: Path | None, run: processes.Runner, report: Report
 ) -> _Source:
     """Whatever git ignores, the MLproject file, the environment and the cluster spec belong to the project."""
     spec = clusters.find(cluster, project.folder)

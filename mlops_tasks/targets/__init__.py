@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_tasks import runner, state
+from mlops_tasks import processes, state
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import Store
@@ -108,7 +108,7 @@ def choose(
     top: Path,
     places: state.StateFolder,
     environ: Mapping[str, str],
-    run: runner.Runner,
+    run: processes.Runner,
     profile: str | None,
     report: Report,
 ) -> Target:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_tasks import digests, errors, runner
+from mlops_tasks import digests, errors, processes
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs, holds
@@ -26,7 +26,7 @@ MARKER = ".mlops-attempt"
 
 
 @contextlib.contextmanager
-def copied_project(job: Job, *, run: runner.Runner, report: Report) -> Iterator[Path]:
+def copied_project(job: Job, *, run: processes.Runner, report: Report) -> Iterator[Path]:
     """The attempt's own copy, by whose path the job and the MLflow run can be found.
 
     What is to be run is written into it in a form that MLflow carries whole. It is gone after the block, and the path
@@ -46,7 +46,7 @@ def copied_project(job: Job, *, run: runner.Runner, report: Report) -> Iterator[
         shutil.rmtree(job.scratch, ignore_errors=True)
 
 
-def _copy_project(job: Job, *, run: runner.Runner, report: Report) -> Path:
+def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:
     source, copy = job.project.folder, job.scratch / job.project.folder.name
     staging.separate_from_git(job.scratch.parent, run=run)
     shutil.rmtree(copy, ignore_errors=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, runner, stores
+from mlops_tasks import errors, processes, stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 
@@ -27,7 +27,7 @@ class DatabricksTarget:
 
     profile: str | None
     environ: Mapping[str, str]
-    run: runner.Runner
+    run: processes.Runner
     report: Report
     display_name: str = "databricks"
     wheel_root: str = "dbfs:/wheels"

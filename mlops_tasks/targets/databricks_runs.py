@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mlops_tasks import errors, runner
+from mlops_tasks import errors, processes
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
@@ -40,7 +40,7 @@ SUBMITS = 3
 @dataclass(frozen=True, kw_only=True)
 class DatabricksRuns:
     workspace: Workspace
-    run: runner.Runner
+    run: processes.Runner
     pause: Callable[[float], None] = field(default=time.sleep)
 
     def find_experiment(self, job: Job) -> str:

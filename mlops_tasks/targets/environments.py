@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mlops_tasks import digests, errors, indexes, runner, state, uv_program
+from mlops_tasks import digests, errors, indexes, processes, state, uv
 from mlops_tasks.report import Report
 
 
@@ -24,7 +24,7 @@ def built(
     project: Path,
     folder: Path,
     environ: Mapping[str, str],
-    run: runner.Runner,
+    run: processes.Runner,
     report: Report,
 ) -> Iterator[Path]:
     """An environment below `folder` with `requirements` installed: its path, safe from pruning until the block ends.
@@ -61,11 +61,11 @@ def _build(
     *,
     project: Path,
     environ: Mapping[str, str],
-    run: runner.Runner,
+    run: processes.Runner,
 ) -> None:
     shutil.rmtree(path, ignore_errors=True)
     env = {key: value for key, value in uv_environ(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
-    uv_command = str(uv_program.find())
+    uv_command = str(uv.find())
     _succeed(run([uv_command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
     wanted, limits = path / "requirements.txt", path / "constraints.txt"
     wanted.write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
@@ -76,13 +76,13 @@ def _build(
     (path / "complete").touch()
 
 
-def _succeed(done: runner.Completed, path: Path) -> None:
+def _succeed(done: processes.Completed, path: Path) -> None:
     if done.returncode:
         first = (
-            "make room, then" if runner.ran_full(done) else "correct the project's requirements, then `inv patch` and"
+            "make room, then" if processes.ran_full(done) else "correct the project's requirements, then `inv patch` and"
         )
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(runner.describe_failure(done))}",
+            f"the run's environment cannot be built:\n{indexes.mask(processes.describe_failure(done))}",
             where=path,
             cure=f"{first} `inv run`",
         )

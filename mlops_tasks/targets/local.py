@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from mlops_tasks import errors, runner, state, stores
+from mlops_tasks import errors, processes, state, stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 
@@ -26,7 +26,7 @@ class LocalTarget:
     top: Path
     places: state.StateFolder
     environ: Mapping[str, str]
-    run: runner.Runner
+    run: processes.Runner
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False

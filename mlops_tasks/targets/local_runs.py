@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks import errors, runner, slugs, state
+from mlops_tasks import errors, processes, slugs, state
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
@@ -34,7 +34,7 @@ class LocalRuns:
     top: Path
     places: state.StateFolder
     environ: Mapping[str, str]
-    run: runner.Runner
+    run: processes.Runner
 
     def find_experiment(self, job: Job, *, report: Report) -> str:
         track = self._tracking

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from mlops_tasks import runner, state
+from mlops_tasks import processes, state
 from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
 from mlops_tasks.targets import environments, spark_jobs
@@ -21,7 +21,7 @@ MLFLOW = ("mlflow", "mlflow-skinny")
 
 @contextlib.contextmanager
 def environment_of(
-    job: Job, *, places: state.StateFolder, environ: Mapping[str, str], run: runner.Runner, report: Report
+    job: Job, *, places: state.StateFolder, environ: Mapping[str, str], run: processes.Runner, report: Report
 ) -> Iterator[tuple[Path | None, bool]]:
     """The job's environment (None where it is left to MLflow), and whether its MLflow is the running one."""
     if job.env_manager != "auto":

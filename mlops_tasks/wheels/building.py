@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, runner, uv_program
+from mlops_tasks import errors, files, indexes, processes, uv
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
@@ -29,7 +29,7 @@ LAST_WORDS = 30
 
 @contextlib.contextmanager
 def built(
-    library: Path, *, top: Path, environ: Mapping[str, str], run: runner.Runner, report: Report
+    library: Path, *, top: Path, environ: Mapping[str, str], run: processes.Runner, report: Report
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that goes with the block.
 
@@ -42,7 +42,7 @@ def built(
             done = run(command, cwd=out, env=build_environ)
         log = indexes.mask(done.stdout + done.stderr)
         if done.returncode:
-            raise _failed("cannot be built", library, log, is_full=runner.ran_full(done))
+            raise _failed("cannot be built", library, log, is_full=processes.ran_full(done))
         for line in log.splitlines():
             report.debug(line)
         found = list(out.glob("*.whl"))
@@ -58,7 +58,7 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
 
 
 @contextlib.contextmanager
-def _copied(library: Path, *, top: Path, run: runner.Runner) -> Iterator[tuple[Path, Path]]:
+def _copied(library: Path, *, top: Path, run: processes.Runner) -> Iterator[tuple[Path, Path]]:
     """The library's place in a clean copy, and an empty folder for its wheel; both go with the block."""
     with contextlib.ExitStack() as stack:
         try:
@@ -78,7 +78,7 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **kept,
         **indexes.uv_environment(environ, config_files=config_files),
-        "PATH": os.pathsep.join([str(uv_program.find().parent), environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
         "UV_PYTHON_DOWNLOADS": "never",
         "NO_COLOR": "1",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_tasks.checkout import git
-from mlops_tasks import runner
+from mlops_tasks import processes
 from mlops_tasks.wheels import sources
 
 LARGE = 1 << 20
@@ -20,7 +20,7 @@ _CARRIED = r"^(core\.(filemode|symlinks|autocrlf|eol|ignorecase|precomposeunicod
 """The repository's own settings that decide which files git takes for changed: none of them holds a password."""
 
 
-def copy_library(library: Path, into: Path, *, top: Path, run: runner.Runner) -> Path:
+def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner) -> Path:
     """Copy the repository around `library` to `into`, without what git ignores: the library's place in the copy.
 
     The whole repository, since a readme, a path dependency or the version may come from outside the library's
@@ -58,7 +58,7 @@ def _copy(source: Path, target: Path, *, around: Path, link: Callable[[Path, Pat
     target.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
 
 
-def _copy_history(top: Path, copy: Path, run: runner.Runner) -> None:
+def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     """A git directory of the copy's own on the original's objects: same HEAD, branches, tags, and same index.
 
     The user's repository is not touched, and no remote's URL (with its password) gets into the copy.
@@ -78,7 +78,7 @@ def _copy_history(top: Path, copy: Path, run: runner.Runner) -> None:
     _copy_settings(top, own / "config", run)
 
 
-def _copy_git_files(top: Path, own: Path, run: runner.Runner) -> None:
+def _copy_git_files(top: Path, own: Path, run: processes.Runner) -> None:
     names = ("index", "shallow", "info/attributes")
     found = dict(zip(names, _find(run, top, *names), strict=True))
     found |= {path.name: path for path in found["index"].parent.glob("sharedindex.*")}  # the rest of a split index
@@ -88,25 +88,25 @@ def _copy_git_files(top: Path, own: Path, run: runner.Runner) -> None:
             shutil.copyfile(path, own / name)
 
 
-def _head(top: Path, run: runner.Runner) -> str:
+def _head(top: Path, run: processes.Runner) -> str:
     branch = git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
     return f"ref: {branch}\n" if branch else f"{_ask(run, top, 'rev-parse', 'HEAD')}\n"
 
 
-def _copy_settings(top: Path, config: Path, run: runner.Runner) -> None:
+def _copy_settings(top: Path, config: Path, run: processes.Runner) -> None:
     """An exit code of 1 means that there are none of these settings."""
     found = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
     for key, has_value, value in (entry.partition("\n") for entry in found.split("\0") if entry):
         _ask(run, config.parent, "config", "--file", str(config), key, value if has_value else "true")
 
 
-def _find(run: runner.Runner, top: Path, *names: str) -> list[Path]:
+def _find(run: processes.Runner, top: Path, *names: str) -> list[Path]:
     """Where git keeps each of `names`: a linked work tree has some of its own and shares others."""
     arguments = [argument for name in names for argument in ("--git-path", name)]
     return [(top / line).resolve() for line in _ask(run, top, "rev-parse", *arguments).splitlines()]
 
 
-def _ask(run: runner.Runner, folder: Path, *arguments: str) -> str:
+def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
     done = git.call(*arguments, run=run, cwd=folder)
     if done.returncode:
         raise git.refused("git cannot prepare a clean copy of the sources", done, where=folder)

@@ -12,12 +12,12 @@ from pathlib import Path
 from packaging.version import Version
 
 from mlops_tasks.checkout import git
-from mlops_tasks import runner
+from mlops_tasks import processes
 
 LENGTH = 12
 
 
-def choose(library: Path, outside: list[str], *, digest: str, run: runner.Runner) -> str:
+def choose(library: Path, outside: list[str], *, digest: str, run: processes.Runner) -> str:
     """`g` and 12 digits of the commit that last changed the library, or `d` and 12 of its sources' `digest`.
 
     The commit says more and stays when others change something else, but is true only where the work tree holds what
@@ -34,7 +34,7 @@ def append(version: str, local: str) -> str:
     return str(Version(f"{version}{'.' if '+' in version else '+'}{local}"))
 
 
-def _last_change(library: Path, paths: list[str], run: runner.Runner) -> str:
+def _last_change(library: Path, paths: list[str], run: processes.Runner) -> str:
     """Nothing where the work tree differs from it, where it is out of sight, or where git has no answer."""
     if git.read(library, runner=run) is None:
         return ""
@@ -43,14 +43,14 @@ def _last_change(library: Path, paths: list[str], run: runner.Runner) -> str:
     return commit or "" if changed == "" and commit not in _cut_off(library, run) else ""
 
 
-def _cut_off(library: Path, run: runner.Runner) -> list[str]:
+def _cut_off(library: Path, run: processes.Runner) -> list[str]:
     """The commits of a shallow clone whose parents were left out."""
     shallow = _ask(library, run, "rev-parse", "--git-path", "shallow")
     path = library / shallow if shallow else None
     return path.read_text(encoding="ascii").split() if path is not None and path.is_file() else []
 
 
-def _ask(library: Path, run: runner.Runner, *arguments: str) -> str | None:
+def _ask(library: Path, run: processes.Runner, *arguments: str) -> str | None:
     """What git answers; None where it has none, as for a path outside of the repository or before the first commit."""
     done = git.call(*arguments, run=run, cwd=library)
     return None if done.returncode else done.stdout.strip()

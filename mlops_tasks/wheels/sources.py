@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, runner
+from mlops_tasks import digests, errors, processes
 from mlops_tasks.checkout import git
 
 MARKS = ("pyproject.toml", "setup.py")
@@ -48,7 +48,7 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def list_files(library: Path, *, run: runner.Runner) -> list[str]:
+def list_files(library: Path, *, run: processes.Runner) -> list[str]:
     """The files of the library, sorted: what git tracks or would track, or without git all but what tools make."""
     if git.read(library, runner=run) is not None:
         names = git.list_files(library, runner=run)
@@ -68,7 +68,7 @@ def walk(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found if path.is_symlink() or path.is_file())
 
 
-def library_digest(library: Path, *, run: runner.Runner) -> str:
+def library_digest(library: Path, *, run: processes.Runner) -> str:
     """The digest of what a wheel of `library` is made of: contents, paths and executable bits, never times.
 
     What its settings name outside the folder and what its links point at count too; so does the commit, where the
@@ -84,14 +84,14 @@ def library_digest(library: Path, *, run: runner.Runner) -> str:
         ) from fault
 
 
-def list_outside(library: Path, *, run: runner.Runner) -> list[str]:
+def list_outside(library: Path, *, run: processes.Runner) -> list[str]:
     """The files and folders beyond the library's own that it is made of, relative to it."""
     found = _outside(library, list_files(library, run=run), _settings(library))
     paths = [Path(os.path.realpath(library / name)) for name in found]
     return [os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)]
 
 
-def _inputs(library: Path, run: runner.Runner) -> dict[str, object]:
+def _inputs(library: Path, run: processes.Runner) -> dict[str, object]:
     names, settings = list_files(library, run=run), _settings(library)
     described = _describe(library, run) if _FROM_GIT.search(settings) else ""
     return {
@@ -138,7 +138,7 @@ def _hash(path: Path) -> list[str]:
     return ["program" if path.stat().st_mode & stat.S_IXUSR else "file", digests.file_sha256(path)]
 
 
-def _hash_outside(library: Path, name: str, run: runner.Runner) -> object:
+def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
     """What `name` leads to: a file, or all of a folder; not a folder around the library, such as git's root."""
     path = Path(os.path.realpath(library / name))
     try:
@@ -162,7 +162,7 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _describe(library: Path, run: runner.Runner) -> str:
+def _describe(library: Path, run: processes.Runner) -> str:
     tree = git.read(library, runner=run)
     if tree is None or tree.commit is None:
         return ""
