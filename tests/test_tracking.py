@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.targets import store_uris, tracking
+from mlops_tasks.tracking import uris, client as tracking
 
 
 def make(tmp_path: Path) -> tracking.Tracking:
@@ -214,4 +214,4 @@ def test_a_relative_store_is_made_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert store_uris.absolute(uri) == whole.replace("/here", str(tmp_path))
+    assert uris.absolute(uri) == whole.replace("/here", str(tmp_path))

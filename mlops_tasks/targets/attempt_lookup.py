@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mlops_tasks import errors
 from mlops_tasks.release import Attempt
-from mlops_tasks.targets import job_runs, mlflow_submit, tracking
+from mlops_tasks.targets import job_runs, mlflow_submit
+from mlops_tasks.tracking import client as tracking
 from mlops_tasks.targets.jobs import Submitted
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"

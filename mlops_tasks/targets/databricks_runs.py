@@ -16,16 +16,8 @@ from mlops_tasks import errors, processes
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import (
-    archives,
-    attempt_lookup,
-    classic_projects,
-    job_output,
-    job_runs,
-    mlflow_submit,
-    run_stopping,
-    tracking,
-)
+from mlops_tasks.targets import archives, attempt_lookup, classic_projects, job_output, job_runs, mlflow_submit, run_stopping
+from mlops_tasks.tracking import client as tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.client import Workspace

@@ -18,7 +18,8 @@ from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.targets import plugin_runs, process, requirements, store_uris, tracking
+from mlops_tasks.targets import plugin_runs, process, requirements
+from mlops_tasks.tracking import uris, client as tracking
 from mlops_tasks.targets.jobs import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
@@ -186,7 +187,7 @@ class LocalRuns:
 
     @cached_property
     def _tracking(self) -> tracking.Tracking:
-        uri = store_uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
+        uri = uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",

@@ -10,7 +10,8 @@ from mlops_tasks import errors
 from mlops_tasks.project import json_text
 from mlops_tasks.project import text as texts
 from mlops_tasks.report import Report
-from mlops_tasks.targets import classic_projects, mlflow_process, tracking
+from mlops_tasks.targets import classic_projects
+from mlops_tasks.tracking import process as mlflow_process, client as tracking
 from mlops_tasks.targets.jobs import Job
 from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_tasks import errors
 from mlops_tasks.project import json_text, text
 from mlops_tasks.report import Report
-from mlops_tasks.targets import mlflow_process, tracking
+from mlops_tasks.tracking import process as mlflow_process, client as tracking
 from mlops_tasks.targets.jobs import Job, Submitted
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mlops_tasks import errors
 from mlops_tasks.release import Attempt
 from mlops_tasks.report import Report
-from mlops_tasks.targets import job_runs, mlflow_process
+from mlops_tasks.targets import job_runs
+from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.targets.attempt_lookup import AttemptLookup
 from mlops_tasks.targets.jobs import GOES_ON, NotMarked, Submitted
 from mlops_tasks.workspace import faults

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, indexes
-from mlops_tasks.targets import mlflow_process, store_uris
+from mlops_tasks.tracking import process as mlflow_process, uris
 from mlops_tasks.targets.jobs import PastRun
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Tracking:
     """
 
     def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
-        self.uri, self.login = store_uris.split_login(uri)
+        self.uri, self.login = uris.split_login(uri)
         self._variables = variables or {}
         self.shown = indexes.mask(self.uri).replace("***@", "")
         self._artifacts = artifacts
@@ -173,13 +173,13 @@ class Tracking:
 
     def _open(self) -> MlflowClient:
         if self.is_server:
-            store_uris.check_reachable(self.uri)
+            uris.check_reachable(self.uri)
         os.environ.update(self.login)  # MLflow asks nobody else
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        with self._translated(), store_uris.first_user(self.uri):
+        with self._translated(), uris.first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
             if not self.uri.startswith("databricks"):
                 client.search_experiments(max_results=1)
