@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlops_tasks import report
-from mlops_tasks.workspace import client, login, session
+from mlops_tasks.workspace import api, login, session
 from tests.workspace.server import Workspace
 
 
@@ -22,7 +22,7 @@ class Heard(report.Silent):
         self.lines.append(text)
 
 
-class Ours(client.Workspace):
+class Ours(api.Workspace):
     """`heard` is what was told, `waited` the seconds that would have been waited."""
 
     heard: Heard

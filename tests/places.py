@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_tasks import stores
-from mlops_tasks.workspace import client
+from mlops_tasks.workspace import api
 from tests.workspace.server import Workspace
 
 
@@ -32,16 +32,16 @@ UPLOAD = (("PUT", "/api/2.0/fs/files/"),)
 IMPORT = (("POST", "/api/2.0/workspace/import"),)
 
 
-def of_dbfs(workspace: Workspace, ours: client.Workspace) -> Place:
+def of_dbfs(workspace: Workspace, ours: api.Workspace) -> Place:
     return _place("dbfs:/wheels/my branch", workspace.disk.dbfs / "wheels/my branch", PUT_AND_MOVE, ours)
 
 
-def of_volume(workspace: Workspace, ours: client.Workspace) -> Place:
+def of_volume(workspace: Workspace, ours: api.Workspace) -> Place:
     volume = workspace.make_volume("main", "default", "libs")
     return _place("/Volumes/main/default/libs/my branch", volume / "my branch", UPLOAD, ours)
 
 
-def of_workspace_files(workspace: Workspace, ours: client.Workspace) -> Place:
+def of_workspace_files(workspace: Workspace, ours: api.Workspace) -> Place:
     disk = workspace.disk.workspace / "Shared/wheels/my branch"
     return _place("/Workspace/Shared/wheels/my branch", disk, IMPORT, ours)
 
@@ -50,11 +50,11 @@ def of_folder(top: Path) -> Place:
     return Place("wheels/my branch", top / "wheels/my branch", (), stores.choose_local("wheels", top=top))
 
 
-def _place(folder: str, disk: Path, calls: tuple[tuple[str, str], ...], ours: client.Workspace) -> Place:
+def _place(folder: str, disk: Path, calls: tuple[tuple[str, str], ...], ours: api.Workspace) -> Place:
     return Place(folder, disk, calls, stores.choose_remote(folder, workspace=ours))
 
 
-REMOTE: dict[str, Callable[[Workspace, client.Workspace], Place]] = {
+REMOTE: dict[str, Callable[[Workspace, api.Workspace], Place]] = {
     "dbfs": of_dbfs,
     "volume": of_volume,
     "workspace files": of_workspace_files,

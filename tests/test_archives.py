@@ -14,7 +14,7 @@ from mlops_tasks import errors, processes
 from mlops_tasks.report import Silent
 from mlops_tasks.stores import dbfs
 from mlops_tasks.targets import archives
-from mlops_tasks.workspace import client, login
+from mlops_tasks.workspace import api, login
 from tests import releases
 from tests.inv import write
 from tests.test_spark_jobs import ENTRY_POINTS, make_job
@@ -34,7 +34,7 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture
 def store(workspace: Workspace) -> dbfs.DbfsStore:
     found = login.resolve(None, workspace.environment)
-    return dbfs.DbfsStore(client.Workspace(login=found, report=Silent(), pause=lambda seconds: None))
+    return dbfs.DbfsStore(api.Workspace(login=found, report=Silent(), pause=lambda seconds: None))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mlops_tasks import errors
 from mlops_tasks.report import Silent
 from mlops_tasks.targets.job_runs import JobRuns, TimedOut
 from mlops_tasks.targets.jobs import Limits
-from mlops_tasks.workspace import client, login
+from mlops_tasks.workspace import api, login
 from tests.workspace import runs
 from tests.workspace.runs import Mode, State
 from tests.workspace.server import Workspace
@@ -66,7 +66,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def jobs(workspace: Workspace, clock: Clock) -> JobRuns:
-    found = client.Workspace(login=login.resolve(None, workspace.environment), report=Silent())
+    found = api.Workspace(login=login.resolve(None, workspace.environment), report=Silent())
     return JobRuns(workspace=found, clock=clock, pause=clock.pause)
 
 

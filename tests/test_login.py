@@ -371,7 +371,7 @@ def test_a_host_that_keeps_silent_is_given_up_in_seconds(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]
 ) -> None:
     monkeypatch.setattr("mlops_tasks.workspace.login.PROBE_WITHIN", 0.2)
-    monkeypatch.setattr("mlops_tasks.workspace.client.PROBE_WITHIN", 0.2)
+    monkeypatch.setattr("mlops_tasks.workspace.api.PROBE_WITHIN", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         environ = {"DATABRICKS_HOST": f"http://127.0.0.1:{silent.getsockname()[1]}", **credentials}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from mlops_tasks import errors
 
 if TYPE_CHECKING:
-    from mlops_tasks.workspace.client import Workspace
+    from mlops_tasks.workspace.api import Workspace
 
 Kind = Literal["dbfs", "volume", "workspace", "folder"]
 KINDS: Mapping[str, Kind] = {"dbfs:": "dbfs", "/Volumes/": "volume", "/Workspace/": "workspace"}

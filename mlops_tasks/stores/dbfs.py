@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from mlops_tasks import errors, stores
 from mlops_tasks.stores import Stored
 from mlops_tasks.workspace import faults, uploads
-from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.api import Workspace
 
 
 class DbfsStore:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlops_tasks.stores import Stored, takings
 from mlops_tasks.workspace import faults, uploads
-from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.api import Workspace
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import databricks_runs
     from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
-    from mlops_tasks.workspace.client import Workspace
+    from mlops_tasks.workspace.api import Workspace
 
 BACKENDS = {"auto", "databricks"}
 
@@ -115,9 +115,9 @@ class DatabricksTarget:
 
     @cached_property
     def workspace(self) -> Workspace:
-        from mlops_tasks.workspace import client, login
+        from mlops_tasks.workspace import api, login
 
-        return client.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
+        return api.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
 
     @cached_property
     def _runs(self) -> databricks_runs.DatabricksRuns:

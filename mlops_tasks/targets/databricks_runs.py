@@ -20,7 +20,7 @@ from mlops_tasks.targets import archives, attempt_lookup, classic_projects, job_
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
-from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.api import Workspace
 from mlops_tasks.workspace.session import Patience
 
 MOST_RETRIES = 3

@@ -14,7 +14,7 @@ from mlops_tasks.report import Report
 from mlops_tasks.targets import job_output
 from mlops_tasks.targets.jobs import Limits
 from mlops_tasks.workspace import faults
-from mlops_tasks.workspace.client import Workspace
+from mlops_tasks.workspace.api import Workspace
 
 API = "2.0"
 """The version that MLflow's backend submits by: a run of a single task, with its output under its own id."""
