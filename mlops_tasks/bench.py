@@ -74,9 +74,9 @@ class Bench:
         One that is the top folder itself goes by MLproject's `name`: two clones may lie in folders of any name.
         """
         if self.is_fetched:
-            from mlops_tasks.project import source
+            from mlops_tasks.project import fetching
 
-            return source.show(self.settings.project)
+            return fetching.show(self.settings.project)
         name = self.relative(self.root / self.settings.project)
         if name != ".":
             return name
@@ -86,9 +86,9 @@ class Bench:
     def is_fetched(self) -> bool:
         if ":" not in self.settings.project:
             return False
-        from mlops_tasks.project import source
+        from mlops_tasks.project import fetching
 
-        return source.is_uri(self.settings.project)
+        return fetching.is_uri(self.settings.project)
 
     @cached_property
     def project_folder(self) -> Path:
@@ -101,11 +101,11 @@ class Bench:
             )
         if not self.is_fetched:
             return (self.root / self.settings.project).resolve()
-        from mlops_tasks.project import source
+        from mlops_tasks.project import fetching
 
         self.places.create()  # whichever command comes first, git must not see what is fetched
         with self.report.waiting(f"fetching {self.project_name}"):
-            return source.fetch(
+            return fetching.fetch(
                 self.settings.project,
                 version=self.settings.version,
                 into=self.places.fetched / slugs.slug(self.project_name),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
-from mlops_tasks.project import json_text, nodes
+from mlops_tasks.project.text import json_tree, tree
 
 
 @pytest.mark.parametrize(
@@ -24,18 +24,18 @@ from mlops_tasks.project import json_text, nodes
 )
 def test_broken_json_is_refused_with_its_place(text: str, said: str) -> None:
     with pytest.raises(errors.BadInput, match=said):
-        json_text.parse(Path("f"), text)
+        json_tree.parse(Path("f"), text)
 
 
 def test_tab_indented_json_has_exact_places() -> None:
     text = '{\n\t"a": [\n\t\t"x\\u0041",\n\t\t2\n\t]\n}'
-    found = nodes.get(json_text.parse(Path("f"), text), "a")
-    assert isinstance(found, nodes.List)
+    found = tree.get(json_tree.parse(Path("f"), text), "a")
+    assert isinstance(found, tree.List)
     assert [text[item.start : item.end] for item in found.items] == ['"x\\u0041"', "2"]
-    assert [item.node.value for item in found.items if isinstance(item.node, nodes.Scalar)] == ["xA", None]
+    assert [item.node.value for item in found.items if isinstance(item.node, tree.Scalar)] == ["xA", None]
 
 
 @given(st.text() | st.text(alphabet='a1-:[]{},"\\ \n\t.', max_size=30))
 def test_any_text_is_a_tree_or_is_refused_for_a_reason(text: str) -> None:
     with contextlib.suppress(errors.BadInput):
-        json_text.parse(Path("f"), text)
+        json_tree.parse(Path("f"), text)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors, processes
-from mlops_tasks.project import source
+from mlops_tasks.project import fetching
 
 Git = Callable[..., str]
 
@@ -37,7 +37,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def fetch(uri: str, into: Path, version: str | None = None, run: processes.Runner = processes.run_command) -> Path:
-    return source.fetch(uri, version=version, into=into, runner=run)
+    return fetching.fetch(uri, version=version, into=into, runner=run)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def fetch(uri: str, into: Path, version: str | None = None, run: processes.Runne
     ["https://h/a/b", "https://u:p@h/a#sub", "git@h:a/b.git", "ssh://git@h/a", "file:///a/b#c", "http://h/a"],
 )
 def test_a_git_uri_is_told_from_a_folder(uri: str) -> None:
-    assert source.is_uri(uri)
-    assert not source.is_uri(uri.rsplit("/", 1)[-1] if "//" in uri else f"./{uri}")
+    assert fetching.is_uri(uri)
+    assert not fetching.is_uri(uri.rsplit("/", 1)[-1] if "//" in uri else f"./{uri}")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_git_uri_is_told_from_a_folder(uri: str) -> None:
     ],
 )
 def test_no_credential_is_shown(uri: str, shown: str) -> None:
-    assert source.show(uri) == shown
+    assert fetching.show(uri) == shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import source as texts
 
 
 def test_line_ends_and_a_byte_order_mark_survive_reading_and_writing(tmp_path: Path) -> None:

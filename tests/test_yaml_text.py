@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
-from mlops_tasks.project import nodes, yaml_text
+from mlops_tasks.project.text import tree, yaml_tree
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ from mlops_tasks.project import nodes, yaml_text
 )
 def test_broken_yaml_is_refused_with_its_place(text: str, said: str) -> None:
     with pytest.raises(errors.BadInput, match=said):
-        yaml_text.parse(Path("f"), text)
+        yaml_tree.parse(Path("f"), text)
 
 
 def test_a_file_of_comments_alone_has_no_tree() -> None:
-    assert yaml_text.parse(Path("f"), "# nothing\n") is None
+    assert yaml_tree.parse(Path("f"), "# nothing\n") is None
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ def test_a_file_of_comments_alone_has_no_tree() -> None:
     ],
 )
 def test_the_content_of_a_scalar_has_its_exact_place(text: str, content: str) -> None:
-    found = nodes.get(yaml_text.parse(Path("f"), text), "a")
-    assert isinstance(found, nodes.Scalar)
+    found = tree.get(yaml_tree.parse(Path("f"), text), "a")
+    assert isinstance(found, tree.Scalar)
     assert text[found.start : found.end] == content
 
 
 def test_of_double_keys_the_last_counts_and_an_own_key_wins_over_a_merged_one() -> None:
     text = "m: &m {a: 1, b: 2}\nn: &n {c: 3}\nx:\n  <<: [*m, *n]\n  a: 4\n  a: 5\n"
-    merged = nodes.get(yaml_text.parse(Path("f"), text), "x")
-    found = [nodes.get(merged, key) for key in "abcd"]
-    assert [each.value if isinstance(each, nodes.Scalar) else None for each in found] == ["5", "2", "3", None]
+    merged = tree.get(yaml_tree.parse(Path("f"), text), "x")
+    found = [tree.get(merged, key) for key in "abcd"]
+    assert [each.value if isinstance(each, tree.Scalar) else None for each in found] == ["5", "2", "3", None]
 
 
 @given(st.text() | st.text(alphabet="ab-:?[]{},&*!|>'\"%@`# \n\t\r.0<=", max_size=40))
 def test_any_text_is_a_tree_or_is_refused_for_a_reason(text: str) -> None:
     with contextlib.suppress(errors.BadInput):
-        yaml_text.parse(Path("f"), text)
+        yaml_tree.parse(Path("f"), text)

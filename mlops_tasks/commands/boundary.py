@@ -115,9 +115,9 @@ def _given(flags: Mapping[str, Any]) -> Mapping[str, Any]:
     """The flags that say what is released and run, without what must not be shown."""
     found = {key: flags.get(REPEATED.get(key, key).lstrip("-")) for key in TOLD}
     if found["project"]:
-        from mlops_tasks.project import source
+        from mlops_tasks.project import fetching
 
-        found["project"] = source.show(found["project"])
+        found["project"] = fetching.show(found["project"])
     return {key: value for key, value in found.items() if value}
 
 

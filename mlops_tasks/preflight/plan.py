@@ -13,8 +13,9 @@ from packaging import utils
 
 from mlops_tasks import stores
 from mlops_tasks.errors import BadInput
-from mlops_tasks.project import cluster, environment, json_text, mlproject, nodes, requirement, yaml_text
-from mlops_tasks.project import text as texts
+from mlops_tasks.project import cluster, environment, mlproject, requirement
+from mlops_tasks.project.text import json_tree, tree, yaml_tree
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
@@ -190,7 +191,7 @@ class Plan:
         if self.cluster_text is None:
             return ""
         path, text = self.cluster_text
-        root = json_text.parse(path, text)
+        root = json_tree.parse(path, text)
         found = _find_key(root, keys)
         return self.cluster_text.place(_find_key(root, ("new_cluster", *keys)) if found is None else found)
 
@@ -198,7 +199,7 @@ class Plan:
         """Where the cluster spec has a library of that name."""
         if self.cluster_text is None:
             return ""
-        root = json_text.parse(*self.cluster_text)
+        root = json_tree.parse(*self.cluster_text)
         entries = [*cluster.library_entries(root), *cluster.package_entries(root)]
         return self.cluster_text.place(_find_value(entries, value))
 
@@ -206,7 +207,7 @@ class Plan:
         """Where the environment YAML has the requirement `value`."""
         if self.environment_text is None or self.project is None:
             return ""
-        root = yaml_text.parse(*self.environment_text)
+        root = yaml_tree.parse(*self.environment_text)
         kind = "conda" if self.project.kind == "conda" else "python"
         return self.environment_text.place(_find_value(environment.entries(root, kind=kind), value))
 
@@ -215,14 +216,14 @@ class Plan:
         node = self._python_node()
         return self.environment_text.place(node.start if node else None) if self.environment_text else ""
 
-    def _python_node(self) -> nodes.Scalar | None:
+    def _python_node(self) -> tree.Scalar | None:
         if self.environment_text is None:
             return None
-        root = yaml_text.parse(*self.environment_text)
-        own, listed = nodes.get(root, "python"), nodes.get(root, "dependencies")
-        items = listed.items if isinstance(listed, nodes.List) else ()
+        root = yaml_tree.parse(*self.environment_text)
+        own, listed = tree.get(root, "python"), tree.get(root, "dependencies")
+        items = listed.items if isinstance(listed, tree.List) else ()
         found = [own, *(each.node for each in items)]
-        pins = [each for each in found if isinstance(each, nodes.Scalar)]
+        pins = [each for each in found if isinstance(each, tree.Scalar)]
         return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
 
     def place_of_command(self, entry_point: str) -> str:
@@ -235,30 +236,30 @@ class Plan:
         """Where MLproject has the last of `keys`."""
         if self.project_text is None:
             return ""
-        return self.project_text.place(_find_key(yaml_text.parse(*self.project_text), keys))
+        return self.project_text.place(_find_key(yaml_tree.parse(*self.project_text), keys))
 
     def place_of_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""
         if self.project_text is None:
             return ""
-        root = nodes.get(yaml_text.parse(*self.project_text), "databricks_spark_job")
-        return self.project_text.place(_find_value(nodes.entries(nodes.get(root, "python_libraries")), value))
+        root = tree.get(yaml_tree.parse(*self.project_text), "databricks_spark_job")
+        return self.project_text.place(_find_value(tree.entries(tree.get(root, "python_libraries")), value))
 
 
 def normalised(distribution: str) -> str:
     return utils.canonicalize_name(distribution)
 
 
-def _find_key(root: nodes.Node | None, keys: tuple[str, ...]) -> int | None:
+def _find_key(root: tree.Node | None, keys: tuple[str, ...]) -> int | None:
     start = None
     for key in keys:
-        pairs = root.pairs if isinstance(root, nodes.Mapping) else ()
+        pairs = root.pairs if isinstance(root, tree.Mapping) else ()
         found = next(((name, value) for name, value in pairs if getattr(name, "value", None) == key), None)
-        if found is None or not isinstance(found[0], nodes.Scalar):
+        if found is None or not isinstance(found[0], tree.Scalar):
             return None
         start, root = found[0].start, found[1]
     return start
 
 
-def _find_value(entries: Iterator[nodes.Entry] | list[nodes.Entry], value: str) -> int | None:
+def _find_value(entries: Iterator[tree.Entry] | list[tree.Entry], value: str) -> int | None:
     return next((each.scalar.start for each in entries if each.value == value), None)

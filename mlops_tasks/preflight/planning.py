@@ -13,7 +13,7 @@ from mlops_tasks import errors, stores
 from mlops_tasks.bench import Bench
 from mlops_tasks.preflight import plan, wheels
 from mlops_tasks.project import cluster, environment
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata

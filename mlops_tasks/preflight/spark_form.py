@@ -13,18 +13,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.project import (
-    cluster,
-    environment,
-    mlproject,
-    nodes,
-    programs,
-    requirement,
-    requirement_files,
-    spark_command,
-    yaml_text,
-)
-from mlops_tasks.project import text as texts
+from mlops_tasks.project import cluster, environment, mlproject, programs, requirement, requirement_files, spark_command
+from mlops_tasks.project.text import tree, yaml_tree
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import forms
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
@@ -150,7 +141,7 @@ def _as_requirement(library: Mapping[str, Any], placeholder: str) -> str:
 def _rewrite_project(path: Path, wanted: Sequence[str], said: list[str]) -> Rewritten:
     """The MLproject file with its comments, where its form allows that."""
     old = texts.read(path)
-    data = {key: value for key, value in yaml_text.load(path, old).items() if key not in _REPLACED}
+    data = {key: value for key, value in yaml_tree.load(path, old).items() if key not in _REPLACED}
     data["databricks_spark_job"] = {"python_libraries": list(wanted)}
     new = _edit(path, old, wanted)
     if _load(new) != data:
@@ -160,24 +151,24 @@ def _rewrite_project(path: Path, wanted: Sequence[str], said: list[str]) -> Rewr
 
 
 def _edit(path: Path, old: str, wanted: Sequence[str]) -> str:
-    root = yaml_text.parse(path, old)
-    edits = [_removal(old, pair) for pair in (root.pairs if isinstance(root, nodes.Mapping) else ()) if _is_old(pair)]
+    root = yaml_tree.parse(path, old)
+    edits = [_removal(old, pair) for pair in (root.pairs if isinstance(root, tree.Mapping) else ()) if _is_old(pair)]
     text = texts.apply(old, [each for each in edits if each is not None])
     end = texts.line_end_near(old, 0)
     lines = ["databricks_spark_job:", "  python_libraries:" if wanted else "  python_libraries: []"]
-    lines += [f"    - {nodes.spell(each, style='', in_flow=False)}" for each in wanted]
+    lines += [f"    - {tree.spell(each, style='', in_flow=False)}" for each in wanted]
     gap = end if text.endswith(("\n", "\r")) else end * 2
     return text + gap + end.join(lines) + end
 
 
-def _is_old(pair: tuple[nodes.Node, nodes.Node]) -> bool:
-    return isinstance(pair[0], nodes.Scalar) and pair[0].value in _REPLACED
+def _is_old(pair: tuple[tree.Node, tree.Node]) -> bool:
+    return isinstance(pair[0], tree.Scalar) and pair[0].value in _REPLACED
 
 
-def _removal(text: str, pair: tuple[nodes.Node, nodes.Node]) -> texts.Edit | None:
+def _removal(text: str, pair: tuple[tree.Node, tree.Node]) -> texts.Edit | None:
     """The lines of one plain `key: value`; None for a value that is more than that."""
     key, value = pair
-    if not isinstance(key, nodes.Scalar) or not isinstance(value, nodes.Scalar):
+    if not isinstance(key, tree.Scalar) or not isinstance(value, tree.Scalar):
         return None
     start = max(text.rfind("\n", 0, key.start), text.rfind("\r", 0, key.start)) + 1
     end = text.find("\n", value.end)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import json_text, nodes
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import json_tree, tree
+from mlops_tasks.project.text import source as texts
 
 FILE_NAME = "cluster.json"
 
@@ -43,7 +43,7 @@ def find(named: Path | None, folder: Path) -> Path | None:
 
 def read(path: Path) -> ClusterSpec:
     """The spec in either form; BadInput where it is of neither."""
-    data = json_text.load(path, texts.read(path))
+    data = json_tree.load(path, texts.read(path))
     if not isinstance(data, Mapping):
         raise _ill_formed("a cluster spec must be a JSON object", path)
     libraries = data.get("libraries", [])
@@ -58,12 +58,12 @@ def read(path: Path) -> ClusterSpec:
     return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others=others, is_wrapped=is_wrapped)
 
 
-def library_entries(root: nodes.Node | None) -> Iterator[nodes.Entry]:
+def library_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
     """The libraries that are named by the URI of a wheel."""
     yield from _entries(root, ("whl",), ("egg",))
 
 
-def package_entries(root: nodes.Node | None) -> Iterator[nodes.Entry]:
+def package_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
     """The libraries that are handed to pip."""
     yield from _entries(root, ("pypi", "package"))
 
@@ -79,15 +79,15 @@ def write_flat(path: Path, spec: ClusterSpec) -> None:
     _write(path, spec.cluster)
 
 
-def _entries(root: nodes.Node | None, *ways: tuple[str, ...]) -> Iterator[nodes.Entry]:
-    libraries = nodes.get(root, "libraries")
-    for item in libraries.items if isinstance(libraries, nodes.List) else ():
+def _entries(root: tree.Node | None, *ways: tuple[str, ...]) -> Iterator[tree.Entry]:
+    libraries = tree.get(root, "libraries")
+    for item in libraries.items if isinstance(libraries, tree.List) else ():
         for way in ways:
-            node: nodes.Node | None = item.node
+            node: tree.Node | None = item.node
             for key in way:
-                node = nodes.get(node, key)
-            if isinstance(node, nodes.Scalar):
-                yield nodes.Entry(item=item, scalar=node)
+                node = tree.get(node, key)
+            if isinstance(node, tree.Scalar):
+                yield tree.Entry(item=item, scalar=node)
 
 
 def _write(path: Path, data: Mapping[str, Any]) -> None:

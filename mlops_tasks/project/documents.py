@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_tasks.project import mlproject, references
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Reference
 
 

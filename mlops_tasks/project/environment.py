@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import nodes, yaml_text
+from mlops_tasks.project.text import tree, yaml_tree
 
 _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:(?:[<>]=|=+)\s*(?P<version>\d+(?:\.\d+)*).*)?")
 
@@ -31,7 +31,7 @@ def load(path: Path, *, kind: str = "") -> Environment:
 
     `kind` is `conda` or `python` (MLflow's python_env); without it the file's form tells.
     """
-    data = yaml_text.load(path)
+    data = yaml_tree.load(path)
     if data is None:
         return Environment(python=None, conda=(), pip=())
     if not isinstance(data, Mapping):
@@ -49,14 +49,14 @@ def load(path: Path, *, kind: str = "") -> Environment:
     return Environment(python=python, conda=(), pip=pip)
 
 
-def entries(root: nodes.Node | None, *, kind: str) -> Iterator[nodes.Entry]:
+def entries(root: tree.Node | None, *, kind: str) -> Iterator[tree.Entry]:
     """The places of the YAML that hold requirement lines: `dependencies`, or in a conda YAML its `pip:` sections."""
-    dependencies = nodes.get(root, "dependencies")
+    dependencies = tree.get(root, "dependencies")
     if kind == "python":
-        yield from nodes.entries(dependencies)
+        yield from tree.entries(dependencies)
         return
-    for item in dependencies.items if isinstance(dependencies, nodes.List) else ():
-        yield from nodes.entries(nodes.get(item.node, "pip"))
+    for item in dependencies.items if isinstance(dependencies, tree.List) else ():
+        yield from tree.entries(tree.get(item.node, "pip"))
 
 
 def _is_conda(data: Mapping[str, Any]) -> bool:

@@ -37,10 +37,10 @@ class Project:
 
 def load(folder: Path) -> Project:
     """The project in `folder`; BadInput where MLflow could not run it, or would ignore part of what it says."""
-    from mlops_tasks.project import yaml_text  # PyYAML takes time that the users of the types alone need not spend
+    from mlops_tasks.project.text import yaml_tree  # PyYAML takes time that the users of the types alone need not spend
 
     path = _find(folder)
-    data = programs.read_mapping(yaml_text.load(path), "the MLproject file", path)
+    data = programs.read_mapping(yaml_tree.load(path), "the MLproject file", path)
     _check_keys(data, path)
     _check_environments(data, path)
     entry_points = programs.read_entry_points(data, path)

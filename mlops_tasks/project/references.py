@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 from packaging import utils
 
 from mlops_tasks import errors
-from mlops_tasks.project import cluster, environment, json_text, nodes, requirement, yaml_text
-from mlops_tasks.project import text as texts
+from mlops_tasks.project import cluster, environment, requirement
+from mlops_tasks.project.text import json_tree, tree, yaml_tree
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed
 
 WHERE = (
@@ -73,7 +74,7 @@ def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels, forms: Form
             for each in chosen
         ]
         _check_printable(values, path)
-        edits += nodes.replace(text, entry, values)
+        edits += tree.replace(text, entry, values)
         changes += [
             Change(distribution=each.distribution, old=entry.value, new=value)
             for each, value in zip(chosen, values, strict=True)
@@ -92,7 +93,7 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
             )
 
 
-def find_misspelt(path: Path, text: str, *, role: Role, placeholder: str) -> list[nodes.Entry]:
+def find_misspelt(path: Path, text: str, *, role: Role, placeholder: str) -> list[tree.Entry]:
     """The entries that are the placeholder but for its case, a sign between its words, or a letter or two."""
     found = [entry for entry, _ in _find_entries(parse(path, text, role=role), role) if placeholder not in entry.value]
     return [each for each in found if difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)]
@@ -102,18 +103,18 @@ def _plain(text: str) -> str:
     return re.sub(r"[-_. ]", "", text).lower()
 
 
-def parse(path: Path, text: str, *, role: Role) -> nodes.Node | None:
-    return json_text.parse(path, text) if role == "cluster" else yaml_text.parse(path, text)
+def parse(path: Path, text: str, *, role: Role) -> tree.Node | None:
+    return json_tree.parse(path, text) if role == "cluster" else yaml_tree.parse(path, text)
 
 
-def _find_entries(root: nodes.Node | None, role: Role) -> Iterator[tuple[nodes.Entry, bool]]:
+def _find_entries(root: tree.Node | None, role: Role) -> Iterator[tuple[tree.Entry, bool]]:
     """Each entry once, and whether it is a library named by its URI alone."""
     if role == "cluster":
         found = [(entry, True) for entry in cluster.library_entries(root)]
         found += [(entry, False) for entry in cluster.package_entries(root)]
     elif role == "mlproject":
-        libraries = nodes.get(nodes.get(root, "databricks_spark_job"), "python_libraries")
-        found = [(entry, False) for entry in nodes.entries(libraries)]
+        libraries = tree.get(tree.get(root, "databricks_spark_job"), "python_libraries")
+        found = [(entry, False) for entry in tree.entries(libraries)]
     else:
         found = [(entry, False) for entry in environment.entries(root, kind=role)]
     # two aliases of one list lead to the same items
@@ -121,7 +122,7 @@ def _find_entries(root: nodes.Node | None, role: Role) -> Iterator[tuple[nodes.E
 
 
 def _resolve(
-    entry: nodes.Entry, wheels: Wheels, *, place: str
+    entry: tree.Entry, wheels: Wheels, *, place: str
 ) -> tuple[requirement.WheelEntry, Sequence[Deployed]] | None:
     """What the entry says, and the wheels that take its place; None where it is to stay as it is."""
     parts = requirement.read(entry.value, placeholder=wheels.placeholder)
@@ -157,7 +158,7 @@ def _check_printable(values: Sequence[str], path: Path) -> None:
             )
 
 
-def _scalars(root: nodes.Node | None) -> Iterator[nodes.Scalar]:
+def _scalars(root: tree.Node | None) -> Iterator[tree.Scalar]:
     """Each scalar of the tree once, though aliases may lead to it on many ways."""
     seen: set[int] = set()
     waiting = [root] if root is not None else []
@@ -166,9 +167,9 @@ def _scalars(root: nodes.Node | None) -> Iterator[nodes.Scalar]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, nodes.Scalar):
+        if isinstance(node, tree.Scalar):
             yield node
-        elif isinstance(node, nodes.List):
+        elif isinstance(node, tree.List):
             waiting += [item.node for item in node.items]
         else:
             waiting += [each for pair in node.pairs for each in pair]

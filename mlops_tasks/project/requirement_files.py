@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlops_tasks import errors
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import source as texts
 
 _NAMED = re.compile(r"(?P<flag>-r|--requirement|-c|--constraint)(?:\s*=\s*|\s*)(?P<name>\S.*)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from mlops_tasks.project import cluster, documents, mlproject, references, requirement, yaml_text
-from mlops_tasks.project import text as texts
+from mlops_tasks.project import cluster, documents, mlproject, references, requirement
+from mlops_tasks.project.text import yaml_tree
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed, Reference
 from mlops_tasks.report import Report
 
@@ -103,7 +104,7 @@ def _as_requirement(library: Mapping[str, Any], placeholder: str, addition: _Add
 
 def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:
     path = project.folder / project.mlproject
-    data = yaml_text.load(path)
+    data = yaml_tree.load(path)
     job = data["databricks_spark_job"]
     listed = job.get("python_libraries") or []
     fresh = [line for line in dict.fromkeys(lines) if line not in listed]

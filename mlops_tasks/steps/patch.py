@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mlops_tasks import digests, errors, processes
 from mlops_tasks.project import cluster as clusters
-from mlops_tasks.project import documents, environment, listing, mlproject, references, reshape, source, staging
-from mlops_tasks.project import text as texts
+from mlops_tasks.project import documents, environment, listing, mlproject, references, reshape, fetching, staging
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed, Patched, Reference, Release
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.stores import forms
@@ -181,7 +181,7 @@ def _bring_cluster(found: _Source, copy: Path) -> Path | None:
 
 
 def _check_own(release: Release) -> None:
-    if source.is_uri(release.project):
+    if fetching.is_uri(release.project):
         raise errors.BadInput(
             "a project at a git URI has no sources here that could be patched",
             where="--in-place",

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops_tasks.project import text as texts
-from mlops_tasks.project import yaml_text
+from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.targets.jobs import Job
 
 ENTRY_POINT = "main"
@@ -34,7 +34,7 @@ def write_command(job: Job, folder: Path) -> None:
     path = folder / job.project.mlproject
     left = fetched(job)
     written = {"command": _fill_in(job, left), **({"parameters": dict.fromkeys(left, "path")} if left else {})}
-    data = {**yaml_text.load(path), "entry_points": {ENTRY_POINT: written}}
+    data = {**yaml_tree.load(path), "entry_points": {ENTRY_POINT: written}}
     texts.write(path, yaml.safe_dump(data, sort_keys=False))
 
 

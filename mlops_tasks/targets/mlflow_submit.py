@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import json_text
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import json_tree
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.report import Report
 from mlops_tasks.targets import classic_projects
 from mlops_tasks.tracking import process as mlflow_process, client as tracking
@@ -81,4 +81,4 @@ def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
             cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
         )
     path = copy / job.cluster
-    return dict(json_text.load(path, texts.read(path)))
+    return dict(json_tree.load(path, texts.read(path)))

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import json_text, text
+from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import process as mlflow_process, client as tracking
 from mlops_tasks.targets.jobs import Job, Submitted
@@ -111,4 +111,4 @@ def _read_cluster(job: Job) -> dict[str, Any]:
     if job.cluster is None:
         return {}
     path = job.project.folder / job.cluster
-    return dict(json_text.load(path, text.read(path)))
+    return dict(json_tree.load(path, source.read(path)))

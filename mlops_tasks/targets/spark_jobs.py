@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from mlops_tasks.project import text as texts
-from mlops_tasks.project import yaml_text
+from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.targets.jobs import Job
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -39,7 +39,7 @@ def write_driver(job: Job, folder: Path) -> None:
     sends as they are (mlflow/projects/databricks.py, 2.17 to 3.17).
     """
     path = folder / job.project.mlproject
-    data = yaml_text.load(path)
+    data = yaml_tree.load(path)
     spark = dict(data["databricks_spark_job"])
     spark.update(python_file=DRIVER_NAME, parameters=words(job))
     kept = {key: value for key, value in data.items() if key != "entry_points"}

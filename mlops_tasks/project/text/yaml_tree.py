@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.project import nodes
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import tree
+from mlops_tasks.project.text import source as texts
 
 
 def load(path: Path, text: str | None = None) -> Any:
@@ -22,7 +22,7 @@ def load(path: Path, text: str | None = None) -> Any:
         return yaml.safe_load(content)
 
 
-def parse(path: Path, text: str) -> nodes.Node | None:
+def parse(path: Path, text: str) -> tree.Node | None:
     """The tree of one YAML document; None where there is nothing but comments."""
     load(path, text)  # whatever makes the document unusable is said here, before its places are looked at
     with _translated(path, text):
@@ -67,19 +67,19 @@ class _Composer:
         self._dashes = [_mark(token.start_mark) for token in tokens if isinstance(token, yaml.BlockEntryToken)]
         self._dash_starts = [mark.index for mark in self._dashes]
         self._events = yaml.parse(text, Loader=yaml.SafeLoader)
-        self._anchors: dict[str, nodes.Node] = {}
+        self._anchors: dict[str, tree.Node] = {}
 
-    def compose(self) -> nodes.Node | None:
+    def compose(self) -> tree.Node | None:
         for event in self._events:
             if isinstance(event, yaml.NodeEvent):
                 return self._node(event, in_flow=False)
         return None
 
-    def _node(self, event: Any, *, in_flow: bool) -> nodes.Node:
+    def _node(self, event: Any, *, in_flow: bool) -> tree.Node:
         if isinstance(event, yaml.AliasEvent):
             return self._resolve(event)
         if isinstance(event, yaml.ScalarEvent):
-            node: nodes.Node = self._scalar(event, in_flow=in_flow)
+            node: tree.Node = self._scalar(event, in_flow=in_flow)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._list(in_flow=bool(event.flow_style))
         else:
@@ -88,16 +88,16 @@ class _Composer:
             self._anchors[event.anchor] = node
         return node
 
-    def _resolve(self, event: Any) -> nodes.Node:
+    def _resolve(self, event: Any) -> tree.Node:
         if event.anchor not in self._anchors:
             raise yaml.composer.ComposerError(
                 None, None, f"the alias *{event.anchor} lies within what it stands for", event.start_mark
             )
         return self._anchors[event.anchor]
 
-    def _scalar(self, event: Any, *, in_flow: bool) -> nodes.Scalar:
+    def _scalar(self, event: Any, *, in_flow: bool) -> tree.Scalar:
         end = event.end_mark.index
-        return nodes.Scalar(
+        return tree.Scalar(
             value=event.value,
             start=self._content_starts.get(end, end),
             end=end,
@@ -105,7 +105,7 @@ class _Composer:
             in_flow=in_flow,
         )
 
-    def _list(self, *, in_flow: bool) -> nodes.List:
+    def _list(self, *, in_flow: bool) -> tree.List:
         items = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             node = self._node(event, in_flow=in_flow)
@@ -113,15 +113,15 @@ class _Composer:
             if not in_flow:
                 dash = self._dashes[bisect.bisect_right(self._dash_starts, start) - 1]
                 start, column = dash.index, dash.column
-            items.append(nodes.Item(node=node, start=start, end=_mark(event.end_mark).index, column=column))
-        return nodes.List(items=tuple(items))
+            items.append(tree.Item(node=node, start=start, end=_mark(event.end_mark).index, column=column))
+        return tree.List(items=tuple(items))
 
-    def _mapping(self, *, in_flow: bool) -> nodes.Mapping:
+    def _mapping(self, *, in_flow: bool) -> tree.Mapping:
         pairs = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._node(event, in_flow=in_flow)
             pairs.append((key, self._node(next(self._events), in_flow=in_flow)))
-        return nodes.Mapping(pairs=tuple(pairs))
+        return tree.Mapping(pairs=tuple(pairs))
 
 
 def _mark(mark: Any) -> Any:

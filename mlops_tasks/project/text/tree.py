@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import yaml
 
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import source as texts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

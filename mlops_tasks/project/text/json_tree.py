@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project import nodes
-from mlops_tasks.project import text as texts
+from mlops_tasks.project.text import tree
+from mlops_tasks.project.text import source as texts
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -22,7 +22,7 @@ def load(path: Path, text: str) -> Any:
         return json.loads(text.removeprefix(texts.BOM))
 
 
-def parse(path: Path, text: str) -> nodes.Node:
+def parse(path: Path, text: str) -> tree.Node:
     load(path, text)
     with _translated(path, text):
         return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
@@ -42,7 +42,7 @@ def _translated(path: Path, text: str) -> Iterator[None]:
         raise errors.BadInput(f"the file is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
 
 
-def _value(text: str, index: int) -> tuple[nodes.Node, int, int]:
+def _value(text: str, index: int) -> tuple[tree.Node, int, int]:
     """The node that begins after the white space at `index`, where it starts and where it ends.
 
     The text is known to be valid, so one look at a character tells what follows.
@@ -55,29 +55,29 @@ def _value(text: str, index: int) -> tuple[nodes.Node, int, int]:
         node, end = _list(text, start + 1)
         return node, start, end
     value, end = _DECODER.raw_decode(text, start)
-    scalar = nodes.Scalar(
+    scalar = tree.Scalar(
         value=value if isinstance(value, str) else None, start=start, end=end, style='"', in_flow=True
     )
     return scalar, start, end
 
 
-def _mapping(text: str, index: int) -> tuple[nodes.Node, int]:
+def _mapping(text: str, index: int) -> tuple[tree.Node, int]:
     pairs = []
     while text[index := _skip(text, index)] != "}":
         key, _, end = _value(text, index)
         value, _, end = _value(text, _skip(text, end) + 1)
         pairs.append((key, value))
         index = _skip_comma(text, end)
-    return nodes.Mapping(pairs=tuple(pairs)), index + 1
+    return tree.Mapping(pairs=tuple(pairs)), index + 1
 
 
-def _list(text: str, index: int) -> tuple[nodes.Node, int]:
+def _list(text: str, index: int) -> tuple[tree.Node, int]:
     items = []
     while text[index := _skip(text, index)] != "]":
         node, start, end = _value(text, index)
-        items.append(nodes.Item(node=node, start=start, end=end, column=None))
+        items.append(tree.Item(node=node, start=start, end=end, column=None))
         index = _skip_comma(text, end)
-    return nodes.List(items=tuple(items)), index + 1
+    return tree.List(items=tuple(items)), index + 1
 
 
 def _skip(text: str, index: int) -> int:
