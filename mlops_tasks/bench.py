@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, record, processes, slugs, state, stores
+from mlops_tasks import errors, files, record, processes, slugs, state
+from mlops_tasks.stores import base as stores
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors, stores
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
 from mlops_tasks.bench import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_tasks import stores
+from mlops_tasks.stores import base as stores
 from mlops_tasks.workspace import api
 from tests.workspace.server import Workspace
 

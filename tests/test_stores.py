@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import errors, stores
-from mlops_tasks.stores import Stored
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
+from mlops_tasks.stores.base import Stored
 from tests import clients, places
 from tests.places import Place
 from tests.workspace.server import Workspace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mlops_tasks import stores
+from mlops_tasks.stores import base as stores
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 from mlops_tasks.workspace import runtimes

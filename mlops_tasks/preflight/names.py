@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_tasks import errors, stores
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
 from mlops_tasks.preflight import findings, sources
 from mlops_tasks.preflight.plan import Plan
 

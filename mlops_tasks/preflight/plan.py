@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from packaging import utils
 
-from mlops_tasks import stores
+from mlops_tasks.stores import base as stores
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirement
 from mlops_tasks.project.text import json_tree, tree, yaml_tree

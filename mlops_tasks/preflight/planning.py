@@ -9,7 +9,8 @@ from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
-from mlops_tasks import errors, stores
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
 from mlops_tasks.bench import Bench
 from mlops_tasks.preflight import plan, wheels
 from mlops_tasks.project import cluster, environment

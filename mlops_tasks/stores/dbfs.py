@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import errors, stores
-from mlops_tasks.stores import Stored
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
+from mlops_tasks.stores.base import Stored
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_tasks import digests, errors, files
-from mlops_tasks.stores import Stored
+from mlops_tasks.stores.base import Stored
 
 
 class FolderStore:

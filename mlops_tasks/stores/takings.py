@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_tasks import stores
+from mlops_tasks.stores import base as stores
 from mlops_tasks.workspace import faults
 
 

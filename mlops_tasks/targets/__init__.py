@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from mlops_tasks import processes, state
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
-from mlops_tasks.stores import Store
+from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject

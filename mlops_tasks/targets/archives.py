@@ -18,7 +18,8 @@ from pathlib import Path
 from mlops_tasks import digests, errors, processes
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
-from mlops_tasks.stores import dbfs, holds
+from mlops_tasks.stores import dbfs
+from mlops_tasks.stores.base import holds
 from mlops_tasks.targets import classic_projects, spark_jobs
 from mlops_tasks.targets.jobs import Job
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, processes, stores
+from mlops_tasks import errors, processes
+from mlops_tasks.stores import base as stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 

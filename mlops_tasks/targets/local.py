@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from mlops_tasks import errors, processes, state, stores
+from mlops_tasks import errors, processes, state
+from mlops_tasks.stores import base as stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 

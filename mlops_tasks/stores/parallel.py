@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlops_tasks.stores import Store
+from mlops_tasks.stores.base import Store
 
 GRACE = 2.0
 """Seconds for the writes under way to notice that they are to end."""
