@@ -11,7 +11,7 @@ from mlops_tasks import checks, errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Job, NotMarked, Submitted
+from mlops_tasks.backends.base import Job, NotMarked, Submitted
 
 
 def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:

@@ -9,7 +9,7 @@ from mlops_tasks import errors, record, run_plan, run_record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Limits, Submitted
+from mlops_tasks.backends.base import Limits, Submitted
 
 
 def watch(bench: Bench, run_id: str | None) -> Release | None:

@@ -9,7 +9,7 @@ from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
-from mlops_tasks.targets.jobs import Job, Limits
+from mlops_tasks.backends.base import Job, Limits
 
 
 def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:

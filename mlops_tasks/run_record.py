@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_tasks import errors
 from mlops_tasks.bench import Bench
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import Job, Submitted
+from mlops_tasks.backends.base import Job, Submitted
 
 
 def log_file(bench: Bench, run_id: str) -> Path:

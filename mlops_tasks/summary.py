@@ -9,7 +9,7 @@ from mlops_tasks import checks, errors, record
 from mlops_tasks.bench import Bench
 from mlops_tasks.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.targets.jobs import PastRun
+from mlops_tasks.backends.base import PastRun
 
 EARLIER = 3
 """How many earlier runs stand beside the last one: more do not fit on 80 columns."""

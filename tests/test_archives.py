@@ -13,7 +13,7 @@ import pytest
 from mlops_tasks import errors, processes
 from mlops_tasks.report import Silent
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives
+from mlops_tasks.backends.databricks import archive
 from mlops_tasks.workspace import api, login
 from tests import releases
 from tests.inv import write
@@ -46,7 +46,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def upload(copy: Path, store: dbfs.DbfsStore, attempt: str = "a1") -> str:
-    return archives.upload(copy, "7", attempt=attempt, store=store, report=Silent())
+    return archive.upload(copy, "7", attempt=attempt, store=store, report=Silent())
 
 
 def there(workspace: Workspace) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     scratch = tmp_path / "attempts" / "a1"
     write(scratch, {"training/left": "by a crash"})
 
-    with archives.copied_project(
+    with archive.copied_project(
         replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
     ) as made:
         assert made == scratch / "training"
@@ -150,7 +150,7 @@ def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
     (folder / "MLproject").symlink_to(shared if is_absolute else "../shared")
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
 
-    with archives.copied_project(
+    with archive.copied_project(
         replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
     ) as made:
         assert "of this run" in (made / "MLproject").read_text()

@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks.targets import classic_projects
-from mlops_tasks.targets.jobs import Job
+from mlops_tasks.backends.databricks import classic
+from mlops_tasks.backends.base import Job
 from tests.inv import write
 from tests.test_spark_jobs import make_job
 
@@ -44,10 +44,10 @@ def computed(job: Job) -> tuple[str, str]:
 
     copy = job.scratch / "training"
     shutil.copytree(job.project.folder, copy)
-    classic_projects.write_command(job, copy)
+    classic.write_command(job, copy)
     own = load_project(str(job.project.folder)).get_entry_point(job.entry_point)
-    ours = load_project(str(copy)).get_entry_point(classic_projects.ENTRY_POINT)
-    return own.compute_command(job.parameters, None), ours.compute_command(classic_projects.fetched(job), None)
+    ours = load_project(str(copy)).get_entry_point(classic.ENTRY_POINT)
+    return own.compute_command(job.parameters, None), ours.compute_command(classic.fetched(job), None)
 
 
 @given(text=words)
@@ -75,9 +75,9 @@ def test_a_uri_that_mlflow_downloads_stays_its_parameter_and_a_path_of_the_clust
     remote = make(tmp_path / "training", text="x", data="s3://bucket/data.csv")
     local = replace(remote, parameters={"text": "x", "data": "/dbfs/data/a b.csv"})
 
-    assert classic_projects.fetched(remote) == {"data": "s3://bucket/data.csv"}
-    assert classic_projects.fetched(local) == {}
-    classic_projects.write_command(local, local.project.folder)
+    assert classic.fetched(remote) == {"data": "s3://bucket/data.csv"}
+    assert classic.fetched(local) == {}
+    classic.write_command(local, local.project.folder)
     data = yaml.safe_load((local.project.folder / "MLproject").read_text(encoding="utf-8"))
     assert shlex.split(data["entry_points"]["main"]["command"])[6:8] == ["<", "/dbfs/data/a b.csv"]
 
@@ -85,7 +85,7 @@ def test_a_uri_that_mlflow_downloads_stays_its_parameter_and_a_path_of_the_clust
 def test_all_but_the_entry_points_stays_as_it_was(tmp_path: Path) -> None:
     job = replace(make(tmp_path / "training"), entry_point="train it")
 
-    classic_projects.write_command(job, job.project.folder)
+    classic.write_command(job, job.project.folder)
 
     assert yaml.safe_load((job.project.folder / "MLproject").read_text(encoding="utf-8")) == {
         "name": "training",

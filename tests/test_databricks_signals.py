@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from mlops_tasks import run_record
-from mlops_tasks.targets import archives, attempt_lookup, job_runs
-from mlops_tasks.targets.databricks_runs import DatabricksRuns
+from mlops_tasks.backends.databricks import archive
+from mlops_tasks.backends.jobs import lookup, following
+from mlops_tasks.backends.databricks.backend import DatabricksRuns
 from mlops_tasks.workspace import session
 from tests import releases
 from tests.releases import Site
@@ -150,7 +151,7 @@ def test_ctrl_c_while_neither_the_job_ends_nor_mlflow_can_be_told_says_that_it_i
 ) -> None:
     site.workspace.jobs.mode = Mode(endless=True)
     cut_off(monkeypatch, DatabricksRuns, "follow", lambda *_, **__: True)
-    monkeypatch.setattr(job_runs, "STOPPED_WITHIN", 0)
+    monkeypatch.setattr(following, "STOPPED_WITHIN", 0)
     site.workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
     site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/update", status=403)
 
@@ -226,7 +227,7 @@ def test_ctrl_c_before_the_submit_looks_for_nothing(site: Site, monkeypatch: pyt
 def test_ctrl_c_while_mlflow_does_not_show_the_run_yet_cancels_its_job(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt_lookup, "WAIT", 0)
+    monkeypatch.setattr(lookup, "WAIT", 0)
     cut_off(monkeypatch, DatabricksRuns, "_describe", lambda *_, **__: True)
     site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/search", status=200, body={})
 
@@ -375,7 +376,7 @@ def test_what_an_older_version_submitted_before_it_crashed_is_found_and_no_secon
 def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch, task: str, made: bool
 ) -> None:
-    monkeypatch.setattr(attempt_lookup, "WAIT", 0)
+    monkeypatch.setattr(lookup, "WAIT", 0)
     fault = site.workspace.faults.add("POST", SUBMIT, after=made, gate=threading.Event())
     first = site.start("run")
     try:

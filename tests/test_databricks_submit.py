@@ -35,11 +35,11 @@ def staged(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def site(staged: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    from mlops_tasks.targets import attempt_lookup
+    from mlops_tasks.backends.jobs import lookup
 
     staged.forget()
     staged.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
-    monkeypatch.setattr(attempt_lookup, "WAIT", 0.05)
+    monkeypatch.setattr(lookup, "WAIT", 0.05)
     with releases.entered(staged.workspace):
         yield staged
 

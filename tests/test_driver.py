@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mlops_tasks.targets import spark_jobs
+from mlops_tasks.backends.databricks import entry
 from tests.inv import write
 
 CELL = Path(__file__).parent / "workspace" / "programs" / "cell.py"
@@ -27,7 +27,7 @@ class Ended(NamedTuple):
 def drive(folder: Path, script: str, *words: str) -> Ended:
     """Run `script` of the project in `folder` as the job that MLflow makes of it."""
     file = folder.parent / "cf6d1b.py"
-    file.write_text(FRONT.format(folder=str(folder)) + spark_jobs.DRIVER.read_text())
+    file.write_text(FRONT.format(folder=str(folder)) + entry.DRIVER.read_text())
     answer = folder.parent / "answer.json"
     command = [sys.executable, "-u", str(CELL), str(answer), str(file), script, *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, check=False)

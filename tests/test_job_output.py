@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_tasks.targets import job_output
+from mlops_tasks.backends.jobs import output
 
 TRACE = 'Traceback (most recent call last):\n  File "train.py", line 2\nValueError: no'
 LISTING = ["mlflow-project/", "mlflow-project/train.py"]
@@ -34,7 +34,7 @@ COPYING = ["sending incremental file list", f"{'0a' * 32}.tar.gz", "", "sent 1,2
     ],
 )
 def test_what_was_printed_is_followed_by_whatever_else_is_known_once(found: dict[str, object], expected: str) -> None:
-    assert job_output.join(found) == expected
+    assert output.join(found) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_what_was_printed_is_followed_by_whatever_else_is_known_once(found: dict
     ],
 )
 def test_mlflows_listing_is_left_out_where_the_output_begins_with_it(lines: list[str], shown: list[str]) -> None:
-    assert job_output.leave_out_unpacking("\n".join(lines)) == shown
+    assert output.leave_out_unpacking("\n".join(lines)) == shown

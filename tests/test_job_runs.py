@@ -10,8 +10,8 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.report import Silent
-from mlops_tasks.targets.job_runs import JobRuns, TimedOut
-from mlops_tasks.targets.jobs import Limits
+from mlops_tasks.backends.jobs.following import JobRuns, TimedOut
+from mlops_tasks.backends.base import Limits
 from mlops_tasks.workspace import api, login
 from tests.workspace import runs
 from tests.workspace.runs import Mode, State

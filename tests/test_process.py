@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks.targets import process
+from mlops_tasks.backends.local import process
 
 
 def follow(tmp_path: Path, code: str, *, timeout: float | None = 60, message: str = "hello") -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_tasks import errors, report
 from mlops_tasks.project import mlproject, requirement_files
-from mlops_tasks.targets import requirements
+from mlops_tasks.backends.local import environment
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from mlops_tasks.targets import requirements
     ],
 )
 def test_a_conda_package_becomes_a_requirement(package: str, requirement: str) -> None:
-    assert requirements.from_conda(package) == requirement
+    assert environment.from_conda(package) == requirement
 
 
 def test_the_running_mlflow_is_added_where_the_project_asks_for_none() -> None:
-    lines, constraints, same = requirements.pin_mlflow(["numpy"], "3.17.2")
+    lines, constraints, same = environment.pin_mlflow(["numpy"], "3.17.2")
 
     assert lines == ["numpy", "mlflow==3.17.2"]
     assert "mlflow==3.17.2" in constraints
@@ -35,7 +35,7 @@ def test_the_running_mlflow_is_added_where_the_project_asks_for_none() -> None:
 
 @pytest.mark.parametrize("line", ["mlflow", "mlflow>=2.17", "mlflow-skinny", "mlflow[extras]>=2; python_version>'3'"])
 def test_the_running_mlflow_is_kept_where_the_project_allows_it(line: str) -> None:
-    lines, constraints, same = requirements.pin_mlflow([line], "3.17.2")
+    lines, constraints, same = environment.pin_mlflow([line], "3.17.2")
 
     assert (lines, same) == ([line], True)
     assert constraints == ["mlflow==3.17.2", "mlflow-skinny==3.17.2"]
@@ -45,7 +45,7 @@ def test_the_running_mlflow_is_kept_where_the_project_allows_it(line: str) -> No
     "line", ["mlflow==2.17.2", "mlflow<3", "mlflow @ https://example.com/mlflow-1-py3-none-any.whl"]
 )
 def test_a_project_that_pins_another_mlflow_gets_that_one(line: str) -> None:
-    assert requirements.pin_mlflow([line], "3.17.2") == ([line], [], False)
+    assert environment.pin_mlflow([line], "3.17.2") == ([line], [], False)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_spark_job_that_imports_pyspark_has_it_as_on_a_cluster(
         f"name: p\ndatabricks_spark_job: {{python_file: job.py, python_libraries: {libraries}}}\n"
     )
 
-    lines = requirements.read_lines(mlproject.load(tmp_path), report=report.Silent())
+    lines = environment.read_lines(mlproject.load(tmp_path), report=report.Silent())
 
     assert ("pyspark" in lines) is has_spark
     assert "numpy" in lines

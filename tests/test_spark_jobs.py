@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from mlops_tasks.project import mlproject
-from mlops_tasks.targets import spark_jobs
-from mlops_tasks.targets.jobs import Job, Limits
+from mlops_tasks.backends.databricks import entry
+from mlops_tasks.backends.base import Job, Limits
 from tests.inv import write
 
 ENTRY_POINTS = """\
@@ -58,7 +58,7 @@ def make_job(folder: Path, content: str, /, **parameters: str) -> Job:
 def written(job: Job) -> tuple[Path, dict[str, object]]:
     copy = job.scratch / "training"
     shutil.copytree(job.project.folder, copy)
-    spark_jobs.write_driver(job, copy)
+    entry.write_driver(job, copy)
     return copy, yaml.safe_load((copy / "MLproject").read_text(encoding="utf-8"))
 
 
@@ -68,7 +68,7 @@ def written(job: Job) -> tuple[Path, dict[str, object]]:
 def test_a_parameter_is_one_word_whatever_is_in_it(tmp_path: Path, value: str) -> None:
     job = make_job(tmp_path / "training", ENTRY_POINTS, text=value)
 
-    assert spark_jobs.words(job) == ["steps/train.py", "--text", value, "and this", "{}"]
+    assert entry.words(job) == ["steps/train.py", "--text", value, "and this", "{}"]
     written(job)
     spark = mlproject.load(job.scratch / "training").spark_job
     assert spark is not None
@@ -88,15 +88,15 @@ def test_all_but_the_program_stays_as_it_was(tmp_path: Path) -> None:
             "parameters": ["steps/train.py", "--text", "x", "and this", "{}"],
         },
     }
-    assert (copy / "mlops_driver.py").read_bytes() == spark_jobs.DRIVER.read_bytes()
+    assert (copy / "mlops_driver.py").read_bytes() == entry.DRIVER.read_bytes()
     assert "entry_points" in (tmp_path / "training" / "MLproject").read_text()
 
 
 def test_a_python_file_has_its_parameters_as_given(tmp_path: Path) -> None:
     job = make_job(tmp_path / "training", PYTHON_FILE)
 
-    assert spark_jobs.words(job) == ["steps/train.py", "--text", 'it\'s "q" é $HOME', "", "3"]
-    assert spark_jobs.words(replace(job, entry_point="whatever")) == spark_jobs.words(job)
+    assert entry.words(job) == ["steps/train.py", "--text", 'it\'s "q" é $HOME', "", "3"]
+    assert entry.words(replace(job, entry_point="whatever")) == entry.words(job)
     _, data = written(job)
     assert all(isinstance(word, str) for word in data["databricks_spark_job"]["parameters"])  # type: ignore[index]
 
@@ -104,9 +104,9 @@ def test_a_python_file_has_its_parameters_as_given(tmp_path: Path) -> None:
 def test_a_script_gets_its_parameters_as_options(tmp_path: Path) -> None:
     job = replace(make_job(tmp_path / "training", ENTRY_POINTS, text="a b", seed="7"), entry_point="steps/train.py")
 
-    assert spark_jobs.words(job) == ["steps/train.py", "--text", "a b", "--seed", "7"]
+    assert entry.words(job) == ["steps/train.py", "--text", "a b", "--seed", "7"]
 
 
 def test_other_projects_are_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a Spark job"):
-        spark_jobs.words(make_job(tmp_path / "training", "name: training\nentry_points: {main: {command: ls}}\n"))
+        entry.words(make_job(tmp_path / "training", "name: training\nentry_points: {main: {command: ls}}\n"))

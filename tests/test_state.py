@@ -9,7 +9,7 @@ import pytest
 
 from mlops_tasks import files, processes, state
 from mlops_tasks.report import Silent
-from mlops_tasks.targets import environments
+from mlops_tasks.backends.local import environments
 from tests.inv import git, write
 
 

@@ -13,7 +13,7 @@ from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
 
 
 class Target(Protocol):

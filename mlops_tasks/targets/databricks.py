@@ -15,8 +15,8 @@ from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-    from mlops_tasks.targets import databricks_runs
-    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+    from mlops_tasks.backends.databricks import backend as databricks_backend
+    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
     from mlops_tasks.workspace.api import Workspace
 
 BACKENDS = {"auto", "databricks"}
@@ -40,9 +40,9 @@ class DatabricksTarget:
 
     @property
     def busy_cure(self) -> str:
-        from mlops_tasks.targets import jobs
+        from mlops_tasks.backends import base as backends
 
-        return jobs.GOES_ON
+        return backends.GOES_ON
 
     def user(self) -> str:
         return self.workspace.user
@@ -121,7 +121,7 @@ class DatabricksTarget:
         return api.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
 
     @cached_property
-    def _runs(self) -> databricks_runs.DatabricksRuns:
-        from mlops_tasks.targets import databricks_runs
+    def _runs(self) -> databricks_backend.DatabricksRuns:
+        from mlops_tasks.backends.databricks import backend as databricks_backend
 
-        return databricks_runs.DatabricksRuns(workspace=self.workspace, run=self.run)
+        return databricks_backend.DatabricksRuns(workspace=self.workspace, run=self.run)

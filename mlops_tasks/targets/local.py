@@ -18,8 +18,8 @@ from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
-    from mlops_tasks.targets import local_runs
-    from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+    from mlops_tasks.backends.local import backend as local_backend
+    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -97,10 +97,10 @@ class LocalTarget:
         return self._runs.past_runs(experiment_id, limit=limit)
 
     @cached_property
-    def _runs(self) -> local_runs.LocalRuns:
-        from mlops_tasks.targets import local_runs
+    def _runs(self) -> local_backend.LocalRuns:
+        from mlops_tasks.backends.local import backend as local_backend
 
-        return local_runs.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
+        return local_backend.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
 
 
 def _not_remote() -> errors.BadInput:
@@ -112,9 +112,9 @@ def _not_remote() -> errors.BadInput:
 
 
 def _check_plugin(wanted: str) -> str:
-    from mlops_tasks.targets import plugin_runs
+    from mlops_tasks.backends import plugin
 
-    installed = plugin_runs.installed()
+    installed = plugin.installed()
     if wanted in installed:
         return wanted
     reasons = {

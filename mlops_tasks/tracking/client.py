@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, indexes
 from mlops_tasks.tracking import process as mlflow_process, uris
-from mlops_tasks.targets.jobs import PastRun
+from mlops_tasks.backends.base import PastRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

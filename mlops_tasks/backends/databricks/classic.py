@@ -16,7 +16,7 @@ import yaml
 
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
-from mlops_tasks.targets.jobs import Job
+from mlops_tasks.backends.base import Job
 
 ENTRY_POINT = "main"
 INTERPRETERS = {".py": "python {}", ".sh": "bash {}", ".R": "Rscript -e \"mlflow::mlflow_source('{}')\" --args"}

@@ -18,9 +18,10 @@ from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.targets import plugin_runs, process, requirements
+from mlops_tasks.backends import plugin
+from mlops_tasks.backends.local import process, environment
 from mlops_tasks.tracking import uris, client as tracking
-from mlops_tasks.targets.jobs import Job, PastRun, Submitted
+from mlops_tasks.backends.base import Job, PastRun, Submitted
 
 CHILD = Path(__file__).with_name("child.py")
 STRAYS = (
@@ -106,7 +107,7 @@ class LocalRuns:
         ):
             message = {
                 "project": str(folder),
-                "command": requirements.spark_command(job, environment) if job.project.spark_job else None,
+                "command": environment.spark_command(job, environment) if job.project.spark_job else None,
                 "entry_point": job.entry_point,
                 "parameters": dict(job.given),
                 "experiment_id": submitted.experiment_id,
@@ -130,7 +131,7 @@ class LocalRuns:
         return staging.disposable(folder) if is_staged else contextlib.nullcontext(folder)
 
     def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
-        return requirements.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
+        return environment.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
 
     def _start(
         self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report
@@ -182,8 +183,8 @@ class LocalRuns:
         return "MLFLOW_TRACKING_URI" in self.environ
 
     @cached_property
-    def _plugins(self) -> plugin_runs.PluginRuns:
-        return plugin_runs.PluginRuns(self._tracking)
+    def _plugins(self) -> plugin.PluginRuns:
+        return plugin.PluginRuns(self._tracking)
 
     @cached_property
     def _tracking(self) -> tracking.Tracking:

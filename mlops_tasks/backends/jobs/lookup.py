@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from mlops_tasks import errors
 from mlops_tasks.release import Attempt
-from mlops_tasks.targets import job_runs, mlflow_submit
+from mlops_tasks.backends.jobs import following
+from mlops_tasks.backends.databricks import submit
 from mlops_tasks.tracking import client as tracking
-from mlops_tasks.targets.jobs import Submitted
+from mlops_tasks.backends.base import Submitted
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
 LOOKS = 4
@@ -21,7 +22,7 @@ WAIT = 2.0
 @dataclass(frozen=True, kw_only=True)
 class AttemptLookup:
     host: str
-    jobs: job_runs.JobRuns
+    jobs: following.JobRuns
     tracking: tracking.Tracking
     pause: Callable[[float], None]
 
@@ -42,7 +43,7 @@ class AttemptLookup:
         return Submitted(
             run_id=run_id,
             experiment_id=experiment_id,
-            backend=mlflow_submit.BACKEND,
+            backend=submit.BACKEND,
             job_run_id=job_run_id,
             submitted_at=attempt.submitted_at,
         )

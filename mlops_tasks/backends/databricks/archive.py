@@ -20,8 +20,8 @@ from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.stores.base import holds
-from mlops_tasks.targets import classic_projects, spark_jobs
-from mlops_tasks.targets.jobs import Job
+from mlops_tasks.backends.databricks import classic, entry
+from mlops_tasks.backends.base import Job
 
 MARKER = ".mlops-attempt"
 
@@ -60,9 +60,9 @@ def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:
             shutil.copy2(source / name, copy / name, follow_symlinks=False)
     _make_plain(copy / job.project.mlproject, source / job.project.mlproject)
     if job.project.spark_job is not None:
-        spark_jobs.write_driver(job, copy)
+        entry.write_driver(job, copy)
     else:
-        classic_projects.write_command(job, copy)
+        classic.write_command(job, copy)
     return copy
 
 

@@ -10,9 +10,9 @@ from mlops_tasks import errors
 from mlops_tasks.project.text import json_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.report import Report
-from mlops_tasks.targets import classic_projects
+from mlops_tasks.backends.databricks import classic
 from mlops_tasks.tracking import process as mlflow_process, client as tracking
-from mlops_tasks.targets.jobs import Job
+from mlops_tasks.backends.base import Job
 from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 
 BACKEND = "databricks"
@@ -44,8 +44,8 @@ def try_submit(
             mlflow.set_tracking_uri(login.tracking_uri)
             submitted = mlflow.projects.run(
                 str(copy),
-                entry_point=classic_projects.ENTRY_POINT,
-                parameters=classic_projects.fetched(job),
+                entry_point=classic.ENTRY_POINT,
+                parameters=classic.fetched(job),
                 experiment_id=experiment_id,
                 run_name=job.run_name,
                 backend=BACKEND,

@@ -16,9 +16,10 @@ from mlops_tasks import errors, processes
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.targets import archives, attempt_lookup, classic_projects, job_output, job_runs, mlflow_submit, run_stopping
+from mlops_tasks.backends.databricks import archive, classic, submit
+from mlops_tasks.backends.jobs import lookup, output, following, stopping
 from mlops_tasks.tracking import client as tracking
-from mlops_tasks.targets.jobs import Job, Limits, PastRun, Submitted
+from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 from mlops_tasks.workspace.session import Patience
@@ -50,10 +51,10 @@ class DatabricksRuns:
         experiment_id = job.experiment_id or self.find_experiment(job)
         with (
             self._stopped_when_cut_off(Attempt(id=job.attempt), experiment_id, report) as begun,
-            archives.copied_project(job, run=self.run, report=report) as copy,
+            archive.copied_project(job, run=self.run, report=report) as copy,
         ):
             store = dbfs.DbfsStore(self.workspace)
-            archives.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
+            archive.upload(copy, experiment_id, attempt=job.attempt, store=store, report=report)
             begun.set()
             submitted = self._make_job(job, copy, experiment_id, report)
             self._describe(job, submitted, report)
@@ -71,7 +72,7 @@ class DatabricksRuns:
         try:
             age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
             state = self._jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age), report=report)
-        except job_runs.TimedOut:
+        except following.TimedOut:
             report.warning(f"stopped after the timeout of {limits.timeout:g} s")
             state = self._jobs.cancel(submitted.job_run_id, report=report)
             found = self._finish(submitted, state, entry_point=entry_point, log=log, report=report)
@@ -96,19 +97,19 @@ class DatabricksRuns:
             return found
         return self._finish(found, state, entry_point=attempt.entry_point, log=None, report=report)
 
-    def _state_or_none(self, job_run_id: int) -> job_runs.JobState | None:
+    def _state_or_none(self, job_run_id: int) -> following.JobState | None:
         """None for a job run that this workspace does not know: it may have been purged, or be another workspace's."""
         try:
             return self._jobs.state(job_run_id)
         except faults.ApiError as fault:
-            if fault.is_missing or fault.code == job_runs.UNKNOWN:
+            if fault.is_missing or fault.code == following.UNKNOWN:
                 return None
             raise
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A run of anybody's by its MLflow id, and its entry point's name."""
         tags = self._tracking.read_tags(run_id)
-        if tags is None or attempt_lookup.JOB_TAG not in tags:
+        if tags is None or lookup.JOB_TAG not in tags:
             raise errors.BadInput(
                 f"{self.workspace.login.host} knows no job of an MLflow run {run_id}",
                 where="RUN_ID",
@@ -118,8 +119,8 @@ class DatabricksRuns:
         submitted = Submitted(
             run_id=run_id,
             experiment_id=experiment_id,
-            backend=mlflow_submit.BACKEND,
-            job_run_id=int(tags[attempt_lookup.JOB_TAG]),
+            backend=submit.BACKEND,
+            job_run_id=int(tags[lookup.JOB_TAG]),
         )
         return submitted, tags.get("mlflow.project.entryPoint", "")
 
@@ -130,8 +131,8 @@ class DatabricksRuns:
         attempt = Attempt(id=job.attempt)
         for _ in range(SUBMITS):
             login = self.workspace.login
-            run_id, fault = mlflow_submit.try_submit(job, copy, experiment_id, login=login, report=report)
-            said = mlflow_submit.first_line(fault) if fault else "none of it is to be found"
+            run_id, fault = submit.try_submit(job, copy, experiment_id, login=login, report=report)
+            said = submit.first_line(fault) if fault else "none of it is to be found"
             found = self._lookup.find(attempt._replace(run_id=run_id), experiment_id)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
@@ -139,7 +140,7 @@ class DatabricksRuns:
                 return found
             if found is not None:
                 self._tracking.end_run(found.run_id, "FAILED")
-            if fault is None or not mlflow_submit.may_pass(fault):
+            if fault is None or not submit.may_pass(fault):
                 break
             report.detail(f"no job was made ({said}); submitting again")
         raise errors.WorkspaceError(
@@ -163,14 +164,14 @@ class DatabricksRuns:
 
     def _describe(self, job: Job, submitted: Submitted, report: Report) -> None:
         """That it cannot be said what is known of the run ends nothing. MLflow logs what it was given to fetch."""
-        fetched = classic_projects.fetched(job)
+        fetched = classic.fetched(job)
         parameters = {name: value for name, value in job.parameters.items() if name not in fetched}
-        tags = {**job.tags, attempt_lookup.JOB_TAG: str(submitted.job_run_id)}
+        tags = {**job.tags, lookup.JOB_TAG: str(submitted.job_run_id)}
         with errors.told(report.warning):
             self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)
 
     def _finish(
-        self, submitted: Submitted, state: job_runs.JobState, *, entry_point: str, log: Path | None, report: Report
+        self, submitted: Submitted, state: following.JobState, *, entry_point: str, log: Path | None, report: Report
     ) -> Run:
         """The run as it ended: its output shown and kept, its status in MLflow made true."""
         if log is not None and submitted.job_run_id is not None:
@@ -180,7 +181,7 @@ class DatabricksRuns:
             report.warning(f"job run {submitted.job_run_id} ended {state}")
         self._tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
         self._tracking.set_tag(
-            submitted.run_id, "mlflow.project.backend", mlflow_submit.BACKEND
+            submitted.run_id, "mlflow.project.backend", submit.BACKEND
         )  # the run on the cluster says local
         return self._read(submitted, entry_point=entry_point, url=state.url)
 
@@ -190,18 +191,18 @@ class DatabricksRuns:
             run_id=submitted.run_id,
             experiment_id=experiment_id,
             status=status,
-            backend=mlflow_submit.BACKEND,
+            backend=submit.BACKEND,
             url=url,
             entry_point=entry_point,
             job_run_id=submitted.job_run_id,
             metrics=metrics,
         )
 
-    def _stopping(self, report: Report) -> run_stopping.RunStopping:
-        return run_stopping.RunStopping(lookup=self._hasty_lookup, report=report)
+    def _stopping(self, report: Report) -> stopping.RunStopping:
+        return stopping.RunStopping(lookup=self._hasty_lookup, report=report)
 
     @property
-    def _jobs(self) -> job_runs.JobRuns:
+    def _jobs(self) -> following.JobRuns:
         return self._lookup.jobs
 
     @property
@@ -209,21 +210,21 @@ class DatabricksRuns:
         return self._lookup.tracking
 
     @cached_property
-    def _lookup(self) -> attempt_lookup.AttemptLookup:
+    def _lookup(self) -> lookup.AttemptLookup:
         return _look_in(self.workspace, self.pause)
 
     @cached_property
-    def _hasty_lookup(self) -> attempt_lookup.AttemptLookup:
+    def _hasty_lookup(self) -> lookup.AttemptLookup:
         return _look_in(self.workspace.in_haste(), self.pause)
 
 
-def _look_in(workspace: Workspace, pause: Callable[[float], None]) -> attempt_lookup.AttemptLookup:
+def _look_in(workspace: Workspace, pause: Callable[[float], None]) -> lookup.AttemptLookup:
     """What is asked there with the workspace's own patience."""
     login = workspace.login
     variables = {**login.variables, **_mlflow_limits(workspace.patience)}
-    return attempt_lookup.AttemptLookup(
+    return lookup.AttemptLookup(
         host=login.host,
-        jobs=job_runs.JobRuns(workspace=workspace, pause=pause),
+        jobs=following.JobRuns(workspace=workspace, pause=pause),
         tracking=tracking.Tracking(login.tracking_uri, artifacts=None, variables=variables),
         pause=pause,
     )
@@ -246,5 +247,5 @@ def _keep(output: str, log: Path, report: Report) -> None:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
-    for line in job_output.leave_out_unpacking(output):
+    for line in output.leave_out_unpacking(output):
         report.output(line)

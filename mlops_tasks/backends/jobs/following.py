@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mlops_tasks import errors
 from mlops_tasks.report import Report
-from mlops_tasks.targets import job_output
-from mlops_tasks.targets.jobs import Limits
+from mlops_tasks.backends.jobs import output
+from mlops_tasks.backends.base import Limits
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 
@@ -119,7 +119,7 @@ class JobRuns:
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> str:
-        return job_output.join(self.workspace.jobs.get_run_output(job_run_id, version=API))
+        return output.join(self.workspace.jobs.get_run_output(job_run_id, version=API))
 
     def find(self, word: str) -> int | None:
         """The newest submitted run that has `word` in its name."""

@@ -11,7 +11,7 @@ from mlops_tasks import errors
 from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import process as mlflow_process, client as tracking
-from mlops_tasks.targets.jobs import Job, Submitted
+from mlops_tasks.backends.base import Job, Submitted
 
 if TYPE_CHECKING:
     from mlflow.projects import SubmittedRun

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from mlops_tasks import errors
 from mlops_tasks.release import Attempt
 from mlops_tasks.report import Report
-from mlops_tasks.targets import job_runs
+from mlops_tasks.backends.jobs import following
 from mlops_tasks.tracking import process as mlflow_process
-from mlops_tasks.targets.attempt_lookup import AttemptLookup
-from mlops_tasks.targets.jobs import GOES_ON, NotMarked, Submitted
+from mlops_tasks.backends.jobs.lookup import AttemptLookup
+from mlops_tasks.backends.base import GOES_ON, NotMarked, Submitted
 from mlops_tasks.workspace import faults
 
 
@@ -65,7 +65,7 @@ class RunStopping:
             raise _not_marked(submitted.job_run_id, state, fault) from fault
         return own_end
 
-    def _cancel_if_going_on(self, job_run_id: int) -> tuple[job_runs.JobState, str | None]:
+    def _cancel_if_going_on(self, job_run_id: int) -> tuple[following.JobState, str | None]:
         """The job's end, and the same in words if it came to that by itself."""
         with contextlib.suppress(faults.ApiError):  # it may be too young to be known, and cancelling it tells the rest
             state = self.lookup.jobs.ask(job_run_id)
@@ -73,10 +73,10 @@ class RunStopping:
                 return state, str(state)
         state = self.lookup.jobs.cancel(job_run_id, report=self.report)
         self.report.detail(f"job run {job_run_id}: {state}")
-        return state, None if state.result in job_runs.CANCELLED else str(state)
+        return state, None if state.result in following.CANCELLED else str(state)
 
 
-def _not_marked(job_run_id: int, state: job_runs.JobState, fault: errors.WorkspaceError) -> NotMarked:
+def _not_marked(job_run_id: int, state: following.JobState, fault: errors.WorkspaceError) -> NotMarked:
     stands = "has ended" if state.is_over else "is being cancelled"
     return NotMarked(
         f"job run {job_run_id} {stands} ({state}), and its MLflow run could not be marked: {fault.what}",

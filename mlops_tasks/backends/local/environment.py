@@ -13,8 +13,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from mlops_tasks import processes, state
 from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
-from mlops_tasks.targets import environments, spark_jobs
-from mlops_tasks.targets.jobs import Job
+from mlops_tasks.backends.local import environments
+from mlops_tasks.backends.databricks import entry
+from mlops_tasks.backends.base import Job
 
 MLFLOW = ("mlflow", "mlflow-skinny")
 
@@ -60,7 +61,7 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
 
 def spark_command(job: Job, environment_path: Path | None) -> list[str]:
     """The program of a Spark job with the arguments that it gets on Databricks."""
-    return [str(environment_path / "bin" / "python") if environment_path else "python", *spark_jobs.words(job)]
+    return [str(environment_path / "bin" / "python") if environment_path else "python", *entry.words(job)]
 
 
 def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
