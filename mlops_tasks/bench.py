@@ -16,7 +16,7 @@ from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_tasks import targets
+    from mlops_tasks.targets import base as targets
     from mlops_tasks.project import mlproject
 
 
@@ -127,7 +127,7 @@ class Bench:
 
     @cached_property
     def target(self) -> targets.Target:
-        from mlops_tasks import targets
+        from mlops_tasks.targets import base as targets
 
         return targets.choose(
             self.settings.target,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mlops_tasks import Pipeline, Settings, errors
-from mlops_tasks.targets import Target
+from mlops_tasks.targets.base import Target
 from tests import releases
 from tests.inv import Said, inv, make_repository
 from tests.workspace.mlflow_server import MlflowServer

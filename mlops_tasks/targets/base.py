@@ -1,0 +1,121 @@
+"""Where a project runs: one Protocol, one chooser. No other module asks which target it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mlops_tasks import processes, state
+from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
+from mlops_tasks.stores.base import Store
+
+if TYPE_CHECKING:
+    from mlops_tasks.project import mlproject
+    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
+
+
+class Target(Protocol):
+    """A place where wheels are kept and projects run.
+
+    Every method may raise WorkspaceError: the place refuses or cannot be reached.
+    """
+
+    @property
+    def display_name(self) -> str: ...
+
+    @property
+    def host(self) -> str:
+        """What tells one such place from another; empty where that is this machine."""
+
+    @property
+    def wheel_root(self) -> str:
+        """The wheel root where the settings name none."""
+
+    @property
+    def busy_cure(self) -> str:
+        """What to do while somebody follows a run, or while one goes on that nobody follows."""
+
+    def user(self) -> str:
+        """The user's name there, for experiment names."""
+
+    def store(self, wheel_root: str) -> Store: ...
+
+    def absolute_uri(self, uri: str) -> str:
+        """A stored wheel's URI in the form that holds on whatever machine the project runs."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether wheels and runs leave this machine: what will not work there is then looked for first."""
+
+    def has_volume(self, path: str) -> bool:
+        """Whether the volume `/Volumes/<catalog>/<schema>/<volume>` is there."""
+
+    def is_reachable(self, entry: str) -> bool:
+        """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""
+
+    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
+        """The MLflow backend for `wanted` (a name, or `auto`), and why."""
+
+    def check(self) -> None:
+        """Raise what would stand in the way of every run here, before anything is begun."""
+
+    def check_detaching(self) -> None:
+        """Raise BadInput where no run goes on without the command that follows it."""
+
+    def find_experiment(self, job: Job, *, report: Report) -> str:
+        """The id of the experiment that `job` runs under, which is made where there is none of its name."""
+
+    def submit(self, job: Job, *, report: Report) -> Submitted:
+        """Have everything ready for `job`'s run, under the experiment that was found, and make it known to MLflow."""
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+        """The run at its end, whatever that was; its output goes to `log` and to the report.
+
+        KeyboardInterrupt while following (Terminated is one) ends a run on this machine and marks it KILLED; where
+        runs are remote it leaves it to `stop`.
+        """
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
+        """Follow a run that goes on without us, as `follow` does, and leave it alone when interrupted.
+
+        BadInput where none goes on.
+        """
+
+    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
+        """End a run that goes on without us and mark it KILLED; BadInput where none can.
+
+        The answer is how the run had ended by itself; None where it was us.
+        """
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""
+
+    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
+        """What became of an attempt that nobody follows any more: its end, or what goes on without us.
+
+        A run that neither goes on nor has ended is marked. None where no run of it is known.
+        """
+
+    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
+        """The experiment's runs, newest first."""
+
+
+def choose(
+    name: str,
+    *,
+    top: Path,
+    places: state.StateFolder,
+    environ: Mapping[str, str],
+    run: processes.Runner,
+    profile: str | None,
+    report: Report,
+) -> Target:
+    if name == "databricks":
+        from mlops_tasks.targets import databricks
+
+        return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
+    from mlops_tasks.targets import local
+
+    return local.LocalTarget(top=top, places=places, environ=environ, run=run)
