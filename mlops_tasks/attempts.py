@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import checks, errors, record, run_plan, run_record
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import Job, NotMarked, Submitted

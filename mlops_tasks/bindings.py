@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.checks import Step
 from mlops_tasks.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release

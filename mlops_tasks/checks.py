@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mlops_tasks import errors, record
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
 

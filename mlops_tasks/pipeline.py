@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlops_tasks import bindings, checks, errors, record, processes
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report, Silent

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from mlops_tasks import errors, record, run_plan, run_record
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import Limits, Submitted

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from mlops_tasks import checks, errors, record
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import PastRun

@@ -11,7 +11,7 @@ from mlops_tasks import console, errors
 from mlops_tasks.commands import boundary, opening
 
 if TYPE_CHECKING:
-    from mlops_tasks.bench import Bench
+    from mlops_tasks.steps.context import Bench
     from mlops_tasks.pipeline import Pipeline
     from mlops_tasks.preflight.findings import Finding, Findings
 

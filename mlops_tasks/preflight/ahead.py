@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_tasks import preflight
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.inputs import Inputs
 from mlops_tasks.preflight import plan, planning
 from mlops_tasks.preflight.findings import Findings

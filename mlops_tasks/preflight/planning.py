@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
-from mlops_tasks.bench import Bench
+from mlops_tasks.steps.context import Bench
 from mlops_tasks.preflight import plan, wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
