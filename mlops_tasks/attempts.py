@@ -19,7 +19,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
 
     An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
     """
-    from mlops_tasks.preflight import ahead
+    from mlops_tasks.doctor import ahead
     from mlops_tasks.steps import run
 
     command = inputs.command or "run"

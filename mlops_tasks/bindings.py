@@ -62,7 +62,7 @@ def _build_digest(bench: Bench, release: Release) -> str:
 
 
 def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
-    from mlops_tasks.preflight import ahead
+    from mlops_tasks.doctor import ahead
     from mlops_tasks.steps import build_wheel, deploy
 
     if inputs.wheels:
@@ -193,7 +193,7 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
     from mlops_tasks import run_plan
-    from mlops_tasks.preflight import ahead
+    from mlops_tasks.doctor import ahead
 
     bench.target.check()
     ahead.look_ahead(bench, release, inputs)

@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks.preflight import plan as plans
-from mlops_tasks.preflight.findings import Finding
+from mlops_tasks.doctor import subject as plans
+from mlops_tasks.doctor.findings import Finding
 from mlops_tasks.project import cluster, environment, mlproject
 
 CLASSIC = """\

@@ -5,21 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, preflight
-from mlops_tasks.preflight import (
-    access,
-    cluster_spec,
-    findings,
-    libraries,
-    login,
-    mlflow_client,
-    names,
-    project_form,
-    runtime,
-    scripts,
-    wheels,
-)
-from mlops_tasks.preflight.plan import Questions
+from mlops_tasks import errors
+from mlops_tasks.doctor import rules
+from mlops_tasks.doctor.checks import access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Questions
 from mlops_tasks.report import Silent
 from tests import plans
 
@@ -43,7 +33,7 @@ class Told(Silent):
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.__name__.split(".")[-1])
 def test_every_check_is_in_the_list(topic: types.ModuleType) -> None:
-    listed = {each.rule for each in preflight.CHECKS}
+    listed = {each.rule for each in rules.CHECKS}
 
     assert {value for name, value in vars(topic).items() if name.startswith("check_")} <= listed
 
@@ -53,7 +43,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
     project = plans.SPARK_JOB.replace("    - WHEELPATH\n", "")
     plan = plans.make(tmp_path, project=project, spec=plans.NEW, yaml=yaml, mlflow=plans.CLIENT, experiment="/Shared/x")
 
-    found = preflight.check(plan)
+    found = rules.check(plan)
 
     assert not found.found
     assert {"runtime", "cluster spec", "libraries", "MLflow", "names", "access mode"} <= set(found.fine)
@@ -61,7 +51,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
 
 
 def test_errors_come_first_and_their_topic_is_not_fine(tmp_path: Path) -> None:
-    found = preflight.check(plans.make(tmp_path, mlflow=plans.CLIENT))
+    found = rules.check(plans.make(tmp_path, mlflow=plans.CLIENT))
 
     levels = [each.level for each in found.found]
     assert levels[0] == "error"
@@ -75,8 +65,8 @@ def test_whoever_is_not_let_in_is_asked_nothing_more(tmp_path: Path) -> None:
         raise errors.WorkspaceError("not let in", cure="log in")
 
     ask = Questions(log_in=refuse, has_volume=refuse, has_file=refuse)
-    found = preflight.check(plans.make(tmp_path, wheel_root="/Volumes/a/b/c", wheels=(plans.WHEEL,), ask=ask))
-    silent = preflight.check(plans.make(tmp_path, wheel_root="/Volumes/a/b/c", ask=ask._replace(log_in=None)))
+    found = rules.check(plans.make(tmp_path, wheel_root="/Volumes/a/b/c", wheels=(plans.WHEEL,), ask=ask))
+    silent = rules.check(plans.make(tmp_path, wheel_root="/Volumes/a/b/c", ask=ask._replace(log_in=None)))
 
     assert [each.what for each in found.found if "not let in" in each.what] == ["not let in"]
     assert "cannot be told: not let in" in [each.what for each in silent.of("warning")]
@@ -86,7 +76,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
     told = Told()
 
     with pytest.raises(errors.BadInput) as caught:
-        preflight.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, told=set())
+        rules.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, told=set())
 
     said = str(caught.value)
     assert said.startswith(
@@ -100,7 +90,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
 def test_what_was_told_is_told_once() -> None:
     told, before = Told(), {"old: renew it [documented]"}
 
-    preflight.insist(findings.Findings((WARNING, ERROR)), told, told=before, force=True)
+    rules.insist(findings.Findings((WARNING, ERROR)), told, told=before, force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]"]
 
@@ -108,7 +98,7 @@ def test_what_was_told_is_told_once() -> None:
 def test_warnings_do_not_stop() -> None:
     told = Told()
 
-    preflight.insist(findings.Findings((WARNING,)), told, told=set())
+    rules.insist(findings.Findings((WARNING,)), told, told=set())
 
     assert told.warnings == ["old: renew it [documented]"]
 
@@ -116,6 +106,6 @@ def test_warnings_do_not_stop() -> None:
 def test_force_tells_errors_as_warnings() -> None:
     told = Told()
 
-    preflight.insist(findings.Findings((ERROR, WARNING)), told, told=set(), force=True)
+    rules.insist(findings.Findings((ERROR, WARNING)), told, told=set(), force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]", "old: renew it [documented]"]

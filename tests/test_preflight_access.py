@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import access
+from mlops_tasks.doctor.checks import access
 from tests import plans
 
 VOLUME = "/Volumes/main/ml/wheels"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import cluster_spec
+from mlops_tasks.doctor.checks import cluster
 from mlops_tasks.project import cluster
 from tests import plans
 
@@ -28,9 +28,9 @@ def without(key: str, **more: Any) -> dict[str, Any]:
 def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     plan = plans.make(tmp_path, spec=None)
 
-    assert plans.matches(plans.say(cluster_spec.check_there, plan), "error seen...no cluster spec")
-    assert not plans.say(cluster_spec.check_there, plans.make(tmp_path, spec=None, backend="kubernetes"))
-    assert not plans.say(cluster_spec.check_there, plans.make(tmp_path))
+    assert plans.matches(plans.say(cluster.check_there, plan), "error seen...no cluster spec")
+    assert not plans.say(cluster.check_there, plans.make(tmp_path, spec=None, backend="kubernetes"))
+    assert not plans.say(cluster.check_there, plans.make(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = plans.say(cluster_spec.check_new_cluster, make(tmp_path, data))
+    said = plans.say(cluster.check_new_cluster, make(tmp_path, data))
 
     assert plans.matches(said, *expected), said
-    assert not plans.say(cluster_spec.check_new_cluster, make(tmp_path, data, backend="databricks-jobs"))
+    assert not plans.say(cluster.check_new_cluster, make(tmp_path, data, backend="databricks-jobs"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], ex
     ],
 )
 def test_what_a_cluster_needs_is_asked_for(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = plans.say(cluster_spec.check_complete, make(tmp_path, data))
+    said = plans.say(cluster.check_complete, make(tmp_path, data))
 
     assert plans.matches(said, *expected), said
 
@@ -88,7 +88,7 @@ SINGLE = {"spark.databricks.cluster.profile": "singleNode"}
     ],
 )
 def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = plans.say(cluster_spec.check_single_node, make(tmp_path, data))
+    said = plans.say(cluster.check_single_node, make(tmp_path, data))
 
     assert plans.matches(said, *expected), said
 
@@ -104,7 +104,7 @@ def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], exp
 def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, expected: list[str]) -> None:
     data = {**plans.OLD, "spark_version": spark_version, "runtime_engine": engine}
 
-    said = plans.say(cluster_spec.check_photon, make(tmp_path, data))
+    said = plans.say(cluster.check_photon, make(tmp_path, data))
 
     assert plans.matches(said, *expected), said
 
@@ -128,10 +128,10 @@ def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, ex
     ],
 )
 def test_what_mlflow_drops_is_said(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = plans.say(cluster_spec.check_dropped, make(tmp_path, data))
+    said = plans.say(cluster.check_dropped, make(tmp_path, data))
 
     assert plans.matches(said, *expected), said
-    assert not plans.say(cluster_spec.check_dropped, make(tmp_path, data, backend="databricks-jobs"))
+    assert not plans.say(cluster.check_dropped, make(tmp_path, data, backend="databricks-jobs"))
 
 
 FLAT, WRAPPED = {**plans.OLD, "libraries": [WHEEL]}, {"new_cluster": plans.OLD, "libraries": [WHEEL]}
@@ -151,6 +151,6 @@ FLAT, WRAPPED = {**plans.OLD, "libraries": [WHEEL]}, {"new_cluster": plans.OLD, 
 def test_the_form_that_patch_mends_is_said(
     tmp_path: Path, project: str, data: dict[str, Any], expected: list[str]
 ) -> None:
-    said = plans.say(cluster_spec.check_form, make(tmp_path, data, project=project))
+    said = plans.say(cluster.check_form, make(tmp_path, data, project=project))
 
     assert plans.matches(said, *expected), said

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import libraries
-from mlops_tasks.preflight.plan import Questions
+from mlops_tasks.doctor.checks import libraries
+from mlops_tasks.doctor.subject import Questions
 from tests import plans
 
 OURS, THEIRS = "WHEELPATH", "dbfs:/libs/other-1.0-py3-none-any.whl"

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import mlflow_client, planning
-from mlops_tasks.preflight.plan import Client, Text
+from mlops_tasks.doctor.checks import mlflow
+from mlops_tasks.doctor import reading
+from mlops_tasks.doctor.subject import Client, Text
 from tests import plans
 
 OLDER = Client("2.17.2", ">=3.8")
@@ -32,7 +33,7 @@ def yaml(python: str, mlflow: str = "mlflow") -> str:
     ],
 )
 def test_the_forced_mlflow_fits_the_runtime(tmp_path: Path, version: str, client: Client, expected: list[str]) -> None:
-    said = plans.say(mlflow_client.check_runtime_fits, plans.make(tmp_path, spec=on(version), mlflow=client))
+    said = plans.say(mlflow.check_runtime_fits, plans.make(tmp_path, spec=on(version), mlflow=client))
 
     assert plans.matches(said, *expected), said
 
@@ -51,15 +52,15 @@ def test_the_forced_mlflow_fits_the_runtime(tmp_path: Path, version: str, client
 def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
     plan = plans.make(tmp_path, **{"mlflow": plans.CLIENT, "yaml": yaml("3.7", "mlflow==1.30"), **changes})
 
-    assert not plans.say(mlflow_client.check_runtime_fits, plan)
-    assert not plans.say(mlflow_client.check_environment_fits, plan)
-    assert not plans.say(mlflow_client.check_pin, plan)
+    assert not plans.say(mlflow.check_runtime_fits, plan)
+    assert not plans.say(mlflow.check_environment_fits, plan)
+    assert not plans.say(mlflow.check_pin, plan)
 
 
 def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_path: Path) -> None:
     plan = plans.make(tmp_path, yaml=yaml("3.9"), mlflow=plans.CLIENT, spec=on("13.3"))
 
-    assert plans.matches(plans.say(mlflow_client.check_environment_fits, plan), "| ask for a Python that fits >=3.10")
+    assert plans.matches(plans.say(mlflow.check_environment_fits, plan), "| ask for a Python that fits >=3.10")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_pat
     ],
 )
 def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, expected: list[str]) -> None:
-    said = plans.say(mlflow_client.check_environment_fits, plans.make(tmp_path, yaml=yaml(python), mlflow=plans.CLIENT))
+    said = plans.say(mlflow.check_environment_fits, plans.make(tmp_path, yaml=yaml(python), mlflow=plans.CLIENT))
 
     assert plans.matches(said, *expected), said
 
@@ -89,7 +90,7 @@ def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, e
     ],
 )
 def test_another_mlflow_in_the_yaml_is_said(tmp_path: Path, line: str, expected: list[str]) -> None:
-    said = plans.say(mlflow_client.check_pin, plans.make(tmp_path, yaml=yaml("3.10", line), mlflow=plans.CLIENT))
+    said = plans.say(mlflow.check_pin, plans.make(tmp_path, yaml=yaml("3.10", line), mlflow=plans.CLIENT))
 
     assert plans.matches(said, *expected), said
 
@@ -110,13 +111,13 @@ def test_a_spark_job_has_its_mlflow_from_somewhere(
     spec = {"spark_version": f"16.4.x-{flavour}scala2.12", **plans.NODES}
     plan = plans.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
 
-    said = plans.say(mlflow_client.check_spark_job_has_it, plan)
+    said = plans.say(mlflow.check_spark_job_has_it, plan)
 
     assert plans.matches(said, *expected), said
 
 
 def test_the_installed_mlflow_is_known_without_importing_it() -> None:
-    client = planning.read_client()
+    client = reading.read_client()
 
     assert client is not None
     assert client.version.split(".")[0].isdigit()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.preflight import login, names
-from mlops_tasks.preflight.plan import Questions
+from mlops_tasks.doctor.checks import login, workspace
+from mlops_tasks.doctor.subject import Questions
 from tests import plans
 
 
@@ -26,7 +26,7 @@ from tests import plans
     ],
 )
 def test_the_experiment_is_an_absolute_workspace_path(tmp_path: Path, name: str | None, expected: list[str]) -> None:
-    said = plans.say(names.check_experiment, plans.make(tmp_path, experiment=name))
+    said = plans.say(workspace.check_experiment, plans.make(tmp_path, experiment=name))
 
     assert plans.matches(said, *expected), said
 
@@ -58,7 +58,7 @@ def test_the_volume_is_there(tmp_path: Path, root: str, is_there: bool, expected
         return is_there
 
     said = plans.say(
-        names.check_wheel_root, plans.make(tmp_path, wheel_root=root, ask=Questions(has_volume=has_volume))
+        workspace.check_wheel_root, plans.make(tmp_path, wheel_root=root, ask=Questions(has_volume=has_volume))
     )
 
     assert plans.matches(said, *expected), said
@@ -66,7 +66,7 @@ def test_the_volume_is_there(tmp_path: Path, root: str, is_there: bool, expected
 
 
 def test_a_volume_is_believed_while_nobody_can_be_asked(tmp_path: Path) -> None:
-    assert not plans.say(names.check_wheel_root, plans.make(tmp_path, wheel_root="/Volumes/main/ml/wheels"))
+    assert not plans.say(workspace.check_wheel_root, plans.make(tmp_path, wheel_root="/Volumes/main/ml/wheels"))
 
 
 def test_what_is_wrong_with_the_login_is_said_in_its_own_words(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from mlops_tasks import Pipeline, Settings
-from mlops_tasks.preflight import planning
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import reading
+from mlops_tasks.doctor.subject import Plan
 from tests.inv import git, make_repository, write
 
 
 def plan(folder: Path, **settings: Any) -> Plan:
     known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), **settings}
     pipeline = Pipeline(folder, Settings(**known), environ=dict(os.environ))
-    return planning.make_plan(pipeline.bench, pipeline.load())
+    return reading.make_plan(pipeline.bench, pipeline.load())
 
 
 def take(folder: Path, *steps: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import runtime
+from mlops_tasks.doctor.checks import runtime
 from tests import plans
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks.preflight import scripts
-from mlops_tasks.preflight.plan import Text
+from mlops_tasks.doctor.checks import scripts
+from mlops_tasks.doctor.subject import Text
 from tests import plans
 
 

@@ -7,7 +7,7 @@ import pytest
 from mlflow.projects import utils
 
 from mlops_tasks import errors
-from mlops_tasks.preflight import spark_form
+from mlops_tasks.doctor import fix
 from mlops_tasks.project import mlproject
 from tests import plans
 from tests.inv import write
@@ -61,13 +61,13 @@ def make(folder: Path, *, project: str = PROJECT, spec: object = SPEC) -> mlproj
     return mlproject.load(folder)
 
 
-def convert(folder: Path, **texts: object) -> spark_form.SparkForm:
+def convert(folder: Path, **texts: object) -> fix.SparkForm:
     project = make(folder, **texts)  # type: ignore[arg-type]
-    return spark_form.convert(project, cluster_file=folder / "cluster.json", placeholder="WHEELPATH")
+    return fix.convert(project, cluster_file=folder / "cluster.json", placeholder="WHEELPATH")
 
 
 def test_mlflow_and_our_own_reader_take_the_new_form(tmp_path: Path) -> None:
-    spark_form.write(convert(tmp_path))
+    fix.write(convert(tmp_path))
 
     theirs, ours = utils.load_project(tmp_path), mlproject.load(tmp_path)
     wanted = [
@@ -111,7 +111,7 @@ def test_nothing_is_written_before_it_is_asked_for(tmp_path: Path) -> None:
     form = convert(tmp_path)
 
     assert (tmp_path / "MLproject").read_text() == PROJECT
-    shown = spark_form.compare(form, tmp_path).splitlines()
+    shown = fix.compare(form, tmp_path).splitlines()
     assert "-conda_env: env.yaml  # the driver's" in shown
     assert "+databricks_spark_job:" in shown
     assert "--- a/cluster.json" in shown
@@ -128,7 +128,7 @@ def test_nothing_is_written_before_it_is_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_every_spelling_of_the_file_comes_out_well(tmp_path: Path, project: str) -> None:
-    spark_form.write(convert(tmp_path, project=project))
+    fix.write(convert(tmp_path, project=project))
 
     found = mlproject.load(tmp_path)
     assert found.spark_job is not None
@@ -142,7 +142,7 @@ def test_a_python_env_becomes_a_spark_job_too(tmp_path: Path) -> None:
         tmp_path, {"MLproject": PROJECT.replace("conda_env", "python_env"), "env.yaml": "dependencies: [numpy==1.26]\n"}
     )
 
-    form = spark_form.convert(mlproject.load(tmp_path), cluster_file=None, placeholder="WHEELPATH")
+    form = fix.convert(mlproject.load(tmp_path), cluster_file=None, placeholder="WHEELPATH")
 
     assert form.files[0].new.endswith("databricks_spark_job:\n  python_libraries:\n    - numpy==1.26\n")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.preflight import wheels
+from mlops_tasks.doctor.checks import wheels
 from tests import plans
 
 ON_CLUSTER = [{"whl": "WHEELPATH"}]

@@ -13,7 +13,7 @@ from mlops_tasks.commands import boundary, opening
 if TYPE_CHECKING:
     from mlops_tasks.steps.context import Bench
     from mlops_tasks.pipeline import Pipeline
-    from mlops_tasks.preflight.findings import Finding, Findings
+    from mlops_tasks.doctor.findings import Finding, Findings
 
 SETTINGS = (*boundary.PATCHING, "backend")
 REHEARSED = """\
@@ -59,7 +59,7 @@ def _refuse(wrong: list[Finding], bench: Bench) -> errors.ReleaseError:
 
 
 def _examine(pipeline: Pipeline) -> Findings:
-    from mlops_tasks.preflight import ahead
+    from mlops_tasks.doctor import ahead
 
     bench = pipeline.bench
     if not bench.target.is_remote:
@@ -81,7 +81,7 @@ def _show(found: Findings, bench: Bench) -> None:
 
 
 def _fix(bench: Bench) -> None:
-    from mlops_tasks.preflight import spark_form
+    from mlops_tasks.doctor import fix
     from mlops_tasks.project import cluster
 
     if bench.is_fetched:
@@ -91,12 +91,12 @@ def _fix(bench: Bench) -> None:
             cure="leave --fix out, or set `project` to a folder",
         )
     spec = cluster.find(bench.cluster, bench.project_folder)
-    form = spark_form.convert(bench.project, cluster_file=spec, placeholder=bench.settings.placeholder)
-    bench.report.text(spark_form.compare(form, bench.project_folder))
+    form = fix.convert(bench.project, cluster_file=spec, placeholder=bench.settings.placeholder)
+    bench.report.text(fix.compare(form, bench.project_folder))
     for said in form.said:
         bench.report.warning(said)
     if not bench.dry_run:
-        spark_form.write(form)
+        fix.write(form)
         bench.report.step("fix", "\n".join(str(each.path) for each in form.files))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_tasks import errors
-from mlops_tasks.preflight import findings
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Plan
 
 
 def check_login(plan: Plan) -> Iterator[findings.Finding]:

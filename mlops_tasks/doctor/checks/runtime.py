@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan
 from mlops_tasks.workspace import runtimes
 
 PYTHON_ENDS = {

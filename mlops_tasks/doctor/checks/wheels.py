@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from packaging import tags, utils
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan
 from mlops_tasks.workspace.runtimes import Basis
 
 _MACHINES = ("x86_64", "aarch64")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan
 
 _VOLUME_PARTS = 5
 """`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""

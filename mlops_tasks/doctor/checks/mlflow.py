@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan
 
 NAMES = {"mlflow", "mlflow-skinny"}
 NEWEST = {"3.7": "1.30.1", "3.8": "2.17.2", "3.9": "3.1.4"}

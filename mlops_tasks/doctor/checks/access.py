@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan
 from mlops_tasks.workspace import runtimes
 
 STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}

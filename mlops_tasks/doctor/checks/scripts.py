@@ -6,8 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from mlops_tasks.preflight import findings, sources
-from mlops_tasks.preflight.plan import Plan, Text
+from mlops_tasks.doctor import findings, sources
+from mlops_tasks.doctor.subject import Plan, Text
 
 _URL = re.compile(r"(?:https?|ftp)://[^\s/]+/\S+\.(?:csv|tsv|json|zip|gz|data|parquet|xlsx?|txt)\b.*")
 _LEVELS = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_tasks.preflight import findings, sources, spark_form
-from mlops_tasks.preflight.plan import Plan
+from mlops_tasks.doctor import findings, sources, fix
+from mlops_tasks.doctor.subject import Plan
 from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
@@ -57,7 +57,7 @@ def _describe(plan: Plan) -> str:
 def _cure(plan: Plan) -> str:
     if plan.project is None or plan.cluster is None:
         return "write it as a databricks_spark_job"
-    reasons = spark_form.find_obstacles(plan.project, plan.cluster)
+    reasons = fix.find_obstacles(plan.project, plan.cluster)
     if not reasons:
         return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
     return f"`inv doctor --fix` writes that form once this is mended: {'; '.join(reasons)}"

@@ -12,7 +12,8 @@ from typing import TypeVar
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.preflight import plan, wheels
+from mlops_tasks.doctor import subject
+from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
@@ -20,10 +21,10 @@ from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
 
 T = TypeVar("T")
-NOTHING = plan.Questions()
+NOTHING = subject.Questions()
 
 
-def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NOTHING) -> plan.Plan:
+def make_plan(bench: Bench, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Plan:
     """All that is known at this point. A record of another branch counts for nothing.
 
     `ask` are the questions that only a workspace can answer.
@@ -37,7 +38,7 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
     if project is not None and bench.target.is_remote:
         _tried(lambda: bench.target.choose_backend(bench.settings.backend, project), faults)
     built = tuple(_planned_wheels(bench, own))
-    return plan.Plan(
+    return subject.Plan(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(bench),
         project=project,
@@ -52,7 +53,7 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
         ours=frozenset(_own_names(bench, built)),
         experiment=_experiment(bench, own),
         entry_point=bench.settings.entry_point,
-        backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else plan.MLFLOW_BACKEND,
+        backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else subject.MLFLOW_BACKEND,
         mlflow=read_client(),
         workers=bench.settings.workers,
         placeholder=bench.settings.placeholder,
@@ -63,14 +64,14 @@ def make_plan(bench: Bench, release: Release | None, *, ask: plan.Questions = NO
     )
 
 
-def read_client() -> plan.Client | None:
+def read_client() -> subject.Client | None:
     """The installed MLflow, by its metadata alone: to import it takes seconds."""
     for name in ("mlflow", "mlflow-skinny"):
         try:
             about = installed.metadata(name)
         except installed.PackageNotFoundError:
             continue
-        return plan.Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
+        return subject.Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
     return None
 
 
@@ -82,11 +83,11 @@ def _tried(read: Callable[[], T], faults: list[errors.BadInput]) -> T | None:
         return None
 
 
-def _text(path: Path | None) -> plan.Text | None:
+def _text(path: Path | None) -> subject.Text | None:
     if path is None:
         return None
     try:
-        return plan.Text(path, texts.read(path))
+        return subject.Text(path, texts.read(path))
     except errors.BadInput:
         return None  # whoever reads its data has said so
 
@@ -99,16 +100,16 @@ def _wheel_root(bench: Bench) -> str:
     return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
-def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[plan.PlannedWheel]:
+def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[subject.PlannedWheel]:
     """The recorded wheels that are still there."""
     for each in (release.wheels if release is not None else None) or ():
         with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
             yield _read_wheel(bench.top / each.file)
 
 
-def _read_wheel(path: Path) -> plan.PlannedWheel:
+def _read_wheel(path: Path) -> subject.PlannedWheel:
     about = metadata.read(path)
-    return plan.PlannedWheel(
+    return subject.PlannedWheel(
         distribution=about.distribution,
         version=about.version,
         file_name=path.name,
@@ -117,14 +118,14 @@ def _read_wheel(path: Path) -> plan.PlannedWheel:
     )
 
 
-def _own_names(bench: Bench, built: tuple[plan.PlannedWheel, ...]) -> Iterator[str]:
+def _own_names(bench: Bench, built: tuple[subject.PlannedWheel, ...]) -> Iterator[str]:
     """Before anything is built, the libraries' folders have to tell: they mostly bear the distribution's name."""
     names = [each.distribution for each in built]
     try:
         names = names or [each.name for each in bench.libraries]
     except errors.ReleaseError:
         return  # `build-wheel` says what is wrong with the libraries
-    yield from (plan.normalised(each) for each in names)
+    yield from (subject.normalised(each) for each in names)
 
 
 def _experiment(bench: Bench, release: Release | None) -> str | None:
@@ -135,7 +136,7 @@ def _experiment(bench: Bench, release: Release | None) -> str | None:
     return template.removeprefix("/Workspace") if template.startswith("/Workspace/") else template
 
 
-def _scripts(folder: Path) -> Iterator[plan.Text]:
+def _scripts(folder: Path) -> Iterator[subject.Text]:
     """The Python files directly in the project's folder: what it runs, not what it may carry along."""
     for path in sorted(folder.glob("*.py")):
         found = _text(path)

@@ -1,0 +1,131 @@
+"""Preflight: what will not work on Databricks, and why, found out before anything is uploaded or paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import NamedTuple, get_args
+
+from mlops_tasks import errors
+from mlops_tasks.doctor.checks import access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels
+from mlops_tasks.doctor.findings import Finding, Findings, Level
+from mlops_tasks.doctor.subject import Plan, Questions
+from mlops_tasks.report import Report
+
+__all__ = ["CHECKS", "Check", "check", "insist"]
+
+
+class Check(NamedTuple):
+    """One rule of a topic. `needs` are the parts of a Plan without which there is nothing to look at."""
+
+    topic: str
+    rule: Callable[[Plan], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+
+
+CHECKS = (
+    Check("login", login.check_login, needs=("ask.log_in",)),
+    Check("project form", project.check_readable),
+    Check("project form", project.check_kind, needs=("project", "cluster")),
+    Check("project form", project.check_commands, needs=("project",)),
+    Check("cluster spec", cluster.check_there, needs=("project",)),
+    Check("cluster spec", cluster.check_new_cluster, needs=("cluster",)),
+    Check("cluster spec", cluster.check_complete, needs=("cluster",)),
+    Check("cluster spec", cluster.check_single_node, needs=("cluster",)),
+    Check("cluster spec", cluster.check_photon, needs=("cluster",)),
+    Check("cluster spec", cluster.check_dropped, needs=("cluster",)),
+    Check("cluster spec", cluster.check_form, needs=("cluster", "project")),
+    Check("runtime", runtime.check_known, needs=("cluster",)),
+    Check("runtime", runtime.check_supported, needs=("cluster",)),
+    Check("Python", runtime.check_python_alive, needs=("environment",)),
+    Check("Python", runtime.check_python_fits, needs=("environment", "cluster")),
+    Check("access mode", access.check_dbfs_mount, needs=("cluster",)),
+    Check("access mode", access.check_machine_learning, needs=("cluster",)),
+    Check("access mode", access.check_volumes, needs=("cluster",)),
+    Check("access mode", access.check_workspace_files, needs=("cluster",)),
+    Check("libraries", libraries.check_dbfs, needs=("cluster",)),
+    Check("libraries", libraries.check_spark_job_kinds, needs=("cluster", "project")),
+    Check("libraries", libraries.check_spark_job_dbfs, needs=("cluster", "project")),
+    Check("libraries", libraries.check_workspace_wheels, needs=("cluster",)),
+    Check("libraries", libraries.check_eggs, needs=("cluster",)),
+    Check("libraries", libraries.check_requirements, needs=("cluster",)),
+    Check("libraries", libraries.check_schemes, needs=("cluster",)),
+    Check("libraries", libraries.check_wheel_packages, needs=("project",)),
+    Check("libraries", libraries.check_fixed, needs=("project",)),
+    Check("libraries", libraries.check_there, needs=("project", "wheels", "ask.has_file")),
+    Check("MLflow", mlflow.check_runtime_fits, needs=("mlflow", "cluster", "project")),
+    Check("MLflow", mlflow.check_environment_fits, needs=("mlflow", "environment")),
+    Check("MLflow", mlflow.check_pin, needs=("mlflow", "environment")),
+    Check("MLflow", mlflow.check_spark_job_has_it, needs=("scripts", "cluster", "project")),
+    Check("wheels", wheels.check_requires_python, needs=("wheels",)),
+    Check("wheels", wheels.check_tags, needs=("wheels",)),
+    Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
+    Check("names", workspace.check_experiment, needs=("experiment",)),
+    Check("names", workspace.check_wheel_root),
+    Check("scripts", scripts.check_downloads, needs=("scripts",)),
+    Check("scripts", scripts.check_model_names, needs=("scripts",)),
+)
+
+
+def check(plan: Plan) -> Findings:
+    """Everything that the checks find, errors first, and which topics were fine or had nothing to look at."""
+    found: dict[str, list[Finding]] = {}
+    for each in CHECKS:
+        if all(_part(plan, name) for name in each.needs):
+            found.setdefault(each.topic, []).extend(_ask(each, plan))
+        if each.topic == "login" and found.get("login"):
+            plan = replace(plan, ask=Questions())  # whoever is not let in gets no other answer either
+    everything = (finding for findings in found.values() for finding in findings)
+    return Findings(
+        found=tuple(sorted(everything, key=lambda each: get_args(Level).index(each.level))),
+        fine=tuple(topic for topic, findings in found.items() if not findings),
+        unasked=tuple(dict.fromkeys(each.topic for each in CHECKS if each.topic not in found)),
+    )
+
+
+def insist(findings: Findings, report: Report, *, told: set[str], force: bool = False) -> None:
+    """Tell what was found and is not `told` yet; errors are raised as one BadInput, with `force` told like warnings."""
+    for finding in findings.of("note"):
+        report.debug(_one_line(finding))
+    for finding in [*(findings.of("error") if force else ()), *findings.of("warning")]:
+        line = _one_line(finding)
+        if line not in told:
+            report.warning(line)
+        told.add(line)
+    wrong = findings.of("error")
+    if wrong and not force:
+        raise errors.BadInput(
+            "\n".join([_count(wrong), *(_indent(finding) for finding in wrong)]),
+            cure="`inv doctor` shows all of it; --force goes on in spite of it",
+        )
+
+
+def _count(wrong: list[Finding]) -> str:
+    many = len(wrong) > 1
+    return f"{len(wrong)} thing{'s' if many else ''} will not work on Databricks:"
+
+
+def _ask(each: Check, plan: Plan) -> list[Finding]:
+    """What the rule finds; that the workspace gave no answer is a finding too."""
+    try:
+        return list(each.rule(plan))
+    except errors.WorkspaceError as fault:
+        source = "the workspace itself"
+        return [Finding("warning", f"cannot be told: {fault.what}", fault.where, fault.cure, "seen", source)]
+
+
+def _part(plan: Plan, name: str) -> object:
+    part: object = plan
+    for key in name.split("."):
+        part = getattr(part, key)
+    return part
+
+
+def _one_line(finding: Finding) -> str:
+    where = f" ({finding.where})" if finding.where else ""
+    return f"{finding.what}{where}: {finding.cure} [{finding.basis}]"
+
+
+def _indent(finding: Finding) -> str:
+    head, *rest = str(finding).splitlines()
+    return "\n".join([f"  - {head}", *(f"    {line}" for line in rest)])
