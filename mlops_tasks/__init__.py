@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops_tasks.errors import ReleaseError
-    from mlops_tasks.inputs import Inputs
-    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.pipeline.inputs import Inputs
+    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
     from mlops_tasks.settings import Settings
     from mlops_tasks.tasks import namespace

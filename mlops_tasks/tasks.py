@@ -8,7 +8,7 @@ from typing import Any
 import invoke
 
 from mlops_tasks.commands import boundary, doctor, init, opening, status, ui, watch
-from mlops_tasks.inputs import NOTHING, Inputs
+from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 
 DETACH = "leave the run to itself once it is submitted"

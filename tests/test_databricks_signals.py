@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import run_record
+from mlops_tasks.pipeline import run_record
 from mlops_tasks.backends.databricks import archive
 from mlops_tasks.backends.jobs import lookup, following
 from mlops_tasks.backends.databricks.backend import DatabricksRuns

@@ -12,7 +12,7 @@ from mlops_tasks.commands import boundary, opening
 
 if TYPE_CHECKING:
     from mlops_tasks.steps.context import Bench
-    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.doctor.findings import Finding, Findings
 
 SETTINGS = (*boundary.PATCHING, "backend")

@@ -14,13 +14,13 @@ from mlops_tasks.commands import boundary
 from mlops_tasks.settings import REPEATED, Settings
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
 
 
 def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     """The pipeline for one command, from Invoke's configuration, the environment and the command's flags."""
-    from mlops_tasks.pipeline import Pipeline
+    from mlops_tasks.pipeline.pipeline import Pipeline
 
     keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
     own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in boundary.SWITCHES}

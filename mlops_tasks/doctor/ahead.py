@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_tasks.doctor import rules
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import Inputs
+from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.doctor import subject, reading
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.release import Release

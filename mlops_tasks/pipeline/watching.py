@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from mlops_tasks import errors, record, run_plan, run_record
+from mlops_tasks import errors, record
+from mlops_tasks.pipeline import job_plan, run_record
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import NOTHING
+from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import Limits, Submitted
 
@@ -46,7 +47,7 @@ def cancel(bench: Bench, run_id: str | None) -> Release | None:
     own_end = bench.target.stop(submitted, report=bench.report)
     with _sole_follower(bench, "cancel", submitted) as is_sole:
         if is_sole:
-            limits = run_plan.limits(bench)._replace(timeout=None)
+            limits = job_plan.limits(bench)._replace(timeout=None)
             run_record.save_end(bench, _watch(bench, submitted, entry_point, limits))
         release = bench.record.load()
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
@@ -94,7 +95,7 @@ def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
 def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
     with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        attempt = run_record.with_experiment(bench, attempt, lambda: run_plan.prepare(bench, release, NOTHING))
+        attempt = run_record.with_experiment(bench, attempt, lambda: job_plan.prepare(bench, release, NOTHING))
         found = bench.target.pick_up(attempt, report=bench.report)
         if isinstance(found, Run) and found.job_run_id is None:
             bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
@@ -145,7 +146,7 @@ def _is_own(bench: Bench, found: Submitted | Run) -> bool:
 
 def _limits(bench: Bench, submitted: Submitted) -> Limits:
     """What this project gives its runs ends nobody else's, unless this very command says so."""
-    limits = run_plan.limits(bench)
+    limits = job_plan.limits(bench)
     is_meant = _is_own(bench, submitted) or bench.settings.origins.get("timeout") == "--timeout"
     return limits if is_meant else limits._replace(timeout=None)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mlops_tasks import errors, record
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import BY_HAND, NOTHING, Inputs
+from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
 
 

@@ -6,19 +6,20 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import bindings, checks, errors, record, processes
+from mlops_tasks.pipeline import step_table, staleness
+from mlops_tasks import errors, record, processes
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import NOTHING, Inputs
+from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.settings import Settings
 
-STEPS: checks.Steps = {
-    "name": bindings.NAME,
-    "build-wheel": bindings.BUILD_WHEEL,
-    "deploy": bindings.DEPLOY,
-    "patch": bindings.PATCH,
-    "run": bindings.RUN,
+STEPS: staleness.Steps = {
+    "name": step_table.NAME,
+    "build-wheel": step_table.BUILD_WHEEL,
+    "deploy": step_table.DEPLOY,
+    "patch": step_table.PATCH,
+    "run": step_table.RUN,
 }
 
 
@@ -51,16 +52,16 @@ class Pipeline:
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
         with self.bench.places.usable():
-            bindings.check_inputs(self.bench)
+            step_table.check_inputs(self.bench)
             self._refuse_while_one_runs(inputs)
         self.bench.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = self.take(step, inputs)
         if release.run is not None and not self.bench.dry_run:
-            from mlops_tasks import summary
+            from mlops_tasks.pipeline import status
 
-            summary.compare(self.bench, release.run)
+            status.compare(self.bench, release.run)
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
@@ -73,17 +74,17 @@ class Pipeline:
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
-        from mlops_tasks import remote_runs
+        from mlops_tasks.pipeline import watching
 
         with self.bench.places.usable():
-            return remote_runs.watch(self.bench, run_id)
+            return watching.watch(self.bench, run_id)
 
     def cancel(self, run_id: str | None = None) -> Release | None:
         """End such a run."""
-        from mlops_tasks import remote_runs
+        from mlops_tasks.pipeline import watching
 
         with self.bench.places.usable():
-            return remote_runs.cancel(self.bench, run_id)
+            return watching.cancel(self.bench, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -92,28 +93,28 @@ class Pipeline:
 
     def show_status(self) -> Release | None:
         """The release as it is recorded, shown as a table of its steps."""
-        from mlops_tasks import summary
+        from mlops_tasks.pipeline import status
 
         release = self.load()
         with self.bench.places.usable():
-            summary.show_status(self.bench, STEPS, release)
+            status.show_status(self.bench, STEPS, release)
         return release
 
     def _refuse_while_one_runs(self, inputs: Inputs) -> None:
         """Its own run would be refused, after four steps in vain."""
         if not self.bench.dry_run:
-            from mlops_tasks import attempts
+            from mlops_tasks.pipeline import attempt
 
             with record.held(self.bench.attempt_lock, "release", cure=self.bench.target.busy_cure):
-                attempts.refuse_going_on(self.bench, STEPS, inputs)
+                attempt.refuse_going_on(self.bench, STEPS, inputs)
 
     def _take(self, step: str, inputs: Inputs) -> Release:
         if step == "run" and not self.bench.dry_run:
-            from mlops_tasks import attempts
+            from mlops_tasks.pipeline import attempt
 
-            return attempts.take_run(self.bench, STEPS, inputs)
+            return attempt.take_run(self.bench, STEPS, inputs)
         with self.bench.record.locked(inputs.command or step):
-            release = STEPS[step].take(self.bench, checks.begin(self.bench, STEPS, step, inputs), inputs)
+            release = STEPS[step].take(self.bench, staleness.begin(self.bench, STEPS, step, inputs), inputs)
             self.bench.record.save(release)
             if not self.bench.dry_run:
                 self.bench.places.prune(self.bench.record_folder)

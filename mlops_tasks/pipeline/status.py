@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from mlops_tasks import checks, errors, record
+from mlops_tasks.pipeline import staleness
+from mlops_tasks import errors, record
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import BY_HAND
+from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import PastRun
 
@@ -34,7 +35,7 @@ def compare(bench: Bench, run: Run) -> None:
     bench.report.table(f"{bench.project_name} on {bench.facts.branch}", columns, rows, numbers=True)
 
 
-def show_status(bench: Bench, steps: checks.Steps, release: Release | None) -> None:
+def show_status(bench: Bench, steps: staleness.Steps, release: Release | None) -> None:
     """A table of the steps: what each has made and whether that still holds."""
     if release is None:
         bench.report.table(
@@ -59,7 +60,7 @@ def _may_go_on(bench: Bench, attempt: Attempt | None) -> bool:
     return is_open and bench.target.is_remote and not record.is_held(bench.attempt_lock)
 
 
-def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tuple[str, str]:
+def _state(bench: Bench, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
     if step == "run" and release.attempt and not release.attempt.ended:
         cut_off = "cut off, and may go on" if bench.target.is_remote else "cut off"
@@ -76,11 +77,11 @@ def _state(bench: Bench, steps: checks.Steps, step: str, release: Release) -> tu
     return _freshness(bench, steps, step, release), made
 
 
-def _freshness(bench: Bench, steps: checks.Steps, step: str, release: Release) -> str:
+def _freshness(bench: Bench, steps: staleness.Steps, step: str, release: Release) -> str:
     """A step that is as it was, on top of one that is not, is behind that one."""
     try:
-        chain = [*checks.stands_on(steps, step, release), step]
-        stale = checks.find_stale(bench, steps, chain, release)
+        chain = [*staleness.stands_on(steps, step, release), step]
+        stale = staleness.find_stale(bench, steps, chain, release)
     except errors.ReleaseError as fault:
         return f"unknown: {fault.what}"
     if not stale:

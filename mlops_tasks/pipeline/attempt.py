@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import checks, errors, record, run_plan, run_record
+from mlops_tasks.pipeline import staleness, job_plan, run_record
+from mlops_tasks import errors, record
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import Inputs
+from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
 
 
-def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
+def take_run(bench: Bench, steps: staleness.Steps, inputs: Inputs) -> Release:
     """Run the staged project and follow it to its end; RunFailed unless it finished.
 
     An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
@@ -26,14 +27,14 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     with record.held(bench.attempt_lock, command, cure=bench.target.busy_cure):
         with bench.record.locked(command):
             bench.target.check()
-            release = checks.begin(bench, steps, "run", inputs)
-            job = run_plan.prepare(bench, release, inputs)
+            release = staleness.begin(bench, steps, "run", inputs)
+            job = job_plan.prepare(bench, release, inputs)
             ahead.look_ahead(bench, release, inputs)
             release, going_on = _take_up(bench, release, job)
             if not going_on:
                 release, job = _begin(bench, release, job)
             bench.record.save(release)
-        job = run_plan.described(bench, job, release)
+        job = job_plan.described(bench, job, release)
         with _closed_when_cut_off(bench, release.attempt) as made:
             submitted = going_on or bench.target.submit(job, report=bench.report)
             made.append(submitted)
@@ -47,7 +48,7 @@ def take_run(bench: Bench, steps: checks.Steps, inputs: Inputs) -> Release:
     return release
 
 
-def refuse_going_on(bench: Bench, steps: checks.Steps, inputs: Inputs) -> None:
+def refuse_going_on(bench: Bench, steps: staleness.Steps, inputs: Inputs) -> None:
     """Raise OutOfOrder where a run goes on that `run` would not follow again, be it of another branch."""
     release = bench.record.load()
     attempt = release.attempt if release else None
@@ -60,11 +61,11 @@ def refuse_going_on(bench: Bench, steps: checks.Steps, inputs: Inputs) -> None:
         raise _busy(bench, found)
 
 
-def _is_at_the_same(bench: Bench, attempt: Attempt, steps: checks.Steps, inputs: Inputs) -> bool:
+def _is_at_the_same(bench: Bench, attempt: Attempt, steps: staleness.Steps, inputs: Inputs) -> bool:
     """Whether the command would run what the attempt runs: the same job, of a staged project that is not stale."""
     try:
-        release = checks.begin(bench, steps, "run", inputs)
-        return attempt.job == run_plan.identity(run_plan.prepare(bench, release, inputs))
+        release = staleness.begin(bench, steps, "run", inputs)
+        return attempt.job == job_plan.identity(job_plan.prepare(bench, release, inputs))
     except errors.OutOfOrder:
         return False
 
@@ -80,7 +81,7 @@ def _begin(bench: Bench, release: Release, job: Job) -> tuple[Release, Job]:
     experiment_id = bench.target.find_experiment(job, report=bench.report)
     release = run.begin_attempt(
         release,
-        job=run_plan.identity(job),
+        job=job_plan.identity(job),
         host=bench.target.host,
         experiment_id=experiment_id,
         entry_point=job.entry_point,
@@ -101,7 +102,7 @@ def _take_up(bench: Bench, release: Release, job: Job) -> tuple[Release, Submitt
     attempt = run_record.with_experiment(bench, attempt, lambda: job)
     found = bench.target.pick_up(attempt, report=bench.report)
     if isinstance(found, Submitted):
-        if attempt.detached or attempt.job != run_plan.identity(job):
+        if attempt.detached or attempt.job != job_plan.identity(job):
             raise _busy(bench, found)
         bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found

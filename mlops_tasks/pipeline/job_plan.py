@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mlops_tasks import digests, errors
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.inputs import Inputs
+from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
 from mlops_tasks.backends.base import Job, Limits

@@ -9,8 +9,8 @@ from pathlib import Path
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
 from mlops_tasks.steps.context import Bench
-from mlops_tasks.checks import Step
-from mlops_tasks.inputs import BY_HAND, Inputs
+from mlops_tasks.pipeline.staleness import Step
+from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.release import Deployed, Release
 
 
@@ -192,12 +192,12 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
-    from mlops_tasks import run_plan
+    from mlops_tasks.pipeline import job_plan
     from mlops_tasks.doctor import ahead
 
     bench.target.check()
     ahead.look_ahead(bench, release, inputs)
-    job = run_plan.prepare(bench, release, inputs)
+    job = job_plan.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")
     under = job.experiment_name or f"experiment {job.experiment_id}"
