@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
     from mlops_tasks.settings import Settings
-    from mlops_tasks.tasks import namespace
+    from mlops_tasks.tasks.steps import namespace
 
 __all__ = ["Inputs", "Pipeline", "Release", "ReleaseError", "Settings", "namespace"]
 

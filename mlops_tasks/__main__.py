@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import init
+from mlops_tasks.tasks import console
+from mlops_tasks import errors
+from mlops_tasks.tasks import init
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import console
+from mlops_tasks.tasks import console
 
 SPINNER = set("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow.projects import utils
 
-from mlops_tasks.commands import init
+from mlops_tasks.tasks import init
 from mlops_tasks.project import mlproject
 from tests.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
 from tests.workspace.server import Workspace

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.commands import init
+from mlops_tasks.tasks import init
 from mlops_tasks.report import Silent
 from tests.inv import git, inv
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_tasks.commands.spelling import BY_NOBODY, Called, Task, spell
+from mlops_tasks.tasks.spelling import BY_NOBODY, Called, Task, spell
 
 TASKS = {
     "patch": Task("mlops.patch", ("target", "cluster", "workers")),

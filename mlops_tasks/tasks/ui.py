@@ -14,11 +14,11 @@ from typing import Any
 import invoke
 
 from mlops_tasks import errors, setting_types
-from mlops_tasks.commands import boundary, opening
+from mlops_tasks.tasks import base, session
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
+    klass=base.ReleaseTask,
     help={
         "port": "port on this machine (default 5000)",
         "json": "print the URL of the pages as JSON, and nothing else",
@@ -41,18 +41,18 @@ def _read_port(text: str) -> int:
 def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
     from mlops_tasks import indexes
 
-    uri = _find_store(boundary.root_of(c))
+    uri = _find_store(base.root_of(c))
     has_pages = uri.startswith(("http://", "https://"))
     shown = indexes.mask(uri).replace("***@", "")
     url = shown if has_pages else f"http://127.0.0.1:{port}"
-    report = opening.open_report(flags)
+    report = session.open_report(flags)
     report.debug(f"runs are tracked in {shown}")
-    if not has_pages and not opening.is_dry(c, flags):
+    if not has_pages and not session.is_dry(c, flags):
         _check_port(port)
-    opening.print_json({"url": url}, flags)
+    session.print_json({"url": url}, flags)
     if has_pages:
         report.text(url)
-    elif opening.is_dry(c, flags):
+    elif session.is_dry(c, flags):
         report.text(f"would open {url}")
     else:
         report.text(f"{url} (Ctrl-C ends it)")

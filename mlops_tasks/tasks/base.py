@@ -16,8 +16,9 @@ from typing import Any
 import invoke
 from invoke.executor import Executor
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import arguments, spelling
+from mlops_tasks.tasks import console
+from mlops_tasks import errors
+from mlops_tasks.tasks import flags, spelling
 from mlops_tasks.settings import REPEATED, SETTINGS
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -55,7 +56,7 @@ class ReleaseTask(invoke.Task[Any]):
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
         for argument in (found := super().get_arguments(*args, **kwargs)):
-            argument.__class__ = arguments.Word if argument.positional else arguments.Flag
+            argument.__class__ = flags.Word if argument.positional else flags.Flag
         return found
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import boundary, opening
+from mlops_tasks.tasks import console
+from mlops_tasks import errors
+from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
     from mlops_tasks.steps.context import Bench
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.doctor.findings import Finding, Findings
 
-SETTINGS = (*boundary.PATCHING, "backend")
+SETTINGS = (*base.PATCHING, "backend")
 REHEARSED = """\
 the target here is local; this is what a release to Databricks would meet
   (`--target databricks --wheel-root URI` asks it of that place for the wheels)"""
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
+    klass=base.ReleaseTask,
     settings=SETTINGS,
     help={
         "fix": "write the project as a databricks_spark_job first (with --dry-run: show that change only)",
@@ -33,12 +34,12 @@ the target here is local; this is what a release to Databricks would meet
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
-    pipeline = opening.open_pipeline(c, flags)
+    pipeline = session.open_pipeline(c, flags)
     if fix:
         _fix(pipeline.bench)
         if pipeline.bench.dry_run:
             return
-        pipeline = opening.open_pipeline(c, flags)  # the project was read before it changed
+        pipeline = session.open_pipeline(c, flags)  # the project was read before it changed
     found = _examine(pipeline)
     if flags["json"]:
         console.standard().text(json.dumps(found.to_dict(), indent=2))
@@ -71,7 +72,7 @@ def _examine(pipeline: Pipeline) -> Findings:
 def _show(found: Findings, bench: Bench) -> None:
     report = bench.report
     for each in found.found:
-        report.step(each.level, boundary.spell_as_called("\n".join(each.lines())))
+        report.step(each.level, base.spell_as_called("\n".join(each.lines())))
     for topic in found.fine:
         report.debug(f"{topic}: fine")
     for topic in found.unasked:

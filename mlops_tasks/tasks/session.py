@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks import console, errors
-from mlops_tasks.commands import boundary
+from mlops_tasks.tasks import console
+from mlops_tasks import errors
+from mlops_tasks.tasks import base
 from mlops_tasks.settings import REPEATED, Settings
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     from mlops_tasks.pipeline.pipeline import Pipeline
 
     keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
-    own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in boundary.SWITCHES}
+    own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in base.SWITCHES}
     given = {key: value for key, value in own.items() if value != []}
-    config = boundary.settings_of(c)
-    settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=boundary.show_config(c))
+    config = base.settings_of(c)
+    settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=base.show_config(c))
     return Pipeline(
-        boundary.root_of(c),
+        base.root_of(c),
         settings,
         report=open_report(flags),
         dry_run=is_dry(c, flags),
@@ -46,7 +47,7 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     print_record(done, flags)
 
 
-def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = boundary.spell_as_called) -> console.Console:
+def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spell_as_called) -> console.Console:
     """The console as a task's switches want it."""
     return console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"], spell=spell)
 

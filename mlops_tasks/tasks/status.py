@@ -6,11 +6,11 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, opening
+from mlops_tasks.tasks import base, session
 
 
-@invoke.task(klass=boundary.ReleaseTask, settings=boundary.PATCHING)
+@invoke.task(klass=base.ReleaseTask, settings=base.PATCHING)
 def status(c: invoke.Context, **flags: Any) -> None:
     """Show what each step has made and whether that still holds."""
-    pipeline = opening.open_pipeline(c, flags)
-    opening.print_record(pipeline.show_status(), flags)
+    pipeline = session.open_pipeline(c, flags)
+    session.print_record(pipeline.show_status(), flags)

@@ -7,7 +7,7 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.commands import boundary, doctor, init, opening, status, ui, watch
+from mlops_tasks.tasks import base, doctor, init, session, status, ui, runs
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 
@@ -16,22 +16,22 @@ FORCE = "go on in spite of what `inv doctor` calls an error"
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask, settings=boundary.IDENTITY, help={"explain": "say where the branch comes from"}
+    klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "say where the branch comes from"}
 )
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Choose the experiment's name and the branch's wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))
 
 
-@invoke.task(klass=boundary.ReleaseTask, settings=boundary.BUILDING, name="build-wheel")
+@invoke.task(klass=base.ReleaseTask, settings=base.BUILDING, name="build-wheel")
 def build_wheel(c: invoke.Context, **flags: Any) -> None:
     """Build the wheels of the libraries that changed."""
     _take(c, "build-wheel", flags, NOTHING)
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
-    settings=boundary.BUILDING,
+    klass=base.ReleaseTask,
+    settings=base.BUILDING,
     iterable=["wheel"],
     help={"wheel": "a wheel file to deploy instead of the built ones (repeatable)", "force": FORCE},
 )
@@ -46,8 +46,8 @@ def deploy(
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
-    settings=boundary.PATCHING,
+    klass=base.ReleaseTask,
+    settings=base.PATCHING,
     iterable=["wheel_uri"],
     help={
         "wheel_uri": "URI of a wheel to point at instead of the deployed ones (repeatable)",
@@ -67,7 +67,7 @@ def patch(
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
+    klass=base.ReleaseTask,
     settings=tuple(SETTINGS),
     help={
         "experiment_name": "name of the experiment, instead of the one that `name` chose",
@@ -90,7 +90,7 @@ def run(
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
+    klass=base.ReleaseTask,
     settings=tuple(SETTINGS),
     help={"detach": DETACH, "force": FORCE},
 )
@@ -101,11 +101,11 @@ def release(
     **flags: Any,
 ) -> None:
     """Take all five steps, and show the run beside earlier ones."""
-    opening.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
+    session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
-    opening.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
+    session.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
 
 
 namespace = invoke.Collection(
@@ -119,6 +119,6 @@ namespace = invoke.Collection(
     status.status,
     doctor.doctor,
     ui.ui,
-    watch.watch,
-    watch.cancel,
+    runs.watch,
+    runs.cancel,
 )

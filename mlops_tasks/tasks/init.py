@@ -10,7 +10,7 @@ from typing import Any
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.commands import boundary, opening
+from mlops_tasks.tasks import base, session
 from mlops_tasks.report import Report
 
 TEMPLATE = Path(__file__).parents[1] / "template"
@@ -26,7 +26,7 @@ ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke find
 
 
 @invoke.task(
-    klass=boundary.ReleaseTask,
+    klass=base.ReleaseTask,
     help={
         "folder": "where to (default: beside tasks.py)",
         "json": "print the names of the files made as JSON, and nothing else",
@@ -35,12 +35,12 @@ ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke find
 )
 def init(c: invoke.Context, folder: str | None = None, **flags: Any) -> None:
     """Lay down a complete small project to start from."""
-    root = boundary.root_of(c)
+    root = base.root_of(c)
     where = Path(folder) if folder else root
     # another folder's tasks.py has names of its own
-    spell = boundary.spell_as_called if where.resolve() == root.resolve() else str
-    made = lay_down(where, report=opening.open_report(flags, spell=spell), dry_run=opening.is_dry(c, flags))
-    opening.print_json({"made": list(made)}, flags)
+    spell = base.spell_as_called if where.resolve() == root.resolve() else str
+    made = lay_down(where, report=session.open_report(flags, spell=spell), dry_run=session.is_dry(c, flags))
+    session.print_json({"made": list(made)}, flags)
 
 
 def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
