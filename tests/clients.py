@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mlops_tasks import report
 from mlops_tasks.workspace import api, login, session
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
 
 class Heard(report.Silent):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_tasks.stores import base as stores
 from mlops_tasks.workspace import api
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.inv import MLPROJECT, Said, inv, make_repository, start
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode
-from tests.workspace.server import Workspace
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
+from tests.fake_workspace.server import Workspace
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], target: databricks, poll_interval: 0.2}\n"
 SPARK = """\

@@ -11,9 +11,9 @@ import yaml
 
 from mlops_tasks.project import mlproject
 from tests.inv import git, inv, write
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 PROJECT = "projects/ExampleTrainingProject"
 THEIRS = {

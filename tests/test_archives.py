@@ -18,7 +18,7 @@ from mlops_tasks.workspace import api, login
 from tests import releases
 from tests.inv import write
 from tests.test_spark_jobs import ENTRY_POINTS, make_job
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
 CLASSIC = 'entry_points: {main: {parameters: {text: string}, command: "python steps/train.py {text}"}}\n'
 FOLDER = "dbfs/mlflow-experiments/7/projects-code"

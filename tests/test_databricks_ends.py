@@ -9,11 +9,11 @@ import pytest
 
 from tests import releases
 from tests.releases import Site
-from tests.workspace import runs
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode, State
+from tests.fake_workspace import runs
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode, State
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 LIBRARY = State(
     "INTERNAL_ERROR",

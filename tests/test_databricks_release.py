@@ -14,11 +14,11 @@ import mlops_tasks
 from tests import releases
 from tests.inv import git, inv
 from tests.releases import Site
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode
-from tests.workspace.server import Workspace
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 TRAIN = """\
 import argparse

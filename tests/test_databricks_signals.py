@@ -22,11 +22,11 @@ from mlops_tasks.workspace import session
 from tests import releases
 from tests.releases import Site
 from tests.test_attempts import read_until
-from tests.workspace import runs
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode
+from tests.fake_workspace import runs
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 SUBMIT = "/api/2.0/jobs/runs/submit"
 SIGNALS = [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")]

@@ -16,11 +16,11 @@ import pytest
 from tests import releases
 from tests.inv import start
 from tests.releases import Site
-from tests.workspace import runs
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode
+from tests.fake_workspace import runs
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 SUBMIT = "/api/2.0/jobs/runs/submit"
 THROTTLED = {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slow down"}

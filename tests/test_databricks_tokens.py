@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tests import releases
 from tests.inv import git
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import SUCCESS, Mode
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import SUCCESS, Mode
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 PASSWORD = "glcbt-64_hidden-in-the-remote"
 

@@ -18,9 +18,9 @@ from mlops_tasks.steps import deploy
 from mlops_tasks.stores import parallel
 from tests import clients, inv, places
 from tests.places import Place
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 START = Release(target="databricks", project="p", branch="main")
 MEGABYTE = 1_000_000

@@ -10,9 +10,9 @@ from mlflow.projects import utils
 from mlops_tasks.tasks import init
 from mlops_tasks.project import mlproject
 from tests.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 SPARK_JOB = """\
 name: training

@@ -7,9 +7,9 @@ import requests
 
 from mlops_tasks.workspace import faults, session
 from tests import clients
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 LIST = "/api/2.0/workspace/list"
 

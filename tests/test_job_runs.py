@@ -13,9 +13,9 @@ from mlops_tasks.report import Silent
 from mlops_tasks.backends.jobs.following import JobRuns, TimedOut
 from mlops_tasks.backends.base import Limits
 from mlops_tasks.workspace import api, login
-from tests.workspace import runs
-from tests.workspace.runs import Mode, State
-from tests.workspace.server import Workspace
+from tests.fake_workspace import runs
+from tests.fake_workspace.runs import Mode, State
+from tests.fake_workspace.server import Workspace
 
 GET = "/api/2.0/jobs/runs/get[?]"
 BODY = {

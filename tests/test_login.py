@@ -15,11 +15,11 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.workspace import login
 from tests import clients
-from tests.workspace.exchange import Answer
-from tests.workspace.identity import EXPIRED_TOKEN
-from tests.workspace.server import Workspace
+from tests.fake_workspace.exchange import Answer
+from tests.fake_workspace.identity import EXPIRED_TOKEN
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 ME = "/api/2.0/preview/scim/v2/Me"
 

@@ -11,9 +11,9 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.workspace import session
 from tests import clients, places
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 MKDIRS = "/api/2.0/dbfs/mkdirs"
 THROUGH_CLI = pytest.param(MKDIRS, lambda ours: ours.dbfs.mkdirs("dbfs:/made"), id="databricks-cli")

@@ -12,9 +12,9 @@ from mlops_tasks.stores import base as stores
 from mlops_tasks.stores.base import Stored
 from tests import clients, places
 from tests.places import Place
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 NAME = "mylib-1.0+g12ab34-py3-none-any.whl"
 CONTENT = b"0123456789" * 50_000

@@ -14,10 +14,10 @@ from mlops_tasks import Pipeline, Settings, errors
 from mlops_tasks.targets.base import Target
 from tests import releases
 from tests.inv import Said, inv, make_repository
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.server import Workspace
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 TRAIN = """\
 import sys

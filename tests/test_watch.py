@@ -14,11 +14,11 @@ from tests import releases
 from tests.inv import inv, make_repository
 from tests.releases import Site
 from tests.test_attempts import read_until
-from tests.workspace import runs
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.runs import Mode
+from tests.fake_workspace import runs
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 HOST_AND_TOKEN = ("DATABRICKS_HOST", "DATABRICKS_TOKEN")
 

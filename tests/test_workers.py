@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from tests.inv import inv, make_repository
-from tests.workspace import environments
-from tests.workspace.clusters import Cluster, Outcome, Site
-from tests.workspace.server import Workspace
-from tests.workspace.work import Work
+from tests.fake_workspace import environments
+from tests.fake_workspace.clusters import Cluster, Outcome, Site
+from tests.fake_workspace.server import Workspace
+from tests.fake_workspace.work import Work
 
 pytestmark = pytest.mark.spark
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 TOP = Path(__file__).parents[1]
 ENVIRONMENT = """\

@@ -13,8 +13,8 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks_cli.sdk import ApiClient, DbfsService
 
-from tests.workspace.dbfs import ANSWERS
-from tests.workspace.server import Workspace
+from tests.fake_workspace.dbfs import ANSWERS
+from tests.fake_workspace.server import Workspace
 
 MEBIBYTE = 1 << 20
 

@@ -12,7 +12,7 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import AlreadyExists, BadRequest, NotFound
 
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.workspace import runs
-from tests.workspace.calls import USER, call
-from tests.workspace.exchange import Refused
-from tests.workspace.jobs import Jobs
-from tests.workspace.runs import Mode
+from tests.fake_workspace import runs
+from tests.fake_workspace.calls import USER, call
+from tests.fake_workspace.exchange import Refused
+from tests.fake_workspace.jobs import Jobs
+from tests.fake_workspace.runs import Mode
 
 SUBMIT, GET, LIST, OUTPUT, CANCEL = (f"/runs/{name}" for name in ("submit", "get", "list", "get-output", "cancel"))
 CLUSTER = {"spark_version": "12.2.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}

@@ -18,8 +18,8 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import Unauthenticated
 
-from tests.workspace.identity import EXPIRED_TOKEN
-from tests.workspace.server import TOKEN, USER, Workspace
+from tests.fake_workspace.identity import EXPIRED_TOKEN
+from tests.fake_workspace.server import TOKEN, USER, Workspace
 
 ME = "/api/2.0/preview/scim/v2/Me"
 
@@ -157,7 +157,7 @@ def test_a_gate_holds_a_call_until_the_test_lets_it_go(workspace: Workspace) -> 
 
 def test_a_narrow_line_takes_its_time(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("tests.workspace.faults.time.sleep", slept.append)
+    monkeypatch.setattr("tests.fake_workspace.faults.time.sleep", slept.append)
     workspace.faults.shape(latency=2, bandwidth=10_000)
 
     ask(workspace, "POST", "/dbfs/narrow", data=b"x" * 100_000)
@@ -180,7 +180,7 @@ def test_what_was_stopped_is_gone() -> None:
 
 
 def test_a_workspace_is_served_by_hand_and_keeps_its_files(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.workspace", "--root", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.fake_workspace", "--root", str(tmp_path)]
     home = Path(__file__).parents[1]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -10,10 +10,10 @@ import pytest
 import requests
 from databricks.sdk import WorkspaceClient
 
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.server import Workspace
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
 
-pytest_plugins = ["tests.workspace.fixture"]
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 NEW = int(mlflow.__version__.partition(".")[0]) > 2
 """MLflow 3 takes the Files API first, and logs models into folders of their own."""

@@ -13,8 +13,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, NotFound, ResourceAlreadyExists
 from databricks.sdk.service.workspace import ImportFormat, ObjectType
 
-from tests.workspace.server import Workspace
-from tests.workspace.workspace_files import ANSWERS, LIMIT
+from tests.fake_workspace.server import Workspace
+from tests.fake_workspace.workspace_files import ANSWERS, LIMIT
 
 NOTEBOOK = b"# Databricks notebook source\nprint(1)\n"
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 
 WORKSPACE_ID = "900800700600"
 BAD_TOKEN = Answer(

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from tests.workspace import identity
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Refused, Request, Routes
-from tests.workspace.mlflow_server import ARTIFACT_ROOT, MlflowServer, Reply
+from tests.fake_workspace import identity
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace.mlflow_server import ARTIFACT_ROOT, MlflowServer, Reply
 
 API = "/api/2.0/mlflow"
 _OTHER_MODELS = re.compile(rf"({ARTIFACT_ROOT}/\d+)/models/".encode())

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tests.workspace.exchange import Answer, Refused
-from tests.workspace.faults import Line
+from tests.fake_workspace.exchange import Answer, Refused
+from tests.fake_workspace.faults import Line
 
 CHUNK = 1 << 16
 KEPT = 1 << 16

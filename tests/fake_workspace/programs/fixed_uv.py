@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.workspace import environments
+from tests.fake_workspace import environments
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.server import Workspace
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
 
 
 @pytest.fixture(scope="session")

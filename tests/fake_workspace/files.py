@@ -9,11 +9,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from tests.workspace import disk as disks
-from tests.workspace import signed, streams
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Handler, Refused, Request, Routes
-from tests.workspace.signed import Parts, Signed
+from tests.fake_workspace import disk as disks
+from tests.fake_workspace import signed, streams
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Handler, Refused, Request, Routes
+from tests.fake_workspace.signed import Parts, Signed
 
 PAGE = 1000
 DONE = Answer(status=204)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tests.workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 
 USER = "ada@example.com"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.workspace.exchange import Answer
+from tests.fake_workspace.exchange import Answer
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""A workspace by hand: `python -m tests.workspace [--port N] [--root DIR] [--volume NAME]`."""
+"""A workspace by hand: `python -m tests.fake_workspace [--port N] [--root DIR] [--volume NAME]`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 import threading
 from pathlib import Path
 
-from tests.workspace.server import Workspace
+from tests.fake_workspace.server import Workspace
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.workspace", description="Serve a test workspace.")
+    parser = argparse.ArgumentParser(prog="python -m tests.fake_workspace", description="Serve a test workspace.")
     parser.add_argument("--port", type=int, default=0, help="the port to listen on (default: a free one)")
     parser.add_argument("--root", type=Path, help="the folder to keep it in (default: a temporary one)")
     parser.add_argument(

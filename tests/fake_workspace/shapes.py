@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tests.workspace.runs import ENDED, Progress, Run, State, Task
+from tests.fake_workspace.runs import ENDED, Progress, Run, State, Task
 
 _TASK_KEYS = ("shell_command_task", "spark_python_task")
 _TYPES = {"SUCCESS": "SUCCESS", "INTERNAL_ERROR": "INTERNAL_ERROR", "CLUSTER_ERROR": "CLOUD_FAILURE"}

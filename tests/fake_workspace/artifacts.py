@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.workspace import files
-from tests.workspace.disk import ARTIFACTS, Disk
-from tests.workspace.exchange import Answer, Refused, Request, Routes
-from tests.workspace.mlflow_server import ARTIFACT_ROOT
-from tests.workspace.signed import Parts, Signed
-from tests.workspace.tracking import API, Tracking
+from tests.fake_workspace import files
+from tests.fake_workspace.disk import ARTIFACTS, Disk
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace.mlflow_server import ARTIFACT_ROOT
+from tests.fake_workspace.signed import Parts, Signed
+from tests.fake_workspace.tracking import API, Tracking
 
 MOST_PATHS = 2000
 PAGE = 1000

@@ -8,7 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from tests.workspace.exchange import Refused
+from tests.fake_workspace.exchange import Refused
 
 SHARED = ("Users", "Shared", "Repos")
 ARTIFACTS = "/WorkspaceInternal/Mlflow/Artifacts"

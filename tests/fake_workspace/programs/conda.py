@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.workspace import environments
-from tests.workspace.programs import speech
+from tests.fake_workspace import environments
+from tests.fake_workspace.programs import speech
 
 SHARED = "WORKSPACE_SHARED_ENVIRONMENTS"
 """The variable that names a folder in which environments are kept for the next cluster with the same YAML."""

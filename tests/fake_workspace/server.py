@@ -21,19 +21,19 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.workspace import jobs, log, streams
-from tests.workspace.artifacts import Artifacts
-from tests.workspace.dbfs import Dbfs
-from tests.workspace.dbfs_raw import RawDbfs
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Handler, Refused, Request, Routes
-from tests.workspace.faults import Fault, Faults
-from tests.workspace.files import Files
-from tests.workspace.identity import WORKSPACE_ID, Identity
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.signed import Signed
-from tests.workspace.tracking import Tracking
-from tests.workspace.workspace_files import WorkspaceFiles
+from tests.fake_workspace import jobs, log, streams
+from tests.fake_workspace.artifacts import Artifacts
+from tests.fake_workspace.dbfs import Dbfs
+from tests.fake_workspace.dbfs_raw import RawDbfs
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Handler, Refused, Request, Routes
+from tests.fake_workspace.faults import Fault, Faults
+from tests.fake_workspace.files import Files
+from tests.fake_workspace.identity import WORKSPACE_ID, Identity
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.signed import Signed
+from tests.fake_workspace.tracking import Tracking
+from tests.fake_workspace.workspace_files import WorkspaceFiles
 
 TOKEN = "dapi-of-the-test-workspace"
 USER = "ada@example.com"

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.workspace import streams
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Handler, Refused, Request, Routes
+from tests.fake_workspace import streams
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Handler, Refused, Request, Routes
 
 
 class Signed:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.workspace.clusters import Cluster, Outcome, Site
-from tests.workspace.obstacles import Obstacle
-from tests.workspace.work import Stopped, Work
+from tests.fake_workspace.clusters import Cluster, Outcome, Site
+from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.work import Stopped, Work
 
 ENDED = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
 _FAILED = "Workload failed, see run output for details"

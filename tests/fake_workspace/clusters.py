@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.workspace import environments, machines, runtimes
-from tests.workspace.libraries import Installation, Shelf
-from tests.workspace.obstacles import Obstacle
-from tests.workspace.programs import conda
-from tests.workspace.work import Work
+from tests.fake_workspace import environments, machines, runtimes
+from tests.fake_workspace.libraries import Installation, Shelf
+from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.programs import conda
+from tests.fake_workspace.work import Work
 
 _KEPT = ("PIP_", "UV_", "LC_", "LANG", "SSL_", "REQUESTS_CA_", "CURL_CA_", "JAVA_HOME", "TZ")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -210,7 +210,7 @@ class Cluster:
     def _write_programs(self) -> None:
         programs = self.folder / "databricks" / "bin"
         for name, module in _PROGRAMS.items():
-            code = f"import sys; sys.path.insert(0, {str(_TOP)!r}); from tests.workspace.programs import {module}; "
+            code = f"import sys; sys.path.insert(0, {str(_TOP)!r}); from tests.fake_workspace.programs import {module}; "
             code += f"sys.exit({module}.main(sys.argv[1:]))"
             _write_program(programs / name, f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", "-c", code])} "$@"\n')
         (programs / "activate").write_text(_ACTIVATE)

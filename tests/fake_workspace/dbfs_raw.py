@@ -6,10 +6,10 @@ import html
 from http import HTTPStatus
 from pathlib import Path
 
-from tests.workspace import streams
-from tests.workspace.dbfs import Dbfs
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace import streams
+from tests.fake_workspace.dbfs import Dbfs
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 
 
 class RawDbfs:

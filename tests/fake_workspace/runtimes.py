@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tests.workspace.obstacles import Obstacle
+from tests.fake_workspace.obstacles import Obstacle
 
 _VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)\.x(-[a-z0-9]+)*-scala2\.1[23]")
 _ALIASES = {

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.workspace.obstacles import Obstacle
-from tests.workspace.runtimes import Runtime
+from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.runtimes import Runtime
 
 _SCHEMES = ("dbfs:/", "file:/", "s3:/", "abfss:/", "gs:/", "wasbs:/", "/Volumes/", "/Workspace/")
 _FOLDER = re.compile(r"(?<![\w./:-])/(dbfs|Volumes|Workspace)(?=/)")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.workspace import runs, shapes, submissions
-from tests.workspace.clusters import Site
-from tests.workspace.exchange import Handler, Refused, Request, Routes
-from tests.workspace.runs import ENDED, Mode, Progress, Run, State, Task
+from tests.fake_workspace import runs, shapes, submissions
+from tests.fake_workspace.clusters import Site
+from tests.fake_workspace.exchange import Handler, Refused, Request, Routes
+from tests.fake_workspace.runs import ENDED, Mode, Progress, Run, State, Task
 
 LOGS = 5 * 1024 * 1024
 """Only the end of what a task printed is given, as many bytes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.workspace.exchange import Refused
+from tests.fake_workspace.exchange import Refused
 
 TOKEN_LENGTH = 64
 _SIZES = ("num_workers", "autoscale")

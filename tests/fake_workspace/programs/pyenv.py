@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.workspace.programs import speech
+from tests.fake_workspace.programs import speech
 
 
 def main(arguments: Sequence[str]) -> int:

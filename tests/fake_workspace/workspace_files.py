@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.workspace import disk as disks
-from tests.workspace import streams
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Answer, Refused, Request, Routes
+from tests.fake_workspace import disk as disks
+from tests.fake_workspace import streams
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 
 LIMIT = 10 * 1024 * 1024
 """Bytes of content that go into JSON, one way or the other."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from tests.workspace import disk as disks
-from tests.workspace import streams
-from tests.workspace.disk import Disk
-from tests.workspace.exchange import Refused, Request, Routes
+from tests.fake_workspace import disk as disks
+from tests.fake_workspace import streams
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.exchange import Refused, Request, Routes
 
 MEBIBYTE = 1 << 20
 READ = MEBIBYTE // 2
