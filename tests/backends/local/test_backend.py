@@ -1,0 +1,239 @@
+"""What the local target runs besides the usual: projects of other kinds, other MLflows, inputs given by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.inv import git, inv, make_repository, start, write
+
+SPARK_FILE = """\
+name: training
+databricks_spark_job:
+  python_file: job.py
+  parameters: ["--text", "a b", "it's"]
+  python_libraries:
+    - WHEELPATH
+"""
+SPARK_ENTRY_POINTS = """\
+name: training
+databricks_spark_job:
+  python_libraries: [WHEELPATH]
+entry_points:
+  main:
+    parameters:
+      text: {type: string, default: "a b"}
+    command: "python job.py --text {text} fixed"
+"""
+JOB = """\
+import json, sys
+import mlflow, mylib
+with mlflow.start_run():
+    mlflow.log_metric("answer", mylib.ANSWER)
+print("ARGS", json.dumps(sys.argv[1:]))
+"""
+PYTHON_ENV = "name: training\npython_env: env.yaml\nentry_points: {main: {command: python train.py --text x}}\n"
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mlproject", "arguments", "given"),
+    [
+        pytest.param(SPARK_FILE, [], ["--text", "a b", "it's"], id="python_file"),
+        pytest.param(
+            SPARK_ENTRY_POINTS,
+            ["-P", 'text=it\'s "q" $HOME'],
+            ["--text", 'it\'s "q" $HOME', "fixed"],
+            id="entry points",
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            SPARK_ENTRY_POINTS,
+            ["--entry-point", "job.py", "-P", "text=a b"],
+            ["--text", "a b"],
+            id="a script",
+            marks=pytest.mark.full,
+        ),
+    ],
+)
+def test_a_spark_job_is_rehearsed_with_its_libraries_and_arguments(
+    tmp_path: Path, mlproject: str, arguments: list[str], given: list[str]
+) -> None:
+    folder = make_repository(tmp_path / "repository", MLPROJECT=mlproject)
+    write(folder, {"training/job.py": JOB})
+    (folder / "training" / "training_env.yaml").unlink()
+
+    said = inv("release", *arguments, cwd=folder)
+
+    assert said.code == 0, said.err
+    assert f"ARGS {json.dumps(given)}" in said.err
+    assert record_of(folder)["run"]["metrics"] == {"answer": 42.0}
+
+
+def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_and_no_password_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_repository(tmp_path / "repository", MLPROJECT=PYTHON_ENV)
+    git("remote", "add", "origin", "https://ada:s3cret@example.com/repo.git", cwd=folder)
+    write(folder, {"training/env.yaml": 'python: "3.11"\ndependencies:\n  - WHEELPATH\n'})
+    home = tmp_path / "home"
+    home.mkdir()
+    cache = subprocess.run([sys.executable, "-m", "uv", "cache", "dir"], capture_output=True, text=True, check=True)
+    monkeypatch.setenv("UV_CACHE_DIR", cache.stdout.strip())
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # nothing is activated, and another environment is
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "another"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(Path.home() / ".config"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    before = git("status", "--porcelain", cwd=folder)
+
+    said = inv("release", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert git("status", "--porcelain", cwd=folder) == before
+    assert [path.name for path in home.iterdir()] == []
+    assert [path.name for path in temporary.iterdir()] == []
+    assert list((folder / ".mlops").glob("*/local/attempts/*")) == []
+    assert "s3cret" not in said.out + said.err
+    written = [path for path in (folder / ".mlops").rglob("*") if path.is_file() and "environments" not in path.parts]
+    assert len(written) > 10
+    assert [path for path in written if b"s3cret" in path.read_bytes()] == []
+
+
+@pytest.mark.full
+def test_a_project_that_pins_another_mlflow_gets_it_and_logs_through_a_server(tmp_path: Path) -> None:
+    from mlflow.version import VERSION
+
+    folder = make_repository(tmp_path / "repository")
+    path = folder / "training" / "training_env.yaml"
+    path.write_text(path.read_text().replace("- mlflow\n", f"- mlflow!={VERSION}\n"))
+    write(folder, {"training/train.py": JOB + "assert mlflow.__version__ != " + repr(VERSION) + "\n"})
+
+    said = inv("release", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "it will log through a local server" in said.err
+    assert record_of(folder)["run"]["metrics"] == {"answer": 42.0}
+
+
+def test_a_project_whose_requirements_cannot_be_installed_leaves_no_run(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    path = folder / "training" / "training_env.yaml"
+    path.write_text(path.read_text().replace("- mlflow\n", "- mylib==9.9\n"))
+
+    said = inv("release", cwd=folder)
+
+    assert said.code == 1
+    assert "environment cannot be built" in said.err
+    assert "mylib" in said.err
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / '.mlops' / 'mlflow.db'}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    assert experiments
+    assert list(client.search_runs(experiments)) == []
+
+
+def test_a_project_at_a_git_uri_is_fetched_patched_and_run(tmp_path: Path) -> None:
+    origin = make_repository(tmp_path / "origin")
+    write(origin, {"training/quick.py": "print('fetched')\n"})
+    git("add", ".", cwd=origin)
+    git("commit", "-q", "-m", "quick", cwd=origin)
+    settings = (
+        f"mlops:\n  project: file://{origin}#training\n  version: main\n  libraries: [libs/*]\n"
+        "  env_manager: local\n  entry_point: quick.py\n"
+    )
+    folder = make_repository(tmp_path / "repository", SETTINGS=settings)
+
+    said = inv("release", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "fetched" in said.err
+    assert record_of(folder)["patched"]["references"][0]["file"] == "training_env.yaml"
+    assert record_of(folder)["names"]["experiment"] == "/Shared/training/main"
+
+
+def test_wheels_given_by_hand_are_deployed_and_named_ones_patched_in(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    assert inv("build-wheel", cwd=folder).code == 0
+    built = folder / record_of(folder)["wheels"][0]["file"]
+    mine = tmp_path / built.name
+    mine.write_bytes(built.read_bytes())
+    assert inv("name", cwd=folder).code == 0
+
+    deployed = inv("deploy", "--wheel", str(mine), cwd=folder)
+    write(folder, {"libs/mylib/mylib/__init__.py": "ANSWER = 0\n"})
+    patched = inv("patch", cwd=folder)
+
+    assert (deployed.code, patched.code) == (0, 0), deployed.err + patched.err
+    assert record_of(folder)["wheels"][0]["library"] is None
+
+    named = inv("patch", "--wheel-uri", mine.as_uri(), "--diff", cwd=folder)
+    assert named.code == 0, named.err
+    assert f"+      - mylib @ {mine.as_uri()}" in named.out
+    assert record_of(folder)["digests"]["deploy"] == "by hand"
+
+
+def test_the_projects_own_files_can_be_patched_in_place(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    assert inv("name", "build-wheel", "deploy", cwd=folder).code == 0
+    dry = inv("patch", "--in-place", "--dry-run", cwd=folder)
+    assert dry.code == 0, dry.err
+    assert git("status", "--porcelain", cwd=folder) == ""
+
+    said = inv("patch", "--in-place", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "mylib @ file://" in (folder / "training" / "training_env.yaml").read_text()
+    assert inv("status", cwd=folder).out.count("up to date") == 4
+
+
+def test_the_ui_says_what_to_type_before_anything_was_tracked(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+
+    said = inv("ui", cwd=folder)
+
+    assert (said.code, "inv release" in said.err) == (3, True)
+
+
+def test_the_ui_names_the_tracking_server_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert inv("ui", cwd=make_repository(tmp_path / "repository")).out == "http://127.0.0.1:9\n"
+
+
+@pytest.mark.full
+def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    assert inv("release", cwd=folder).code == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with start(folder, "ui", "--port", str(port)) as ui, contextlib.ExitStack() as stack:
+        stack.callback(ui.kill)
+        assert ui.stderr is not None
+        next(line for line in ui.stderr if "startup complete" in line or "Listening at" in line)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+            assert answer.status == 200
+        ui.send_signal(signal.SIGINT)
+        _, err = ui.communicate(timeout=30)
+
+    assert ui.returncode == 0, err
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.doctor.checks import cluster
+from mlops_tasks.project import cluster
+from tests.support import subjects
+
+WHEEL = {"whl": "WHEELPATH"}
+
+
+def make(folder: Path, data: dict[str, Any], **changes: Any) -> Any:
+    """A plan whose cluster.json is `data` as it stands."""
+    path = folder / "cluster.json"
+    path.write_text(json.dumps(data, indent=2))
+    known = {"cluster": cluster.read(path), "cluster_text": subjects.read(path)}
+    return subjects.make(folder, spec=None, **{**known, **changes})
+
+
+def without(key: str, **more: Any) -> dict[str, Any]:
+    return {name: value for name, value in subjects.OLD.items() if name != key} | more
+
+
+def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
+    plan = subjects.make(tmp_path, spec=None)
+
+    assert subjects.matches(subjects.say(cluster.check_there, plan), "error seen...no cluster spec")
+    assert not subjects.say(cluster.check_there, subjects.make(tmp_path, spec=None, backend="kubernetes"))
+    assert not subjects.say(cluster.check_there, subjects.make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param({"new_cluster": subjects.OLD}, [], id="new"),
+        pytest.param(
+            {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
+        ),
+        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| take it out"], id="beside"),
+        pytest.param(
+            {"new_cluster": {"existing_cluster_id": "1-a"}},
+            ["error seen...does not notice it...cluster.json:3:5"],
+            id="nested",
+        ),
+    ],
+)
+def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
+    said = subjects.say(cluster.check_new_cluster, make(tmp_path, data))
+
+    assert subjects.matches(said, *expected), said
+    assert not subjects.say(cluster.check_new_cluster, make(tmp_path, data, backend="databricks-jobs"))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(subjects.OLD, [], id="complete"),
+        pytest.param({"new_cluster": subjects.OLD}, [], id="complete and wrapped"),
+        pytest.param(without("spark_version"), ["error documented...spark_version"], id="no runtime"),
+        pytest.param(without("node_type_id"), ["error documented...node_type_id"], id="no node type"),
+        pytest.param(without("node_type_id", instance_pool_id="p"), [], id="a pool instead"),
+        pytest.param(without("num_workers"), ["error documented...num_workers"], id="no size"),
+        pytest.param(without("num_workers", autoscale={"min_workers": 1, "max_workers": 2}), [], id="autoscale"),
+        pytest.param({"policy_id": "p"}, [], id="a policy fills it"),
+        pytest.param({"existing_cluster_id": "1-a"}, [], id="existing"),
+        pytest.param({}, ["spark_version", "node_type_id", "num_workers"], id="empty"),
+    ],
+)
+def test_what_a_cluster_needs_is_asked_for(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
+    said = subjects.say(cluster.check_complete, make(tmp_path, data))
+
+    assert subjects.matches(said, *expected), said
+
+
+SINGLE = {"spark.databricks.cluster.profile": "singleNode"}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param({**subjects.OLD, "num_workers": 0}, ["warning documented...cluster.json:4:3"], id="no worker"),
+        pytest.param({**subjects.OLD, "num_workers": 0, "spark_conf": SINGLE}, [], id="a single node"),
+        pytest.param(subjects.OLD, [], id="a worker"),
+    ],
+)
+def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
+    said = subjects.say(cluster.check_single_node, make(tmp_path, data))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "engine", "expected"),
+    [
+        pytest.param("14.3.x-photon-scala2.12", "PHOTON", ["error documented...cluster.json:5:3"], id="both"),
+        pytest.param("14.3.x-scala2.12", "PHOTON", [], id="engine"),
+        pytest.param("14.3.x-photon-scala2.12", "STANDARD", [], id="name"),
+    ],
+)
+def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, expected: list[str]) -> None:
+    data = {**subjects.OLD, "spark_version": spark_version, "runtime_engine": engine}
+
+    said = subjects.say(cluster.check_photon, make(tmp_path, data))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param({"new_cluster": subjects.OLD, "libraries": [WHEEL]}, [], id="nothing"),
+        pytest.param(
+            {"new_cluster": subjects.OLD, "timeout_seconds": 60, "run_name": "x", "access_control_list": []},
+            [
+                "warning seen | timeout_seconds is lost...cluster.json:7:3...setting `timeout`",
+                "run_name is lost",
+                "access_control_list is lost",
+            ],
+            id="beside",
+        ),
+        pytest.param({**subjects.OLD, "run_name": "x"}, ["warning assumed | run_name is lost"], id="inside"),
+        pytest.param({**subjects.OLD, "custom_tags": {"team": "a"}}, [], id="a cluster's own"),
+        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, [], id="refused as a whole"),
+    ],
+)
+def test_what_mlflow_drops_is_said(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
+    said = subjects.say(cluster.check_dropped, make(tmp_path, data))
+
+    assert subjects.matches(said, *expected), said
+    assert not subjects.say(cluster.check_dropped, make(tmp_path, data, backend="databricks-jobs"))
+
+
+FLAT, WRAPPED = {**subjects.OLD, "libraries": [WHEEL]}, {"new_cluster": subjects.OLD, "libraries": [WHEEL]}
+
+
+@pytest.mark.parametrize(
+    ("project", "data", "expected"),
+    [
+        pytest.param(subjects.CLASSIC, FLAT, ["note seen...patch wraps...cluster.json:5:3"], id="classic flat"),
+        pytest.param(subjects.CLASSIC, WRAPPED, [], id="classic wrapped"),
+        pytest.param(subjects.CLASSIC, subjects.OLD, [], id="classic flat without libraries"),
+        pytest.param(subjects.SPARK_JOB, WRAPPED, ["note seen...flat...cluster.json:2:3"], id="spark job wrapped"),
+        pytest.param(subjects.SPARK_JOB, FLAT, ["note seen...python_libraries"], id="spark job with libraries"),
+        pytest.param(subjects.SPARK_JOB, subjects.OLD, [], id="spark job flat"),
+    ],
+)
+def test_the_form_that_patch_mends_is_said(
+    tmp_path: Path, project: str, data: dict[str, Any], expected: list[str]
+) -> None:
+    said = subjects.say(cluster.check_form, make(tmp_path, data, project=project))
+
+    assert subjects.matches(said, *expected), said

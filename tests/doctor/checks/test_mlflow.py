@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.doctor.checks import mlflow
+from mlops_tasks.doctor import reading
+from mlops_tasks.doctor.subject import Client, Text
+from tests.support import subjects
+
+OLDER = Client("2.17.2", ">=3.8")
+
+
+def on(spark_version: str) -> dict[str, Any]:
+    return {"spark_version": f"{spark_version}.x-scala2.12", **subjects.NODES}
+
+
+def yaml(python: str, mlflow: str = "mlflow") -> str:
+    return f"dependencies:\n  - python={python}\n  - pip:\n      - {mlflow}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "client", "expected"),
+    [
+        pytest.param("12.2", subjects.CLIENT, ["error seen...3.17.2...>=3.10...has 3.9...mlflow==3.1.4"], id="too new"),
+        pytest.param("10.4", subjects.CLIENT, ["error...mlflow==2.17.2"], id="for 3.8"),
+        pytest.param("7.0", OLDER, ["error...2.17.2...has 3.7... | write the project as a Spark job"], id="for 3.7"),
+        pytest.param("10.4", OLDER, [], id="old enough"),
+        pytest.param("13.3", subjects.CLIENT, [], id="the runtime is new enough"),
+        pytest.param("20.0", subjects.CLIENT, [], id="not known"),
+    ],
+)
+def test_the_forced_mlflow_fits_the_runtime(tmp_path: Path, version: str, client: Client, expected: list[str]) -> None:
+    said = subjects.say(mlflow.check_runtime_fits, subjects.make(tmp_path, spec=on(version), mlflow=client))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"project": subjects.SPARK_JOB}, id="a Spark job"),
+        pytest.param({"backend": "databricks-jobs"}, id="another backend"),
+        pytest.param({"mlflow": None}, id="no MLflow here"),
+        pytest.param(
+            {"libraries": [{"pypi": {"package": "git+https://github.com/mlflow/mlflow"}}]}, id="an MLflow from git"
+        ),
+    ],
+)
+def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
+    plan = subjects.make(tmp_path, **{"mlflow": subjects.CLIENT, "yaml": yaml("3.7", "mlflow==1.30"), **changes})
+
+    assert not subjects.say(mlflow.check_runtime_fits, plan)
+    assert not subjects.say(mlflow.check_environment_fits, plan)
+    assert not subjects.say(mlflow.check_pin, plan)
+
+
+def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_path: Path) -> None:
+    plan = subjects.make(tmp_path, yaml=yaml("3.9"), mlflow=subjects.CLIENT, spec=on("13.3"))
+
+    assert subjects.matches(subjects.say(mlflow.check_environment_fits, plan), "| ask for a Python that fits >=3.10")
+
+
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        pytest.param("3.7", ["warning seen...3.7...at most 1.30.1...training_env.yaml:2:5"], id="too old"),
+        pytest.param("3.9", ["warning seen...3.9... | install mlflow==3.1.4 here"], id="old"),
+        pytest.param("3.10", [], id="new enough"),
+        pytest.param("3", [], id="any 3"),
+    ],
+)
+def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, expected: list[str]) -> None:
+    said = subjects.say(mlflow.check_environment_fits, subjects.make(tmp_path, yaml=yaml(python), mlflow=subjects.CLIENT))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param("mlflow==2.9.2", ["warning seen...mlflow==2.9.2...training_env.yaml:4:9"], id="another"),
+        pytest.param("mlflow-skinny<3", ["warning seen...mlflow-skinny<3"], id="skinny"),
+        pytest.param("mlflow>=2", [], id="a range that holds it"),
+        pytest.param("mlflow", [], id="any"),
+        pytest.param("mlflow-extras==1", [], id="another distribution"),
+        pytest.param("-r more.txt", [], id="an option"),
+    ],
+)
+def test_another_mlflow_in_the_yaml_is_said(tmp_path: Path, line: str, expected: list[str]) -> None:
+    said = subjects.say(mlflow.check_pin, subjects.make(tmp_path, yaml=yaml("3.10", line), mlflow=subjects.CLIENT))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("project", "flavour", "code", "expected"),
+    [
+        pytest.param(subjects.SPARK_JOB, "", "import mlflow\n", ["warning assumed | t.py imports mlflow"], id="nobody"),
+        pytest.param(subjects.SPARK_JOB, "cpu-ml-", "import mlflow\n", [], id="the runtime brings it"),
+        pytest.param(subjects.SPARK_JOB.replace("requests", "mlflow>=2"), "", "import mlflow\n", [], id="installed"),
+        pytest.param(subjects.SPARK_JOB, "", "import mlflows\n", [], id="not imported"),
+        pytest.param(subjects.CLASSIC, "", "import mlflow\n", [], id="classic"),
+    ],
+)
+def test_a_spark_job_has_its_mlflow_from_somewhere(
+    tmp_path: Path, project: str, flavour: str, code: str, expected: list[str]
+) -> None:
+    spec = {"spark_version": f"16.4.x-{flavour}scala2.12", **subjects.NODES}
+    plan = subjects.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
+
+    said = subjects.say(mlflow.check_spark_job_has_it, plan)
+
+    assert subjects.matches(said, *expected), said
+
+
+def test_the_installed_mlflow_is_known_without_importing_it() -> None:
+    client = reading.read_client()
+
+    assert client is not None
+    assert client.version.split(".")[0].isdigit()
+    assert client.requires_python.startswith(">=3.")

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks.doctor.checks import wheels
+from tests.support import subjects
+
+ON_CLUSTER = [{"whl": "WHEELPATH"}]
+
+
+def yaml(python: str) -> str:
+    return f"dependencies:\n  - python={python}\n  - pip:\n      - WHEELPATH\n"
+
+
+@pytest.mark.parametrize(
+    ("requires_python", "python", "libraries", "expected"),
+    [
+        pytest.param(">=3.8", "3.9", ON_CLUSTER, [], id="fits"),
+        pytest.param("", "3.9", ON_CLUSTER, [], id="asks none"),
+        pytest.param(">=3.9.10", "3.9", ON_CLUSTER, [], id="a patch level"),
+        pytest.param(
+            ">=3.10",
+            "3.10",
+            ON_CLUSTER,
+            ["error seen...needs Python >=3.10...the cluster (runtime 12.2) has 3.9...cluster.json:3:5"],
+            id="not on the cluster",
+        ),
+        pytest.param(">=3.10", "3.10", None, [], id="not on the cluster, where none goes"),
+        pytest.param(
+            ">=3.8",
+            "3.7",
+            ON_CLUSTER,
+            ["error...the project's environment has 3.7...env.yaml:2:5"],
+            id="not in the YAML",
+        ),
+    ],
+)
+def test_a_wheel_fits_the_pythons_that_get_it(
+    tmp_path: Path, requires_python: str, python: str, libraries: list[Any] | None, expected: list[str]
+) -> None:
+    wheel = subjects.WHEEL._replace(requires_python=requires_python)
+    plan = subjects.make(tmp_path, yaml=yaml(python), libraries=libraries, wheels=(wheel,))
+
+    said = subjects.say(wheels.check_requires_python, plan)
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("file_name", "python", "fits"),
+    [
+        ("x-1-py3-none-any.whl", "3.9", True),
+        ("x-1-py2.py3-none-any.whl", "3.12", True),
+        ("x-1-py2-none-any.whl", "3.9", False),
+        ("x-1-py310-none-any.whl", "3.9", False),
+        ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.9", True),
+        ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.10", False),
+        ("x-1-cp37-cp37m-linux_x86_64.whl", "3.7", True),
+        ("x-1-cp38-abi3-manylinux_2_28_aarch64.whl", "3.12", True),
+        ("x-1-cp312-abi3-manylinux_2_28_x86_64.whl", "3.11", False),
+        ("x-1-cp312-cp312-macosx_11_0_arm64.whl", "3.12", False),
+        ("x-1-cp312-cp312-win_amd64.whl", "3.12", False),
+        ("x-1-cp312-cp312-musllinux_1_2_x86_64.whl", "3.12", False),
+    ],
+)
+def test_tags_tell_whether_a_wheel_installs_on_a_cluster(file_name: str, python: str, fits: bool) -> None:
+    assert wheels.fits(wheels.parse_tags(file_name), python) is fits
+
+
+def test_a_wheel_for_another_system_is_said(tmp_path: Path) -> None:
+    name = "mylib-1.0-cp39-cp39-macosx_11_0_arm64.whl"
+    wheel = subjects.WHEEL._replace(file_name=name, tags=wheels.parse_tags(name))
+
+    said = subjects.say(wheels.check_tags, subjects.make(tmp_path, libraries=ON_CLUSTER, wheels=(wheel,)))
+
+    assert subjects.matches(said, "error...the cluster (runtime 12.2)", "error...the project's environment"), said
+
+
+def test_what_rests_on_an_assumed_python_is_assumed(tmp_path: Path) -> None:
+    spec = {"spark_version": "18.0.x-scala2.13", **subjects.NODES}
+    wheel = subjects.WHEEL._replace(requires_python="<3.12")
+    plan = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
+
+    assert subjects.matches(subjects.say(wheels.check_requires_python, plan), "error assumed...runtime 18.0) has 3.12")
+
+
+def test_nothing_is_said_of_a_python_that_is_not_known(tmp_path: Path) -> None:
+    spec = {"spark_version": "20.0.x-scala2.13", **subjects.NODES}
+    wheel = subjects.WHEEL._replace(requires_python="<3", tags=frozenset({"py2-none-any"}))
+    plan = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
+
+    assert not subjects.say(wheels.check_requires_python, plan)
+    assert not subjects.say(wheels.check_tags, plan)
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "expected"),
+    [
+        pytest.param(
+            {"existing_cluster_id": "1-a"},
+            "1.0",
+            ["warning seen...mylib 1.0...cluster.json:2:3...1.0+gabcdef012345"],
+            id="a cluster that stays",
+        ),
+        pytest.param({"existing_cluster_id": "1-a"}, "1.0+g0123", [], id="a version that moves"),
+        pytest.param(subjects.OLD, "1.0", [], id="a new cluster"),
+    ],
+)
+def test_a_version_that_stays_is_said_where_the_environment_stays(
+    tmp_path: Path, spec: dict[str, Any], version: str, expected: list[str]
+) -> None:
+    wheel = subjects.WHEEL._replace(version=version)
+    plan = subjects.make(tmp_path, spec=spec, wheels=(wheel,), commit="abcdef0123456789")
+
+    said = subjects.say(wheels.check_version_moves, plan)
+
+    assert subjects.matches(said, *expected), said

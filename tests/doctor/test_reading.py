@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import Pipeline, Settings
+from mlops_tasks.doctor import reading
+from mlops_tasks.doctor.subject import Plan
+from tests.support.inv import git, make_repository, write
+
+
+def plan(folder: Path, **settings: Any) -> Plan:
+    known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), **settings}
+    pipeline = Pipeline(folder, Settings(**known), environ=dict(os.environ))
+    return reading.make_plan(pipeline.bench, pipeline.load())
+
+
+def take(folder: Path, *steps: str) -> None:
+    pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
+    for step in steps:
+        pipeline.take(step)
+
+
+def test_before_anything_ran_the_files_tell_what_they_can(tmp_path: Path) -> None:
+    found = plan(make_repository(tmp_path), workers=True)
+
+    assert found.is_classic
+    assert found.cluster is not None
+    assert found.environment is not None
+    assert (found.wheel_root, found.backend, found.workers) == ("dbfs:/wheels", "databricks", True)
+    assert (found.wheels, found.ours, found.experiment) == ((), frozenset({"mylib"}), "/Shared/{project}/{branch}")
+    assert [each.path.name for each in found.scripts] == ["fail.py", "train.py"]
+    assert found.mlflow is not None
+    assert found.unreadable == ()
+
+
+def test_what_is_recorded_counts_for_its_own_branch_alone(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    take(folder, "name", "build-wheel")
+
+    here = plan(folder)
+    git("checkout", "-q", "-b", "other", cwd=folder)
+    there = plan(folder)
+
+    assert [(each.distribution, each.requires_python) for each in here.wheels] == [("mylib", ">=3.8")]
+    assert here.wheels[0].tags == {"py3-none-any"}
+    assert here.experiment == "/Shared/training/main"
+    assert (there.wheels, there.experiment) == ((), "/Shared/{project}/{branch}")
+
+
+def test_a_wheel_that_is_damaged_counts_as_not_built(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    take(folder, "name", "build-wheel")
+    for path in (folder / ".mlops" / "wheels").rglob("*.whl"):
+        path.write_bytes(b"no wheel")
+
+    assert plan(folder).wheels == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"wheel_root": "/Volumes/a/b/c"}, ("wheel_root", "/Volumes/a/b/c")),
+        ({"wheel_root": "somewhere"}, ("wheel_root", "dbfs:/wheels")),
+        ({"backend": "local"}, ("backend", "databricks")),
+        ({"backend": "databricks-jobs"}, ("backend", "databricks-jobs")),
+        ({"experiment": "/Workspace/Shared/x"}, ("experiment", "/Shared/x")),
+        ({"placeholder": "HERE"}, ("placeholder", "HERE")),
+    ],
+)
+def test_the_settings_decide(tmp_path: Path, settings: dict[str, Any], expected: tuple[str, str]) -> None:
+    found = plan(make_repository(tmp_path), **settings)
+
+    assert getattr(found, expected[0]) == expected[1]
+
+
+def test_what_the_databricks_target_refuses_is_a_fault_as_well(tmp_path: Path) -> None:
+    found = plan(make_repository(tmp_path), target="databricks", backend="kubernetes", wheel_root="/dbfs/wheels")
+
+    assert found.wheel_root == "/dbfs/wheels"
+    assert [each.what for each in found.unreadable] == ["the backend kubernetes does not run on the databricks target"]
+
+
+def test_a_cluster_spec_from_elsewhere_is_the_one_that_counts(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    write(folder, {"big.json": '{"spark_version": "16.4.x-scala2.12"}'})
+
+    assert str(plan(folder, cluster="big.json").runtime) == "runtime 16.4"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        pytest.param("training/MLproject", "name: x\ndocker_env: {image: x}\n", "docker_env is not", id="docker_env"),
+        pytest.param("training/training_env.yaml", "a: [b", "is not valid YAML", id="YAML"),
+        pytest.param("training/cluster.json", "{", "is not valid JSON", id="JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_as_a_fault(tmp_path: Path, name: str, text: str, said: str) -> None:
+    folder = make_repository(tmp_path)
+    write(folder, {name: text})
+
+    faults = [str(each) for each in plan(folder).unreadable]
+
+    assert len(faults) == 1
+    assert said in faults[0]

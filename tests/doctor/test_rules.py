@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import types
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.doctor import rules
+from mlops_tasks.doctor.checks import access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Questions
+from mlops_tasks.report import Silent
+from tests.support import subjects
+
+TOPICS = (access, cluster_spec, libraries, login, mlflow_client, names, project_form, runtime, scripts, wheels)
+ERROR = findings.error("no cluster", where="cluster.json:1:1", cure="add it", basis="seen", source="a client")
+WARNING = findings.warning("old", cure="renew it", basis="documented", source="a page")
+NOTE = findings.note("known", cure="nothing", basis="assumed", source="nobody")
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.details: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.__name__.split(".")[-1])
+def test_every_check_is_in_the_list(topic: types.ModuleType) -> None:
+    listed = {each.rule for each in rules.CHECKS}
+
+    assert {value for name, value in vars(topic).items() if name.startswith("check_")} <= listed
+
+
+def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
+    yaml = "dependencies:\n  - python=3.12\n"
+    project = subjects.SPARK_JOB.replace("    - WHEELPATH\n", "")
+    plan = subjects.make(tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x")
+
+    found = rules.check(plan)
+
+    assert not found.found
+    assert {"runtime", "cluster spec", "libraries", "MLflow", "names", "access mode"} <= set(found.fine)
+    assert set(found.unasked) == {"login", "Python", "wheels", "scripts"}
+
+
+def test_errors_come_first_and_their_topic_is_not_fine(tmp_path: Path) -> None:
+    found = rules.check(subjects.make(tmp_path, mlflow=subjects.CLIENT))
+
+    levels = [each.level for each in found.found]
+    assert levels[0] == "error"
+    assert set(levels[1:]) == {"warning"}
+    assert not {"MLflow", "runtime"} & set(found.fine)
+    assert found.to_dict()["findings"][0]["level"] == "error"
+
+
+def test_whoever_is_not_let_in_is_asked_nothing_more(tmp_path: Path) -> None:
+    def refuse(*_: object) -> bool:
+        raise errors.WorkspaceError("not let in", cure="log in")
+
+    ask = Questions(log_in=refuse, has_volume=refuse, has_file=refuse)
+    found = rules.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", wheels=(subjects.WHEEL,), ask=ask))
+    silent = rules.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", ask=ask._replace(log_in=None)))
+
+    assert [each.what for each in found.found if "not let in" in each.what] == ["not let in"]
+    assert "cannot be told: not let in" in [each.what for each in silent.of("warning")]
+
+
+def test_errors_stop_and_all_of_them_are_told() -> None:
+    told = Told()
+
+    with pytest.raises(errors.BadInput) as caught:
+        rules.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, told=set())
+
+    said = str(caught.value)
+    assert said.startswith(
+        "2 things will not work on Databricks:\n  - no cluster\n    in: cluster.json:1:1\n    do: add"
+    )
+    assert "  - no node\n" in said
+    assert "--force" in said
+    assert told.warnings == ["old: renew it [documented]"]
+
+
+def test_what_was_told_is_told_once() -> None:
+    told, before = Told(), {"old: renew it [documented]"}
+
+    rules.insist(findings.Findings((WARNING, ERROR)), told, told=before, force=True)
+
+    assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]"]
+
+
+def test_warnings_do_not_stop() -> None:
+    told = Told()
+
+    rules.insist(findings.Findings((WARNING,)), told, told=set())
+
+    assert told.warnings == ["old: renew it [documented]"]
+
+
+def test_force_tells_errors_as_warnings() -> None:
+    told = Told()
+
+    rules.insist(findings.Findings((ERROR, WARNING)), told, told=set(), force=True)
+
+    assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]", "old: renew it [documented]"]

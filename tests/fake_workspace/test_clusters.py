@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import mlflow.projects.databricks
+import mlflow.utils.file_utils
+import pytest
+
+from tests.support import inv
+from tests.fake_workspace import environments, runtimes
+from tests.fake_workspace.calls import call
+from tests.fake_workspace.jobs import Jobs
+from tests.fake_workspace.programs import conda, pyenv, rsync
+from tests.fake_workspace.runs import Mode, State
+
+CLUSTER: dict[str, Any] = {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
+WHEEL = "mylib-1.0-py3-none-any.whl"
+MLFLOW = [{"pypi": {"package": f"{name}"}} for name in ("mlflow-skinny", "sqlalchemy", "alembic")]
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """A workspace that has nothing: tasks may ask, and go on."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Workspace:
+    """A workspace's files and its jobs."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.disk = folder / "disk"
+        self.jobs = Jobs(self.disk, url, "secret", folder / "home", reuse=True)
+
+    def write(self, path: str, text: str) -> None:
+        inv.write(self.disk, {path: text})
+
+    def submit(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> int:
+        body = {"new_cluster": {**CLUSTER, **cluster}, "libraries": list(libraries), **task}
+        run_id: int = call(self.jobs.routes(), "POST", "/api/2.0/jobs/runs/submit", body)["run_id"]
+        return run_id
+
+    def run(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> tuple[State, str]:
+        """How the task ended, and what it said."""
+        run_id = self.submit(task, libraries, **cluster)
+        return self.jobs.wait(run_id, 300), self.jobs.output(run_id)
+
+    def output(self, run_id: int) -> dict[str, Any]:
+        return call(self.jobs.routes(), "GET", "/api/2.0/jobs/runs/get-output", run_id=run_id)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"), f"http://127.0.0.1:{server.server_port}")
+    yield workspace
+    workspace.jobs.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def workspace(shared: Workspace) -> Workspace:
+    shared.jobs.mode = Mode()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mylib")
+    inv.write(folder, {"pyproject.toml": inv.LIBRARY, "mylib/__init__.py": "ANSWER = 42\n"})
+    command = [environments.uv(), "build", "--quiet", "--wheel", "--out-dir", str(folder / "dist"), str(folder)]
+    subprocess.run(command, check=True)
+    return folder / "dist" / WHEEL
+
+
+def shell(script: str, **variables: str) -> dict[str, Any]:
+    return {"shell_command_task": {"command": ["bash", "-c", script], "env_vars": variables}}
+
+
+def python(file: str, *parameters: str) -> dict[str, Any]:
+    return {"spark_python_task": {"python_file": file, "parameters": list(parameters)}}
+
+
+def test_a_command_reads_and_writes_the_files_of_the_workspace(workspace: Workspace) -> None:
+    workspace.write("dbfs/x", "from dbfs\n")
+    script = 'cat /dbfs/x && echo "$A $B $DATABRICKS_RUNTIME_VERSION" > /Volumes/y && touch /databricks/z'
+    end, said = workspace.run(shell(script, A="one"), spark_env_vars={"B": "two"})
+    assert (end.result, said) == ("SUCCESS", "from dbfs\n")
+    assert (workspace.disk / "Volumes" / "y").read_text() == "one two 14.3\n"
+
+
+def test_nothing_of_a_cluster_is_left_on_the_machine(workspace: Workspace) -> None:
+    before = sorted(Path("/").iterdir())
+    workspace.run(shell("touch /made-by-a-task; mkdir -p /databricks/x; cd $(mktemp -d) && touch y"))
+    assert sorted(Path("/").iterdir()) == before
+    assert not list((workspace.jobs._site.home / "clusters").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cluster", "mounted"),
+    [
+        pytest.param({}, "dbfs Volumes Workspace", id="dedicated"),
+        pytest.param({"data_security_mode": "USER_ISOLATION"}, "Volumes Workspace", id="standard"),
+        pytest.param(
+            {"data_security_mode": "DATA_SECURITY_MODE_STANDARD"}, "Volumes Workspace", id="standard-new-name"
+        ),
+        pytest.param({"data_security_mode": "NONE"}, "dbfs Workspace", id="no-isolation"),
+        pytest.param({"spark_version": "12.2.x-scala2.12"}, "dbfs Workspace", id="older-runtime"),
+    ],
+)
+def test_folders_are_mounted_as_the_access_mode_says(
+    workspace: Workspace, cluster: Mapping[str, Any], mounted: str
+) -> None:
+    _, said = workspace.run(
+        shell("for name in dbfs Volumes Workspace; do [ -d /$name ] && echo $name; done"), **cluster
+    )
+    assert said.split() == mounted.split()
+
+
+def test_the_output_of_a_command_is_given_only_where_a_test_wants_it(workspace: Workspace) -> None:
+    for logs in (False, True):
+        workspace.jobs.mode = Mode(shell_logs=logs)
+        run_id = workspace.submit(shell("echo said"))
+        workspace.jobs.wait(run_id, 60)
+        assert workspace.output(run_id).get("logs") == ("said\n" if logs else None)
+
+
+@pytest.mark.parametrize("shown", ["TERMINATED", "INTERNAL_ERROR"])
+def test_a_command_that_fails_is_a_failed_run(workspace: Workspace, shown: str) -> None:
+    workspace.jobs.mode = Mode(failure=shown)
+    end, _ = workspace.run(shell("exit 3"))
+    assert (end.life_cycle, end.result) == (shown, "FAILED")
+
+
+def test_states_move_with_what_happens(workspace: Workspace) -> None:
+    run_id = workspace.submit(shell("while [ ! -e /dbfs/go ]; do sleep 0.05; done"))
+    wait_until(lambda: workspace.jobs.history(run_id)[-1] == "RUNNING")
+    workspace.write("dbfs/go", "")
+    workspace.jobs.wait(run_id, 60)
+    assert workspace.jobs.history(run_id) == ["PENDING", "RUNNING", "TERMINATING", "TERMINATED"]
+
+
+def test_cancel_ends_all_that_a_task_has_started(workspace: Workspace) -> None:
+    run_id = workspace.submit(shell("setsid sleep 86399.5 & touch /dbfs/started; sleep 86399.5"))
+    wait_until((workspace.disk / "dbfs" / "started").exists)
+    assert processes("86399.5")
+    call(workspace.jobs.routes(), "POST", "/api/2.0/jobs/runs/cancel", {"run_id": run_id})
+    assert workspace.jobs.wait(run_id, 60).result == "CANCELED"
+    wait_until(lambda: not processes("86399.5"))
+
+
+def test_a_python_file_runs_from_a_cell(workspace: Workspace) -> None:
+    code = "import os, sys\nprint(sys.argv[1:], __name__, '__file__' in globals(), os.getcwd())\nprint(exit)\n"
+    workspace.write("Workspace/Users/ada/task.py", code)
+    run_id = workspace.submit(python("/Workspace/Users/ada/task.py", "it's", 'a "b"'))
+    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
+    output = workspace.output(run_id)
+    assert output["logs"].startswith("""["it's", 'a "b"'] __main__ False /Workspace/Users/ada\n""")
+    assert output["error"].startswith("NameError: name 'exit' is not defined")
+    assert 'File "/Workspace/Users/ada/task.py", line 3, in <module>' in output["error_trace"]
+
+
+def test_a_python_file_succeeds_when_it_comes_to_its_end(workspace: Workspace) -> None:
+    workspace.write(
+        "dbfs/good.py", "import pickle\nclass Mine: pass\nprint(type(pickle.loads(pickle.dumps(Mine()))))\n"
+    )
+    end, said = workspace.run(python("dbfs:/good.py"), data_security_mode="USER_ISOLATION")
+    assert (end.result, said) == ("SUCCESS", "<class '__main__.Mine'>\n")
+
+
+@pytest.mark.parametrize("code", ["0", "3", ""])
+def test_any_exit_fails_a_python_file(workspace: Workspace, code: str) -> None:
+    workspace.write("dbfs/exits.py", f"import sys\nsys.exit({code})\n")
+    run_id = workspace.submit(python("dbfs:/exits.py"))
+    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
+    assert workspace.output(run_id)["error"] == f"SystemExit: {code}".rstrip(": ")
+
+
+def test_a_python_file_that_kills_its_kernel_fails(workspace: Workspace) -> None:
+    workspace.write("dbfs/dies.py", "import os\nos._exit(0)\n")
+    run_id = workspace.submit(python("dbfs:/dies.py"))
+    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
+    assert "kernel is unresponsive" in workspace.output(run_id)["error"]
+
+
+def test_a_missing_python_file_is_named(workspace: Workspace) -> None:
+    end, _ = workspace.run(python("dbfs:/nowhere.py"))
+    assert "Cannot read the python file dbfs:/nowhere.py" in end.message
+
+
+@pytest.mark.parametrize(
+    ("place", "library"),
+    [
+        pytest.param("dbfs/a", {"whl": f"dbfs:/a/{WHEEL}"}, id="dbfs"),
+        pytest.param("Volumes/c/s/v", {"whl": f"/Volumes/c/s/v/{WHEEL}"}, id="volume"),
+        pytest.param("Workspace/Shared", {"whl": f"/Workspace/Shared/{WHEEL}"}, id="workspace"),
+        pytest.param("dbfs/b", {"pypi": {"package": f"/dbfs/b/{WHEEL}"}}, id="path"),
+    ],
+)
+def test_a_wheel_of_the_workspace_is_installed(
+    workspace: Workspace, wheel: Path, place: str, library: Mapping[str, object]
+) -> None:
+    (workspace.disk / place).mkdir(parents=True, exist_ok=True)
+    shutil.copy(wheel, workspace.disk / place)
+    workspace.write("dbfs/uses.py", "import mylib\nprint(mylib.ANSWER)\n")
+    end, said = workspace.run(python("dbfs:/uses.py"), [library])
+    assert (end.result, said) == ("SUCCESS", "42\n")
+
+
+@pytest.mark.parametrize(
+    ("library", "cluster"),
+    [
+        pytest.param({"whl": "dbfs:/missing-1.0-py3-none-any.whl"}, {}, id="missing"),
+        pytest.param({"whl": "/dbfs/ok/" + WHEEL}, {}, id="wrong-spelling"),
+        pytest.param({"whl": "dbfs:/ok/bad.whl"}, {}, id="not-a-wheels-name"),
+        pytest.param({"whl": "dbfs:/ok/" + WHEEL}, {"spark_version": "15.4.x-scala2.12"}, id="dbfs-on-15"),
+        pytest.param({"whl": "dbfs:/ok/" + WHEEL}, {"data_security_mode": "USER_ISOLATION"}, id="dbfs-on-standard"),
+        pytest.param({"pypi": {"package": "/dbfs/ok/none.whl"}}, {}, id="missing-path"),
+        pytest.param({"egg": "dbfs:/a.egg"}, {}, id="egg"),
+    ],
+)
+def test_a_library_that_cannot_be_installed_ends_the_run_before_its_task(
+    workspace: Workspace, wheel: Path, library: Mapping[str, object], cluster: Mapping[str, object]
+) -> None:
+    (workspace.disk / "dbfs" / "ok").mkdir(parents=True, exist_ok=True)
+    shutil.copy(wheel, workspace.disk / "dbfs" / "ok" / WHEEL)
+    shutil.copy(wheel, workspace.disk / "dbfs" / "ok" / "bad.whl")
+    end, said = workspace.run(shell("echo started"), [library], **cluster)
+    assert (end.life_cycle, end.result, end.code) == ("INTERNAL_ERROR", "FAILED", "LIBRARY_INSTALLATION_ERROR")
+    assert end.message.startswith("Library installation failed for library due to user error for ")
+    assert not said
+
+
+def test_a_serverless_task_has_the_libraries_of_its_environment(workspace: Workspace, wheel: Path) -> None:
+    (workspace.disk / "Volumes").mkdir(exist_ok=True)
+    shutil.copy(wheel, workspace.disk / "Volumes")
+    workspace.write("Workspace/less.py", "import mylib, os\nprint(mylib.ANSWER, os.path.isdir('/dbfs'))\n")
+    spec = {"environment_version": "4", "dependencies": [f"/Volumes/{WHEEL}"]}
+    body = {
+        "tasks": [{"task_key": "main", "environment_key": "e", **python("/Workspace/less.py")}],
+        "environments": [{"environment_key": "e", "spec": spec}],
+    }
+    run_id = call(workspace.jobs.routes(), "POST", "/api/2.2/jobs/runs/submit", body)["run_id"]
+    assert workspace.jobs.wait(run_id, 60).result == "SUCCESS"
+    assert workspace.jobs.output(run_id) == "42 False\n"
+
+
+def test_a_classic_project_runs_by_the_command_that_mlflow_sends(
+    workspace: Workspace, wheel: Path, tmp_path: Path
+) -> None:
+    """Its environment is built from the YAML on the cluster, where conda would do it."""
+    (workspace.disk / "dbfs" / "libs").mkdir(parents=True)
+    shutil.copy(wheel, workspace.disk / "dbfs" / "libs")
+    environment = f"name: t\ndependencies: [python=3.10, pip, {{pip: [/dbfs/libs/{WHEEL}]}}]\n"
+    code = "import sys, mylib\nprint('trained', sys.argv[2], mylib.ANSWER)\n"
+    inv.write(tmp_path, {"MLproject": inv.MLPROJECT, "training_env.yaml": environment, "train.py": code})
+    archive = workspace.disk / "dbfs" / "project.tar.gz"
+    mlflow.utils.file_utils.make_tarfile(
+        str(archive), str(tmp_path), mlflow.projects.databricks.DB_TARFILE_ARCHIVE_NAME
+    )
+    command = mlflow.projects.databricks._get_databricks_run_cmd(
+        "/dbfs/project.tar.gz", None, "main", {"text": "a b"}, None
+    )
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace.disk}/mlflow.db", "MLFLOW_EXPERIMENT_ID": "0"}
+    task = {"shell_command_task": {"command": command, "env_vars": variables}}
+    end, said = workspace.run(task, MLFLOW, spark_version="12.2.x-scala2.12")
+    assert "trained a b 42\n" in said
+    assert end.result == "SUCCESS"
+
+
+def test_an_environment_that_was_not_finished_is_made_again(workspace: Workspace) -> None:
+    workspace.run(shell("true"))
+    for mark in (workspace.jobs._site.home / "environments").glob("cluster-*/complete"):
+        mark.unlink()
+        shutil.rmtree(mark.parent / "bin")
+    workspace.write("dbfs/good.py", "")
+    assert workspace.run(python("dbfs:/good.py"))[0].result == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("version", "runtime"),
+    [
+        ("15.4.x-cpu-ml-scala2.12", ("15.4", True)),
+        ("16.4.x-photon-scala2.13", ("16.4", False)),
+        ("9.1.x-scala2.12", ("9.1", False)),
+    ],
+)
+def test_runtimes_are_read_from_their_names(version: str, runtime: tuple[str, bool]) -> None:
+    read = runtimes.read_runtime({"spark_version": version})
+    assert (read.number, read.machine_learning) == runtime
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ("python=3.10", ""),
+        ("numpy", "numpy"),
+        ("numpy=1.24", "numpy==1.24.*"),
+        ("numpy==1.24", "numpy==1.24"),
+        ("numpy=1.24=py310", "numpy==1.24"),
+        ("numpy>=1.24,<2", "numpy>=1.24,<2"),
+        ("pip<=23", "pip<=23"),
+    ],
+)
+def test_condas_packages_are_written_as_pip_has_them(spec: str, line: str) -> None:
+    assert conda.requirement(spec) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["prefix: /x\n", "dependencies: [conda-forge::numpy]\n", "dependencies: ['numpy[version=1]']\n"],
+)
+def test_conda_refuses_what_the_stand_in_does_not_know(tmp_path: Path, text: str) -> None:
+    (tmp_path / "env.yaml").write_text(text)
+    with pytest.raises(conda.Unsuitable):
+        conda.read(tmp_path / "env.yaml")
+
+
+def test_conda_leaves_no_environment_that_it_could_not_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_ENVS_PATH", str(tmp_path / "envs"))
+    (tmp_path / "env.yaml").write_text(f"dependencies: [pip, {{pip: [/dbfs/none/{WHEEL}]}}]\n")
+    assert conda.main(["env", "create", "-n", "mine", "--file", str(tmp_path / "env.yaml")]) == 1
+    assert not list((tmp_path / "envs").iterdir())
+
+
+def test_stand_ins_refuse_calls_that_mlflow_does_not_make(tmp_path: Path) -> None:
+    assert conda.main(["install", "numpy"]) == 2
+    assert rsync.main(["-a", str(tmp_path), str(tmp_path)]) == 2
+    assert pyenv.main(["shell"]) == 2
+
+
+def test_rsync_leaves_what_is_there(tmp_path: Path) -> None:
+    inv.write(tmp_path, {"new": "new", "to/old": "old", "old": "newer"})
+    for name in ("new", "old"):
+        assert rsync.main(["-a", "-v", "--ignore-existing", str(tmp_path / name), str(tmp_path / "to")]) == 0
+    assert [(tmp_path / "to" / name).read_text() for name in ("new", "old")] == ["new", "old"]
+    assert rsync.main(["-a", "-v", "--ignore-existing", str(tmp_path / "none"), str(tmp_path)]) == 23
+
+
+def test_pyenv_has_the_running_python_under_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert pyenv.main(["install", "--skip-existing", "3.8.20"]) == 0
+    command = [str(tmp_path / "versions/3.8.20/bin/python"), "-c", "import sys; print(sys.version)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == sys.version
+
+
+def wait_until(true: Any) -> None:
+    give_up = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < give_up
+        threading.Event().wait(0.05)
+
+
+def processes(word: str) -> list[str]:
+    """Those that have `word` on their command line."""
+    return [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if word in command_line(path)]
+
+
+def command_line(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []

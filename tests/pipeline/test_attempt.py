@@ -1,0 +1,315 @@
+"""What happens around a run: crashes, signals, and somebody else at the same release."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import record
+from tests.support.inv import git, inv, make_repository, start, write
+
+SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
+MLPROJECT = """\
+name: training
+conda_env: training_env.yaml
+entry_points:
+  main: {command: "python quick.py"}
+  wait: {command: "python wait.py"}
+  late: {command: "python late.py"}
+  ask: {command: "python ask.py"}
+"""
+WAIT = "import os, time\nprint('waiting', os.getpid(), flush=True)\ntime.sleep(600)\n"
+ASK = "import sys\nprint('read', repr(sys.stdin.read()))\n"
+LATE = "import mlflow, sys\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\nsys.exit(4)\n"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_repository(tmp_path_factory.mktemp("attempts") / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(folder, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE, "training/ask.py": ASK})
+    git("add", ".", cwd=folder)
+    git("commit", "-q", "-m", "scripts", cwd=folder)
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
+    assert said.code == 0, said.err
+    return folder
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """The first line of the process's errors that holds `words`; the process must say them."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if words in line:
+            return line
+    raise AssertionError("".join(seen))
+
+
+@pytest.fixture
+def waiting(staged: Path) -> Iterator[subprocess.Popen[str]]:
+    """`inv run` of an entry point that never ends, once that has begun."""
+    process = start(staged, "run", "--entry-point", "wait")
+    process.entry_point = int(read_until(process, "waiting ").split()[1])  # type: ignore[attr-defined]
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / ".mlops" / "training" / "local" / "release.json").read_text())
+    return found
+
+
+def status_of(folder: Path, run_id: str) -> str:
+    from mlflow import MlflowClient
+
+    return str(MlflowClient(f"sqlite:///{folder / '.mlops' / 'mlflow.db'}").get_run(run_id).info.status)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param(signal.SIGHUP, 143, id="terminal closed"),
+    ],
+)
+def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
+    staged: Path, waiting: subprocess.Popen[str], number: int, code: int
+) -> None:
+    waiting.send_signal(number)
+    _, err = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == code, err
+    assert "Traceback" not in err
+    assert not is_running(waiting.entry_point)  # type: ignore[attr-defined]
+    record = record_of(staged)
+    assert record["attempt"]["ended"] is True
+    assert (staged / record["run"]["log"]).read_text().startswith("waiting")
+    assert record["run"]["status"] == status_of(staged, record["attempt"]["run_id"]) == "KILLED"
+
+
+def test_a_second_run_is_refused_and_says_who_is_at_it(staged: Path, waiting: subprocess.Popen[str]) -> None:
+    said = inv("run", cwd=staged)
+
+    assert said.code == 3
+    assert f": run, process {waiting.pid}" in said.err
+
+
+def test_while_a_run_is_followed_its_branch_cannot_be_replaced(staged: Path, waiting: subprocess.Popen[str]) -> None:
+    assert inv("name", cwd=staged).code == 0
+
+    said = inv("name", "--branch", "other", cwd=staged)
+
+    assert said.code == 3
+    assert f"process {waiting.pid}" in said.err
+
+
+def test_a_crash_takes_the_entry_point_with_it_and_the_next_run_closes_the_attempt(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    cut_off = record_of(staged)["attempt"]
+    waiting.kill()
+    waiting.communicate()
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"its run {cut_off['run_id']} is now KILLED" in said.err
+    assert not is_running(waiting.entry_point)  # type: ignore[attr-defined]
+    assert record_of(staged)["run"]["status"] == "FINISHED"
+    assert record_of(staged)["attempt"]["id"] != cut_off["id"]
+    kept = staged / ".mlops" / "training" / "local" / "runs" / f"{cut_off['run_id']}.json"
+    assert json.loads(kept.read_text())["run"]["status"] == "KILLED"
+
+
+@pytest.mark.parametrize("by", ["this version", "an older one"])
+def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_closed(staged: Path, by: str) -> None:
+    from mlflow import MlflowClient
+
+    assert inv("run", cwd=staged).code == 0
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {key: value for key, value in record_of(staged).items() if key != "run"}
+    experiment_id = record_of(staged)["run"]["experiment_id"]
+    client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
+    orphan = client.create_run(experiment_id, tags={"mlops.attempt": "orphaned"}).info.run_id
+    known = {"experiment_id": experiment_id} if by == "this version" else {}
+    attempt = {"id": "orphaned", "run_id": None, **known, "ended": False}
+    path.write_text(json.dumps({**record, "attempt": attempt}))
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"its run {orphan} is now KILLED" in said.err
+    assert status_of(staged, orphan) == "KILLED"
+    assert record_of(staged)["attempt"]["id"] != "orphaned"
+
+
+def test_a_run_that_is_tracked_elsewhere_says_where(
+    staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+
+    said = inv("run", "--quiet", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"sqlite:///{tmp_path}/elsewhere.db" in said.out
+
+
+def test_a_branch_whose_name_is_no_text_is_run_and_tagged_escaped(staged: Path) -> None:
+    from mlflow import MlflowClient
+
+    git("checkout", "-q", "-b", b"caf\xe9".decode("utf-8", "surrogateescape"), cwd=staged)
+    try:
+        said = inv("name", "build-wheel", "deploy", "patch", "run", cwd=staged)
+        assert said.code == 0, said.err
+        run = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}").get_run(record_of(staged)["run"]["run_id"])
+        assert run.data.tags["mlops.branch"] == "caf\\udce9"
+    finally:
+        git("checkout", "-q", "main", cwd=staged)
+        assert inv("name", "build-wheel", "deploy", "patch", cwd=staged).code == 0
+
+
+def test_an_attempt_that_was_never_submitted_goes_on_as_it_is(staged: Path) -> None:
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {**record_of(staged), "attempt": {"id": "begun", "run_id": None, "ended": False}}
+    record.pop("run", None)
+    path.write_text(json.dumps(record))
+
+    assert inv("run", cwd=staged).code == 0
+
+    assert record_of(staged)["attempt"]["id"] == "begun"
+
+
+def test_a_script_that_fails_after_it_ended_its_run_well_has_failed(staged: Path) -> None:
+    said = inv("run", "--entry-point", "late", cwd=staged)
+
+    assert said.code == 5
+    assert "exit code 4" in said.err
+    assert status_of(staged, record_of(staged)["run"]["run_id"]) == "FAILED"
+
+
+def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path) -> None:
+    shells = [start(staged, "release") for _ in range(2)]
+    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+
+    assert 0 in {code for _, code in answers}
+    for err, code in answers:
+        assert code == 0 or (code == 3 and "somebody else is at this release" in err), err
+
+
+@pytest.mark.full
+def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_it(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(folder, {"training/quick.py": ""})
+
+    shells = [start(folder, "release") for _ in range(2)]
+    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+
+    assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
+    for (err, code), other in zip(answers, reversed(shells), strict=True):
+        who = rf"([a-z-]+, process {other.pid} on|a process that has just begun)"
+        assert code == 0 or (code == 3 and re.search(f"somebody else is at this release: {who}", err)), err
+    assert record_of(folder)["run"]["status"] == "FINISHED"
+    assert inv("release", cwd=folder).code == 0
+
+
+@pytest.mark.full
+def test_eight_first_releases_at_once_into_one_tracking_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = make_repository(tmp_path / "origin", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
+    write(origin, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE})
+    git("add", ".", cwd=origin)
+    git("commit", "-q", "-m", "scripts", cwd=origin)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared' / 'mlflow.db'}")
+    for number in range(8):
+        git("clone", "-q", str(origin), str(tmp_path / f"clone{number}"), cwd=tmp_path)
+
+    clones = [start(tmp_path / f"clone{number}", "release") for number in range(8)]
+    answers = [(clone.communicate(timeout=500)[1], clone.returncode) for clone in clones]
+
+    assert [code for _, code in answers] == [0] * 8, "\n".join(err for err, code in answers if code)
+    records = [record_of(tmp_path / f"clone{number}") for number in range(8)]
+    assert len({record["run"]["experiment_id"] for record in records}) == 1
+    assert len({record["run"]["run_id"] for record in records}) == 8
+
+
+def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) -> None:
+    process = start(staged, "release")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert record_of(staged)["run"]["status"] == "FINISHED"
+
+
+def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path) -> None:
+    path = staged / ".mlops" / "training" / "local" / "release.json"
+    record = {**record_of(staged), "attempt": {"id": "begun", "run_id": "0" * 32, "ended": False}}
+    record.pop("run", None)
+    path.write_text(json.dumps(record))
+
+    said = inv("run", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert f"nothing is known here of its run {'0' * 32}" in said.err
+
+
+def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    lock = staged / ".mlops" / "training" / "local" / "lock"
+    with record.held(lock, "build-wheel"):
+        waiting.send_signal(signal.SIGINT)
+        read_until(waiting, "somebody else is at this release: build-wheel")
+    _, err = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == 130, err
+    assert record_of(staged)["run"]["status"] == "KILLED"
+
+
+def test_patching_while_a_run_works_in_the_staged_project_leaves_it_alone(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    work = Path(f"/proc/{waiting.entry_point}/cwd").readlink()  # type: ignore[attr-defined]
+    (work / "output").write_text("")
+
+    assert inv("patch", cwd=staged).code == 0
+
+    assert (work / "output").exists()
+
+
+def test_an_entry_point_that_reads_its_input_finds_none(staged: Path) -> None:
+    said = inv("run", "--entry-point", "ask", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert "read ''" in said.err
+
+
+def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
+    shutil.rmtree(staged / ".mlops" / "training" / "local" / "staged")
+
+    said = inv("run", cwd=staged)
+    assert said.code == 3
+    assert "the project, its staged copy or the place of its wheels changed since patch ran" in said.err
+
+    assert inv("patch", "run", cwd=staged).code == 0

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uv
+
+from mlops_tasks import digests, errors, processes
+from mlops_tasks.release import Release, Wheel
+from mlops_tasks.report import Silent
+from mlops_tasks.steps import build_wheel
+from tests.support.inv import git, write
+
+HATCHLING = 'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+SETUPTOOLS = 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+FLIT = 'requires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+UV = 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n\n[tool.uv.build-backend]\nmodule-root = ""\n'
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def make_library(
+    top: Path, name: str = "mylib", *, system: str = HATCHLING, project: str = "", module: str = "A = 1\n"
+) -> Path:
+    folder = top / "libs" / name
+    about = f'[build-system]\n{system}\n[project]\nname = "{name}"\ndescription = "d"\n'
+    about += "" if "dynamic" in project else 'version = "1.0"\n'
+    write(folder, {"pyproject.toml": about + project, f"{name}/__init__.py": module})
+    return folder
+
+
+def commit(top: Path, *tags: str) -> None:
+    if not (top / ".git").exists():
+        git("init", "-q", "-b", "main", cwd=top)
+    git("add", ".", cwd=top)
+    git("commit", "-q", "-m", "now", cwd=top)
+    for tag in tags:
+        git("tag", tag, cwd=top)
+
+
+def build(
+    top: Path,
+    *libraries: Path,
+    before: Release | None = None,
+    heard: Heard | None = None,
+    local_version: bool = False,
+) -> Release:
+    return build_wheel.build_wheels(
+        before or Release(target="local", project="p", branch="main"),
+        libraries=libraries,
+        local_version=local_version,
+        top=top,
+        wheelhouse=top / ".mlops" / "wheels",
+        environ=os.environ,
+        runner=processes.run_command,
+        report=heard or Heard(),
+    )
+
+
+def wheels_of(release: Release) -> tuple[Wheel, ...]:
+    assert release.wheels is not None
+    return release.wheels
+
+
+def names_in(top: Path, wheel: Wheel) -> list[str]:
+    return zipfile.ZipFile(top / wheel.file).namelist()
+
+
+def test_a_wheel_is_built_and_recorded_with_what_it_is(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    assert (wheel.distribution, wheel.version, wheel.library) == ("mylib", "1.0", "libs/mylib")
+    assert wheel.generator.startswith("hatchling ")
+    assert wheel.file.startswith(f".mlops/wheels/{wheel.sha256[:16]}/")
+    assert "mylib/__init__.py" in names_in(tmp_path, wheel)
+    assert git("status", "--porcelain", cwd=tmp_path) == "?? .mlops/"
+
+
+def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
+    first = build(tmp_path, one, other)
+    (other / "other" / "__init__.py").write_text("A = 2\n")
+    heard = Heard()
+
+    second = build(tmp_path, one, other, before=first, heard=heard)
+
+    assert heard.lines == ["one 1.0 is up to date (libs/one)", "other 1.0 built from libs/other"]
+    assert wheels_of(second)[0] == wheels_of(first)[0]
+    assert wheels_of(second)[1].sha256 != wheels_of(first)[1].sha256
+    assert second.digests != first.digests
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("spoilt")], ids=["gone", "spoilt"])
+def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path, harm: Callable[[Path], Any]) -> None:
+    library = make_library(tmp_path)
+    first = build(tmp_path, library)
+    kept = tmp_path / wheels_of(first)[0].file
+    harm(kept)
+
+    second = build(tmp_path, library, before=first)
+
+    assert second == first
+    assert digests.file_sha256(kept) == wheels_of(first)[0].sha256
+
+
+BACKENDS = [
+    pytest.param(SETUPTOOLS, id="setuptools"),
+    pytest.param(HATCHLING, id="hatchling", marks=pytest.mark.full),
+    pytest.param(FLIT, id="flit", marks=pytest.mark.full),
+    pytest.param(POETRY, id="poetry-core", marks=pytest.mark.full),
+    pytest.param(UV, id="uv_build", marks=pytest.mark.full),
+]
+
+
+@pytest.mark.parametrize("system", BACKENDS)
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path, system: str) -> None:
+    """In another folder, checked out under another umask, at another time."""
+    hashes = set()
+    for folder, umask, time in (("here", 0o022, 1_600_000_000), ("or there", 0o077, 1_700_000_000)):
+        before = os.umask(umask)
+        try:
+            library = make_library(tmp_path / folder, system=system)
+            for path in library.rglob("*"):
+                os.utime(path, (time, time))
+            hashes.add(wheels_of(build(tmp_path / folder, library))[0].sha256)
+        finally:
+            os.umask(before)
+
+    assert len(hashes) == 1
+
+
+VERSIONED = [
+    pytest.param(
+        'requires = ["setuptools", "setuptools_scm"]\nbuild-backend = "setuptools.build_meta"\n',
+        '[tool.setuptools_scm]\nroot = "../.."\n',
+        id="setuptools_scm",
+    ),
+    pytest.param(
+        'requires = ["hatchling", "hatch-vcs"]\nbuild-backend = "hatchling.build"\n',
+        '[tool.hatch.version]\nsource = "vcs"\nraw-options = {root = "../.."}\n',
+        id="hatch-vcs",
+        marks=pytest.mark.full,
+    ),
+]
+
+
+@pytest.mark.parametrize(("system", "tool"), VERSIONED)
+def test_a_version_may_come_from_git_and_moves_with_it(tmp_path: Path, system: str, tool: str) -> None:
+    library = make_library(tmp_path, system=system, project=f'dynamic = ["version"]\n{tool}')
+    write(tmp_path, {".gitignore": ".mlops/\n"})
+    commit(tmp_path, "v2.5")
+    git("remote", "add", "origin", "https://ada:s3cret@example.com/repo.git", cwd=tmp_path)
+
+    tagged = build(tmp_path, library)
+    git("commit", "-q", "--allow-empty", "-m", "more", cwd=tmp_path)
+    later = build(tmp_path, library, before=tagged)
+
+    assert wheels_of(tagged)[0].version == "2.5"
+    assert wheels_of(later)[0].version.startswith("2.6.dev1+g")
+    assert git("status", "--porcelain", cwd=tmp_path) == ""
+
+
+def test_a_deleted_module_does_not_survive_in_a_leftover_build_folder(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=SETUPTOOLS)
+    write(library, {"build/lib/mylib/deleted.py": "", "build/lib/mylib/__init__.py": ""})
+    write(tmp_path, {".gitignore": "build/\n"})
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    assert "mylib/deleted.py" not in names_in(tmp_path, wheel)
+
+
+def test_a_readme_may_lie_outside_the_librarys_folder(tmp_path: Path) -> None:
+    library = make_library(
+        tmp_path,
+        system=SETUPTOOLS,
+        project='dynamic = ["readme"]\nversion = "1.0"\n[tool.setuptools.dynamic]\nreadme = {file = "README.md"}\n',
+    )
+    (library / "README.md").symlink_to("../../README.md")
+    write(tmp_path, {"README.md": "# The whole repository's\n"})
+    commit(tmp_path)
+
+    (wheel,) = wheels_of(build(tmp_path, library))
+
+    about = next(name for name in names_in(tmp_path, wheel) if name.endswith("METADATA"))
+    assert "The whole repository's" in zipfile.ZipFile(tmp_path / wheel.file).read(about).decode()
+
+
+def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
+    app = make_library(tmp_path, "app", project='dependencies = ["util>=1", "numpy"]\n')
+    util = make_library(tmp_path, "util")
+
+    wheels = wheels_of(build(tmp_path, app, util))
+
+    assert [wheel.distribution for wheel in wheels] == ["util", "app"]
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what_needs_it(
+    tmp_path: Path, installer: str
+) -> None:
+    app = make_library(tmp_path, "app", project='dependencies = ["util==1.0"]\n')
+    util = make_library(tmp_path, "util")
+    commit(tmp_path)
+    head = git("rev-parse", "HEAD", cwd=tmp_path)
+
+    first = build(tmp_path, app, util, local_version=True)
+    write(util, {"util/__init__.py": "A = 2\n"})
+    second = build(tmp_path, app, util, before=first, local_version=True)
+
+    (old, same), (new, again) = wheels_of(first), wheels_of(second)
+    assert (old.version, same.version) == (f"1.0+g{head[:12]}", f"1.0+g{head[:12]}")
+    assert again == same
+    assert new.version.startswith("1.0+d")
+    for wheel in (old, new):  # one environment that stays, in which neither would replace the other as plain 1.0
+        install(installer, tmp_path / "environment", tmp_path / wheel.file, tmp_path / same.file)
+        assert ask(tmp_path / "environment", "util") == wheel.version
+    assert ask(tmp_path / "environment", "app") == same.version
+
+
+@pytest.mark.parametrize("system", BACKENDS)
+def test_the_same_sources_give_the_same_bytes_with_a_local_version_too(tmp_path: Path, system: str) -> None:
+    folders = (tmp_path / "here", tmp_path / "or there")
+    one, other = (wheels_of(build(top, make_library(top, system=system), local_version=True))[0] for top in folders)
+
+    assert one.version == other.version
+    assert one.sha256 == other.sha256
+
+
+def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+
+    def digest(*, local_version: bool) -> str:
+        return build_wheel.build_digest([library], local_version=local_version, top=tmp_path, runner=processes.run_command)
+
+    plain, uncommitted = digest(local_version=False), digest(local_version=True)
+    commit(tmp_path)
+
+    assert digest(local_version=False) == plain
+    assert len({plain, uncommitted, digest(local_version=True)}) == 3
+    assert digest(local_version=True) == build(tmp_path, library, local_version=True).digests["build-wheel"]
+
+
+def install(installer: str, environment: Path, *wheels: Path) -> None:
+    """Into an environment that may be there already, upgrading."""
+    python = str(environment / "bin" / "python")
+    if not environment.exists():
+        subprocess.run([uv.find_uv_bin(), "venv", "-q", "--seed", "--python", sys.executable, environment], check=True)
+    pip = {"pip": [python, "-m", "pip", "install"], "uv": [uv.find_uv_bin(), "pip", "install", "--python", python]}
+    subprocess.run([*pip[installer], "-q", "--no-index", "--upgrade", *wheels], check=True)
+
+
+def ask(environment: Path, distribution: str) -> str:
+    code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
+    done = subprocess.run([environment / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=SETUPTOOLS, project="[tool.setuptools]\npackages = 3\n")
+
+    with pytest.raises(errors.StepFailed) as caught:
+        build(tmp_path, library)
+
+    assert "tool.setuptools.packages" in caught.value.what
+    assert caught.value.where == str(library)
+    assert not (tmp_path / ".mlops").exists()
+
+
+def test_a_missing_uv_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise FileNotFoundError("/nowhere/uv")
+
+    monkeypatch.setattr(uv, "find_uv_bin", fail)
+
+    with pytest.raises(errors.StepFailed, match="uv, which builds") as caught:
+        build(tmp_path, make_library(tmp_path))
+
+    assert caught.value.where == "/nowhere/uv"
+
+
+def test_two_libraries_that_are_one_distribution_are_refused(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path / "a"), make_library(tmp_path / "b")
+
+    with pytest.raises(errors.BadInput, match="two libraries are the distribution mylib") as caught:
+        build(tmp_path, one, other)
+
+    assert "a/libs/mylib" in caught.value.where
+    assert "b/libs/mylib" in caught.value.where
+
+
+def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://ada:s3cret@127.0.0.1:9/simple")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+
+    with pytest.raises(errors.StepFailed) as caught:
+        build(tmp_path, make_library(tmp_path, system='requires = ["no-such-backend"]\nbuild-backend = "x"\n'))
+
+    assert "127.0.0.1" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_shallow_clone_can_be_built_from(tmp_path: Path) -> None:
+    make_library(tmp_path / "origin")
+    commit(tmp_path / "origin", "v1")
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(tmp_path / "clone")], check=True
+    )
+
+    assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib"))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import hashlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.stores import base as stores
+from mlops_tasks.release import Release, Wheel
+from mlops_tasks.steps import deploy
+from mlops_tasks.stores import folder
+from tests.support.workspaces import Heard
+
+START = Release(target="local", project="p", branch="main")
+
+
+def make_wheel(top: Path, name: str = "mylib", content: bytes = b"wheel") -> Wheel:
+    path = top / "dist" / f"{name}-1.0-py3-none-any.whl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = path.relative_to(top).as_posix()
+    return Wheel(distribution=name, version="1.0", file=file, sha256=sha256, size=len(content))
+
+
+def deploy_to(
+    top: Path, *wheels: Wheel, where: str = "store/main/0123", dry_run: bool = False
+) -> tuple[Release, Heard]:
+    heard = Heard()
+    release = deploy.deploy_wheels(
+        START,
+        wheels=wheels,
+        folder=where,
+        store=folder.FolderStore(top=top),
+        top=top,
+        parallel=2,
+        report=heard,
+        dry_run=dry_run,
+    )
+    return release, heard
+
+
+def test_the_wheels_are_where_the_record_says(tmp_path: Path) -> None:
+    release, _ = deploy_to(tmp_path, make_wheel(tmp_path, "a"), make_wheel(tmp_path, "b", b"other"))
+
+    assert release.deployed is not None
+    assert [each.distribution for each in release.deployed] == ["a", "b"]
+    assert (tmp_path / release.deployed[1].uri).read_bytes() == b"other"
+
+
+def test_the_plan_is_said_before_the_first_byte_moves(tmp_path: Path) -> None:
+    deploy_to(tmp_path, make_wheel(tmp_path, "a"))
+    _, heard = deploy_to(tmp_path, make_wheel(tmp_path, "a"), make_wheel(tmp_path, "b", b"12345678"))
+
+    assert heard.lines[:2] == [
+        "unchanged  a-1.0-py3-none-any.whl",
+        "to write   b-1.0-py3-none-any.whl (8 bytes)",
+    ]
+    assert heard.lines[-1] == "deploy: store/main/0123 (1 written, 1 unchanged)"
+
+
+def test_an_unchanged_wheel_is_not_written_again(tmp_path: Path) -> None:
+    release, _ = deploy_to(tmp_path, make_wheel(tmp_path))
+    assert release.deployed is not None
+    stored = tmp_path / release.deployed[0].uri
+    before = stored.stat().st_mtime_ns
+
+    again, _ = deploy_to(tmp_path, make_wheel(tmp_path))
+
+    assert again == release
+    assert stored.stat().st_mtime_ns == before
+
+
+def test_other_content_under_the_same_name_is_never_overwritten(tmp_path: Path) -> None:
+    release, _ = deploy_to(tmp_path, make_wheel(tmp_path))
+    assert release.deployed is not None
+    stored = tmp_path / release.deployed[0].uri
+    stored.write_bytes(b"whee1")
+
+    with pytest.raises(errors.WorkspaceError, match="not overwritten"):
+        deploy_to(tmp_path, make_wheel(tmp_path))
+
+    assert stored.read_bytes() == b"whee1"
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_would(tmp_path: Path) -> None:
+    release, heard = deploy_to(tmp_path, make_wheel(tmp_path), dry_run=True)
+
+    assert not (tmp_path / "store").exists()
+    assert release.deployed is not None
+    assert heard.lines[-1] == "deploy: store/main/0123 (1 to write, 0 unchanged)"
+
+
+def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path) -> None:
+    class Forgetful(folder.FolderStore):
+        def list_files(self, folder: str) -> dict[str, stores.Stored]:
+            return {}
+
+    with pytest.raises(errors.WorkspaceError, match="does not hold what was written"):
+        deploy.deploy_wheels(
+            START,
+            wheels=[make_wheel(tmp_path)],
+            folder="store",
+            store=Forgetful(top=tmp_path),
+            top=tmp_path,
+            parallel=2,
+            report=Heard(),
+            dry_run=False,
+        )
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("in the way")
+
+    with pytest.raises(errors.WorkspaceError, match="a file stands where a folder should be"):
+        deploy_to(tmp_path, make_wheel(tmp_path))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_no_half_a_wheel(tmp_path: Path, small_disk: None, request: pytest.FixtureRequest) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    wheel = make_wheel(tmp_path, content=b"x" * 100_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+    with pytest.raises(errors.WorkspaceError, match="no room"):
+        deploy_to(tmp_path, wheel)
+
+    assert [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_workspace_path_is_refused_on_the_local_target(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput, match="writes to none"):
+        stores.choose_local("dbfs:/wheels", top=tmp_path)
+
+
+def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_content(tmp_path: Path) -> None:
+    gone, changed = make_wheel(tmp_path, "gone"), make_wheel(tmp_path, "changed")
+    (tmp_path / gone.file).unlink()
+    (tmp_path / changed.file).write_bytes(b"other")
+
+    with pytest.raises(errors.OutOfOrder, match="No such file"):
+        deploy_to(tmp_path, gone)
+    with pytest.raises(errors.OutOfOrder, match="not the one that was recorded"):
+        deploy_to(tmp_path, changed)
+    assert not (tmp_path / "store").exists()

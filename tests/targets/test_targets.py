@@ -1,0 +1,157 @@
+"""What both targets promise: one repository, released to each by the same commands, and looked at in the same way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mlops_tasks import Pipeline, Settings, errors
+from mlops_tasks.targets.base import Target
+from tests.support import sites
+from tests.support.inv import Said, inv, make_repository
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
+
+pytest_plugins = ["tests.fake_workspace.fixture"]
+
+TRAIN = """\
+import sys
+import mlflow, mylib
+with mlflow.start_run():
+    mlflow.log_metric("answer", mylib.ANSWER)
+print("TEXT", sys.argv[2])
+"""
+CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "14.3.x-cpu-ml-scala2.12"})
+SETTINGS = "mlops: {{project: training, libraries: [libs/*], poll_interval: 0.2, target: {target}}}\n"
+AWKWARD = 'it\'s "q" = $HOME é'
+
+
+class Place(NamedTuple):
+    """A repository that is released to one target, and has been, in a run and a failing one."""
+
+    name: str
+    folder: Path
+    released: Said
+    failed: Said
+    workspace: Workspace | None = None
+
+    @property
+    def target(self) -> Target:
+        settings = Settings(project="training", target=self.name)
+        return Pipeline(self.folder, settings).bench.target
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The records of the runs, the first one first."""
+        folder = self.folder / ".mlops" / "training" / self.name / "runs"
+        found = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        return sorted(found, key=lambda record: record["run"]["status"], reverse=True)  # FINISHED, FAILED
+
+
+@pytest.fixture(scope="module", params=["local", "databricks"])
+def place(
+    request: pytest.FixtureRequest, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    texts = {"TRAIN": TRAIN, "SETTINGS": SETTINGS.format(target=request.param)}
+    folder = tmp_path_factory.mktemp(request.param) / "a repository"
+    if request.param == "local":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow leaves it behind wherever it was told one
+            made = _released("local", make_repository(folder, MLPROJECT=sites.SPARK, CLUSTER=CLUSTER, **texts))
+        yield made
+        return
+    with sites.opened(folder, mlflow_server, CLUSTER=CLUSTER, **texts) as site:
+        yield _released("databricks", site.folder)._replace(workspace=site.workspace)
+
+
+@pytest.fixture(autouse=True)
+def logged_in(place: Place, plain_environment: None) -> Iterator[None]:
+    """After the variables of whoever runs the tests are gone."""
+    with sites.entered(place.workspace) if place.workspace else contextlib.nullcontext():
+        yield
+
+
+def _released(name: str, folder: Path) -> Place:
+    released = inv("release", "-P", f"text={AWKWARD}", cwd=folder)
+    return Place(name, folder, released, inv("run", "--entry-point", "fail", cwd=folder))
+
+
+def test_a_release_ends_well_with_one_line_a_step(place: Place) -> None:
+    assert place.released.code == 0, place.released.err
+    steps = [line.split()[0] for line in place.released.out.splitlines() if line[:1].isalpha()]
+    assert steps[:5] == ["name", "build-wheel", "deploy", "patch", "run"]
+    assert f"TEXT {AWKWARD}" in place.released.err
+
+
+def test_the_record_holds_the_same_facts(place: Place) -> None:
+    good, bad = place.runs
+
+    assert list(good) == list(bad)
+    assert list(good["run"]) == [
+        *("run_id", "experiment_id", "status", "backend", "url", "entry_point", "job_run_id", "log", "metrics"),
+        "timed_out",
+    ]
+    assert (good["run"]["status"], bad["run"]["status"]) == ("FINISHED", "FAILED")
+    assert good["run"]["metrics"] == {"answer": 42.0}
+    assert good["attempt"]["ended"] is True
+
+
+def test_a_failing_entry_point_exits_5_and_its_output_is_shown_and_kept(place: Place) -> None:
+    assert place.failed.code == 5
+    assert "about to fail" in place.failed.err
+    assert "about to fail" in (place.folder / place.runs[1]["run"]["log"]).read_text()
+
+
+def test_runs_of_one_branch_land_in_one_experiment_the_newest_first(place: Place) -> None:
+    good, bad = place.runs
+
+    past = place.target.past_runs(good["run"]["experiment_id"], limit=5)
+
+    assert [each.run_id for each in past] == [bad["run"]["run_id"], good["run"]["run_id"]]
+    assert [each.entry_point for each in past] == ["fail", "main"]
+    assert past[1].metrics == {"answer": 42.0}
+
+
+def test_a_deployed_wheel_can_be_had_and_another_cannot(place: Place) -> None:
+    uri = place.target.absolute_uri(place.runs[0]["deployed"][0]["uri"])
+
+    assert place.target.is_reachable(uri)
+    assert not place.target.is_reachable(uri.replace("mylib", "other"))
+
+
+def test_unchanged_wheels_are_left_alone(place: Place) -> None:
+    said = inv("deploy", cwd=place.folder)
+
+    assert said.code == 0, said.err
+    assert "(0 written, 1 unchanged)" in said.out
+
+
+def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:
+    said = inv("run", "--experiment-id", "4711", cwd=place.folder)
+
+    assert said.code == 2
+    assert "no experiment with the id 4711" in said.err
+
+
+def test_the_backend_is_chosen_with_a_reason_and_an_unknown_one_refused(place: Place) -> None:
+    project = Pipeline(place.folder, Settings(project="training")).bench.project
+
+    backend, why = place.target.choose_backend("auto", project)
+
+    assert (backend, f"the target is {place.name}" in why) == (place.name, True)
+    with pytest.raises(errors.BadInput, match="the backend nowhere"):
+        place.target.choose_backend("nowhere", project)
+
+
+def test_a_wheel_root_of_the_other_target_is_refused(place: Place) -> None:
+    elsewhere = {"local": "dbfs:/wheels", "databricks": "a/folder"}[place.name]
+
+    said = inv("name", "--wheel-root", elsewhere, cwd=place.folder)
+
+    assert said.code == 2
+    assert "wheel_root" in said.err

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow.projects import utils
+
+from mlops_tasks.tasks import init
+from mlops_tasks.project import mlproject
+from tests.support.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
+from tests.fake_workspace.server import Workspace
+
+pytest_plugins = ["tests.fake_workspace.fixture"]
+
+SPARK_JOB = """\
+name: training
+databricks_spark_job:
+  python_libraries: [requests]
+entry_points:
+  main:
+    command: "python train.py"
+"""
+
+
+@pytest.fixture
+def bundled(tmp_path: Path) -> Path:
+    """The project that the package brings, in a repository of its own."""
+    shutil.copytree(init.TEMPLATE, tmp_path, dirs_exist_ok=True)
+    git("init", "-q", "-b", "main", cwd=tmp_path)
+    return tmp_path
+
+
+def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) -> None:
+    said = inv("doctor", cwd=bundled)
+
+    errors = [line for line in said.out.splitlines() if line.startswith("error")]
+    assert said.code == 2
+    assert len(errors) == 2
+    assert "a conda_env project does not run on runtime 16.4 ML" in errors[0]
+    assert "installs no library from DBFS (dbfs:/wheels)" in errors[1]
+    assert "in: " + str(bundled / "projects/training/cluster.json:3:5") in said.out
+    assert "do: `inv doctor --fix` writes that form" in said.out
+    assert "documented: https://" in said.out
+    assert "2 things will not work on Databricks" in said.err
+    assert "the target here is local; this is what a release to Databricks would meet" in said.err
+
+
+def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
+    said = inv("doctor", "--fix", "--wheel-root", "/Volumes/main/ml/wheels", cwd=bundled)
+
+    assert said.code == 0, said.err
+    assert "+databricks_spark_job:" in said.out
+    assert "note         whether Databricks installs WHEELPATH for a Spark job" in said.out
+    assert "assumed:" in said.out
+    assert inv("doctor", "--fix", cwd=bundled).code == 2
+    folder = bundled / "projects" / "training"
+    assert utils.load_project(folder).databricks_spark_job_spec is not None
+    assert mlproject.load(folder).kind == "spark-job"
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "said", "known"),
+    [
+        pytest.param({}, 2, "no Databricks login is known", "the variables and the login file", id="no login"),
+        pytest.param(
+            {"DATABRICKS_HOST": "http://127.0.0.1:9", "DATABRICKS_TOKEN": "dapi1"},
+            4,
+            "http://127.0.0.1:9 cannot be reached",
+            "the workspace itself",
+            id="no such host",
+        ),
+    ],
+)
+def test_a_login_that_fails_ends_as_a_release_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], code: int, said: str, known: str
+) -> None:
+    for name, value in {"HOME": str(tmp_path / "home"), **variables}.items():
+        monkeypatch.setenv(name, value)
+    folder = make_repository(tmp_path / "repository")
+
+    shown = inv("doctor", "--target", "databricks", cwd=folder)
+    release = inv("release", "--target", "databricks", cwd=folder)
+
+    assert (shown.code, release.code) == (code, code)
+    assert f"error        {said}" in shown.out
+    assert f"seen: {known}" in shown.out
+    assert f"error: {said}" in release.err
+    assert "things will not work on Databricks" in shown.err
+
+
+def test_a_token_that_is_not_taken_is_the_workspaces_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.environment["DATABRICKS_HOST"])
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
+
+    said = inv("doctor", "--target", "databricks", "--json", cwd=make_repository(tmp_path))
+
+    assert said.code == 4
+    assert said.json["findings"][0]["source"] == "the workspace itself"
+
+
+def test_json_has_the_findings_and_nothing_else(tmp_path: Path) -> None:
+    said = inv("doctor", "--json", cwd=make_repository(tmp_path))
+
+    assert said.code == 2
+    assert said.json["version"] == 1
+    assert set(said.json["findings"][0]) == {"level", "what", "where", "cure", "basis", "source"}
+    assert "names" in said.json["fine"]
+    assert "login" in said.json["unasked"]
+
+
+def test_verbose_says_what_was_fine_and_what_there_is_nothing_of(tmp_path: Path) -> None:
+    said = inv("doctor", "--verbose", cwd=make_repository(tmp_path))
+
+    assert "  names: fine\n" in said.err
+    assert "  login: nothing to look at yet\n" in said.err
+
+
+def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
+    mine = "from invoke import Collection\nfrom mlops_tasks import namespace as ours\nns = Collection(mlops=ours)\n"
+    write(bundled, {"tasks.py": mine})
+
+    said = inv("mlops.doctor", cwd=bundled)
+
+    assert "do: `inv mlops.doctor --fix` writes" in said.out
+    assert "then `inv mlops.doctor`" in said.err
+
+
+def test_nothing_found_ends_well(tmp_path: Path) -> None:
+    # a runtime that has no end yet
+    cluster = '{"spark_version": "18.0.x-cpu-ml-scala2.13", "node_type_id": "m5.large", "num_workers": 1}'
+    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster))
+
+    assert said.code == 0, said.err
+    assert said.out == "doctor       nothing found\n"
+
+
+def test_built_wheels_are_looked_at(tmp_path: Path) -> None:
+    folder = make_repository(
+        tmp_path,
+        LIBRARY=LIBRARY.replace(">=3.8", ">=3.10"),
+    )
+    assert inv("name", "build-wheel", cwd=folder).code == 0
+
+    said = inv("doctor", cwd=folder)
+
+    assert "mylib-1.0-py3-none-any.whl needs Python >=3.10, and the cluster (runtime 12.2) has 3.9" in said.out
+
+
+def test_a_docker_project_is_an_error_of_its_own(tmp_path: Path) -> None:
+    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT="name: x\ndocker_env: {image: x}\n"))
+
+    assert said.code == 2
+    assert "error        docker_env is not supported" in said.out
+
+
+@pytest.mark.parametrize("flags", [("--dry-run",), ("--dry-run", "--json")])
+def test_a_dry_fix_shows_the_change_and_makes_none(bundled: Path, flags: tuple[str, ...]) -> None:
+    with nothing_changes(bundled):
+        said = inv("doctor", "--fix", *flags, cwd=bundled)
+
+    assert said.code == 0, said.err
+    assert ("+databricks_spark_job:" in said.out) == ("--json" not in flags)
+    assert "doctor  " not in said.out
+
+
+def test_what_cannot_be_fixed_is_refused_and_stays(tmp_path: Path) -> None:
+    folder = make_repository(
+        tmp_path, MLPROJECT="name: x\nconda_env: training_env.yaml\nentry_points:\n  main: {command: bash x.sh}\n"
+    )
+
+    with nothing_changes(folder):
+        said = inv("doctor", "--fix", cwd=folder)
+
+    assert said.code == 2
+    assert "main begins with bash" in said.err
+
+
+def test_a_project_at_a_git_uri_cannot_be_fixed(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+
+    said = inv("doctor", "--fix", "--project", "https://example.org/x#training", cwd=folder)
+
+    assert said.code == 2
+    assert "at a git URI" in said.err
+
+
+def test_the_fixed_project_still_releases_on_this_machines_terms(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    assert inv("doctor", "--fix", cwd=folder).code in {0, 2}
+
+    said = inv("name", "build-wheel", "deploy", "patch", "--json", cwd=folder)
+
+    assert said.code == 0, said.err
+    staged = folder / json.loads(said.out[said.out.rindex("\n{") + 1 :])["patched"]["project_dir"]
+    libraries = mlproject.load(staged).spark_job
+    assert libraries is not None
+    assert any("mylib-1.0-py3-none-any.whl" in each for each in libraries.python_libraries)

@@ -1,0 +1,176 @@
+"""What all tasks have in common, by the real `inv`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlops_tasks import namespace
+from tests.support.inv import LIBRARY, git, inv, make_repository, write
+
+SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
+REMOTE = {"watch", "cancel"}
+"""Tasks that have nothing to do with runs on this machine."""
+TASKS = sorted(set(namespace.task_names) - REMOTE)
+SPARK_JOB = """\
+name: training
+databricks_spark_job: {python_libraries: [mlflow, WHEELPATH]}
+entry_points: {main: {command: python train.py --text x}}
+"""
+CLUSTER = '{"spark_version": "16.4.x-cpu-ml-scala2.12", "node_type_id": "x", "num_workers": 1}'
+APP = LIBRARY.replace("mylib", "app") + 'dependencies = ["mylib>=1"]\n'
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which any task can be typed next; it has runs, as far as `ui` can see."""
+    parent = tmp_path_factory.mktemp("tasks")
+    folder = make_repository(parent / "repository", SETTINGS=SETTINGS, MLPROJECT=SPARK_JOB, CLUSTER=CLUSTER)
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
+    assert said.code == 0, said.err
+    write(folder, {".mlops/mlflow.db": ""})
+    return folder
+
+
+def snapshot(folder: Path) -> dict[Path, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return {path: path.read_bytes() for path in paths if path.name != "lock"}
+
+
+def test_the_namespace_has_all_tasks() -> None:
+    steps = {"name", "build-wheel", "deploy", "patch", "run"}
+    assert set(TASKS) == {*steps, "release", "init", "status", "ui", "doctor"}
+
+
+@pytest.mark.parametrize("arguments", [["{}", "--dry-run"], ["--dry", "{}"]], ids=" ".join)
+@pytest.mark.parametrize("task", TASKS)
+def test_any_task_can_be_taken_dry(patched: Path, task: str, arguments: list[str]) -> None:
+    before = snapshot(patched)
+
+    said = inv(*(word.format(task) for word in arguments), cwd=patched)
+
+    assert said.code == 0, said.err
+    assert said.out
+    assert snapshot(patched) == before
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_any_task_prints_what_it_made_as_json_and_nothing_else(patched: Path, task: str) -> None:
+    said = inv(task, "--json", "--dry-run", cwd=patched)
+
+    assert said.code == 0, said.err
+    made = said.json
+    assert {"init": "made", "ui": "url", "doctor": "findings"}.get(task, "names") in made
+
+
+@pytest.mark.parametrize("task", sorted(REMOTE))
+def test_a_task_for_remote_runs_says_so_on_the_local_target(patched: Path, task: str) -> None:
+    said = inv(task, "some-run", cwd=patched)
+
+    assert (said.code, said.out) == (2, "")
+    assert "a run on this machine ends with the command that follows it" in said.err
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_any_task_can_be_told_to_say_less_or_more(patched: Path, task: str) -> None:
+    quiet = inv(task, "--quiet", "--dry-run", cwd=patched)
+    verbose = inv(task, "--verbose", "--dry-run", cwd=patched)
+
+    assert (quiet.code, verbose.code) == (0, 0), quiet.err + verbose.err
+    assert quiet.err == ""
+    assert quiet.out == verbose.out
+
+
+def test_the_ui_says_when_its_port_cannot_be_used(patched: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = str(taken.getsockname()[1])
+        said = inv("ui", "--port", number, cwd=patched)
+
+    assert said.code == 1
+    assert f"port {number} cannot be used" in said.err
+    assert said.out == ""
+
+
+def test_the_ui_shows_a_tracking_servers_address_without_its_password(
+    patched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:s3cret@tracking.example/mlflow")
+
+    plain, machine = inv("ui", cwd=patched), inv("ui", "--json", cwd=patched)
+
+    assert plain.out == "https://tracking.example/mlflow\n"
+    assert machine.json == {"url": "https://tracking.example/mlflow"}
+
+
+def test_wheels_that_need_each_other_are_named_in_that_order(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    write(folder, {"libs/app/pyproject.toml": APP, "libs/app/app/__init__.py": "import mylib\n"})
+
+    said = inv("name", "build-wheel", "deploy", "patch", "--json", cwd=folder)
+
+    assert said.code == 0, said.err
+    record = json.loads(said.out[said.out.index("{") :])
+    staged = folder / record["patched"]["project_dir"]
+    (pip,) = (each["pip"] for each in yaml.safe_load((staged / "training_env.yaml").read_text())["dependencies"][-1:])
+    assert [each["distribution"] for each in record["deployed"]] == ["mylib", "app"]
+    assert [entry.split(" @ ")[0] for entry in pip] == ["mlflow", "mylib", "app"]
+    libraries = json.loads((staged / "cluster.json").read_text())["libraries"]
+    assert [Path(each["whl"]).name.split("-")[0] for each in libraries] == ["mylib", "app"]
+
+
+def test_a_library_may_live_in_a_submodule(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    write(library, {"pyproject.toml": LIBRARY.replace("mylib", "sublib"), "sublib/__init__.py": ""})
+    git("init", "-q", "-b", "main", cwd=library)
+    git("add", ".", cwd=library)
+    git("commit", "-q", "-m", "first", cwd=library)
+    folder = make_repository(tmp_path / "repository")
+    git("-c", "protocol.file.allow=always", "submodule", "-q", "add", str(library), "libs/sublib", cwd=folder)
+
+    said = inv("name", "build-wheel", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "sublib-1.0-py3-none-any.whl" in said.out
+    assert [path.parent for path in folder.rglob(".mlops")] == [folder]
+
+
+def test_a_linked_work_tree_has_a_release_of_its_own(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    git("worktree", "add", "-q", "-b", "linked", str(tmp_path / "linked"), cwd=folder)
+
+    said = inv("name", "build-wheel", "deploy", "patch", cwd=tmp_path / "linked")
+
+    assert said.code == 0, said.err
+    assert "/Shared/training/linked" in said.out
+    assert (tmp_path / "linked" / ".mlops").is_dir()
+    assert not (folder / ".mlops").exists()
+    assert git("status", "--porcelain", cwd=tmp_path / "linked") == ""
+
+
+def test_a_job_goes_on_from_the_folder_that_another_one_has_left(tmp_path: Path) -> None:
+    """As artifacts of CI systems carry it: the files alone, without empty folders and permissions."""
+    origin = make_repository(tmp_path / "origin")
+    folder, carried = tmp_path / "work" / "repository", tmp_path / "mlops.zip"
+    git("clone", "-q", str(origin), str(folder), cwd=tmp_path)
+    assert inv("name", "build-wheel", "deploy", cwd=folder).code == 0
+    with zipfile.ZipFile(carried, "w") as archive:
+        for path in (folder / ".mlops").rglob("*"):
+            if path.is_file():
+                archive.writestr(path.relative_to(folder).as_posix(), path.read_bytes())
+    shutil.rmtree(folder)
+
+    git("clone", "-q", str(origin), str(folder), cwd=tmp_path)
+    with zipfile.ZipFile(carried) as archive:
+        archive.extractall(folder)
+    said = inv("patch", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert inv("status", cwd=folder).out.count("up to date") == 4

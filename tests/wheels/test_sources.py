@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import digests, errors, processes
+from mlops_tasks.wheels import copies, sources
+from tests.support.inv import git, write
+from tests.steps.test_build_wheel import commit, make_library
+
+
+def digest(library: Path) -> str:
+    return sources.library_digest(library, run=processes.run_command)
+
+
+def copy(library: Path, *, top: Path, into: Path) -> Path:
+    return copies.copy_library(library, into, top=top, run=processes.run_command)
+
+
+def say_version(folder: Path) -> tuple[str, str, str]:
+    """What the plugins that take a version from git ask it; no answer counts as one."""
+    questions = (
+        ["describe", "--tags", "--long", "--always", "--dirty"],
+        ["status", "--porcelain", "--untracked-files=no"],
+        ["rev-parse", "--abbrev-ref", "HEAD"],
+    )
+    one, other, third = (
+        subprocess.run(["git", *question], cwd=folder, capture_output=True, text=True, check=False).stdout
+        for question in questions
+    )
+    return one, other, third
+
+
+def test_libraries_are_found_by_folder_and_glob_each_once(tmp_path: Path) -> None:
+    one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
+    write(tmp_path, {"libs/notes/readme.txt": "no library"})
+
+    assert sources.find_libraries(["libs/*", "libs/one"], base=tmp_path) == (one, other)
+
+
+@pytest.mark.parametrize("patterns", [[], ["nothing/*"], ["libs"]], ids=["none set", "no match", "no library"])
+def test_where_there_is_no_library_it_says_so(tmp_path: Path, patterns: list[str]) -> None:
+    make_library(tmp_path)
+
+    with pytest.raises(errors.BadInput, match="no library found") as caught:
+        sources.find_libraries(patterns, base=tmp_path)
+
+    assert "`libraries`" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").write_text("A = 2\n"), id="content"),
+        pytest.param(lambda lib: (lib / "mylib" / "new.py").write_text(""), id="new file"),
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").rename(lib / "mylib" / "b.py"), id="name"),
+        pytest.param(lambda lib: (lib / "mylib" / "__init__.py").chmod(0o755), id="executable"),
+        pytest.param(lambda lib: (lib.parent / "READ ME.md").write_text("2"), id="readme outside"),
+        pytest.param(lambda lib: (lib.parent / "shared" / "a.txt").write_text("2"), id="folder outside"),
+        pytest.param(lambda lib: (lib.parent / "LICENSE").write_text("2"), id="end of a link"),
+    ],
+)
+@pytest.mark.parametrize("with_git", [True, False], ids=["git", "no git"])
+def test_the_digest_watches_all_that_a_wheel_is_made_of(
+    tmp_path: Path, change: Callable[[Path], Any], with_git: bool
+) -> None:
+    tool = '[tool.hatch.build.targets.wheel.force-include]\n"../shared" = "mylib/shared"\n'
+    library = make_library(tmp_path, project=f'readme = "../READ ME.md"\n{tool}')
+    write(library.parent, {"READ ME.md": "1", "shared/a.txt": "1", "LICENSE": "1"})
+    (library / "LICENSE").symlink_to("../LICENSE")
+    if with_git:
+        commit(tmp_path)
+    before = digest(library)
+    os.utime(library / "pyproject.toml", (1, 1))
+    assert digest(library) == before
+
+    change(library)
+
+    assert digest(library) != before
+
+
+def test_the_digest_does_not_watch_the_rest_of_the_repository(tmp_path: Path) -> None:
+    tool = '[tool.setuptools_scm]\nroot = "../.."\n'
+    library = make_library(tmp_path, project=tool)
+    (library / "around").symlink_to("..")
+    before = digest(library)
+
+    write(tmp_path, {"notes.txt": "1", "libs/notes.txt": "1"})
+
+    assert digest(library) == before
+
+
+def test_a_commit_counts_only_where_the_version_comes_from_git(tmp_path: Path) -> None:
+    plain, versioned = make_library(tmp_path, "plain"), make_library(tmp_path, "versioned")
+    write(versioned, {"setup.cfg": "[options]\nsetup_requires = setuptools_scm\n"})
+    commit(tmp_path, "v1")
+    before = digest(plain), digest(versioned)
+
+    git("commit", "-q", "--allow-empty", "-m", "more", cwd=tmp_path)
+
+    assert digest(plain) == before[0]
+    assert digest(versioned) != before[1]
+
+
+def test_without_git_the_leavings_of_tools_are_passed_over_but_no_package_of_their_name(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    leavings = [
+        "build/lib/old.py",
+        "dist/x.whl",
+        "mylib/__pycache__/x.pyc",
+        "env/pyvenv.cfg",
+        "mylib.egg-info/PKG-INFO",
+    ]
+    write(library, dict.fromkeys((*leavings, "mylib/build/__init__.py", "mylib/dist/__init__.py"), ""))
+
+    files = sources.list_files(library, run=processes.run_command)
+
+    assert files == ["mylib/__init__.py", "mylib/build/__init__.py", "mylib/dist/__init__.py", "pyproject.toml"]
+
+
+def test_a_pipe_is_passed_over(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    before = digest(library)
+
+    os.mkfifo(library / "mylib" / "pipe")
+
+    assert digest(library) == before
+
+
+def test_without_git_links_reach_what_they_point_at(tmp_path: Path) -> None:
+    write(tmp_path, {"shared/a.txt": "1", "outside/b.txt": "2", "top/data/c.txt": "3"})
+    library = make_library(tmp_path / "top")
+    for name, end in (
+        ("shared", "../../../../shared"),
+        ("data", "../../../data"),
+        ("b.txt", "../../../../outside/b.txt"),
+    ):
+        (library / "mylib" / name).symlink_to(end)
+
+    place = copy(library, top=tmp_path / "top", into=tmp_path / "copy")
+
+    reached = [(place / "mylib" / name).read_text() for name in ("shared/a.txt", "data/c.txt", "b.txt")]
+    assert reached == ["1", "3", "2"]
+
+
+@pytest.mark.parametrize("with_git", [True, False], ids=["git", "no git"])
+def test_large_files_elsewhere_are_linked_and_the_librarys_own_copied(tmp_path: Path, with_git: bool) -> None:
+    top = tmp_path / "top"
+    library = make_library(top)
+    for path in (library / "mylib" / "model.bin", top / "data.bin"):
+        path.write_bytes(bytes(copies.LARGE + 1))
+    if with_git:
+        commit(top)
+
+    place = copy(library, top=top, into=tmp_path / "copy")
+
+    assert (tmp_path / "copy" / "data.bin").samefile(top / "data.bin")
+    assert not (place / "mylib" / "model.bin").samefile(library / "mylib" / "model.bin")
+
+
+def _plain(library: Path) -> Path:
+    return library
+
+
+def _detach(library: Path) -> Path:
+    git("checkout", "-q", "--detach", cwd=library)
+    return library
+
+
+def _delete(library: Path) -> Path:
+    (library / "mylib" / "__init__.py").unlink()
+    return library
+
+
+def _have_no_file_modes(library: Path) -> Path:
+    """As on the file systems that WSL shares with Windows."""
+    git("config", "core.fileMode", "false", cwd=library)
+    (library / "mylib" / "__init__.py").chmod(0o777)
+    return library
+
+
+def _have_windows_line_ends(library: Path) -> Path:
+    git("config", "core.autocrlf", "true", cwd=library)
+    (library / "mylib" / "__init__.py").write_bytes(b"A = 1\r\n")
+    git("add", ".", cwd=library)
+    return library
+
+
+def _filter(library: Path) -> Path:
+    git("config", "filter.upper.clean", "tr a-z A-Z", cwd=library)
+    attributes = library / git("rev-parse", "--git-path", "info/attributes", cwd=library)
+    attributes.parent.mkdir(exist_ok=True)
+    attributes.write_text("*.txt filter=upper\n")
+    write(library, {"mylib/a.txt": "abc\n"})
+    git("add", ".", cwd=library)
+    git("commit", "-q", "-m", "filtered", cwd=library)
+    return library
+
+
+def _split_index(library: Path) -> Path:
+    git("update-index", "--split-index", cwd=library)
+    return library
+
+
+def _link_work_tree(library: Path) -> Path:
+    other = library.parents[2] / "linked"
+    git("worktree", "add", "-q", "-b", "other", str(other), cwd=library)
+    return other / "libs" / "mylib"
+
+
+def _share_objects(library: Path) -> Path:
+    one, other = (library.parents[2] / name for name in ("one", "other"))
+    git("clone", "-q", "--shared", str(library.parents[1]), str(one), cwd=library)
+    git("clone", "-q", "--shared", str(one), str(other), cwd=library)
+    return other / "libs" / "mylib"
+
+
+def _clone_shallow(library: Path) -> Path:
+    clone = library.parents[2] / "clone"
+    git("clone", "-q", "--depth", "1", f"file://{library.parents[1]}", str(clone), cwd=library)
+    return clone / "libs" / "mylib"
+
+
+def _make_submodule(library: Path) -> Path:
+    outer = library.parents[2] / "outer"
+    outer.mkdir()
+    git("init", "-q", cwd=outer)
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.parents[1]), "inner", cwd=outer)
+    return outer / "inner" / "libs" / "mylib"
+
+
+SITUATIONS = (
+    _plain,
+    _detach,
+    _delete,
+    _have_no_file_modes,
+    _have_windows_line_ends,
+    _filter,
+    _split_index,
+    _link_work_tree,
+    _share_objects,
+    _clone_shallow,
+    _make_submodule,
+)
+
+
+@pytest.mark.parametrize("begin", SITUATIONS, ids=lambda begin: begin.__name__.strip("_"))
+def test_git_says_the_same_in_the_copy(tmp_path: Path, begin: Callable[[Path], Path]) -> None:
+    first = make_library(tmp_path / "top")
+    commit(tmp_path / "top", "v1.5")
+    library = begin(first)
+
+    place = copy(library, top=tmp_path, into=tmp_path / "copy")
+
+    said = say_version(place)
+    assert said == say_version(library)
+    assert said[0].startswith("v1.5-")
+    assert said[0].endswith("-dirty\n") == (begin is _delete)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "pyproject.toml").write_text("")
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(digests, "file_sha256", refuse)
+
+    with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
+        digest(library)
+    assert caught.value.where == str(library / "pyproject.toml")
