@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
     from mlops_tasks.settings import Settings
-    from mlops_tasks.tasks.steps import namespace
+    from mlops_tasks.tasks import namespace
 
 __all__ = ["Inputs", "Pipeline", "Release", "ReleaseError", "Settings", "namespace"]
 
 _HOMES = {
-    "Inputs": "inputs",
-    "Pipeline": "pipeline",
+    "Inputs": "pipeline.inputs",
+    "Pipeline": "pipeline.pipeline",
     "Release": "release",
     "ReleaseError": "errors",
     "Settings": "settings",

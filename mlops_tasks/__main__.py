@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mlops_tasks.tasks import console
 from mlops_tasks import errors
-from mlops_tasks.tasks import init
+from mlops_tasks.tasks import console, init
 
 
 def main() -> int:

@@ -39,7 +39,9 @@ class Settings:
     target: str = _setting(setting_types.one_of("local", "databricks"), "where to release to", "local")
     wheel_root: str | None = _setting(setting_types.text, "folder or URI below which each branch has its wheels")
     experiment: str = _setting(
-        setting_types.text, "name of the experiment; {project}, {branch}, {user}, {target}", "/Shared/{project}/{branch}"
+        setting_types.text,
+        "name of the experiment; {project}, {branch}, {user}, {target}",
+        "/Shared/{project}/{branch}",
     )
     branch: str | None = _setting(setting_types.text, "name of the branch, instead of the detected one")
     entry_point: str = _setting(setting_types.text, "entry point or script to run", "main")
@@ -48,7 +50,9 @@ class Settings:
     )
     cluster: str | None = _setting(setting_types.text, "cluster spec (default: cluster.json of the project)")
     workers: bool = _setting(setting_types.boolean, "install the wheels on the workers too", default=False)
-    placeholder: str = _setting(setting_types.text, "text that stands for the wheels in the project's files", "WHEELPATH")
+    placeholder: str = _setting(
+        setting_types.text, "text that stands for the wheels in the project's files", "WHEELPATH"
+    )
     include: tuple[str, ...] = _setting(setting_types.texts, "files to stage although git ignores them (globs)", ())
     backend: str = _setting(setting_types.text, "MLflow project backend, or auto", "auto")
     env_manager: str = _setting(
@@ -59,7 +63,9 @@ class Settings:
     tags: Mapping[str, str] = _setting(setting_types.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
     poll_interval: float = _setting(setting_types.seconds, "seconds between two looks at a remote run", 5.0)
     timeout: float | None = _setting(setting_types.seconds, "seconds after which a run is stopped")
-    lost_contact: float = _setting(setting_types.seconds, "seconds without an answer after which a run is given up", 600.0)
+    lost_contact: float = _setting(
+        setting_types.seconds, "seconds without an answer after which a run is given up", 600.0
+    )
     parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import files, processes, state
-from mlops_tasks.report import Silent
 from mlops_tasks.backends.local import environments
+from mlops_tasks.report import Silent
 from tests.support.inv import git, write
 
 

@@ -74,14 +74,3 @@ class Submitted:
 
 class NotMarked(errors.WorkspaceError):
     """A run's job was cancelled, or had ended, and MLflow could not be told so."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PastRun:
-    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
-
-    run_id: str
-    entry_point: str
-    status: str
-    started: int
-    metrics: Mapping[str, float]

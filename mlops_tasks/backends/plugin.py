@@ -8,10 +8,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors
+from mlops_tasks.backends.base import Job, Submitted
 from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
-from mlops_tasks.tracking import process as mlflow_process, client as tracking
-from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks.tracking import client as tracking
+from mlops_tasks.tracking import process as mlflow_process
 
 if TYPE_CHECKING:
     from mlflow.projects import SubmittedRun

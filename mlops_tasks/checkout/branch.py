@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_tasks.checkout import ci, git
 from mlops_tasks import errors, processes
+from mlops_tasks.checkout import ci, git
 
 
 class Facts(NamedTuple):

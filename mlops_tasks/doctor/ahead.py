@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from mlops_tasks.doctor import rules
-from mlops_tasks.steps.context import Bench
-from mlops_tasks.pipeline.inputs import Inputs
-from mlops_tasks.doctor import subject, reading
+from mlops_tasks.doctor import reading, rules, subject
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.release import Release
+from mlops_tasks.steps.context import Bench
 
 
-def look_ahead(bench: Bench, release: Release, inputs: Inputs) -> None:
+def look_ahead(bench: Bench, release: Release, *, force: bool) -> None:
     """Before anything is sent: BadInput for what will not work there, but with `force`."""
     if bench.target.is_remote:
-        rules.insist(examine(bench, release), bench.report, told=bench.told, force=inputs.force)
+        rules.insist(examine(bench, release), bench.report, told=bench.told, force=force)
 
 
 def examine(bench: Bench, release: Release | None, *, login: bool = False) -> Findings:

@@ -14,8 +14,8 @@ import yaml
 
 from mlops_tasks import errors
 from mlops_tasks.project import cluster, environment, mlproject, programs, requirement, requirement_files, spark_command
-from mlops_tasks.project.text import tree, yaml_tree
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import tree, yaml_tree
 from mlops_tasks.stores import forms
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
@@ -98,14 +98,14 @@ def _from_environment(project: mlproject.Project, said: list[str]) -> Iterator[s
     """The YAML's requirements, of conda packages those that PyPI has under the same name."""
     if project.environment_file is None:
         return
-    from mlops_tasks.backends.local import environment
+    from mlops_tasks.backends.local import environment as local_environment
 
     name = os.path.relpath(project.environment_file, project.folder)
     found = environment.load(project.environment_file, kind=project.kind)
     packages = [each for each in found.conda if each.partition("=")[0].strip() not in _SKIPPED]
     if packages:
         said.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    yield from (environment.from_conda(each) for each in packages)
+    yield from (local_environment.from_conda(each) for each in packages)
     for line in requirement_files.expand(found.pip, project.environment_file.parent):
         if line.startswith(("-", ".")):
             said.append(f"{line!r} of {name} has no place in python_libraries, and is left out")

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
-from mlops_tasks.steps.context import Bench
 from mlops_tasks.doctor import subject
 from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
+from mlops_tasks.steps.context import Bench
+from mlops_tasks.stores import base as stores
 from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
 

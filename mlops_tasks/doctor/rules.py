@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from mlops_tasks import errors
-from mlops_tasks.doctor.checks import access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels
+from mlops_tasks.doctor.checks import (
+    access,
+    cluster,
+    libraries,
+    login,
+    mlflow,
+    project,
+    runtime,
+    scripts,
+    wheels,
+    workspace,
+)
 from mlops_tasks.doctor.findings import Finding, Findings, Level
 from mlops_tasks.doctor.subject import Plan, Questions
 from mlops_tasks.report import Report

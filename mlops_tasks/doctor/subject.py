@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from packaging import utils
 
-from mlops_tasks.stores import base as stores
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirement
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.stores import base as stores
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"

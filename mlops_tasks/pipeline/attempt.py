@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks.pipeline import staleness, job_plan, run_record
 from mlops_tasks import errors, record
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.backends.base import Job, NotMarked, Submitted
+from mlops_tasks.pipeline import job_plan, run_record, staleness
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.backends.base import Job, NotMarked, Submitted
+from mlops_tasks.steps.context import Bench
 
 
 def take_run(bench: Bench, steps: staleness.Steps, inputs: Inputs) -> Release:
@@ -29,7 +29,7 @@ def take_run(bench: Bench, steps: staleness.Steps, inputs: Inputs) -> Release:
             bench.target.check()
             release = staleness.begin(bench, steps, "run", inputs)
             job = job_plan.prepare(bench, release, inputs)
-            ahead.look_ahead(bench, release, inputs)
+            ahead.look_ahead(bench, release, force=inputs.force)
             release, going_on = _take_up(bench, release, job)
             if not going_on:
                 release, job = _begin(bench, release, job)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mlops_tasks import digests, errors
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.backends.base import Job, Limits
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
-from mlops_tasks.backends.base import Job, Limits
+from mlops_tasks.steps.context import Bench
 
 
 def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks.pipeline import step_table, staleness
-from mlops_tasks import errors, record, processes
-from mlops_tasks.steps.context import Bench
+from mlops_tasks import errors, processes, record
+from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report, Silent
 from mlops_tasks.settings import Settings
+from mlops_tasks.steps.context import Bench
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
-from mlops_tasks.steps.context import Bench
-from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.steps.context import Bench
 
 
 def log_file(bench: Bench, run_id: str) -> Path:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mlops_tasks import errors, record
-from mlops_tasks.steps.context import Bench
 from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
+from mlops_tasks.steps.context import Bench
 
 
 class Step(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from mlops_tasks.pipeline import staleness
 from mlops_tasks import errors, record
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.backends.base import PastRun
+from mlops_tasks.steps.context import Bench
+from mlops_tasks.tracking.client import PastRun
 
 EARLIER = 3
 """How many earlier runs stand beside the last one: more do not fit on 80 columns."""

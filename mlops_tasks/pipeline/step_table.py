@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
-from mlops_tasks.steps.context import Bench
-from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
+from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Deployed, Release
+from mlops_tasks.steps.context import Bench
+from mlops_tasks.stores import base as stores
 
 
 def _take_name(bench: Bench, release: Release, inputs: Inputs) -> Release:
@@ -68,7 +68,7 @@ def _take_deploy(bench: Bench, release: Release, inputs: Inputs) -> Release:
     if inputs.wheels:
         given = build_wheel.read_given(inputs.wheels, top=bench.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
-    ahead.look_ahead(bench, release, inputs)
+    ahead.look_ahead(bench, release, force=inputs.force)
     return deploy.deploy_wheels(
         release,
         wheels=release.wheels or (),
@@ -192,11 +192,11 @@ def _local_path(bench: Bench, uri: str) -> Path | None:
 
 def _take_dry_run(bench: Bench, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
-    from mlops_tasks.pipeline import job_plan
     from mlops_tasks.doctor import ahead
+    from mlops_tasks.pipeline import job_plan
 
     bench.target.check()
-    ahead.look_ahead(bench, release, inputs)
+    ahead.look_ahead(bench, release, force=inputs.force)
     job = job_plan.prepare(bench, release, inputs)
     for key, value in job.parameters.items():
         bench.report.detail(f"parameter {key} = {value}")

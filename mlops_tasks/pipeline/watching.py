@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 from mlops_tasks import errors, record
+from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import job_plan, run_record
-from mlops_tasks.steps.context import Bench
 from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.backends.base import Limits, Submitted
+from mlops_tasks.steps.context import Bench
 
 
 def watch(bench: Bench, run_id: str | None) -> Release | None:

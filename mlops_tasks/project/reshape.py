@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from mlops_tasks.project import cluster, documents, mlproject, references, requirement
-from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.release import Deployed, Reference
 from mlops_tasks.report import Report
 

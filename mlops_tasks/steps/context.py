@@ -9,15 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, record, processes, slugs, state
-from mlops_tasks.stores import base as stores
+from mlops_tasks import errors, files, processes, record, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
+from mlops_tasks.stores import base as stores
 
 if TYPE_CHECKING:
-    from mlops_tasks.targets import base as targets
     from mlops_tasks.project import mlproject
+    from mlops_tasks.targets import base as targets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 from mlops_tasks import digests, errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.report import Report
+from mlops_tasks.stores import parallel as in_parallel
 from mlops_tasks.stores.base import Store, Stored
-from mlops_tasks.stores import parallel
 
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
@@ -89,7 +89,7 @@ def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, par
     store.make_folder(folder)
     sources = [top / wheel.file for wheel in wheels]
     with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
-        parallel.write_files(sources, folder, store=store, parallel=parallel, moved=moved)
+        in_parallel.write_files(sources, folder, store=store, parallel=parallel, moved=moved)
 
 
 def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlops_tasks import digests, errors, processes
 from mlops_tasks.project import cluster as clusters
-from mlops_tasks.project import documents, environment, listing, mlproject, references, reshape, fetching, staging
+from mlops_tasks.project import documents, environment, fetching, listing, mlproject, references, reshape, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed, Patched, Reference, Release
 from mlops_tasks.report import Report, Silent

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlops_tasks.stores.base import Stored
 from mlops_tasks.stores import takings
+from mlops_tasks.stores.base import Stored
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 

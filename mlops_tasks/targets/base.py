@@ -12,8 +12,9 @@ from mlops_tasks.report import Report
 from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
+    from mlops_tasks.backends.base import Job, Limits, Submitted
     from mlops_tasks.project import mlproject
-    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
+    from mlops_tasks.tracking.client import PastRun
 
 
 class Target(Protocol):

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
-from mlops_tasks.stores import base as stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
+from mlops_tasks.stores import base as stores
 
 if TYPE_CHECKING:
-    from mlops_tasks.project import mlproject
+    from mlops_tasks.backends.base import Job, Limits, Submitted
     from mlops_tasks.backends.databricks import backend as databricks_backend
-    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
+    from mlops_tasks.project import mlproject
+    from mlops_tasks.tracking.client import PastRun
     from mlops_tasks.workspace.api import Workspace
 
 BACKENDS = {"auto", "databricks"}

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, processes, state
-from mlops_tasks.stores import base as stores
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
+from mlops_tasks.stores import base as stores
 
 if TYPE_CHECKING:
-    from mlops_tasks.project import mlproject
+    from mlops_tasks.backends.base import Job, Limits, Submitted
     from mlops_tasks.backends.local import backend as local_backend
-    from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
+    from mlops_tasks.project import mlproject
+    from mlops_tasks.tracking.client import PastRun
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -1,0 +1,22 @@
+"""All tasks as one Collection, `namespace`: what a user's tasks.py imports."""
+
+from __future__ import annotations
+
+import invoke
+
+from mlops_tasks.tasks import doctor, init, runs, status, steps, ui
+
+namespace = invoke.Collection(
+    steps.name,
+    steps.build_wheel,
+    steps.deploy,
+    steps.patch,
+    steps.run,
+    steps.release,
+    init.init,
+    status.status,
+    doctor.doctor,
+    ui.ui,
+    runs.watch,
+    runs.cancel,
+)

@@ -16,10 +16,9 @@ from typing import Any
 import invoke
 from invoke.executor import Executor
 
-from mlops_tasks.tasks import console
 from mlops_tasks import errors
-from mlops_tasks.tasks import flags, spelling
 from mlops_tasks.settings import REPEATED, SETTINGS
+from mlops_tasks.tasks import console, flags, spelling
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks.tasks import console
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, session
+from mlops_tasks.tasks import base, console, session
 
 if TYPE_CHECKING:
-    from mlops_tasks.steps.context import Bench
-    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.doctor.findings import Finding, Findings
+    from mlops_tasks.pipeline.pipeline import Pipeline
+    from mlops_tasks.steps.context import Bench
 
 SETTINGS = (*base.PATCHING, "backend")
 REHEARSED = """\

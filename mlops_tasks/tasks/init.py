@@ -10,8 +10,8 @@ from typing import Any
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, session
 from mlops_tasks.report import Report
+from mlops_tasks.tasks import base, session
 
 TEMPLATE = Path(__file__).parents[1] / "template"
 KEPT = {"tasks.py", "invoke.yaml", "README.md", ".gitignore"}

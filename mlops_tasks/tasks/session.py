@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks.tasks import console
 from mlops_tasks import errors
-from mlops_tasks.tasks import base
 from mlops_tasks.settings import REPEATED, Settings
+from mlops_tasks.tasks import base, console
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline.pipeline import Pipeline

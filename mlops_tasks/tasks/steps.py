@@ -7,17 +7,15 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks.tasks import base, doctor, init, session, status, ui, runs
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
+from mlops_tasks.tasks import base, session
 
 DETACH = "leave the run to itself once it is submitted"
 FORCE = "go on in spite of what `inv doctor` calls an error"
 
 
-@invoke.task(
-    klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "say where the branch comes from"}
-)
+@invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "say where the branch comes from"})
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Choose the experiment's name and the branch's wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))
@@ -106,19 +104,3 @@ def release(
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
     session.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
-
-
-namespace = invoke.Collection(
-    name,
-    build_wheel,
-    deploy,
-    patch,
-    run,
-    release,
-    init.init,
-    status.status,
-    doctor.doctor,
-    ui.ui,
-    runs.watch,
-    runs.cancel,
-)

@@ -60,8 +60,8 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 
 
 def _find_store(root: Path) -> str:
-    from mlops_tasks.checkout import git
     from mlops_tasks import processes, state
+    from mlops_tasks.checkout import git
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri

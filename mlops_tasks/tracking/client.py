@@ -9,12 +9,13 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, indexes
-from mlops_tasks.tracking import process as mlflow_process, uris
-from mlops_tasks.backends.base import PastRun
+from mlops_tasks.tracking import process as mlflow_process
+from mlops_tasks.tracking import uris
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +35,17 @@ CURES = {
 }
 """What to do, by words that the store says; the last two are SQLite's on a full disk."""
 OTHER_CURE = "see what that store says; MLFLOW_TRACKING_URI names another one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
+
+    run_id: str
+    entry_point: str
+    status: str
+    started: int
+    metrics: Mapping[str, float]
 
 
 class Tracking:

@@ -9,8 +9,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_tasks.checkout import git
 from mlops_tasks import processes
+from mlops_tasks.checkout import git
 from mlops_tasks.wheels import sources
 
 LARGE = 1 << 20

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from mlops_tasks.checkout import git
 from mlops_tasks import processes
+from mlops_tasks.checkout import git
 
 LENGTH = 12
 

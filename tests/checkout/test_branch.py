@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors, processes
-from mlops_tasks.checkout import branch
+from mlops_tasks.checkout import branch as branches
 from tests.support.inv import git
 
 CI = {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "from-ci", "CI_JOB_URL": "https://ci/1"}
 
 
-def gather(root: Path, branch: str | None = None, environ: dict[str, str] | None = None) -> branch.Facts:
-    return branch.gather(root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=processes.run_command)
+def gather(root: Path, branch: str | None = None, environ: dict[str, str] | None = None) -> branches.Facts:
+    return branches.gather(
+        root, branch=branch, branch_origin="--branch", environ=environ or {}, runner=processes.run_command
+    )
 
 
 @pytest.fixture

@@ -6,14 +6,24 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.doctor import rules
-from mlops_tasks.doctor.checks import access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels
-from mlops_tasks.doctor import findings
+from mlops_tasks.doctor import findings, rules
+from mlops_tasks.doctor.checks import (
+    access,
+    cluster,
+    libraries,
+    login,
+    mlflow,
+    project,
+    runtime,
+    scripts,
+    wheels,
+    workspace,
+)
 from mlops_tasks.doctor.subject import Questions
 from mlops_tasks.report import Silent
 from tests.support import subjects
 
-TOPICS = (access, cluster_spec, libraries, login, mlflow_client, names, project_form, runtime, scripts, wheels)
+TOPICS = (access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels)
 ERROR = findings.error("no cluster", where="cluster.json:1:1", cure="add it", basis="seen", source="a client")
 WARNING = findings.warning("old", cure="renew it", basis="documented", source="a page")
 NOTE = findings.note("known", cure="nothing", basis="assumed", source="nobody")
@@ -41,7 +51,9 @@ def test_every_check_is_in_the_list(topic: types.ModuleType) -> None:
 def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
     yaml = "dependencies:\n  - python=3.12\n"
     project = subjects.SPARK_JOB.replace("    - WHEELPATH\n", "")
-    plan = subjects.make(tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x")
+    plan = subjects.make(
+        tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x"
+    )
 
     found = rules.check(plan)
 

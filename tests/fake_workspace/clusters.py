@@ -210,7 +210,9 @@ class Cluster:
     def _write_programs(self) -> None:
         programs = self.folder / "databricks" / "bin"
         for name, module in _PROGRAMS.items():
-            code = f"import sys; sys.path.insert(0, {str(_TOP)!r}); from tests.fake_workspace.programs import {module}; "
+            code = (
+                f"import sys; sys.path.insert(0, {str(_TOP)!r}); from tests.fake_workspace.programs import {module}; "
+            )
             code += f"sys.exit({module}.main(sys.argv[1:]))"
             _write_program(programs / name, f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", "-c", code])} "$@"\n')
         (programs / "activate").write_text(_ACTIVATE)

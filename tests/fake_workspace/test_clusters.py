@@ -14,12 +14,12 @@ import mlflow.projects.databricks
 import mlflow.utils.file_utils
 import pytest
 
-from tests.support import inv
 from tests.fake_workspace import environments, runtimes
 from tests.fake_workspace.calls import call
 from tests.fake_workspace.jobs import Jobs
 from tests.fake_workspace.programs import conda, pyenv, rsync
 from tests.fake_workspace.runs import Mode, State
+from tests.support import inv
 
 CLUSTER: dict[str, Any] = {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 WHEEL = "mylib-1.0-py3-none-any.whl"

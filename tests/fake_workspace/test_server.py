@@ -181,7 +181,7 @@ def test_what_was_stopped_is_gone() -> None:
 
 def test_a_workspace_is_served_by_hand_and_keeps_its_files(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fake_workspace", "--root", str(tmp_path)]
-    home = Path(__file__).parents[1]
+    home = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         lines = [process.stdout.readline().strip() for _ in range(2)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report, processes
+from mlops_tasks import errors, processes, report
 from mlops_tasks.project import listing
 
 Git = Callable[..., str]
@@ -28,7 +28,11 @@ def write(folder: Path, *names: str) -> None:
 
 
 def list_files(
-    folder: Path, *, include: Sequence[str] = (), run: processes.Runner = processes.run_command, to: Warnings | None = None
+    folder: Path,
+    *,
+    include: Sequence[str] = (),
+    run: processes.Runner = processes.run_command,
+    to: Warnings | None = None,
 ) -> tuple[str, ...]:
     return listing.list_files(folder, include=include, needed=["MLproject"], run=run, report=to or Warnings())
 

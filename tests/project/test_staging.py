@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import digests, errors, report, processes
+from mlops_tasks import digests, errors, processes, report
 from mlops_tasks.project import staging
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from mlops_tasks.project import mlproject
-from tests.support.inv import git, inv, write
 from tests.fake_workspace.server import Workspace
+from tests.support.inv import git, inv, write
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

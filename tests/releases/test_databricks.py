@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import mlops_tasks
-from tests.support import sites
-from tests.support.inv import git, inv
-from tests.support.sites import Site
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
 from tests.fake_workspace.server import Workspace
+from tests.support import sites
+from tests.support.inv import git, inv
+from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

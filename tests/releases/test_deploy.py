@@ -16,9 +16,9 @@ from mlops_tasks import errors
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import parallel
-from tests.support import workspaces, inv, places
-from tests.support.places import Place
 from tests.fake_workspace.server import Workspace
+from tests.support import inv, places, workspaces
+from tests.support.places import Place
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import sites
-from tests.support.sites import Site
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode, State
+from tests.support import sites
+from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

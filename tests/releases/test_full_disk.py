@@ -37,7 +37,7 @@ def limited(folder: Path, size: int, *arguments: str) -> Said:
     command = [sys.executable, "-c", code, *arguments]
     # what measures the tests' coverage would fail in there too, and say so
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    env = {**kept, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return Said(done.returncode, done.stdout, done.stderr)
 

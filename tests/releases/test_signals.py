@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.pipeline import run_record
 from mlops_tasks.backends.databricks import archive
-from mlops_tasks.backends.jobs import lookup, following
 from mlops_tasks.backends.databricks.backend import DatabricksRuns
+from mlops_tasks.backends.jobs import following, lookup
+from mlops_tasks.pipeline import run_record
 from mlops_tasks.workspace import session
-from tests.support import sites
-from tests.support.sites import Site
-from tests.pipeline.test_attempt import read_until
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
+from tests.pipeline.test_attempt import read_until
+from tests.support import sites
+from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
@@ -215,7 +215,7 @@ def test_ctrl_c_as_the_submitted_run_is_saved_cancels_it_and_records_its_end(
 
 
 def test_ctrl_c_before_the_submit_looks_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    cut_off(monkeypatch, archives, "upload", lambda *_, **__: True)
+    cut_off(monkeypatch, archive, "upload", lambda *_, **__: True)
 
     said = site.inv("run")
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import sites
-from tests.support.inv import start
-from tests.support.sites import Site
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
+from tests.support import sites
+from tests.support.inv import start
+from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

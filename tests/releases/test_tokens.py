@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support import sites
-from tests.support.inv import git
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import SUCCESS, Mode
+from tests.support import sites
+from tests.support.inv import git
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -18,16 +18,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.inv import inv, make_repository
 from tests.fake_workspace import environments
 from tests.fake_workspace.clusters import Cluster, Outcome, Site
 from tests.fake_workspace.server import Workspace
 from tests.fake_workspace.work import Work
+from tests.support.inv import inv, make_repository
 
 pytestmark = pytest.mark.spark
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 ENVIRONMENT = """\
 name: training
 dependencies:

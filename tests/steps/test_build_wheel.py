@@ -248,7 +248,9 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
     library = make_library(tmp_path)
 
     def digest(*, local_version: bool) -> str:
-        return build_wheel.build_digest([library], local_version=local_version, top=tmp_path, runner=processes.run_command)
+        return build_wheel.build_digest(
+            [library], local_version=local_version, top=tmp_path, runner=processes.run_command
+        )
 
     plain, uncommitted = digest(local_version=False), digest(local_version=True)
     commit(tmp_path)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
+from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import folder
 from tests.support.workspaces import Heard
 

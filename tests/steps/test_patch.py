@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_tasks import errors, report, processes
+from mlops_tasks import errors, processes, report
 from mlops_tasks.project import mlproject
 from mlops_tasks.release import Deployed, Reference, Release
 from mlops_tasks.steps import patch

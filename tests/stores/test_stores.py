@@ -10,9 +10,9 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores.base import Stored
-from tests.support import workspaces, places
-from tests.support.places import Place
 from tests.fake_workspace.server import Workspace
+from tests.support import places, workspaces
+from tests.support.places import Place
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -1,6 +1,7 @@
-"""Whether the README shows what its first command prints: `python tests/compare_readme.py FILE`, with that in FILE.
+"""Whether the README shows what its first command prints.
 
-The branch, ids, hashes and numbers may be others; the words, the places and their order may not.
+`python tests/support/compare_readme.py FILE` compares it with FILE, which holds what was printed. The branch, ids,
+hashes and numbers may be others; the words, the places and their order may not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 MARK = "<!-- ci: release -->"
 
 

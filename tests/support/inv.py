@@ -94,7 +94,7 @@ def inv(*arguments: str, cwd: Path) -> Said:
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`inv` as a process of its own, which the test must see to its end."""
     command = [str(Path(sys.executable).with_name("inv")), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.inv import MLPROJECT, Said, inv, make_repository, start
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
 from tests.fake_workspace.server import Workspace
+from tests.support.inv import MLPROJECT, Said, inv, make_repository, start
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], target: databricks, poll_interval: 0.2}\n"
 SPARK = """\

@@ -12,10 +12,10 @@ import pytest
 
 from mlops_tasks import Pipeline, Settings, errors
 from mlops_tasks.targets.base import Target
-from tests.support import sites
-from tests.support.inv import Said, inv, make_repository
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.server import Workspace
+from tests.support import sites
+from tests.support.inv import Said, inv, make_repository
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

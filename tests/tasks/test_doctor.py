@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mlflow.projects import utils
 
-from mlops_tasks.tasks import init
 from mlops_tasks.project import mlproject
-from tests.support.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
+from mlops_tasks.tasks import init
 from tests.fake_workspace.server import Workspace
+from tests.support.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import init
 from mlops_tasks.report import Silent
+from mlops_tasks.tasks import init
 from tests.support.inv import git, inv
 
 

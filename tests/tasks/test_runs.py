@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import sites
-from tests.support.inv import inv, make_repository
-from tests.support.sites import Site
-from tests.pipeline.test_attempt import read_until
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
+from tests.pipeline.test_attempt import read_until
+from tests.support import sites
+from tests.support.inv import inv, make_repository
+from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -14,7 +14,8 @@ from typing import ClassVar
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.tracking import uris, client as tracking
+from mlops_tasks.tracking import client as tracking
+from mlops_tasks.tracking import uris
 
 
 def make(tmp_path: Path) -> tracking.Tracking:

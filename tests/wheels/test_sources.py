@@ -10,8 +10,8 @@ import pytest
 
 from mlops_tasks import digests, errors, processes
 from mlops_tasks.wheels import copies, sources
-from tests.support.inv import git, write
 from tests.steps.test_build_wheel import commit, make_library
+from tests.support.inv import git, write
 
 
 def digest(library: Path) -> str:

@@ -6,8 +6,8 @@ import pytest
 import requests
 
 from mlops_tasks.workspace import faults, session
-from tests.support import workspaces
 from tests.fake_workspace.server import Workspace
+from tests.support import workspaces
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -14,10 +14,10 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.workspace import login
-from tests.support import workspaces
 from tests.fake_workspace.exchange import Answer
 from tests.fake_workspace.identity import EXPIRED_TOKEN
 from tests.fake_workspace.server import Workspace
+from tests.support import workspaces
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.workspace import session
-from tests.support import workspaces, places
 from tests.fake_workspace.server import Workspace
+from tests.support import places, workspaces
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_tasks import digests, errors, processes
+from mlops_tasks.backends.base import Job
+from mlops_tasks.backends.databricks import classic, entry
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.stores.base import holds
-from mlops_tasks.backends.databricks import classic, entry
-from mlops_tasks.backends.base import Job
 
 MARKER = ".mlops-attempt"
 

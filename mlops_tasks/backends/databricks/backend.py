@@ -13,13 +13,15 @@ from functools import cached_property
 from pathlib import Path
 
 from mlops_tasks import errors, processes
+from mlops_tasks.backends.base import Job, Limits, Submitted
+from mlops_tasks.backends.databricks import archive, classic, submit
+from mlops_tasks.backends.jobs import following, lookup, stopping
+from mlops_tasks.backends.jobs import output as job_output
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
-from mlops_tasks.backends.databricks import archive, classic, submit
-from mlops_tasks.backends.jobs import lookup, output, following, stopping
 from mlops_tasks.tracking import client as tracking
-from mlops_tasks.backends.base import Job, Limits, PastRun, Submitted
+from mlops_tasks.tracking.client import PastRun
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 from mlops_tasks.workspace.session import Patience
@@ -247,5 +249,5 @@ def _keep(output: str, log: Path, report: Report) -> None:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
-    for line in output.leave_out_unpacking(output):
+    for line in job_output.leave_out_unpacking(output):
         report.output(line)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from mlops_tasks.backends.base import Job
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
-from mlops_tasks.backends.base import Job
 
 ENTRY_POINT = "main"
 INTERPRETERS = {".py": "python {}", ".sh": "bash {}", ".R": "Rscript -e \"mlflow::mlflow_source('{}')\" --args"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from mlops_tasks.backends.base import Job
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
-from mlops_tasks.backends.base import Job
 
 DRIVER = Path(__file__).with_name("driver.py")
 DRIVER_NAME = "mlops_driver.py"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
+from mlops_tasks.backends.base import Job
+from mlops_tasks.backends.databricks import classic
 from mlops_tasks.project.text import json_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.report import Report
-from mlops_tasks.backends.databricks import classic
-from mlops_tasks.tracking import process as mlflow_process, client as tracking
-from mlops_tasks.backends.base import Job
+from mlops_tasks.tracking import client as tracking
+from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 
 BACKEND = "databricks"

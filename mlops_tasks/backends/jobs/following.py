@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors
-from mlops_tasks.report import Report
-from mlops_tasks.backends.jobs import output
 from mlops_tasks.backends.base import Limits
+from mlops_tasks.backends.jobs import output
+from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_tasks import errors
-from mlops_tasks.release import Attempt
-from mlops_tasks.backends.jobs import following
-from mlops_tasks.backends.databricks import submit
-from mlops_tasks.tracking import client as tracking
 from mlops_tasks.backends.base import Submitted
+from mlops_tasks.backends.databricks import submit
+from mlops_tasks.backends.jobs import following
+from mlops_tasks.release import Attempt
+from mlops_tasks.tracking import client as tracking
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
 LOOKS = 4

@@ -6,12 +6,12 @@ import contextlib
 from dataclasses import dataclass
 
 from mlops_tasks import errors
+from mlops_tasks.backends.base import GOES_ON, NotMarked, Submitted
+from mlops_tasks.backends.jobs import following
+from mlops_tasks.backends.jobs.lookup import AttemptLookup
 from mlops_tasks.release import Attempt
 from mlops_tasks.report import Report
-from mlops_tasks.backends.jobs import following
 from mlops_tasks.tracking import process as mlflow_process
-from mlops_tasks.backends.jobs.lookup import AttemptLookup
-from mlops_tasks.backends.base import GOES_ON, NotMarked, Submitted
 from mlops_tasks.workspace import faults
 
 

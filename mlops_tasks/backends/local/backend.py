@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors, processes, slugs, state
+from mlops_tasks.backends import plugin
+from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks.backends.local import environment as environments
+from mlops_tasks.backends.local import process
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report, Silent
-from mlops_tasks.backends import plugin
-from mlops_tasks.backends.local import process, environment
-from mlops_tasks.tracking import uris, client as tracking
-from mlops_tasks.backends.base import Job, PastRun, Submitted
+from mlops_tasks.tracking import client as tracking
+from mlops_tasks.tracking import uris
+from mlops_tasks.tracking.client import PastRun
 
 CHILD = Path(__file__).with_name("child.py")
 STRAYS = (
@@ -107,7 +110,7 @@ class LocalRuns:
         ):
             message = {
                 "project": str(folder),
-                "command": environment.spark_command(job, environment) if job.project.spark_job else None,
+                "command": environments.spark_command(job, environment) if job.project.spark_job else None,
                 "entry_point": job.entry_point,
                 "parameters": dict(job.given),
                 "experiment_id": submitted.experiment_id,
@@ -131,7 +134,7 @@ class LocalRuns:
         return staging.disposable(folder) if is_staged else contextlib.nullcontext(folder)
 
     def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
-        return environment.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
+        return environments.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
 
     def _start(
         self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report

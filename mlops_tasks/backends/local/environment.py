@@ -11,11 +11,11 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mlops_tasks import processes, state
+from mlops_tasks.backends.base import Job
+from mlops_tasks.backends.databricks import entry
+from mlops_tasks.backends.local import environments
 from mlops_tasks.project import environment, mlproject, requirement_files
 from mlops_tasks.report import Report
-from mlops_tasks.backends.local import environments
-from mlops_tasks.backends.databricks import entry
-from mlops_tasks.backends.base import Job
 
 MLFLOW = ("mlflow", "mlflow-skinny")
 

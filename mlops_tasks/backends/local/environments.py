@@ -79,7 +79,9 @@ def _build(
 def _succeed(done: processes.Completed, path: Path) -> None:
     if done.returncode:
         first = (
-            "make room, then" if processes.ran_full(done) else "correct the project's requirements, then `inv patch` and"
+            "make room, then"
+            if processes.ran_full(done)
+            else "correct the project's requirements, then `inv patch` and"
         )
         raise errors.StepFailed(
             f"the run's environment cannot be built:\n{indexes.mask(processes.describe_failure(done))}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mlops_tasks.stores import base as stores
 from mlops_tasks.doctor import findings, sources
 from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.stores import base as stores
 from mlops_tasks.workspace import runtimes
 
 SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_tasks.doctor import findings, sources, fix
+from mlops_tasks.doctor import findings, fix, sources
 from mlops_tasks.doctor.subject import Plan
 from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes

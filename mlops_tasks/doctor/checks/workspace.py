@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
 from mlops_tasks.doctor import findings, sources
 from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.stores import base as stores
 
 _VOLUME_PARTS = 5
 """`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""

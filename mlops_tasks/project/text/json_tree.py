@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
-from mlops_tasks.project.text import tree
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import tree
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -55,9 +55,7 @@ def _value(text: str, index: int) -> tuple[tree.Node, int, int]:
         node, end = _list(text, start + 1)
         return node, start, end
     value, end = _DECODER.raw_decode(text, start)
-    scalar = tree.Scalar(
-        value=value if isinstance(value, str) else None, start=start, end=end, style='"', in_flow=True
-    )
+    scalar = tree.Scalar(value=value if isinstance(value, str) else None, start=start, end=end, style='"', in_flow=True)
     return scalar, start, end
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.project.text import tree
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.project.text import tree
 
 
 def load(path: Path, text: str | None = None) -> Any:

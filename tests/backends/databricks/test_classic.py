@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks.backends.databricks import classic
 from mlops_tasks.backends.base import Job
-from tests.support.inv import write
+from mlops_tasks.backends.databricks import classic
 from tests.backends.databricks.test_entry import make_job
+from tests.support.inv import write
 
 PROJECT = """\
 name: training

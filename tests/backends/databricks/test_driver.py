@@ -13,7 +13,7 @@ import pytest
 from mlops_tasks.backends.databricks import entry
 from tests.support.inv import write
 
-CELL = Path(__file__).parent / "workspace" / "programs" / "cell.py"
+CELL = Path(__file__).parents[2] / "fake_workspace" / "programs" / "cell.py"
 FRONT = "\nimport os\nimport subprocess\nos.environ.update({{}})\nos.chdir({folder!r})\n"
 WORDS = ["--text", "a b", 'it\'s "q"', "$HOME", "é", "", "two\nlines"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_tasks.project import mlproject
-from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.base import Job, Limits
+from mlops_tasks.backends.databricks import entry
+from mlops_tasks.project import mlproject
 from tests.support.inv import write
 
 ENTRY_POINTS = """\

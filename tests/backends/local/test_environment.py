@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors, report
-from mlops_tasks.project import mlproject, requirement_files
 from mlops_tasks.backends.local import environment
+from mlops_tasks.project import mlproject, requirement_files
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ def test_mlflow_cannot_read_the_project_without_the_dbfs_mount(tmp_path: Path, n
     said = subjects.say(access.check_dbfs_mount, subjects.make(tmp_path, spec=mode(name)))
 
     assert subjects.matches(said, f"error documented...{name}...cluster.json:5:3...SINGLE_USER"), said
-    assert not subjects.say(access.check_dbfs_mount, subjects.make(tmp_path, spec=mode(name), backend="databricks-jobs"))
+    assert not subjects.say(
+        access.check_dbfs_mount, subjects.make(tmp_path, spec=mode(name), backend="databricks-jobs")
+    )
 
 
 @pytest.mark.parametrize("name", ["SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED", "NONE"])
@@ -53,9 +55,15 @@ def test_standard_mode_has_no_ml_runtime(tmp_path: Path, spec: dict[str, Any], e
         pytest.param(subjects.NEW, VOLUME, None, [], id="the mode by default"),
         pytest.param(mode("USER_ISOLATION"), VOLUME, None, [], id="standard"),
         pytest.param(
-            subjects.OLD, VOLUME, None, ["error documented...12.2 has no volumes...13.3...| set wheel"], id="old runtime"
+            subjects.OLD,
+            VOLUME,
+            None,
+            ["error documented...12.2 has no volumes...13.3...| set wheel"],
+            id="old runtime",
         ),
-        pytest.param({**subjects.OLD, **mode("NONE"), "spark_version": "12.2.x"}, VOLUME, None, ["no volumes"], id="both"),
+        pytest.param(
+            {**subjects.OLD, **mode("NONE"), "spark_version": "12.2.x"}, VOLUME, None, ["no volumes"], id="both"
+        ),
     ],
 )
 def test_a_volume_needs_unity_catalog(

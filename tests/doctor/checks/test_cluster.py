@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.doctor.checks import cluster
+from mlops_tasks.doctor.checks import cluster as checks
 from mlops_tasks.project import cluster
 from tests.support import subjects
 
@@ -28,9 +28,9 @@ def without(key: str, **more: Any) -> dict[str, Any]:
 def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     plan = subjects.make(tmp_path, spec=None)
 
-    assert subjects.matches(subjects.say(cluster.check_there, plan), "error seen...no cluster spec")
-    assert not subjects.say(cluster.check_there, subjects.make(tmp_path, spec=None, backend="kubernetes"))
-    assert not subjects.say(cluster.check_there, subjects.make(tmp_path))
+    assert subjects.matches(subjects.say(checks.check_there, plan), "error seen...no cluster spec")
+    assert not subjects.say(checks.check_there, subjects.make(tmp_path, spec=None, backend="kubernetes"))
+    assert not subjects.say(checks.check_there, subjects.make(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,9 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
         pytest.param(
             {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
         ),
-        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| take it out"], id="beside"),
+        pytest.param(
+            {"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| take it out"], id="beside"
+        ),
         pytest.param(
             {"new_cluster": {"existing_cluster_id": "1-a"}},
             ["error seen...does not notice it...cluster.json:3:5"],
@@ -49,10 +51,10 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = subjects.say(cluster.check_new_cluster, make(tmp_path, data))
+    said = subjects.say(checks.check_new_cluster, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
-    assert not subjects.say(cluster.check_new_cluster, make(tmp_path, data, backend="databricks-jobs"))
+    assert not subjects.say(checks.check_new_cluster, make(tmp_path, data, backend="databricks-jobs"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], ex
     ],
 )
 def test_what_a_cluster_needs_is_asked_for(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = subjects.say(cluster.check_complete, make(tmp_path, data))
+    said = subjects.say(checks.check_complete, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
 
@@ -88,7 +90,7 @@ SINGLE = {"spark.databricks.cluster.profile": "singleNode"}
     ],
 )
 def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = subjects.say(cluster.check_single_node, make(tmp_path, data))
+    said = subjects.say(checks.check_single_node, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
 
@@ -104,7 +106,7 @@ def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], exp
 def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, expected: list[str]) -> None:
     data = {**subjects.OLD, "spark_version": spark_version, "runtime_engine": engine}
 
-    said = subjects.say(cluster.check_photon, make(tmp_path, data))
+    said = subjects.say(checks.check_photon, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
 
@@ -128,10 +130,10 @@ def test_photon_is_said_once(tmp_path: Path, spark_version: str, engine: str, ex
     ],
 )
 def test_what_mlflow_drops_is_said(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
-    said = subjects.say(cluster.check_dropped, make(tmp_path, data))
+    said = subjects.say(checks.check_dropped, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
-    assert not subjects.say(cluster.check_dropped, make(tmp_path, data, backend="databricks-jobs"))
+    assert not subjects.say(checks.check_dropped, make(tmp_path, data, backend="databricks-jobs"))
 
 
 FLAT, WRAPPED = {**subjects.OLD, "libraries": [WHEEL]}, {"new_cluster": subjects.OLD, "libraries": [WHEEL]}
@@ -151,6 +153,6 @@ FLAT, WRAPPED = {**subjects.OLD, "libraries": [WHEEL]}, {"new_cluster": subjects
 def test_the_form_that_patch_mends_is_said(
     tmp_path: Path, project: str, data: dict[str, Any], expected: list[str]
 ) -> None:
-    said = subjects.say(cluster.check_form, make(tmp_path, data, project=project))
+    said = subjects.say(checks.check_form, make(tmp_path, data, project=project))
 
     assert subjects.matches(said, *expected), said

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.doctor.checks import mlflow
 from mlops_tasks.doctor import reading
+from mlops_tasks.doctor.checks import mlflow
 from mlops_tasks.doctor.subject import Client, Text
 from tests.support import subjects
 
@@ -73,7 +73,9 @@ def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_pat
     ],
 )
 def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, expected: list[str]) -> None:
-    said = subjects.say(mlflow.check_environment_fits, subjects.make(tmp_path, yaml=yaml(python), mlflow=subjects.CLIENT))
+    said = subjects.say(
+        mlflow.check_environment_fits, subjects.make(tmp_path, yaml=yaml(python), mlflow=subjects.CLIENT)
+    )
 
     assert subjects.matches(said, *expected), said
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.doctor.checks import project
+from mlops_tasks.doctor.checks import project as checks
 from tests.support import subjects
 
 PLAIN = "name: training\nentry_points:\n  main:\n    command: 'python train.py'\n"
@@ -34,7 +34,7 @@ def test_a_classic_project_ends_with_runtime_12(
     yaml = "dependencies: []\n"
     plan = subjects.make(tmp_path, project=project, spec=on(version), yaml=yaml)
 
-    said = subjects.say(project.check_kind, plan)
+    said = subjects.say(checks.check_kind, plan)
 
     assert subjects.matches(said, *expected), said
 
@@ -42,13 +42,13 @@ def test_a_classic_project_ends_with_runtime_12(
 def test_of_ml_runtimes_it_is_documented(tmp_path: Path) -> None:
     spec = {"spark_version": "13.3.x-cpu-ml-scala2.12", **subjects.NODES}
 
-    said = subjects.say(project.check_kind, subjects.make(tmp_path, spec=spec))
+    said = subjects.say(checks.check_kind, subjects.make(tmp_path, spec=spec))
 
     assert subjects.matches(said, "error documented | a conda_env"), said
 
 
 def test_another_backend_runs_a_classic_project_anywhere(tmp_path: Path) -> None:
-    assert not subjects.say(project.check_kind, subjects.make(tmp_path, spec=on("16.4"), backend="databricks-jobs"))
+    assert not subjects.say(checks.check_kind, subjects.make(tmp_path, spec=on("16.4"), backend="databricks-jobs"))
 
 
 SPARK_COMMANDS = subjects.SPARK_JOB.replace("train.py", "-m train") + '  other: {command: "bash x.sh"}\n'
@@ -57,7 +57,7 @@ SPARK_COMMANDS = subjects.SPARK_JOB.replace("train.py", "-m train") + '  other: 
 def test_a_command_that_no_spark_job_runs_is_an_error_where_it_is_the_one_to_run(tmp_path: Path) -> None:
     plan = subjects.make(tmp_path, project=SPARK_COMMANDS)
 
-    said = subjects.say(project.check_commands, plan)
+    said = subjects.say(checks.check_commands, plan)
 
     expected = [
         "error seen | the entry point main begins with `python -m`, and MLflow takes -m...MLproject:8:5 | write",
@@ -69,7 +69,7 @@ def test_a_command_that_no_spark_job_runs_is_an_error_where_it_is_the_one_to_run
 def test_without_a_main_any_entry_point_may_be_meant(tmp_path: Path) -> None:
     project = SPARK_COMMANDS.replace("main:", "train:")
 
-    said = subjects.say(project.check_commands, subjects.make(tmp_path, project=project))
+    said = subjects.say(checks.check_commands, subjects.make(tmp_path, project=project))
 
     assert [each.split(" ")[0] for each in said] == ["error", "error"]
 
@@ -77,14 +77,14 @@ def test_without_a_main_any_entry_point_may_be_meant(tmp_path: Path) -> None:
 def test_a_script_in_the_place_of_an_entry_point_takes_none_of_their_faults(tmp_path: Path) -> None:
     plan = subjects.make(tmp_path, project=SPARK_COMMANDS, entry_point="train.py")
 
-    assert {each.split(" ")[0] for each in subjects.say(project.check_commands, plan)} == {"note"}
+    assert {each.split(" ")[0] for each in subjects.say(checks.check_commands, plan)} == {"note"}
 
 
 def test_a_python_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     job = "name: x\ndatabricks_spark_job:\n  python_file: {}\n"
 
-    missing = subjects.say(project.check_commands, subjects.make(tmp_path, project=job.format("trian.py")))
-    there = subjects.say(project.check_commands, subjects.make(tmp_path, project=job.format("train.py")))
+    missing = subjects.say(checks.check_commands, subjects.make(tmp_path, project=job.format("trian.py")))
+    there = subjects.say(checks.check_commands, subjects.make(tmp_path, project=job.format("train.py")))
 
     assert subjects.matches(missing, "error seen | python_file runs trian.py, which...MLproject:3:3 | correct"), missing
     assert not there
@@ -93,6 +93,6 @@ def test_a_python_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     fault = errors.BadInput("docker_env is not supported", where="MLproject", cure="replace it")
 
-    said = subjects.say(project.check_readable, subjects.make(tmp_path, unreadable=(fault,)))
+    said = subjects.say(checks.check_readable, subjects.make(tmp_path, unreadable=(fault,)))
 
     assert subjects.matches(said, "error seen | docker_env is not supported | MLproject | replace it"), said

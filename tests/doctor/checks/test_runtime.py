@@ -92,7 +92,9 @@ def test_another_python_than_the_runtimes_is_said(
         pytest.param(subjects.SPARK_JOB, "12.2.x-scala2.12", "16.4.x-scala2.12", id="plain"),
         pytest.param(subjects.SPARK_JOB, "12.2.x-cpu-ml-scala2.12", "16.4.x-cpu-ml-scala2.12", id="ML"),
         pytest.param(subjects.SPARK_JOB, "12.2.x-gpu-ml-scala2.12", "16.4.x-gpu-ml-scala2.12", id="GPU"),
-        pytest.param(subjects.CLASSIC, "12.2.x-scala2.12", "16.4.x-scala2.12, and write the project as a", id="classic"),
+        pytest.param(
+            subjects.CLASSIC, "12.2.x-scala2.12", "16.4.x-scala2.12, and write the project as a", id="classic"
+        ),
     ],
 )
 def test_the_runtime_that_is_suggested_runs_the_project(
