@@ -90,7 +90,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def told(say: Callable[[str], None]) -> Iterator[None]:
+def warn_on_failure(say: Callable[[str], None]) -> Iterator[None]:
     """For cleaning up after a fault: what fails in that is told by `say`, and does not take the first one's place."""
     try:
         yield

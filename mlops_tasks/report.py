@@ -1,21 +1,19 @@
-"""What steps say: meaning only. How a person sees it is `console`'s business."""
+"""What steps say, and nothing of how it looks: `tasks.console` shows it to a person."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 
-class Report(Protocol):
-    """Where a step tells what it does. A step never prints."""
+class Report:
+    """Where a step says what it does; a step never prints. This class itself is silent: the default from Python."""
 
-    @property
-    def shows_output(self) -> bool:
-        """Whether somebody sees what `output` is told."""
+    shows_output: bool = False
+    """Whether somebody sees what `output` is given."""
 
     def step(self, name: str, made: str) -> None:
-        """The one line with what step `name` made: its result."""
+        """The result of step `name`, in one line."""
 
     def detail(self, text: str) -> None:
         """Something a person would want to know while the step works."""
@@ -45,28 +43,4 @@ class Report(Protocol):
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Work of unknown length."""
-        yield
-
-
-class Silent:
-    """A report that nobody reads: the default of the Python API."""
-
-    shows_output = False
-
-    def step(self, name: str, made: str) -> None: ...
-    def detail(self, text: str) -> None: ...
-    def warning(self, text: str) -> None: ...
-    def debug(self, text: str) -> None: ...
-    def output(self, line: str) -> None: ...
-    def text(self, text: str) -> None: ...
-    def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
-    ) -> None: ...
-
-    @contextmanager
-    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        yield lambda _: None
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
         yield

@@ -9,7 +9,7 @@ import pytest
 
 from mlops_tasks import files, processes, state
 from mlops_tasks.backends.local import environments
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from tests.support.inv import git, write
 
 
@@ -152,7 +152,7 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
         folder=tmp_path,
         environ=os.environ,
         run=processes.run_command,
-        report=Silent(),
+        report=Report(),
     ) as path:
         assert (path / "bin" / "python").exists()
 

@@ -86,7 +86,7 @@ class PluginRuns:
         self._track.end_run(run_id, status, overrule=status != "FINISHED")
 
     def _cancel(self, run_id: str, report: Report) -> None:
-        with errors.told(report.warning):
+        with errors.warn_on_failure(report.warning):
             self._handles[run_id].cancel()
             self._track.end_run(run_id, "KILLED", overrule=True)
 

@@ -1,4 +1,4 @@
-"""From a Bench and what is recorded of its release to a Plan."""
+"""From a Context and what is recorded of its release to a Plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import base as stores
 from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
@@ -24,23 +24,23 @@ T = TypeVar("T")
 NOTHING = subject.Questions()
 
 
-def make_plan(bench: Bench, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Plan:
+def make_plan(context: Context, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Plan:
     """All that is known at this point. A record of another branch counts for nothing.
 
     `ask` are the questions that only a workspace can answer.
     """
-    own = release if release is not None and release.branch == bench.facts.branch else None
+    own = release if release is not None and release.branch == context.facts.branch else None
     faults: list[errors.BadInput] = []
-    project = _tried(lambda: bench.project, faults)
-    spec_file = _tried(lambda: cluster.find(bench.cluster, bench.project_folder), faults)
+    project = _tried(lambda: context.project, faults)
+    spec_file = _tried(lambda: cluster.find(context.cluster, context.project_folder), faults)
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
-    if project is not None and bench.target.is_remote:
-        _tried(lambda: bench.target.choose_backend(bench.settings.backend, project), faults)
-    built = tuple(_planned_wheels(bench, own))
+    if project is not None and context.target.is_remote:
+        _tried(lambda: context.target.choose_backend(context.settings.backend, project), faults)
+    built = tuple(_planned_wheels(context, own))
     return subject.Plan(
         today=datetime.now(timezone.utc).date(),
-        wheel_root=_wheel_root(bench),
+        wheel_root=_wheel_root(context),
         project=project,
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
         cluster=_tried(lambda: cluster.read(spec_file) if spec_file is not None else None, faults),
@@ -50,14 +50,16 @@ def make_plan(bench: Bench, release: Release | None, *, ask: subject.Questions =
         ),
         environment_text=_text(environment_file),
         wheels=built,
-        ours=frozenset(_own_names(bench, built)),
-        experiment=_experiment(bench, own),
-        entry_point=bench.settings.entry_point,
-        backend=bench.settings.backend if bench.settings.backend not in {"auto", "local"} else subject.MLFLOW_BACKEND,
+        ours=frozenset(_own_names(context, built)),
+        experiment=_experiment(context, own),
+        entry_point=context.settings.entry_point,
+        backend=context.settings.backend
+        if context.settings.backend not in {"auto", "local"}
+        else subject.MLFLOW_BACKEND,
         mlflow=read_client(),
-        workers=bench.settings.workers,
-        placeholder=bench.settings.placeholder,
-        commit=bench.facts.commit,
+        workers=context.settings.workers,
+        placeholder=context.settings.placeholder,
+        commit=context.facts.commit,
         scripts=tuple(_scripts(project.folder)) if project is not None else (),
         unreadable=tuple(faults),
         ask=ask,
@@ -92,19 +94,19 @@ def _text(path: Path | None) -> subject.Text | None:
         return None  # whoever reads its data has said so
 
 
-def _wheel_root(bench: Bench) -> str:
+def _wheel_root(context: Context) -> str:
     """Where wheels go on Databricks, also while the settings name no place there."""
-    if bench.target.is_remote:
-        return bench.wheel_root
-    root = bench.settings.wheel_root or bench.wheel_root
+    if context.target.is_remote:
+        return context.wheel_root
+    root = context.settings.wheel_root or context.wheel_root
     return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
-def _planned_wheels(bench: Bench, release: Release | None) -> Iterator[subject.PlannedWheel]:
+def _planned_wheels(context: Context, release: Release | None) -> Iterator[subject.PlannedWheel]:
     """The recorded wheels that are still there."""
     for each in (release.wheels if release is not None else None) or ():
         with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
-            yield _read_wheel(bench.top / each.file)
+            yield _read_wheel(context.top / each.file)
 
 
 def _read_wheel(path: Path) -> subject.PlannedWheel:
@@ -118,21 +120,21 @@ def _read_wheel(path: Path) -> subject.PlannedWheel:
     )
 
 
-def _own_names(bench: Bench, built: tuple[subject.PlannedWheel, ...]) -> Iterator[str]:
+def _own_names(context: Context, built: tuple[subject.PlannedWheel, ...]) -> Iterator[str]:
     """Before anything is built, the libraries' folders have to tell: they mostly bear the distribution's name."""
     names = [each.distribution for each in built]
     try:
-        names = names or [each.name for each in bench.libraries]
+        names = names or [each.name for each in context.libraries]
     except errors.ReleaseError:
         return  # `build-wheel` says what is wrong with the libraries
     yield from (subject.normalised(each) for each in names)
 
 
-def _experiment(bench: Bench, release: Release | None) -> str | None:
+def _experiment(context: Context, release: Release | None) -> str | None:
     """What `name` made of the template, else the template without the prefix that `name` takes off."""
     if release is not None and release.names is not None:
         return release.names.experiment
-    template = bench.settings.experiment
+    template = context.settings.experiment
     return template.removeprefix("/Workspace") if template.startswith("/Workspace/") else template
 
 

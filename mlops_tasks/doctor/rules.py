@@ -94,15 +94,15 @@ def check(plan: Plan) -> Findings:
     )
 
 
-def insist(findings: Findings, report: Report, *, told: set[str], force: bool = False) -> None:
+def insist(findings: Findings, report: Report, *, warned: set[str], force: bool = False) -> None:
     """Tell what was found and is not `told` yet; errors are raised as one BadInput, with `force` told like warnings."""
     for finding in findings.of("note"):
         report.debug(_one_line(finding))
     for finding in [*(findings.of("error") if force else ()), *findings.of("warning")]:
         line = _one_line(finding)
-        if line not in told:
+        if line not in warned:
             report.warning(line)
-        told.add(line)
+        warned.add(line)
     wrong = findings.of("error")
     if wrong and not force:
         raise errors.BadInput(

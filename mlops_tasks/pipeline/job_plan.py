@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlops_tasks import digests, errors
+from mlops_tasks import errors, files
 from mlops_tasks.backends.base import Job, Limits
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 
 
-def prepare(bench: Bench, release: Release, inputs: Inputs) -> Job:
+def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     """Everything that is known of the run before it is begun; nothing is sent, nothing is written."""
     from mlops_tasks.project import entry_points, mlproject
 
     if release.patched is None:
         raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
-    settings = bench.settings
+    settings = context.settings
     if inputs.detach:
-        bench.target.check_detaching()
-    project = mlproject.load(bench.top / release.patched.project_dir)
-    backend, why = bench.target.choose_backend(settings.backend, project)
-    bench.report.debug(f"backend {backend}: {why}")
+        context.target.check_detaching()
+    project = mlproject.load(context.top / release.patched.project_dir)
+    backend, why = context.target.choose_backend(settings.backend, project)
+    context.report.debug(f"backend {backend}: {why}")
     return Job(
         project=project,
         entry_point=settings.entry_point,
         given=settings.parameters,
-        parameters=entry_points.resolve(bench.project, settings.entry_point, settings.parameters),
+        parameters=entry_points.resolve(context.project, settings.entry_point, settings.parameters),
         experiment_name=_experiment_name(release, inputs),
         experiment_id=inputs.experiment_id,
         run_name=settings.run_name,
         tags=settings.tags,
-        cluster=_cluster_name(bench, project),
+        cluster=_cluster_name(context, project),
         backend=backend,
         env_manager=settings.env_manager,
-        limits=limits(bench),
+        limits=limits(context),
         attempt="",
-        release_folder=bench.record_folder,
+        release_folder=context.record_folder,
         record={},
     )
 
 
-def limits(bench: Bench) -> Limits:
-    settings = bench.settings
+def limits(context: Context) -> Limits:
+    settings = context.settings
     return Limits(timeout=settings.timeout, poll_interval=settings.poll_interval, lost_contact=settings.lost_contact)
 
 
@@ -62,29 +62,29 @@ def _experiment_name(release: Release, inputs: Inputs) -> str | None:
     return release.names.experiment if release.names else None
 
 
-def described(bench: Bench, job: Job, release: Release) -> Job:
+def described(context: Context, job: Job, release: Release) -> Job:
     """The job with what the run is tagged with, and the record that is logged with it."""
     from mlops_tasks.steps import run
 
     tags = run.run_tags(
-        release, ci_url=bench.facts.ci_url, entry_point=job.entry_point, user=bench.target.user(), tags=job.tags
+        release, ci_url=context.facts.ci_url, entry_point=job.entry_point, user=context.target.user(), tags=job.tags
     )
     attempt = release.attempt.id if release.attempt else ""
     return replace(job, tags=tags, record=release.to_dict(), attempt=attempt)
 
 
-def _cluster_name(bench: Bench, staged: Project) -> str | None:
+def _cluster_name(context: Context, staged: Project) -> str | None:
     """The spec's name in the staged project: one from outside the project was brought in as its cluster.json."""
     from mlops_tasks.project import cluster, listing
 
-    named = listing.name_inside(bench.cluster, bench.project.folder) if bench.cluster else ""
+    named = listing.name_inside(context.cluster, context.project.folder) if context.cluster else ""
     name = named or cluster.FILE_NAME
     return name if (staged.folder / name).is_file() else None
 
 
 def identity(job: Job) -> str:
     """What makes two commands the same: the staged project, what is run of it, with what, and under which name."""
-    return digests.digest(
+    return files.digest(
         {
             "project": job.project.folder.parent.name,
             "entry_point": job.entry_point,

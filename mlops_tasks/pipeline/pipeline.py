@@ -10,9 +10,9 @@ from mlops_tasks import errors, processes, record
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
-from mlops_tasks.report import Report, Silent
+from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -40,10 +40,10 @@ class Pipeline:
         environ: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> None:
-        self.bench = Bench(
+        self.context = Context(
             root=root.resolve(),
             settings=settings,
-            report=report or Silent(),
+            report=report or Report(),
             run=run,
             environ=dict(os.environ if environ is None else environ),
             dry_run=dry_run,
@@ -51,71 +51,71 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        with self.bench.places.usable():
-            step_table.check_inputs(self.bench)
+        with self.context.places.usable():
+            step_table.check_inputs(self.context)
             self._refuse_while_one_runs(inputs)
-        self.bench.record.begin()
+        self.context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = self.take(step, inputs)
-        if release.run is not None and not self.bench.dry_run:
+        if release.run is not None and not self.context.dry_run:
             from mlops_tasks.pipeline import status
 
-            status.compare(self.bench, release.run)
+            status.compare(self.context, release.run)
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        with self.bench.places.usable():
-            self.bench.places.create()
+        with self.context.places.usable():
+            self.context.places.create()
             return self._take(step, inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
         from mlops_tasks.pipeline import watching
 
-        with self.bench.places.usable():
-            return watching.watch(self.bench, run_id)
+        with self.context.places.usable():
+            return watching.watch(self.context, run_id)
 
     def cancel(self, run_id: str | None = None) -> Release | None:
         """End such a run."""
         from mlops_tasks.pipeline import watching
 
-        with self.bench.places.usable():
-            return watching.cancel(self.bench, run_id)
+        with self.context.places.usable():
+            return watching.cancel(self.context, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
-        with self.bench.places.usable():
-            return self.bench.record.load()
+        with self.context.places.usable():
+            return self.context.record.load()
 
     def show_status(self) -> Release | None:
         """The release as it is recorded, shown as a table of its steps."""
         from mlops_tasks.pipeline import status
 
         release = self.load()
-        with self.bench.places.usable():
-            status.show_status(self.bench, STEPS, release)
+        with self.context.places.usable():
+            status.show_status(self.context, STEPS, release)
         return release
 
     def _refuse_while_one_runs(self, inputs: Inputs) -> None:
         """Its own run would be refused, after four steps in vain."""
-        if not self.bench.dry_run:
+        if not self.context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            with record.held(self.bench.attempt_lock, "release", cure=self.bench.target.busy_cure):
-                attempt.refuse_going_on(self.bench, STEPS, inputs)
+            with record.held(self.context.attempt_lock, "release", cure=self.context.target.busy_cure):
+                attempt.refuse_going_on(self.context, STEPS, inputs)
 
     def _take(self, step: str, inputs: Inputs) -> Release:
-        if step == "run" and not self.bench.dry_run:
+        if step == "run" and not self.context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            return attempt.take_run(self.bench, STEPS, inputs)
-        with self.bench.record.locked(inputs.command or step):
-            release = STEPS[step].take(self.bench, staleness.begin(self.bench, STEPS, step, inputs), inputs)
-            self.bench.record.save(release)
-            if not self.bench.dry_run:
-                self.bench.places.prune(self.bench.record_folder)
+            return attempt.take_run(self.context, STEPS, inputs)
+        with self.context.record.locked(inputs.command or step):
+            release = STEPS[step].take(self.context, staleness.begin(self.context, STEPS, step, inputs), inputs)
+            self.context.record.save(release)
+            if not self.context.dry_run:
+                self.context.places.prune(self.context.record_folder)
         return release

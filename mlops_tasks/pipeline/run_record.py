@@ -10,27 +10,27 @@ from pathlib import Path
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Job, Submitted
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 
 
-def log_file(bench: Bench, run_id: str) -> Path:
-    return bench.record_folder / "runs" / f"{run_id}.log"
+def log_file(context: Context, run_id: str) -> Path:
+    return context.record_folder / "runs" / f"{run_id}.log"
 
 
-def with_log(bench: Bench, found: Run, log: Path) -> Run:
-    return found._replace(log=bench.relative(log)) if log.exists() else found
+def with_log(context: Context, found: Run, log: Path) -> Run:
+    return found._replace(log=context.relative(log)) if log.exists() else found
 
 
-def is_elsewhere(bench: Bench, attempt: Attempt) -> bool:
+def is_elsewhere(context: Context, attempt: Attempt) -> bool:
     """Whether the attempt was made for another host than this command's: nothing of it is known here."""
-    return bool(attempt.host) and attempt.host != bench.target.host
+    return bool(attempt.host) and attempt.host != context.target.host
 
 
-def with_experiment(bench: Bench, attempt: Attempt, job: Callable[[], Job]) -> Attempt:
+def with_experiment(context: Context, attempt: Attempt, job: Callable[[], Job]) -> Attempt:
     """The attempt with the experiment in which its run is looked for: older versions recorded none."""
     if attempt.experiment_id is not None:
         return attempt
-    return attempt._replace(experiment_id=bench.target.find_experiment(job(), report=bench.report))
+    return attempt._replace(experiment_id=context.target.find_experiment(job(), report=context.report))
 
 
 def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
@@ -42,27 +42,27 @@ def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
     )
 
 
-def save_submitted(bench: Bench, submitted: Submitted, *, detached: bool) -> None:
-    with bench.record.locked("run", wait=bench.report.detail):
-        release = bench.record.load()
+def save_submitted(context: Context, submitted: Submitted, *, detached: bool) -> None:
+    with context.record.locked("run", wait=context.report.detail):
+        release = context.record.load()
         if release is not None and release.attempt is not None:
             attempt = with_submitted(release.attempt, submitted)
             attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
-            bench.record.save(replace(release, attempt=attempt))
+            context.record.save(replace(release, attempt=attempt))
 
 
-def save_end(bench: Bench, found: Run) -> Release:
+def save_end(context: Context, found: Run) -> Release:
     """The record as it stands now, not as it stood when the run began: other steps may have been taken since."""
-    with bench.record.locked("run", wait=bench.report.detail):
-        release = bench.record.load()
+    with context.record.locked("run", wait=context.report.detail):
+        release = context.record.load()
         attempt = release.attempt if release else None
         if release is None or attempt is None or attempt.run_id not in {None, found.run_id}:
             raise errors.OutOfOrder(
                 f"the record was replaced while run {found.run_id} was followed ({found.status})",
-                where=bench.record_folder,
+                where=context.record_folder,
                 cure="`inv status`",
             )
         attempt = attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
         release = replace(release, attempt=attempt, run=found)
-        bench.record.save(release)
+        context.record.save(release)
     return release

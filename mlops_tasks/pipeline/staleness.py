@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mlops_tasks import errors, record
 from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 
 
 class Step(NamedTuple):
@@ -17,8 +17,8 @@ class Step(NamedTuple):
     what that digest watches, and `flag` is how a later step is given by hand what this one would have recorded.
     """
 
-    take: Callable[[Bench, Release, Inputs], Release]
-    digest: Callable[[Bench, Release], str]
+    take: Callable[[Context, Release, Inputs], Release]
+    digest: Callable[[Context, Release], str]
     watches: str
     needs: tuple[str, ...] = ()
     flag: str = ""
@@ -27,17 +27,17 @@ class Step(NamedTuple):
 Steps = Mapping[str, Step]
 
 
-def begin(bench: Bench, steps: Steps, step: str, inputs: Inputs) -> Release:
+def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder says what to type first."""
-    release = _of_this_branch(bench.record.load(), bench, step)
+    release = _of_this_branch(context.record.load(), context, step)
     chain = list(stands_on(steps, step, release, inputs))
-    stale = find_stale(bench, steps, chain, release)
+    stale = find_stale(context, steps, chain, release)
     if stale:
         raise errors.OutOfOrder(
             f"{steps[stale[0]].watches} changed since {stale[0]} ran",
             cure=f"`inv {' '.join(_behind(steps, chain, stale))}`, or the whole `inv release`",
         )
-    return replace(release, commit=bench.facts.commit, dirty=bench.facts.dirty)
+    return replace(release, commit=context.facts.commit, dirty=context.facts.dirty)
 
 
 def stands_on(steps: Steps, step: str, release: Release, inputs: Inputs = NOTHING) -> Iterator[str]:
@@ -67,12 +67,12 @@ def _not_run(steps: Steps, missing: list[str], release: Release) -> list[str]:
     return [each for each in steps if each in wanted]
 
 
-def find_stale(bench: Bench, steps: Steps, chain: Sequence[str], release: Release) -> list[str]:
+def find_stale(context: Context, steps: Steps, chain: Sequence[str], release: Release) -> list[str]:
     """Those of `chain` whose inputs changed; what stands on one of them is not asked, which may be elsewhere by now."""
     found: list[str] = []
     for each in chain:
         known = each in _behind(steps, chain, found)
-        if not known and steps[each].digest(bench, release) != release.digests[each]:
+        if not known and steps[each].digest(context, release) != release.digests[each]:
             found.append(each)
     return found
 
@@ -86,9 +86,9 @@ def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[st
     return [each for each in steps if each in found]
 
 
-def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release:
+def _of_this_branch(release: Release | None, context: Context, step: str) -> Release:
     """A release of another branch gives way to `name` alone, and not while a run of it is followed."""
-    branch = bench.facts.branch
+    branch = context.facts.branch
     if release is not None and release.branch == branch:
         return release
     if release is not None and step != "name":
@@ -97,20 +97,20 @@ def _of_this_branch(release: Release | None, bench: Bench, step: str) -> Release
             cure=f"`inv name` to begin the release of {branch}, or give `--branch {release.branch}`",
         )
     if release is not None:
-        with record.held(bench.attempt_lock, "name"):
-            bench.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
-            _tell_of_run(release, bench)
-    return Release(target=bench.settings.target, project=bench.project_name, branch=branch)
+        with record.held(context.attempt_lock, "name"):
+            context.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
+            _tell_of_run(release, context)
+    return Release(target=context.settings.target, project=context.project_name, branch=branch)
 
 
-def _tell_of_run(release: Release, bench: Bench) -> None:
+def _tell_of_run(release: Release, context: Context) -> None:
     """A run that goes on without us is found by its id alone, once the record is another branch's."""
     attempt = release.attempt
-    if attempt is None or attempt.ended or not bench.target.is_remote:
+    if attempt is None or attempt.ended or not context.target.is_remote:
         return
     place = f" at {attempt.host}" if attempt.host else ""
     if attempt.run_id is None:
-        bench.report.warning(f"a job of {release.branch} may go on{place}, with {attempt.id} in its name")
+        context.report.warning(f"a job of {release.branch} may go on{place}, with {attempt.id} in its name")
         return
     cure = f"`inv watch {attempt.run_id}` follows it, `inv cancel {attempt.run_id}` ends it"
-    bench.report.warning(f"run {attempt.run_id} of {release.branch} may go on{place}; {cure}")
+    context.report.warning(f"run {attempt.run_id} of {release.branch} may go on{place}; {cure}")

@@ -9,16 +9,16 @@ from mlops_tasks import errors, record
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 
 EARLIER = 3
 """How many earlier runs stand beside the last one: more do not fit on 80 columns."""
 
 
-def compare(bench: Bench, run: Run) -> None:
+def compare(context: Context, run: Run) -> None:
     """A table of the run's metrics beside those of the experiment's earlier runs."""
-    found = bench.target.past_runs(run.experiment_id, limit=EARLIER + 3)
+    found = context.target.past_runs(run.experiment_id, limit=EARLIER + 3)
     earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
     columns = ["", "this run", *(_when(each) for each in earlier)]
     shown = [
@@ -32,56 +32,56 @@ def compare(bench: Bench, run: Run) -> None:
         ["status", *(each.status for each in shown)],
         *([name, *(_number(each.metrics.get(name)) for each in shown)] for name in names),
     ]
-    bench.report.table(f"{bench.project_name} on {bench.facts.branch}", columns, rows, numbers=True)
+    context.report.table(f"{context.project_name} on {context.facts.branch}", columns, rows, numbers=True)
 
 
-def show_status(bench: Bench, steps: staleness.Steps, release: Release | None) -> None:
+def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> None:
     """A table of the steps: what each has made and whether that still holds."""
     if release is None:
-        bench.report.table(
-            f"{bench.project_name} on {bench.settings.target}",
+        context.report.table(
+            f"{context.project_name} on {context.settings.target}",
             ["step", "state"],
             [[step, "has not run"] for step in steps],
         )
         return
-    rows = [[step, *_state(bench, steps, step, release)] for step in steps]
-    bench.report.table(
+    rows = [[step, *_state(context, steps, step, release)] for step in steps]
+    context.report.table(
         f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
     )
-    if release.branch != bench.facts.branch:
-        bench.report.warning(f"this is the branch {bench.facts.branch}: `inv name` begins its release")
-    if _may_go_on(bench, release.attempt):
-        bench.report.warning(f"the last run may be going on without us: {bench.target.busy_cure}")
+    if release.branch != context.facts.branch:
+        context.report.warning(f"this is the branch {context.facts.branch}: `inv name` begins its release")
+    if _may_go_on(context, release.attempt):
+        context.report.warning(f"the last run may be going on without us: {context.target.busy_cure}")
 
 
-def _may_go_on(bench: Bench, attempt: Attempt | None) -> bool:
+def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     """Whether nobody here follows a run that its command's end does not end."""
     is_open = attempt is not None and not attempt.ended
-    return is_open and bench.target.is_remote and not record.is_held(bench.attempt_lock)
+    return is_open and context.target.is_remote and not record.is_held(context.attempt_lock)
 
 
-def _state(bench: Bench, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
+def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
     made = _made(step, release)
     if step == "run" and release.attempt and not release.attempt.ended:
-        cut_off = "cut off, and may go on" if bench.target.is_remote else "cut off"
+        cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "left to go on" if release.attempt.detached else cut_off
-        return ("going on" if record.is_held(bench.attempt_lock) else left), release.attempt.run_id or ""
+        return ("going on" if record.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:
         return "has not run", ""
-    if release.branch != bench.facts.branch:
+    if release.branch != context.facts.branch:
         return "of another branch", made
     if release.digests[step] == BY_HAND:
         return "by hand", made
-    return _freshness(bench, steps, step, release), made
+    return _freshness(context, steps, step, release), made
 
 
-def _freshness(bench: Bench, steps: staleness.Steps, step: str, release: Release) -> str:
+def _freshness(context: Context, steps: staleness.Steps, step: str, release: Release) -> str:
     """A step that is as it was, on top of one that is not, is behind that one."""
     try:
         chain = [*staleness.stands_on(steps, step, release), step]
-        stale = staleness.find_stale(bench, steps, chain, release)
+        stale = staleness.find_stale(context, steps, chain, release)
     except errors.ReleaseError as fault:
         return f"unknown: {fault.what}"
     if not stale:

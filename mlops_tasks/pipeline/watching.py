@@ -10,68 +10,68 @@ from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import job_plan, run_record
 from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.steps.context import Bench
+from mlops_tasks.steps.context import Context
 
 
-def watch(bench: Bench, run_id: str | None) -> Release | None:
+def watch(context: Context, run_id: str | None) -> Release | None:
     """Follow a run that goes on without us: the recorded attempt's, or another one by its id."""
     from mlops_tasks.steps import run
 
-    submitted, entry_point = _find(bench, run_id)
-    if bench.dry_run:
-        bench.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
-        return bench.record.load()
-    limits = _limits(bench, submitted)
-    with _sole_follower(bench, "watch", submitted) as is_sole:
+    submitted, entry_point = _find(context, run_id)
+    if context.dry_run:
+        context.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
+        return context.record.load()
+    limits = _limits(context, submitted)
+    with _sole_follower(context, "watch", submitted) as is_sole:
         try:
-            found = _watch(bench, submitted, entry_point, limits)
+            found = _watch(context, submitted, entry_point, limits)
         except KeyboardInterrupt:
-            bench.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
+            context.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
-        release = run_record.save_end(bench, found) if is_sole else _told(bench, found)
-    log = run_record.log_file(bench, submitted.run_id)
+        release = run_record.save_end(context, found) if is_sole else _told(context, found)
+    log = run_record.log_file(context, submitted.run_id)
     try:
-        run.judge(found, timeout=limits.timeout, log=log, report=bench.report)
+        run.judge(found, timeout=limits.timeout, log=log, report=context.report)
     except errors.RunFailed as fault:
         fault.release = release
         raise
     return release
 
 
-def cancel(bench: Bench, run_id: str | None) -> Release | None:
+def cancel(context: Context, run_id: str | None) -> Release | None:
     """End a run that goes on without us, and record that it has ended."""
-    submitted, entry_point = _find(bench, run_id)
-    if bench.dry_run:
-        bench.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
-        return bench.record.load()
-    own_end = bench.target.stop(submitted, report=bench.report)
-    with _sole_follower(bench, "cancel", submitted) as is_sole:
+    submitted, entry_point = _find(context, run_id)
+    if context.dry_run:
+        context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
+        return context.record.load()
+    own_end = context.target.stop(submitted, report=context.report)
+    with _sole_follower(context, "cancel", submitted) as is_sole:
         if is_sole:
-            limits = job_plan.limits(bench)._replace(timeout=None)
-            run_record.save_end(bench, _watch(bench, submitted, entry_point, limits))
-        release = bench.record.load()
+            limits = job_plan.limits(context)._replace(timeout=None)
+            run_record.save_end(context, _watch(context, submitted, entry_point, limits))
+        release = context.record.load()
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
-    bench.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
+    context.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
 
 
-def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
+def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
     """A run that goes on without us, and its entry point: the recorded attempt's unless another one's id is given."""
-    release = bench.record.load()
+    release = context.record.load()
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id and not attempt.ended):
-        bench.target.check()
-        return bench.target.find(run_id)
-    if release is not None and attempt is not None and not attempt.ended and not bench.dry_run:
-        bench.target.check()
-        _refuse_elsewhere(bench, attempt)
-        attempt = attempt if attempt.run_id else _find_unsaved(bench, release, attempt)
+        context.target.check()
+        return context.target.find(run_id)
+    if release is not None and attempt is not None and not attempt.ended and not context.dry_run:
+        context.target.check()
+        _refuse_elsewhere(context, attempt)
+        attempt = attempt if attempt.run_id else _find_unsaved(context, release, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
-            where=bench.record_folder,
+            where=context.record_folder,
             cure="`inv status` shows the last one; give the id of another run"
-            + ("" if bench.target.is_remote else ", or `--target databricks` for one on Databricks"),
+            + ("" if context.target.is_remote else ", or `--target databricks` for one on Databricks"),
         )
     submitted = Submitted(
         run_id=attempt.run_id,
@@ -83,26 +83,26 @@ def _find(bench: Bench, run_id: str | None) -> tuple[Submitted, str]:
     return submitted, attempt.entry_point
 
 
-def _refuse_elsewhere(bench: Bench, attempt: Attempt) -> None:
-    if run_record.is_elsewhere(bench, attempt):
+def _refuse_elsewhere(context: Context, attempt: Attempt) -> None:
+    if run_record.is_elsewhere(context, attempt):
         raise errors.OutOfOrder(
-            f"the last run of this release was begun at {attempt.host}, and this is {bench.target.host}",
-            where=bench.record_folder,
+            f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
+            where=context.record_folder,
             cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
         )
 
 
-def _find_unsaved(bench: Bench, release: Release, attempt: Attempt) -> Attempt:
+def _find_unsaved(context: Context, release: Release, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
-    with record.held(bench.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        attempt = run_record.with_experiment(bench, attempt, lambda: job_plan.prepare(bench, release, NOTHING))
-        found = bench.target.pick_up(attempt, report=bench.report)
+    with record.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
+        attempt = run_record.with_experiment(context, attempt, lambda: job_plan.prepare(context, release, NOTHING))
+        found = context.target.pick_up(attempt, report=context.report)
         if isinstance(found, Run) and found.job_run_id is None:
-            bench.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
-            run_record.save_end(bench, found)
+            context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
+            run_record.save_end(context, found)
         elif found is not None:
-            run_record.save_submitted(bench, _as_submitted(found), detached=False)
-    saved = bench.record.load()
+            run_record.save_submitted(context, _as_submitted(found), detached=False)
+    saved = context.record.load()
     return saved.attempt if saved and saved.attempt else attempt
 
 
@@ -119,39 +119,39 @@ def _as_submitted(found: Submitted | Run) -> Submitted:
 
 
 @contextlib.contextmanager
-def _sole_follower(bench: Bench, task: str, submitted: Submitted) -> Iterator[bool]:
+def _sole_follower(context: Context, task: str, submitted: Submitted) -> Iterator[bool]:
     """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
     with contextlib.ExitStack() as stack:
-        is_own = _is_own(bench, submitted)
+        is_own = _is_own(context, submitted)
         try:
             if is_own:
-                stack.enter_context(record.held(bench.attempt_lock, task))
+                stack.enter_context(record.held(context.attempt_lock, task))
         except errors.OutOfOrder:
-            bench.report.detail("another command follows it too, and will record its end")
+            context.report.detail("another command follows it too, and will record its end")
             is_own = False
         yield is_own
 
 
-def _told(bench: Bench, found: Run) -> Release | None:
+def _told(context: Context, found: Run) -> Release | None:
     """The record, where the run is its own; else what is known of that run alone."""
-    if _is_own(bench, found):
-        return bench.record.load()
-    return Release(target=bench.settings.target, project=bench.project_name, branch="", run=found)
+    if _is_own(context, found):
+        return context.record.load()
+    return Release(target=context.settings.target, project=context.project_name, branch="", run=found)
 
 
-def _is_own(bench: Bench, found: Submitted | Run) -> bool:
-    release = bench.record.load()
+def _is_own(context: Context, found: Submitted | Run) -> bool:
+    release = context.record.load()
     return release is not None and release.attempt is not None and release.attempt.run_id == found.run_id
 
 
-def _limits(bench: Bench, submitted: Submitted) -> Limits:
+def _limits(context: Context, submitted: Submitted) -> Limits:
     """What this project gives its runs ends nobody else's, unless this very command says so."""
-    limits = job_plan.limits(bench)
-    is_meant = _is_own(bench, submitted) or bench.settings.origins.get("timeout") == "--timeout"
+    limits = job_plan.limits(context)
+    is_meant = _is_own(context, submitted) or context.settings.origins.get("timeout") == "--timeout"
     return limits if is_meant else limits._replace(timeout=None)
 
 
-def _watch(bench: Bench, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
-    log = run_record.log_file(bench, submitted.run_id)
-    found = bench.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=bench.report)
-    return run_record.with_log(bench, found, log)
+def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
+    log = run_record.log_file(context, submitted.run_id)
+    found = context.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=context.report)
+    return run_record.with_log(context, found, log)

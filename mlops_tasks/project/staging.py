@@ -9,9 +9,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.checkout import git
-from mlops_tasks.report import Report, Silent
+from mlops_tasks.report import Report
 
 DIGEST_LENGTH = 16
 
@@ -76,7 +76,7 @@ def disposable(folder: Path) -> Iterator[Path]:
         with _translated(folder, "inv run"):
             copy.mkdir()
             for name in _names(folder):
-                _copy(folder, name, copy, Silent(), is_plain=False)
+                _copy(folder, name, copy, Report(), is_plain=False)
         yield copy
 
 
@@ -140,7 +140,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _place(content: dict[str, str]) -> str:
-    return digests.digest(content)[:DIGEST_LENGTH]
+    return files.digest(content)[:DIGEST_LENGTH]
 
 
 def _hash(path: Path) -> str:
@@ -148,7 +148,7 @@ def _hash(path: Path) -> str:
         return f"link {path.readlink()}"
     if not path.is_file():
         return ""
-    return f"{_normal(path.stat().st_mode):o} {digests.file_sha256(path)}"
+    return f"{_normal(path.stat().st_mode):o} {files.file_sha256(path)}"
 
 
 def _normal(mode: int) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from packaging import utils
 
-from mlops_tasks import digests, errors, files, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, local_versions, metadata, rewriting, sources
@@ -66,7 +66,7 @@ def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
 
 
 def _combine(library_digests: Mapping[str, str]) -> str:
-    return digests.digest({"libraries": library_digests})
+    return files.digest({"libraries": library_digests})
 
 
 def _look_at(library: Path, local_version: bool, run: processes.Runner) -> _Made:  # noqa: FBT001
@@ -74,13 +74,13 @@ def _look_at(library: Path, local_version: bool, run: processes.Runner) -> _Made
     if not local_version:
         return _Made(digest)
     local = local_versions.choose(library, sources.list_outside(library, run=run), digest=digest, run=run)
-    return _Made(digests.digest({"sources": digest, "local": local}), local)
+    return _Made(files.digest({"sources": digest, "local": local}), local)
 
 
 def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, made: _Made) -> Wheel:
     try:
         path = _localise(path, made.local) if made.local else path
-        kept = wheelhouse / digests.file_sha256(path)[:16] / path.name
+        kept = wheelhouse / files.file_sha256(path)[:16] / path.name
         with files.written_whole(kept) as target:
             files.copy_stream(path, target, lambda _: None)
     except OSError as fault:
@@ -98,7 +98,7 @@ def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> 
         distribution=about.distribution,
         version=about.version,
         file=files.relative(path, top),
-        sha256=digests.file_sha256(path),
+        sha256=files.file_sha256(path),
         size=path.stat().st_size,
         generator=about.generator,
         library=library,
@@ -126,7 +126,7 @@ def _order(wheels: Sequence[Wheel], top: Path) -> tuple[Wheel, ...]:
 
 def _is_whole(wheel: Wheel, top: Path) -> bool:
     path = top / wheel.file
-    return path.is_file() and digests.file_sha256(path) == wheel.sha256
+    return path.is_file() and files.file_sha256(path) == wheel.sha256
 
 
 def _describe(wheels: Sequence[Wheel]) -> str:

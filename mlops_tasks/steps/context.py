@@ -1,4 +1,4 @@
-"""Bench: what the steps of one command stand on, each found out once and only when it is needed."""
+"""Everything one command needs, computed lazily and once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Bench:
+class Context:
     """`root` is the folder that holds tasks.py: relative paths in the settings count from there."""
 
     root: Path
@@ -140,8 +140,8 @@ class Bench:
         )
 
     @cached_property
-    def told(self) -> set[str]:
-        """The warnings of this command: two steps that find the same tell it once."""
+    def warned(self) -> set[str]:
+        """The warnings of this command so far: each is shown once, however many steps find it."""
         return set()
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files
+from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.stores import parallel as in_parallel
@@ -13,7 +13,7 @@ from mlops_tasks.stores.base import Store, Stored
 
 
 def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
-    return digests.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+    return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
 
 
 def is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
@@ -74,7 +74,7 @@ def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, rep
 def _check_source(wheel: Wheel, source: Path) -> None:
     """A folder is named after its wheels' content: anything else in it would stand in the way for ever."""
     try:
-        found = digests.file_sha256(source)
+        found = files.file_sha256(source)
     except OSError as fault:
         raise errors.OutOfOrder(
             f"the wheel cannot be read: {fault.strerror}", where=source, cure="`inv build-wheel`, then `inv deploy`"

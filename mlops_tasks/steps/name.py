@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable
 
-from mlops_tasks import digests, errors, slugs
+from mlops_tasks import errors, files, slugs
 from mlops_tasks.release import Names, Release
 from mlops_tasks.report import Report
 
@@ -14,7 +14,7 @@ FIELDS = ("project", "branch", "user", "target")
 
 def name_digest(release: Release, *, template: str, wheel_root: str) -> str:
     """The digest of all that decides the names."""
-    return digests.digest(
+    return files.digest(
         {
             "branch": release.branch,
             "project": release.project,

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_tasks import digests, errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project import documents, environment, fetching, listing, mlproject, references, reshape, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed, Patched, Reference, Release
-from mlops_tasks.report import Report, Silent
+from mlops_tasks.report import Report
 from mlops_tasks.stores import forms
 
 FORMS = references.Forms(requirement=forms.pip_entry, library=forms.library_entry)
@@ -45,7 +45,7 @@ def patch_digest(
     runner: processes.Runner,
 ) -> str:
     """The digest of all that decides how the patched project looks."""
-    found = _read_source(project, include=include, cluster=cluster, run=runner, report=Silent())
+    found = _read_source(project, include=include, cluster=cluster, run=runner, report=Report())
     return _digest(found, deployed=deployed, placeholder=placeholder, workers=workers)
 
 
@@ -105,7 +105,7 @@ def _read_source(
 
 
 def _digest(found: _Source, *, deployed: Sequence[Deployed], placeholder: str, workers: bool) -> str:
-    return digests.digest(
+    return files.digest(
         {
             "files": staging.hash_files(found.project.folder, found.names),
             "deployed": [each.uri for each in deployed],

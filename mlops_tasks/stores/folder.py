@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_tasks import digests, errors, files
+from mlops_tasks import errors, files
 from mlops_tasks.stores.base import Stored
 
 
@@ -19,9 +19,7 @@ class FolderStore:
         path = self._top / folder
         try:
             entries = [entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-            return {
-                entry.name: Stored(size=entry.stat().st_size, sha256=digests.file_sha256(entry)) for entry in entries
-            }
+            return {entry.name: Stored(size=entry.stat().st_size, sha256=files.file_sha256(entry)) for entry in entries}
         except FileNotFoundError:
             return {}
         except OSError as fault:
@@ -37,7 +35,7 @@ class FolderStore:
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         path = self._top / folder / source.name
         try:
-            if path.exists() and digests.file_sha256(path) != digests.file_sha256(source):
+            if path.exists() and files.file_sha256(path) != files.file_sha256(source):
                 raise errors.WorkspaceError(
                     "another wheel has that name", where=path, cure="find out who put it there, and move it away"
                 )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlops_tasks import files
+from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
     import rich.console
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 STEP_WIDTH = 12
 
 
-class Console:
+class Console(Report):
     """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before.
 
     `spell` gives the commands in what is said (`inv deploy`) the names that the user's collection has for them.
@@ -38,10 +39,7 @@ class Console:
         self._colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self._quiet, self._verbose, self._results = quiet, verbose, results
         self._spell = spell
-
-    @property
-    def shows_output(self) -> bool:
-        return not self._quiet
+        self.shows_output = not quiet
 
     def step(self, name: str, made: str) -> None:
         if self._results:

@@ -13,7 +13,7 @@ from mlops_tasks.tasks import base, console, session
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
     from mlops_tasks.pipeline.pipeline import Pipeline
-    from mlops_tasks.steps.context import Bench
+    from mlops_tasks.steps.context import Context
 
 SETTINGS = (*base.PATCHING, "backend")
 REHEARSED = """\
@@ -35,25 +35,25 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
     """Say what will not work on Databricks, why, and what to change."""
     pipeline = session.open_pipeline(c, flags)
     if fix:
-        _fix(pipeline.bench)
-        if pipeline.bench.dry_run:
+        _fix(pipeline.context)
+        if pipeline.context.dry_run:
             return
         pipeline = session.open_pipeline(c, flags)  # the project was read before it changed
     found = _examine(pipeline)
     if flags["json"]:
         console.standard().text(json.dumps(found.to_dict(), indent=2))
     else:
-        _show(found, pipeline.bench)
+        _show(found, pipeline.context)
     if wrong := found.of("error"):
-        raise _refuse(wrong, pipeline.bench)
+        raise _refuse(wrong, pipeline.context)
 
 
-def _refuse(wrong: list[Finding], bench: Bench) -> errors.ReleaseError:
+def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
     """A workspace that lets nobody in ends as it ends a release, whatever else was found."""
     kind = next((each.kind for each in wrong if each.kind is not errors.BadInput), errors.BadInput)
     return kind(
         f"{_count(len(wrong), 'thing')} will not work on Databricks",
-        where=bench.project_folder,
+        where=context.project_folder,
         cure="what each error says after `do:`, then `inv doctor`",
     )
 
@@ -61,15 +61,15 @@ def _refuse(wrong: list[Finding], bench: Bench) -> errors.ReleaseError:
 def _examine(pipeline: Pipeline) -> Findings:
     from mlops_tasks.doctor import ahead
 
-    bench = pipeline.bench
-    if not bench.target.is_remote:
-        bench.report.detail(REHEARSED)
-    with bench.places.usable():
-        return ahead.examine(bench, pipeline.load(), login=True)
+    context = pipeline.context
+    if not context.target.is_remote:
+        context.report.detail(REHEARSED)
+    with context.places.usable():
+        return ahead.examine(context, pipeline.load(), login=True)
 
 
-def _show(found: Findings, bench: Bench) -> None:
-    report = bench.report
+def _show(found: Findings, context: Context) -> None:
+    report = context.report
     for each in found.found:
         report.step(each.level, base.spell_as_called("\n".join(each.lines())))
     for topic in found.fine:
@@ -80,24 +80,24 @@ def _show(found: Findings, bench: Bench) -> None:
     report.step("doctor", counts or "nothing found")
 
 
-def _fix(bench: Bench) -> None:
+def _fix(context: Context) -> None:
     from mlops_tasks.doctor import fix
     from mlops_tasks.project import cluster
 
-    if bench.is_fetched:
+    if context.is_fetched:
         raise errors.BadInput(
             "a project at a git URI has no files here that could be changed",
             where="--fix",
             cure="leave --fix out, or set `project` to a folder",
         )
-    spec = cluster.find(bench.cluster, bench.project_folder)
-    form = fix.convert(bench.project, cluster_file=spec, placeholder=bench.settings.placeholder)
-    bench.report.text(fix.compare(form, bench.project_folder))
+    spec = cluster.find(context.cluster, context.project_folder)
+    form = fix.convert(context.project, cluster_file=spec, placeholder=context.settings.placeholder)
+    context.report.text(fix.compare(form, context.project_folder))
     for said in form.said:
-        bench.report.warning(said)
-    if not bench.dry_run:
+        context.report.warning(said)
+    if not context.dry_run:
         fix.write(form)
-        bench.report.step("fix", "\n".join(str(each.path) for each in form.files))
+        context.report.step("fix", "\n".join(str(each.path) for each in form.files))
 
 
 def _count(number: int, what: str) -> str:

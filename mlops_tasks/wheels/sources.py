@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mlops_tasks import digests, errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.checkout import git
 
 MARKS = ("pyproject.toml", "setup.py")
@@ -75,7 +75,7 @@ def library_digest(library: Path, *, run: processes.Runner) -> str:
     version comes from git. Raises StepFailed for a file that cannot be read.
     """
     try:
-        return digests.digest(_inputs(library, run))
+        return files.digest(_inputs(library, run))
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the library cannot be read: {fault.strerror}",
@@ -135,7 +135,7 @@ def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
 def _hash(path: Path) -> list[str]:
     if path.is_symlink():
         return ["link", str(path.readlink())]
-    return ["program" if path.stat().st_mode & stat.S_IXUSR else "file", digests.file_sha256(path)]
+    return ["program" if path.stat().st_mode & stat.S_IXUSR else "file", files.file_sha256(path)]
 
 
 def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:

@@ -16,7 +16,7 @@ from tests.support.inv import git, make_repository, write
 def plan(folder: Path, **settings: Any) -> Plan:
     known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), **settings}
     pipeline = Pipeline(folder, Settings(**known), environ=dict(os.environ))
-    return reading.make_plan(pipeline.bench, pipeline.load())
+    return reading.make_plan(pipeline.context, pipeline.load())
 
 
 def take(folder: Path, *steps: str) -> None:

@@ -20,7 +20,7 @@ from mlops_tasks.doctor.checks import (
     workspace,
 )
 from mlops_tasks.doctor.subject import Questions
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from tests.support import subjects
 
 TOPICS = (access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels)
@@ -29,7 +29,7 @@ WARNING = findings.warning("old", cure="renew it", basis="documented", source="a
 NOTE = findings.note("known", cure="nothing", basis="assumed", source="nobody")
 
 
-class Told(Silent):
+class Told(Report):
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.details: list[str] = []
@@ -88,7 +88,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
     told = Told()
 
     with pytest.raises(errors.BadInput) as caught:
-        rules.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, told=set())
+        rules.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, warned=set())
 
     said = str(caught.value)
     assert said.startswith(
@@ -102,7 +102,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
 def test_what_was_told_is_told_once() -> None:
     told, before = Told(), {"old: renew it [documented]"}
 
-    rules.insist(findings.Findings((WARNING, ERROR)), told, told=before, force=True)
+    rules.insist(findings.Findings((WARNING, ERROR)), told, warned=before, force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]"]
 
@@ -110,7 +110,7 @@ def test_what_was_told_is_told_once() -> None:
 def test_warnings_do_not_stop() -> None:
     told = Told()
 
-    rules.insist(findings.Findings((WARNING,)), told, told=set())
+    rules.insist(findings.Findings((WARNING,)), told, warned=set())
 
     assert told.warnings == ["old: renew it [documented]"]
 
@@ -118,6 +118,6 @@ def test_warnings_do_not_stop() -> None:
 def test_force_tells_errors_as_warnings() -> None:
     told = Told()
 
-    rules.insist(findings.Findings((ERROR, WARNING)), told, told=set(), force=True)
+    rules.insist(findings.Findings((ERROR, WARNING)), told, warned=set(), force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]", "old: renew it [documented]"]

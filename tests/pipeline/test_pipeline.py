@@ -8,7 +8,7 @@ import pytest
 
 import mlops_tasks
 from mlops_tasks import Pipeline, ReleaseError, Settings
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from tests.support.inv import git, inv, make_repository, start, write
 
 PLAIN = """\
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-class Heard(Silent):
+class Heard(Report):
     def __init__(self) -> None:
         self.details: list[str] = []
 
@@ -37,7 +37,7 @@ class Heard(Silent):
 
 
 def pipeline(
-    folder: Path, *, dry_run: bool = False, branch: str | None = None, report: Silent | None = None
+    folder: Path, *, dry_run: bool = False, branch: str | None = None, report: Report | None = None
 ) -> Pipeline:
     settings = Settings(project="training", libraries=("libs/*",), env_manager="local", branch=branch)
     return Pipeline(folder, settings, dry_run=dry_run, report=report)

@@ -12,7 +12,7 @@ from mlops_tasks.project import listing
 Git = Callable[..., str]
 
 
-class Warnings(report.Silent):
+class Warnings(report.Report):
     def __init__(self) -> None:
         self.said: list[str] = []
 

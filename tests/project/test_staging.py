@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import digests, errors, processes, report
+from mlops_tasks import errors, files, processes, report
 from mlops_tasks.project import staging
 
 
-class Warnings(report.Silent):
+class Warnings(report.Report):
     def __init__(self) -> None:
         self.said: list[str] = []
 
@@ -34,7 +34,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def stage(project: Path, root: Path, names: Sequence[str], to: report.Report | None = None) -> Path:
-    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Silent()) as copy:
+    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Report()) as copy:
         return staging.settle(copy, staged_root=root)
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     project = make_project(tmp_path)
-    monkeypatch.setattr(digests, "file_sha256", refuse)
+    monkeypatch.setattr(files, "file_sha256", refuse)
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         staging.hash_files(project, ["MLproject"])
     assert caught.value.where == str(project / "MLproject")

@@ -179,7 +179,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 folder, small, large = sys.argv[1:]
-ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Silent())
+ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Report())
 store = stores.choose_remote(folder, workspace=ours)
 store.make_folder(folder)
 store.write(pathlib.Path(small), folder, lambda size: None)

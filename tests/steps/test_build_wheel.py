@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import uv
 
-from mlops_tasks import digests, errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.release import Release, Wheel
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.steps import build_wheel
 from tests.support.inv import git, write
 
@@ -24,7 +24,7 @@ POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\
 UV = 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n\n[tool.uv.build-backend]\nmodule-root = ""\n'
 
 
-class Heard(Silent):
+class Heard(Report):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -116,7 +116,7 @@ def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path, 
     second = build(tmp_path, library, before=first)
 
     assert second == first
-    assert digests.file_sha256(kept) == wheels_of(first)[0].sha256
+    assert files.file_sha256(kept) == wheels_of(first)[0].sha256
 
 
 BACKENDS = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_tasks import errors, slugs
 from mlops_tasks.release import Release
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.steps import name
 
 LEGAL = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -47,7 +47,7 @@ def choose(
 ) -> Release:
     release = replace(Release(target="local", project="projects/training", branch=branch), **facts)
     return name.choose_names(
-        release, template=template, wheel_root=root, user=lambda: "ada@example.com", report=Silent()
+        release, template=template, wheel_root=root, user=lambda: "ada@example.com", report=Report()
     )
 
 
@@ -117,7 +117,7 @@ def test_the_user_is_asked_only_where_the_template_has_them() -> None:
 
     release = Release(target="local", project="p", branch="main")
 
-    name.choose_names(release, template="/Shared/{branch}", wheel_root="w", user=nobody, report=Silent())
+    name.choose_names(release, template="/Shared/{branch}", wheel_root="w", user=nobody, report=Report())
 
 
 def test_a_leading_workspace_is_stripped() -> None:

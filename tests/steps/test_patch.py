@@ -23,7 +23,7 @@ SPARK = "name: x\ndatabricks_spark_job:\n  python_file: train.py  # all\n"
 CLUSTER: dict[str, Any] = {"spark_version": "13.3.x", "num_workers": 1}
 
 
-class Said(report.Silent):
+class Said(report.Report):
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.texts: list[str] = []

@@ -9,7 +9,7 @@ from mlops_tasks.workspace import api, login, session
 from tests.fake_workspace.server import Workspace
 
 
-class Heard(report.Silent):
+class Heard(report.Report):
     """A report that remembers."""
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ class Place(NamedTuple):
     @property
     def target(self) -> Target:
         settings = Settings(project="training", target=self.name)
-        return Pipeline(self.folder, settings).bench.target
+        return Pipeline(self.folder, settings).context.target
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:
 
 
 def test_the_backend_is_chosen_with_a_reason_and_an_unknown_one_refused(place: Place) -> None:
-    project = Pipeline(place.folder, Settings(project="training")).bench.project
+    project = Pipeline(place.folder, Settings(project="training")).context.project
 
     backend, why = place.target.choose_backend("auto", project)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.tasks import init
 from tests.support.inv import git, inv
 
 
-class Heard(Silent):
+class Heard(Report):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -43,9 +43,9 @@ def test_what_is_laid_down_can_be_named_and_built_at_once(tmp_path: Path) -> Non
 
 
 def test_laying_it_down_again_changes_nothing(tmp_path: Path) -> None:
-    init.lay_down(tmp_path, report=Silent())
+    init.lay_down(tmp_path, report=Report())
 
-    assert init.lay_down(tmp_path, report=Silent()) == ()
+    assert init.lay_down(tmp_path, report=Report()) == ()
 
 
 def test_an_existing_file_is_never_overwritten_and_nothing_else_is_written(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_existing_file_is_never_overwritten_and_nothing_else_is_written(tmp_p
     theirs.write_text("theirs")
 
     with pytest.raises(errors.BadInput, match=r"projects/training/train\.py"):
-        init.lay_down(tmp_path, report=Silent())
+        init.lay_down(tmp_path, report=Report())
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
     assert theirs.read_text() == "theirs"
@@ -67,7 +67,7 @@ def test_a_file_where_a_folder_belongs_is_named_and_nothing_is_written(name: str
     theirs.write_text("theirs")
 
     with pytest.raises(errors.BadInput, match=name):
-        init.lay_down(tmp_path, report=Silent())
+        init.lay_down(tmp_path, report=Report())
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
 
@@ -76,7 +76,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("theirs")
 
     with pytest.raises(errors.BadInput, match="here"):
-        init.lay_down(tmp_path / "here", report=Silent())
+        init.lay_down(tmp_path / "here", report=Report())
 
 
 def test_nothing_is_written_through_a_link_that_leads_nowhere(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_nothing_is_written_through_a_link_that_leads_nowhere(tmp_path: Path) ->
     (folder / "projects" / "training" / "train.py").symlink_to(tmp_path / "outside")
 
     with pytest.raises(errors.BadInput, match=r"train\.py"):
-        init.lay_down(folder, report=Silent())
+        init.lay_down(folder, report=Report())
 
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
 

@@ -14,7 +14,7 @@ import yaml
 
 import mlops_tasks
 from mlops_tasks import processes
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.wheels import building
 
@@ -73,7 +73,7 @@ def test_every_file_ships() -> None:
     top = PACKAGE.parent
 
     with (
-        building.built(top, top=top, environ=os.environ, run=processes.run_command, report=Silent()) as wheel,
+        building.built(top, top=top, environ=os.environ, run=processes.run_command, report=Report()) as wheel,
         zipfile.ZipFile(wheel) as archive,
     ):
         shipped = set(archive.namelist())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import processes
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, metadata, rewriting
 from tests.support.inv import write
 
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel with a folder for its scripts, which bears the version as well."""
     top = tmp_path_factory.mktemp("top")
     write(top / "lib", {"setup.py": SETUP, "my_lib/__init__.py": "A = 1\n", "my_tool": "#!python\nprint('hello')\n"})
-    with building.built(top / "lib", top=top, environ=os.environ, run=processes.run_command, report=Silent()) as wheel:
+    with building.built(top / "lib", top=top, environ=os.environ, run=processes.run_command, report=Report()) as wheel:
         return wheel.rename(top / wheel.name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import digests, errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.wheels import copies, sources
 from tests.steps.test_build_wheel import commit, make_library
 from tests.support.inv import git, write
@@ -271,7 +271,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(digests, "file_sha256", refuse)
+    monkeypatch.setattr(files, "file_sha256", refuse)
 
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         digest(library)

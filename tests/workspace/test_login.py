@@ -267,7 +267,7 @@ def test_a_plain_pair_never_imports_databricks_sdk(workspace: Workspace) -> None
 import os, pathlib, sys
 from mlops_tasks import report, stores
 from mlops_tasks.workspace import client, login
-ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Silent())
+ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Report())
 store = stores.choose_remote("dbfs:/wheels", workspace=ours)
 store.make_folder("dbfs:/wheels")
 store.write(pathlib.Path(sys.argv[1]), "dbfs:/wheels", lambda size: None)

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_tasks import digests, errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import classic, entry
 from mlops_tasks.project import listing, staging
@@ -97,7 +97,7 @@ def _pack(copy: Path, folder: Path) -> Path:
 
     packed = folder / "project.tar.gz"
     make_tarfile(str(packed), str(copy), DB_TARFILE_ARCHIVE_NAME, custom_filter=_without_runs)
-    return packed.rename(folder / f"{digests.file_sha256(packed)}.tar.gz")
+    return packed.rename(folder / f"{files.file_sha256(packed)}.tar.gz")
 
 
 def _without_runs(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

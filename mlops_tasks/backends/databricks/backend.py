@@ -63,7 +63,7 @@ class DatabricksRuns:
         return submitted
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        with errors.told(report.warning):
+        with errors.warn_on_failure(report.warning):
             if "mlops.attempt" not in (self._tracking.read_tags(submitted.run_id) or {}):
                 self._describe(job, submitted, report)  # whoever submitted it was cut off before
         return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log, report=report)
@@ -160,7 +160,7 @@ class DatabricksRuns:
         except KeyboardInterrupt:
             if begun.is_set():
                 report.detail("looking for what was submitted")
-                with errors.told(report.warning):
+                with errors.warn_on_failure(report.warning):
                     self._stopping(report).stop_attempt(attempt, experiment_id)
             raise
 
@@ -169,7 +169,7 @@ class DatabricksRuns:
         fetched = classic.fetched(job)
         parameters = {name: value for name, value in job.parameters.items() if name not in fetched}
         tags = {**job.tags, lookup.JOB_TAG: str(submitted.job_run_id)}
-        with errors.told(report.warning):
+        with errors.warn_on_failure(report.warning):
             self._tracking.describe_run(submitted.run_id, tags=tags, parameters=parameters, record=job.record)
 
     def _finish(
@@ -177,7 +177,7 @@ class DatabricksRuns:
     ) -> Run:
         """The run as it ended: its output shown and kept, its status in MLflow made true."""
         if log is not None and submitted.job_run_id is not None:
-            with errors.told(report.warning):
+            with errors.warn_on_failure(report.warning):
                 _keep(self._jobs.output(submitted.job_run_id), log, report)
         elif state.mlflow_status != "FINISHED":  # whoever followed it was told
             report.warning(f"job run {submitted.job_run_id} ended {state}")

@@ -21,7 +21,7 @@ from mlops_tasks.backends.local import process
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
-from mlops_tasks.report import Report, Silent
+from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import uris
 from mlops_tasks.tracking.client import PastRun
@@ -79,7 +79,7 @@ class LocalRuns:
             report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:
-            with errors.told(report.warning):
+            with errors.warn_on_failure(report.warning):
                 self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
             raise
         self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
@@ -105,7 +105,7 @@ class LocalRuns:
     def _execute(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> int:
         track = self._tracking
         with (
-            self._environment(job, Silent()) as (environment, same_mlflow),
+            self._environment(job, Report()) as (environment, same_mlflow),
             self._work_folder(job) as folder,
         ):
             message = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mlops_tasks import digests, errors, indexes, processes, state, uv
+from mlops_tasks import errors, files, indexes, processes, state, uv
 from mlops_tasks.report import Report
 
 
@@ -34,7 +34,7 @@ def built(
     inputs = {"python": sys.version, "base": sys.base_prefix, "requirements": requirements, "constraints": constraints}
     if any(line.startswith(("-", ".")) for line in requirements):
         inputs["project"] = str(project)
-    path = folder / digests.digest(inputs)[:16]
+    path = folder / files.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(path) as lock:
         if (path / "complete").exists():

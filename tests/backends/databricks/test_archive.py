@@ -12,7 +12,7 @@ import pytest
 
 from mlops_tasks import errors, processes
 from mlops_tasks.backends.databricks import archive
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.workspace import api, login
 from tests.backends.databricks.test_entry import ENTRY_POINTS, make_job
@@ -34,7 +34,7 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture
 def store(workspace: Workspace) -> dbfs.DbfsStore:
     found = login.resolve(None, workspace.environment)
-    return dbfs.DbfsStore(api.Workspace(login=found, report=Silent(), pause=lambda seconds: None))
+    return dbfs.DbfsStore(api.Workspace(login=found, report=Report(), pause=lambda seconds: None))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def upload(copy: Path, store: dbfs.DbfsStore, attempt: str = "a1") -> str:
-    return archive.upload(copy, "7", attempt=attempt, store=store, report=Silent())
+    return archive.upload(copy, "7", attempt=attempt, store=store, report=Report())
 
 
 def there(workspace: Workspace) -> dict[str, bytes]:
@@ -126,7 +126,7 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     write(scratch, {"training/left": "by a crash"})
 
     with archive.copied_project(
-        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
+        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Report()
     ) as made:
         assert made == scratch / "training"
         names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
@@ -151,7 +151,7 @@ def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
 
     with archive.copied_project(
-        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Silent()
+        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Report()
     ) as made:
         assert "of this run" in (made / "MLproject").read_text()
 

@@ -11,7 +11,7 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Limits
 from mlops_tasks.backends.jobs.following import JobRuns, TimedOut
-from mlops_tasks.report import Silent
+from mlops_tasks.report import Report
 from mlops_tasks.workspace import api, login
 from tests.fake_workspace import runs
 from tests.fake_workspace.runs import Mode, State
@@ -40,7 +40,7 @@ class Clock:
         self.now += seconds
 
 
-class Told(Silent):
+class Told(Report):
     def __init__(self) -> None:
         self.details: list[str] = []
         self.debugs: list[str] = []
@@ -66,7 +66,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def jobs(workspace: Workspace, clock: Clock) -> JobRuns:
-    found = api.Workspace(login=login.resolve(None, workspace.environment), report=Silent())
+    found = api.Workspace(login=login.resolve(None, workspace.environment), report=Report())
     return JobRuns(workspace=found, clock=clock, pause=clock.pause)
 
 
@@ -99,19 +99,19 @@ def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspac
 def test_a_run_that_is_not_known_at_first_is_waited_for(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS, unseen=3))
 
-    assert jobs.follow(run_id, limits=limits(), report=Silent()).mlflow_status == "FINISHED"
+    assert jobs.follow(run_id, limits=limits(), report=Report()).mlflow_status == "FINISHED"
     assert clock.waits[:3] == [5, 5, 5]
 
 
 def test_a_run_that_never_becomes_known_is_not_waited_for_for_ever(jobs: JobRuns, clock: Clock) -> None:
     with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
-        jobs.follow(5, limits=limits(lost_contact=600), report=Silent())
+        jobs.follow(5, limits=limits(lost_contact=600), report=Report())
     assert clock.now == 60
 
 
 def test_a_run_that_was_submitted_long_ago_is_not_waited_for_to_become_known(jobs: JobRuns, clock: Clock) -> None:
     with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
-        jobs.follow(5, limits=limits(lost_contact=600), age=50, report=Silent())
+        jobs.follow(5, limits=limits(lost_contact=600), age=50, report=Report())
     assert clock.now == 10
 
 
@@ -119,7 +119,7 @@ def test_time_is_up_to_the_second(jobs: JobRuns, workspace: Workspace, clock: Cl
     workspace.faults.add("GET", GET, status=200, body={"state": {"life_cycle_state": "RUNNING"}})
 
     with pytest.raises(TimedOut):
-        jobs.follow(5, limits=limits(timeout=12), report=Silent())
+        jobs.follow(5, limits=limits(timeout=12), report=Report())
     assert clock.waits == [5, 5, 2]
 
 
@@ -159,7 +159,7 @@ def test_a_workspace_that_asks_for_more_than_may_pass_without_contact_is_asked_o
     workspace.faults.add("GET", GET, status=429, headers={"Retry-After": "3600"})
 
     with pytest.raises(errors.WorkspaceError, match="no contact for 60 s"):
-        jobs.follow(run_id, limits=limits(), report=Silent())
+        jobs.follow(run_id, limits=limits(), report=Report())
     assert clock.waits == [60]
 
 
@@ -187,7 +187,7 @@ def test_an_answer_counts_from_the_last_one(jobs: JobRuns, workspace: Workspace,
             workspace.faults.add("GET", GET, call=call, reset=True)
 
     with pytest.raises(TimedOut):
-        jobs.follow(run_id, limits=limits(lost_contact=20, timeout=150), report=Silent())
+        jobs.follow(run_id, limits=limits(lost_contact=20, timeout=150), report=Report())
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -196,7 +196,7 @@ def test_a_refusal_is_not_waited_out(jobs: JobRuns, workspace: Workspace, clock:
     workspace.faults.add("GET", GET, status=status)
 
     with pytest.raises(errors.WorkspaceError, match=f"job run {run_id} may go on"):
-        jobs.follow(run_id, limits=limits(), report=Silent())
+        jobs.follow(run_id, limits=limits(), report=Report())
     assert clock.waits == []
 
 
@@ -205,7 +205,7 @@ def test_an_answer_that_holds_no_run_is_none(jobs: JobRuns, workspace: Workspace
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
     workspace.faults.add("GET", GET, call=1, status=200, body=body)
 
-    assert jobs.follow(run_id, limits=limits(), report=Silent()).result == "SUCCESS"
+    assert jobs.follow(run_id, limits=limits(), report=Report()).result == "SUCCESS"
 
 
 def test_a_cancelled_run_is_waited_for_and_one_that_has_ended_keeps_its_end(
@@ -214,8 +214,8 @@ def test_a_cancelled_run_is_waited_for_and_one_that_has_ended_keeps_its_end(
     going, done = (submit(jobs, workspace, mode) for mode in (Mode(endless=True), Mode(ending=runs.SUCCESS)))
     workspace.jobs.wait(done, 30)
 
-    assert jobs.cancel(going, report=Silent()).result == "CANCELED"
-    assert jobs.cancel(done, report=Silent()).result == "SUCCESS"
+    assert jobs.cancel(going, report=Report()).result == "CANCELED"
+    assert jobs.cancel(done, report=Report()).result == "SUCCESS"
 
 
 def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
@@ -224,7 +224,7 @@ def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
     run_id = submit(jobs, workspace, Mode(endless=True))
     workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
 
-    left = jobs.cancel(run_id, report=Silent())
+    left = jobs.cancel(run_id, report=Report())
 
     assert (left.is_over, left.mlflow_status) == (False, "KILLED")
     assert 60 < clock.now < 62

@@ -64,7 +64,7 @@ def test_a_spark_job_that_imports_pyspark_has_it_as_on_a_cluster(
         f"name: p\ndatabricks_spark_job: {{python_file: job.py, python_libraries: {libraries}}}\n"
     )
 
-    lines = environment.read_lines(mlproject.load(tmp_path), report=report.Silent())
+    lines = environment.read_lines(mlproject.load(tmp_path), report=report.Report())
 
     assert ("pyspark" in lines) is has_spark
     assert "numpy" in lines
