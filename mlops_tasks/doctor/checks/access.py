@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlops_tasks.doctor import findings, sources
 from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
@@ -37,7 +38,7 @@ def check_machine_learning(plan: Plan) -> Iterator[findings.Finding]:
 
 
 def check_volumes(plan: Plan) -> Iterator[findings.Finding]:
-    named = [uri for uri, _ in plan.cluster_wheels() if uri.startswith("/Volumes/")]
+    named = [uri for uri, _ in plan.cluster_wheels() if uri.startswith(uris.VOLUMES)]
     if plan.cluster is None or (plan.store_kind != "volume" and not named):
         return
     runtime = plan.runtime

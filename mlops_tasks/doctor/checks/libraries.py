@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from mlops_tasks.doctor import findings, sources
 from mlops_tasks.doctor.subject import Plan
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
-SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
+SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """What the URI of a wheel may begin with."""
-SEEN = (*stores.REMOTE, "/dbfs/")
+SEEN = (*uris.REMOTE, uris.FUSE)
 """What the path of a file in a workspace begins with, seen from outside or on a cluster."""
 
 
@@ -23,7 +23,7 @@ def check_dbfs(plan: Plan) -> Iterator[findings.Finding]:
         *plan.cluster_wheels(),
         *((each, plan.place_of_value(each)) for each in plan.installed("jar")),
     ]:
-        if uri.startswith("dbfs:"):
+        if uri.startswith(uris.DBFS):
             yield findings.error(
                 f"{runtime} installs no library from DBFS ({uri}): the last that does is 14.3",
                 where=where,
@@ -38,7 +38,7 @@ def check_workspace_wheels(plan: Plan) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version >= runtimes.WORKSPACE_WHEELS_BEGIN:
         return
     for uri, where in plan.cluster_wheels():
-        if uri.startswith("/Workspace/"):
+        if uri.startswith(uris.WORKSPACE):
             yield findings.error(
                 f"{runtime} installs no library from workspace files ({uri}): they begin with "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN}",
@@ -90,8 +90,8 @@ def check_schemes(plan: Plan) -> Iterator[findings.Finding]:
 
 
 def _respell(uri: str) -> str:
-    if uri.startswith("/dbfs/"):
-        return f"write dbfs:/{uri.removeprefix('/dbfs/')}"
+    if uri.startswith(uris.FUSE):
+        return f"write {uris.from_cluster(uri)}"
     return f"write a URI that begins with one of {', '.join(SCHEMES)}"
 
 

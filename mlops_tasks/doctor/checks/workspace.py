@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from mlops_tasks import errors
 from mlops_tasks.doctor import findings, sources
 from mlops_tasks.doctor.subject import Plan
-from mlops_tasks.stores import base as stores
-
-_VOLUME_PARTS = 5
-"""`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""
+from mlops_tasks.stores import uris
 
 
 def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
@@ -25,7 +22,7 @@ def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
             basis="documented",
             source=sources.EXPERIMENT_NAMES,
         )
-    if name == "/Workspace" or name.startswith("/Workspace/"):
+    if f"{name}/".startswith(uris.WORKSPACE):
         yield findings.error(
             f"the experiment's name {name} begins with /Workspace: Databricks keeps it without, so MLflow makes it "
             "once and never finds it again",
@@ -38,11 +35,11 @@ def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
 
 def check_wheel_root(plan: Plan) -> Iterator[findings.Finding]:
     try:
-        kind = stores.check_remote(plan.wheel_root)
+        kind = uris.check_remote(plan.wheel_root)
     except errors.BadInput as fault:
         yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
         return
-    volume = "/".join(plan.wheel_root.split("/")[:_VOLUME_PARTS])
+    volume = uris.volume_of(plan.wheel_root)
     if kind == "volume" and plan.ask.has_volume is not None and not plan.ask.has_volume(volume):
         yield findings.error(
             f"there is no volume {volume}, or nothing in it may be seen with this login",
