@@ -10,7 +10,7 @@ import pytest
 from mlops_tasks import Pipeline, Settings
 from mlops_tasks.doctor import reading
 from mlops_tasks.doctor.subject import Plan
-from tests.support.inv import git, make_repository, write
+from tests.support.repositories import git, make_repository, write
 
 
 def plan(folder: Path, **settings: Any) -> Plan:
