@@ -16,7 +16,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in pat
 TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
-    *("version", "release", "errors", "report", "files", "slugs"),
+    *("__version__", "release", "errors", "report", "files", "slugs"),
     *("setting_types", "settings", "processes"),
     *("record", "state", "uv", "indexes"),
     *("workspace", "tracking", "checkout"),
