@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "mlops_tasks"
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent / "mlops_tasks"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.relative_to(PACKAGE).parts)
+TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
     *("__version__", "release", "errors", "report", "files", "slugs"),
@@ -100,3 +102,17 @@ def test_the_tasks_are_listed_without_anything_slow() -> None:
 
     slow = {"mlflow", "rich", "packaging", "databricks", "uv", "build", "mlops_tasks.pipeline.pipeline"}
     assert not slow & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.relative_to(HERE).as_posix())
+def test_no_test_file_imports_another_test_file(path: Path) -> None:
+    for name in imports(path):
+        if name.startswith("tests."):
+            assert not any(part.startswith("test_") for part in name.split(".")), f"{name}: helpers belong to support/"
+
+
+def test_each_folder_of_the_tests_is_a_rooms_or_serves_them_all() -> None:
+    for test in TESTS:
+        folder = test.parent.relative_to(HERE)
+        shared = {"support", "fake_workspace", "releases", "golden", "benchmarks"} & set(folder.parts[:1])
+        assert shared or (PACKAGE / folder).is_dir(), f"tests/{folder} is named after no room of the package"
