@@ -17,7 +17,6 @@ from mlops_tasks import errors, processes, slugs, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Limits, Submitted
 from mlops_tasks.backends.local import environment as environments
-from mlops_tasks.backends.local import process
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
@@ -74,7 +73,7 @@ class LocalRuns:
             status = "FAILED" if code else "FINISHED"
             if code:
                 self.report.warning(_say_exit(code))
-        except process.TimedOut:
+        except processes.TimedOut:
             self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:
@@ -142,7 +141,7 @@ class LocalRuns:
         return environments.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
 
     def _start(self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path) -> int:
-        return process.follow(
+        return processes.follow(
             [sys.executable, str(CHILD)],
             env={**self._child_environ(environment), **self.tracking.login},
             message=json.dumps(message),
