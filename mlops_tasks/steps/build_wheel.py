@@ -67,12 +67,12 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> W
         library, top=context.top, environ=context.environ, run=context.run, report=context.report
     ) as path:
         try:
+            made = path
             if state.local:
-                version = local_versions.append(metadata.read(path).version, state.local)
-                path = rewriting.with_version(path, version)
-            kept = wheelhouse / files.file_sha256(path)[:16] / path.name
+                made = rewriting.with_version(path, local_versions.append(metadata.read(path).version, state.local))
+            kept = wheelhouse / files.file_sha256(made)[:16] / made.name
             with files.written_whole(kept) as target:
-                files.copy_stream(path, target, lambda _: None)
+                files.copy_stream(made, target, lambda _: None)
         except OSError as fault:
             raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
     return _read(kept, top=context.top, library=name, digest=state.digest)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from packaging import utils
+
 from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import parallel
+from mlops_tasks.stores import parallel, uris
 from mlops_tasks.stores.base import Stored
 
 
@@ -43,6 +45,30 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
         for wheel in wheels
     )
     return release.with_step("deploy", _digest(wheels, folder), deployed=deployed)
+
+
+def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
+    """Wheels that are in place already, by the URIs or paths that the user gave; BadInput for what is no wheel.
+
+    The SHA-256 of a wheel that is not on this machine is unknown, and empty.
+    """
+    deployed = []
+    for uri in given:
+        try:
+            distribution = utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
+        except utils.InvalidWheelFilename as fault:
+            raise errors.BadInput(
+                f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
+            ) from fault
+        if uri.startswith("file:"):
+            path = uris.to_path(uri)
+        elif "://" in uri or uri.startswith(uris.REMOTE):
+            deployed.append(Deployed(distribution=distribution, uri=uri, sha256=""))
+            continue
+        else:
+            path = Path(uri).resolve()
+        deployed.append(Deployed(distribution=distribution, uri=context.relative(path), sha256=_hash_given(path)))
+    return tuple(deployed)
 
 
 def _digest(wheels: Sequence[Wheel], folder: str) -> str:
@@ -101,3 +127,14 @@ def _write(context: Context, wheels: Sequence[Wheel], folder: str) -> None:
                 where=folder,
                 cure=f"look at it in the {store.display_name} store and remove it, then `inv deploy`",
             )
+
+
+def _hash_given(path: Path) -> str:
+    try:
+        return files.file_sha256(path)
+    except OSError as fault:
+        raise errors.BadInput(
+            f"there is no such wheel that can be read: {fault.strerror}",
+            where=path,
+            cure="give the URI of a wheel that exists",
+        ) from fault
