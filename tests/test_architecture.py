@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "mlops_tasks"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.relative_to(PACKAGE).parts)
 
 LAYERS = (
-    *("version", "release", "errors", "report", "files", "slugs"),
+    *("__version__", "release", "errors", "report", "files", "slugs"),
     *("setting_types", "settings", "processes"),
     *("record", "state", "uv", "indexes"),
     *("workspace", "tracking", "checkout"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors, version
+from mlops_tasks import __version__, errors
 from mlops_tasks.release import Attempt, Deployed, Release, Run
 from mlops_tasks.report import Report
 
@@ -47,7 +47,7 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.dirty": "" if release.dirty is None else str(release.dirty).lower(),
         "mlops.attempt": release.attempt.id if release.attempt else "",
         "mlops.ci_url": ci_url,
-        "mlops.version": version.VERSION,
+        "mlops.version": __version__,
         **_wheel_tags(release.deployed or ()),
     }
     return {**{key: _encodable(value) for key, value in facts.items() if value}, **tags}

@@ -54,8 +54,11 @@ class ReleaseTask(invoke.Task[Any]):
         self.help = {**meanings, **SWITCHES, **self.help}
 
     def get_arguments(self, *args: Any, **kwargs: Any) -> list[invoke.Argument]:
+        """Invoke empties `help` as it makes the arguments, and makes them anew whenever it parses or completes."""
+        meanings = dict(self.help)
         for argument in (found := super().get_arguments(*args, **kwargs)):
             argument.__class__ = flags.Word if argument.positional else flags.Flag
+        self.help = meanings
         return found
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:

@@ -26,3 +26,10 @@ def test_the_id_of_a_run_may_be_left_out(words: list[str], expected: list[tuple[
     found = Parser(contexts=namespace.to_contexts()).parse_argv(words)
 
     assert [(each.name, each.args["run_id"].value or None) for each in found] == expected
+
+
+def test_the_flags_have_their_help_however_often_they_are_made() -> None:
+    first, second = ([(each.name, each.help_tuples()) for each in namespace.to_contexts()] for _ in range(2))
+
+    assert first == second
+    assert all(meaning for _, flags in first for _, meaning in flags)
