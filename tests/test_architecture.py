@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "mlops_tasks"
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent / "mlops_tasks"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.relative_to(PACKAGE).parts)
+TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
     *("__version__", "release", "errors", "report", "files", "slugs"),
@@ -87,6 +89,15 @@ def test_heavy_and_outer_packages_stay_in_their_rooms(path: Path) -> None:
         assert not found, f"imported as soon as the module is: {found}"
 
 
+HOMES = {"subprocess": {"processes.py", "backends/local/child.py"}}
+"""The modules of Python's own that only a few of ours may import; the child is a program by itself."""
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_some_modules_of_the_standard_library_have_one_home(name: str) -> None:
+    assert {path.relative_to(PACKAGE).as_posix() for path in MODULES if name in imports(path)} == HOMES[name]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_prints_but_the_console(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
@@ -100,3 +111,17 @@ def test_the_tasks_are_listed_without_anything_slow() -> None:
 
     slow = {"mlflow", "rich", "packaging", "databricks", "uv", "build", "mlops_tasks.pipeline.pipeline"}
     assert not slow & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.relative_to(HERE).as_posix())
+def test_no_test_file_imports_another_test_file(path: Path) -> None:
+    for name in imports(path):
+        if name.startswith("tests."):
+            assert not any(part.startswith("test_") for part in name.split(".")), f"{name}: helpers belong to support/"
+
+
+def test_each_folder_of_the_tests_is_a_rooms_or_serves_them_all() -> None:
+    for test in TESTS:
+        folder = test.parent.relative_to(HERE)
+        shared = {"support", "fake_workspace", "releases", "golden", "benchmarks"} & set(folder.parts[:1])
+        assert shared or (PACKAGE / folder).is_dir(), f"tests/{folder} is named after no room of the package"

@@ -10,7 +10,7 @@ import pytest
 from mlops_tasks import files, processes, state
 from mlops_tasks.backends.local import environments
 from mlops_tasks.report import Report
-from tests.support.inv import git, write
+from tests.support.repositories import git, write
 
 
 def test_the_folder_ignores_itself(tmp_path: Path) -> None:

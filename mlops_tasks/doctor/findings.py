@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mlops_tasks import errors
+from mlops_tasks.workspace import runtimes
 from mlops_tasks.workspace.runtimes import Basis
+
+CLUSTERS = "databricks-sdk: databricks/sdk/service/compute.py"
+MLFLOW_BACKEND = "mlflow: mlflow/projects/databricks.py"
+READERS = "mlops_tasks: what a release refuses before it begins"
+RUNTIMES = runtimes.RELEASES
+UNTRIED = "no page and no client shows it"
+WORKSPACE = "the workspace itself"
 
 VERSION = 1
 Level = Literal["error", "warning", "note"]

@@ -1,4 +1,4 @@
-"""From a Context and what is recorded of its release to a Plan."""
+"""From a Context and what is recorded of its release to a Subject."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlops_tasks import errors
-from mlops_tasks.doctor import subject
+from mlops_tasks.doctor import rules, subject
 from mlops_tasks.doctor.checks import wheels
+from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
 
@@ -24,7 +25,22 @@ T = TypeVar("T")
 NOTHING = subject.Questions()
 
 
-def make_plan(context: Context, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Plan:
+def look_ahead(context: Context, release: Release, *, force: bool) -> None:
+    """Before anything is sent: BadInput for what will not work there, but with `force`."""
+    if context.target.is_remote:
+        rules.insist(examine(context, release), context.report, warned=context.warned, force=force)
+
+
+def examine(context: Context, release: Release | None, *, login: bool = False) -> Findings:
+    """All that the checks find; `login` has them begin with the login itself."""
+    target = context.target
+    ask = subject.Questions(
+        log_in=target.check if login else None, has_volume=target.has_volume, has_file=target.is_reachable
+    )
+    return rules.check(read_subject(context, release, ask=ask if target.is_remote else subject.Questions()))
+
+
+def read_subject(context: Context, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Subject:
     """All that is known at this point. A record of another branch counts for nothing.
 
     `ask` are the questions that only a workspace can answer.
@@ -37,8 +53,8 @@ def make_plan(context: Context, release: Release | None, *, ask: subject.Questio
     kind = project.kind if project is not None else ""
     if project is not None and context.target.is_remote:
         _tried(lambda: context.target.choose_backend(context.settings.backend, project), faults)
-    built = tuple(_planned_wheels(context, own))
-    return subject.Plan(
+    built = tuple(_built_wheels(context, own))
+    return subject.Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
         project=project,
@@ -99,19 +115,19 @@ def _wheel_root(context: Context) -> str:
     if context.target.is_remote:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
-    return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
+    return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
-def _planned_wheels(context: Context, release: Release | None) -> Iterator[subject.PlannedWheel]:
+def _built_wheels(context: Context, release: Release | None) -> Iterator[subject.BuiltWheel]:
     """The recorded wheels that are still there."""
     for each in (release.wheels if release is not None else None) or ():
         with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
             yield _read_wheel(context.top / each.file)
 
 
-def _read_wheel(path: Path) -> subject.PlannedWheel:
+def _read_wheel(path: Path) -> subject.BuiltWheel:
     about = metadata.read(path)
-    return subject.PlannedWheel(
+    return subject.BuiltWheel(
         distribution=about.distribution,
         version=about.version,
         file_name=path.name,
@@ -120,7 +136,7 @@ def _read_wheel(path: Path) -> subject.PlannedWheel:
     )
 
 
-def _own_names(context: Context, built: tuple[subject.PlannedWheel, ...]) -> Iterator[str]:
+def _own_names(context: Context, built: tuple[subject.BuiltWheel, ...]) -> Iterator[str]:
     """Before anything is built, the libraries' folders have to tell: they mostly bear the distribution's name."""
     names = [each.distribution for each in built]
     try:
@@ -134,8 +150,7 @@ def _experiment(context: Context, release: Release | None) -> str | None:
     """What `name` made of the template, else the template without the prefix that `name` takes off."""
     if release is not None and release.names is not None:
         return release.names.experiment
-    template = context.settings.experiment
-    return template.removeprefix("/Workspace") if template.startswith("/Workspace/") else template
+    return uris.without_workspace(context.settings.experiment)
 
 
 def _scripts(folder: Path) -> Iterator[subject.Text]:

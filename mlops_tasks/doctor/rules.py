@@ -8,34 +8,31 @@ from typing import NamedTuple, get_args
 
 from mlops_tasks import errors
 from mlops_tasks.doctor.checks import (
-    access,
     cluster,
     libraries,
-    login,
     mlflow,
     project,
     runtime,
-    scripts,
     wheels,
     workspace,
 )
-from mlops_tasks.doctor.findings import Finding, Findings, Level
-from mlops_tasks.doctor.subject import Plan, Questions
+from mlops_tasks.doctor.findings import WORKSPACE, Finding, Findings, Level
+from mlops_tasks.doctor.subject import Questions, Subject
 from mlops_tasks.report import Report
 
 __all__ = ["CHECKS", "Check", "check", "insist"]
 
 
 class Check(NamedTuple):
-    """One rule of a topic. `needs` are the parts of a Plan without which there is nothing to look at."""
+    """One rule of a topic. `needs` are the parts of a Subject without which there is nothing to look at."""
 
     topic: str
-    rule: Callable[[Plan], Iterable[Finding]]
+    rule: Callable[[Subject], Iterable[Finding]]
     needs: tuple[str, ...] = ()
 
 
 CHECKS = (
-    Check("login", login.check_login, needs=("ask.log_in",)),
+    Check("login", workspace.check_login, needs=("ask.log_in",)),
     Check("project form", project.check_readable),
     Check("project form", project.check_kind, needs=("project", "cluster")),
     Check("project form", project.check_commands, needs=("project",)),
@@ -50,10 +47,10 @@ CHECKS = (
     Check("runtime", runtime.check_supported, needs=("cluster",)),
     Check("Python", runtime.check_python_alive, needs=("environment",)),
     Check("Python", runtime.check_python_fits, needs=("environment", "cluster")),
-    Check("access mode", access.check_dbfs_mount, needs=("cluster",)),
-    Check("access mode", access.check_machine_learning, needs=("cluster",)),
-    Check("access mode", access.check_volumes, needs=("cluster",)),
-    Check("access mode", access.check_workspace_files, needs=("cluster",)),
+    Check("access mode", cluster.check_dbfs_mount, needs=("cluster",)),
+    Check("access mode", cluster.check_machine_learning, needs=("cluster",)),
+    Check("access mode", cluster.check_volumes, needs=("cluster",)),
+    Check("access mode", cluster.check_workspace_files, needs=("cluster",)),
     Check("libraries", libraries.check_dbfs, needs=("cluster",)),
     Check("libraries", libraries.check_spark_job_kinds, needs=("cluster", "project")),
     Check("libraries", libraries.check_spark_job_dbfs, needs=("cluster", "project")),
@@ -73,19 +70,19 @@ CHECKS = (
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
     Check("names", workspace.check_experiment, needs=("experiment",)),
     Check("names", workspace.check_wheel_root),
-    Check("scripts", scripts.check_downloads, needs=("scripts",)),
-    Check("scripts", scripts.check_model_names, needs=("scripts",)),
+    Check("scripts", project.check_downloads, needs=("scripts",)),
+    Check("scripts", project.check_model_names, needs=("scripts",)),
 )
 
 
-def check(plan: Plan) -> Findings:
+def check(subject: Subject) -> Findings:
     """Everything that the checks find, errors first, and which topics were fine or had nothing to look at."""
     found: dict[str, list[Finding]] = {}
     for each in CHECKS:
-        if all(_part(plan, name) for name in each.needs):
-            found.setdefault(each.topic, []).extend(_ask(each, plan))
+        if all(_part(subject, name) for name in each.needs):
+            found.setdefault(each.topic, []).extend(_ask(each, subject))
         if each.topic == "login" and found.get("login"):
-            plan = replace(plan, ask=Questions())  # whoever is not let in gets no other answer either
+            subject = replace(subject, ask=Questions())  # whoever is not let in gets no other answer either
     everything = (finding for findings in found.values() for finding in findings)
     return Findings(
         found=tuple(sorted(everything, key=lambda each: get_args(Level).index(each.level))),
@@ -116,17 +113,16 @@ def _count(wrong: list[Finding]) -> str:
     return f"{len(wrong)} thing{'s' if many else ''} will not work on Databricks:"
 
 
-def _ask(each: Check, plan: Plan) -> list[Finding]:
+def _ask(each: Check, subject: Subject) -> list[Finding]:
     """What the rule finds; that the workspace gave no answer is a finding too."""
     try:
-        return list(each.rule(plan))
+        return list(each.rule(subject))
     except errors.WorkspaceError as fault:
-        source = "the workspace itself"
-        return [Finding("warning", f"cannot be told: {fault.what}", fault.where, fault.cure, "seen", source)]
+        return [Finding("warning", f"cannot be told: {fault.what}", fault.where, fault.cure, "seen", WORKSPACE)]
 
 
-def _part(plan: Plan, name: str) -> object:
-    part: object = plan
+def _part(subject: Subject, name: str) -> object:
+    part: object = subject
     for key in name.split("."):
         part = getattr(part, key)
     return part

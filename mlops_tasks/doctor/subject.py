@@ -1,4 +1,4 @@
-"""Plan: all that the checks look at, as one value. What isn't known yet is None or empty."""
+"""Subject: all that the checks look at, as one value. What isn't known yet is None or empty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
@@ -23,7 +23,7 @@ MLFLOW_BACKEND = "databricks"
 _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
-class PlannedWheel(NamedTuple):
+class BuiltWheel(NamedTuple):
     """One wheel as its file tells: `tags` are such as `py3-none-any`, `requires_python` is empty where it asks none."""
 
     distribution: str
@@ -63,7 +63,7 @@ class Text(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
     `ours` are the normalised names of the distributions that patch points at what was deployed. `unreadable` are the
@@ -78,7 +78,7 @@ class Plan:
     cluster_text: Text | None = None
     environment: environment.Environment | None = None
     environment_text: Text | None = None
-    wheels: tuple[PlannedWheel, ...] = ()
+    wheels: tuple[BuiltWheel, ...] = ()
     ours: frozenset[str] = frozenset()
     experiment: str | None = None
     entry_point: str = "main"
@@ -141,8 +141,8 @@ class Plan:
         return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
 
     @property
-    def store_kind(self) -> stores.Kind:
-        return stores.kind_of(self.wheel_root)
+    def store_kind(self) -> uris.Kind:
+        return uris.kind_of(self.wheel_root)
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""

@@ -20,7 +20,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
 
     An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
     """
-    from mlops_tasks.doctor import ahead
+    from mlops_tasks.doctor import reading
     from mlops_tasks.steps import run
 
     command = inputs.command or "run"
@@ -29,7 +29,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             context.target.check()
             release = staleness.begin(context, steps, "run", inputs)
             job = job_plan.prepare(context, release, inputs)
-            ahead.look_ahead(context, release, force=inputs.force)
+            reading.look_ahead(context, release, force=inputs.force)
             release, going_on = _take_up(context, release, job)
             if not going_on:
                 release, job = _begin(context, release, job)

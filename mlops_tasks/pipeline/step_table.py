@@ -11,7 +11,7 @@ from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Deployed, Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 
 
 def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -62,13 +62,13 @@ def _build_digest(context: Context, release: Release) -> str:
 
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
-    from mlops_tasks.doctor import ahead
+    from mlops_tasks.doctor import reading
     from mlops_tasks.steps import build_wheel, deploy
 
     if inputs.wheels:
         given = build_wheel.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
-    ahead.look_ahead(context, release, force=inputs.force)
+    reading.look_ahead(context, release, force=inputs.force)
     return deploy.deploy_wheels(
         release,
         wheels=release.wheels or (),
@@ -181,22 +181,20 @@ def _hash_given(path: Path) -> str:
 
 
 def _local_path(context: Context, uri: str) -> Path | None:
-    from urllib.parse import unquote, urlsplit
-
     if uri.startswith("file:"):
-        return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith(stores.REMOTE):
+        return uris.to_path(uri)
+    if "://" in uri or uri.startswith(uris.REMOTE):
         return None
     return Path(uri).resolve()
 
 
 def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release:
     """What `run` would do, without an attempt and without a run."""
-    from mlops_tasks.doctor import ahead
+    from mlops_tasks.doctor import reading
     from mlops_tasks.pipeline import job_plan
 
     context.target.check()
-    ahead.look_ahead(context, release, force=inputs.force)
+    reading.look_ahead(context, release, force=inputs.force)
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
         context.report.detail(f"parameter {key} = {value}")

@@ -12,6 +12,7 @@ from mlops_tasks import errors, processes
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
     from mlops_tasks.backends.base import Job, Limits, Submitted
@@ -49,7 +50,7 @@ class DatabricksTarget:
         return self.workspace.user
 
     def store(self, wheel_root: str) -> stores.Store:
-        return stores.choose_remote(wheel_root, workspace=self.workspace)
+        return choosing.choose_remote(wheel_root, workspace=self.workspace)
 
     def absolute_uri(self, uri: str) -> str:
         return uri
@@ -59,8 +60,8 @@ class DatabricksTarget:
 
     def is_reachable(self, entry: str) -> bool:
         """A wheel in one of the workspace's stores is looked up; of other places nothing is known here."""
-        uri = f"dbfs:{entry.removeprefix('/dbfs')}" if entry.startswith("/dbfs/") else entry
-        if not uri.startswith(stores.REMOTE):
+        uri = uris.from_cluster(entry)
+        if not uri.startswith(uris.REMOTE):
             return "://" in uri
         folder, _, name = uri.rpartition("/")
         try:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from mlops_tasks import errors, processes, state
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
     from mlops_tasks.backends.base import Job, Limits, Submitted
@@ -46,10 +46,10 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
-        return stores.choose_local(wheel_root, top=self.top)
+        return choosing.choose_local(wheel_root, top=self.top)
 
     def absolute_uri(self, uri: str) -> str:
-        return uri if "://" in uri or uri.startswith("dbfs:") else (self.top / uri).as_uri()
+        return uri if "://" in uri or uri.startswith(uris.DBFS) else (self.top / uri).as_uri()
 
     def has_volume(self, path: str) -> bool:
         return False
@@ -57,7 +57,7 @@ class LocalTarget:
     def is_reachable(self, entry: str) -> bool:
         if entry.startswith(("http://", "https://")):
             return True
-        return Path(unquote(urlsplit(entry).path) if entry.startswith("file:") else entry).is_file()
+        return uris.to_path(entry).is_file()
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         if wanted not in {"auto", "local"}:

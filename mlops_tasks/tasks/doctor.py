@@ -59,13 +59,13 @@ def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
 
 
 def _examine(pipeline: Pipeline) -> Findings:
-    from mlops_tasks.doctor import ahead
+    from mlops_tasks.doctor import reading
 
     context = pipeline.context
     if not context.target.is_remote:
         context.report.detail(REHEARSED)
     with context.places.usable():
-        return ahead.examine(context, pipeline.load(), login=True)
+        return reading.examine(context, pipeline.load(), login=True)
 
 
 def _show(found: Findings, context: Context) -> None:

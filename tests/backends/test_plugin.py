@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.inv import git, inv, make_repository, write
+from tests.support.inv import inv
+from tests.support.repositories import git, make_repository, write
 
 PLUGIN = """\
 import os, subprocess, sys

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_tasks import errors, processes
 from mlops_tasks.checkout import branch as branches
-from tests.support.inv import git
+from tests.support.repositories import git
 
 CI = {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "from-ci", "CI_JOB_URL": "https://ci/1"}
 

@@ -10,7 +10,7 @@ from mlops_tasks import errors
 from mlops_tasks.doctor import fix
 from mlops_tasks.project import mlproject
 from tests.support import subjects
-from tests.support.inv import write
+from tests.support.repositories import write
 
 PROJECT = """\
 # what we train

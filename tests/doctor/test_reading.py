@@ -9,14 +9,14 @@ import pytest
 
 from mlops_tasks import Pipeline, Settings
 from mlops_tasks.doctor import reading
-from mlops_tasks.doctor.subject import Plan
-from tests.support.inv import git, make_repository, write
+from mlops_tasks.doctor.subject import Subject
+from tests.support.repositories import git, make_repository, write
 
 
-def plan(folder: Path, **settings: Any) -> Plan:
+def subject(folder: Path, **settings: Any) -> Subject:
     known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), **settings}
     pipeline = Pipeline(folder, Settings(**known), environ=dict(os.environ))
-    return reading.make_plan(pipeline.context, pipeline.load())
+    return reading.read_subject(pipeline.context, pipeline.load())
 
 
 def take(folder: Path, *steps: str) -> None:
@@ -26,7 +26,7 @@ def take(folder: Path, *steps: str) -> None:
 
 
 def test_before_anything_ran_the_files_tell_what_they_can(tmp_path: Path) -> None:
-    found = plan(make_repository(tmp_path), workers=True)
+    found = subject(make_repository(tmp_path), workers=True)
 
     assert found.is_classic
     assert found.cluster is not None
@@ -42,9 +42,9 @@ def test_what_is_recorded_counts_for_its_own_branch_alone(tmp_path: Path) -> Non
     folder = make_repository(tmp_path)
     take(folder, "name", "build-wheel")
 
-    here = plan(folder)
+    here = subject(folder)
     git("checkout", "-q", "-b", "other", cwd=folder)
-    there = plan(folder)
+    there = subject(folder)
 
     assert [(each.distribution, each.requires_python) for each in here.wheels] == [("mylib", ">=3.8")]
     assert here.wheels[0].tags == {"py3-none-any"}
@@ -58,7 +58,7 @@ def test_a_wheel_that_is_damaged_counts_as_not_built(tmp_path: Path) -> None:
     for path in (folder / ".mlops" / "wheels").rglob("*.whl"):
         path.write_bytes(b"no wheel")
 
-    assert plan(folder).wheels == ()
+    assert subject(folder).wheels == ()
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_a_wheel_that_is_damaged_counts_as_not_built(tmp_path: Path) -> None:
     ],
 )
 def test_the_settings_decide(tmp_path: Path, settings: dict[str, Any], expected: tuple[str, str]) -> None:
-    found = plan(make_repository(tmp_path), **settings)
+    found = subject(make_repository(tmp_path), **settings)
 
     assert getattr(found, expected[0]) == expected[1]
 
 
 def test_what_the_databricks_target_refuses_is_a_fault_as_well(tmp_path: Path) -> None:
-    found = plan(make_repository(tmp_path), target="databricks", backend="kubernetes", wheel_root="/dbfs/wheels")
+    found = subject(make_repository(tmp_path), target="databricks", backend="kubernetes", wheel_root="/dbfs/wheels")
 
     assert found.wheel_root == "/dbfs/wheels"
     assert [each.what for each in found.unreadable] == ["the backend kubernetes does not run on the databricks target"]
@@ -89,7 +89,7 @@ def test_a_cluster_spec_from_elsewhere_is_the_one_that_counts(tmp_path: Path) ->
     folder = make_repository(tmp_path)
     write(folder, {"big.json": '{"spark_version": "16.4.x-scala2.12"}'})
 
-    assert str(plan(folder, cluster="big.json").runtime) == "runtime 16.4"
+    assert str(subject(folder, cluster="big.json").runtime) == "runtime 16.4"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_is_kept_as_a_fault(tmp_path: Path, name: str, text:
     folder = make_repository(tmp_path)
     write(folder, {name: text})
 
-    faults = [str(each) for each in plan(folder).unreadable]
+    faults = [str(each) for each in subject(folder).unreadable]
 
     assert len(faults) == 1
     assert said in faults[0]

@@ -8,14 +8,11 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.doctor import findings, rules
 from mlops_tasks.doctor.checks import (
-    access,
     cluster,
     libraries,
-    login,
     mlflow,
     project,
     runtime,
-    scripts,
     wheels,
     workspace,
 )
@@ -23,7 +20,7 @@ from mlops_tasks.doctor.subject import Questions
 from mlops_tasks.report import Report
 from tests.support import subjects
 
-TOPICS = (access, cluster, libraries, login, mlflow, workspace, project, runtime, scripts, wheels)
+TOPICS = (cluster, libraries, mlflow, project, runtime, wheels, workspace)
 ERROR = findings.error("no cluster", where="cluster.json:1:1", cure="add it", basis="seen", source="a client")
 WARNING = findings.warning("old", cure="renew it", basis="documented", source="a page")
 NOTE = findings.note("known", cure="nothing", basis="assumed", source="nobody")
@@ -51,11 +48,11 @@ def test_every_check_is_in_the_list(topic: types.ModuleType) -> None:
 def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
     yaml = "dependencies:\n  - python=3.12\n"
     project = subjects.SPARK_JOB.replace("    - WHEELPATH\n", "")
-    plan = subjects.make(
+    subject = subjects.make(
         tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x"
     )
 
-    found = rules.check(plan)
+    found = rules.check(subject)
 
     assert not found.found
     assert {"runtime", "cluster spec", "libraries", "MLflow", "names", "access mode"} <= set(found.fine)

@@ -19,7 +19,7 @@ from tests.fake_workspace.calls import call
 from tests.fake_workspace.jobs import Jobs
 from tests.fake_workspace.programs import conda, pyenv, rsync
 from tests.fake_workspace.runs import Mode, State
-from tests.support import inv
+from tests.support import repositories
 
 CLUSTER: dict[str, Any] = {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 WHEEL = "mylib-1.0-py3-none-any.whl"
@@ -44,7 +44,7 @@ class Workspace:
         self.jobs = Jobs(self.disk, url, "secret", folder / "home", reuse=True)
 
     def write(self, path: str, text: str) -> None:
-        inv.write(self.disk, {path: text})
+        repositories.write(self.disk, {path: text})
 
     def submit(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> int:
         body = {"new_cluster": {**CLUSTER, **cluster}, "libraries": list(libraries), **task}
@@ -80,7 +80,7 @@ def workspace(shared: Workspace) -> Workspace:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mylib")
-    inv.write(folder, {"pyproject.toml": inv.LIBRARY, "mylib/__init__.py": "ANSWER = 42\n"})
+    repositories.write(folder, {"pyproject.toml": repositories.LIBRARY, "mylib/__init__.py": "ANSWER = 42\n"})
     command = [environments.uv(), "build", "--quiet", "--wheel", "--out-dir", str(folder / "dist"), str(folder)]
     subprocess.run(command, check=True)
     return folder / "dist" / WHEEL
@@ -266,7 +266,9 @@ def test_a_classic_project_runs_by_the_command_that_mlflow_sends(
     shutil.copy(wheel, workspace.disk / "dbfs" / "libs")
     environment = f"name: t\ndependencies: [python=3.10, pip, {{pip: [/dbfs/libs/{WHEEL}]}}]\n"
     code = "import sys, mylib\nprint('trained', sys.argv[2], mylib.ANSWER)\n"
-    inv.write(tmp_path, {"MLproject": inv.MLPROJECT, "training_env.yaml": environment, "train.py": code})
+    repositories.write(
+        tmp_path, {"MLproject": repositories.MLPROJECT, "training_env.yaml": environment, "train.py": code}
+    )
     archive = workspace.disk / "dbfs" / "project.tar.gz"
     mlflow.utils.file_utils.make_tarfile(
         str(archive), str(tmp_path), mlflow.projects.databricks.DB_TARFILE_ARCHIVE_NAME
@@ -343,7 +345,7 @@ def test_stand_ins_refuse_calls_that_mlflow_does_not_make(tmp_path: Path) -> Non
 
 
 def test_rsync_leaves_what_is_there(tmp_path: Path) -> None:
-    inv.write(tmp_path, {"new": "new", "to/old": "old", "old": "newer"})
+    repositories.write(tmp_path, {"new": "new", "to/old": "old", "old": "newer"})
     for name in ("new", "old"):
         assert rsync.main(["-a", "-v", "--ignore-existing", str(tmp_path / name), str(tmp_path / "to")]) == 0
     assert [(tmp_path / "to" / name).read_text() for name in ("new", "old")] == ["new", "old"]

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mlops_tasks import record
-from tests.support.inv import git, inv, make_repository, start, write
+from tests.support.inv import inv, read_until, start
+from tests.support.repositories import git, make_repository, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
 MLPROJECT = """\
@@ -40,17 +41,6 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
     assert said.code == 0, said.err
     return folder
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """The first line of the process's errors that holds `words`; the process must say them."""
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if words in line:
-            return line
-    raise AssertionError("".join(seen))
 
 
 @pytest.fixture

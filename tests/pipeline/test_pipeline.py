@@ -9,7 +9,8 @@ import pytest
 import mlops_tasks
 from mlops_tasks import Pipeline, ReleaseError, Settings
 from mlops_tasks.report import Report
-from tests.support.inv import git, inv, make_repository, start, write
+from tests.support.inv import inv, start
+from tests.support.repositories import git, make_repository, write
 
 PLAIN = """\
 name: training

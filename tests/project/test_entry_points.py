@@ -9,7 +9,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.project import entry_points, mlproject
-from tests.project.test_mlproject import write
+from tests.support.projects import write
 
 
 def test_parameters_are_completed_with_defaults_as_text(tmp_path: Path) -> None:

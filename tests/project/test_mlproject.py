@@ -7,30 +7,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.project import mlproject
-
-MLPROJECT = """\
-name: demo
-conda_env: env.yaml
-entry_points:
-  main:
-    parameters:
-      alpha: float
-      data: {type: path, default: data.csv}
-      seed: {default: 7}
-    command: "python train.py --alpha {alpha}"
-  check:
-    command: "python check.py"
-"""
-
-
-def write(folder: Path, text: str = MLPROJECT, name: str = "MLproject", **files: str) -> Path:
-    (folder / name).write_text(text)
-    (folder / "env.yaml").write_text("dependencies: []\n")
-    for script in ("train.py", "check.py"):
-        (folder / script).write_text("")
-    for file, content in files.items():
-        (folder / file).write_text(content)
-    return folder
+from tests.support.projects import write
 
 
 @pytest.mark.parametrize("name", ["MLproject", "mlproject", "MLPROJECT"])

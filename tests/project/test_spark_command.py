@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.projects import databricks, utils
 
 from mlops_tasks.project import spark_command
-from tests.support.inv import write
+from tests.support.repositories import write
 
 
 @pytest.fixture

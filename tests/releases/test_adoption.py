@@ -11,7 +11,8 @@ import yaml
 
 from mlops_tasks.project import mlproject
 from tests.fake_workspace.server import Workspace
-from tests.support.inv import git, inv, write
+from tests.support.inv import inv
+from tests.support.repositories import git, write
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

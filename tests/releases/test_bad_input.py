@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
+from tests.support.inv import inv
+from tests.support.repositories import LIBRARY, git, make_repository, nothing_changes, write
 
 Change = Callable[[Path], object]
 

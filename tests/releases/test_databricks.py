@@ -15,7 +15,8 @@ from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
 from tests.fake_workspace.server import Workspace
 from tests.support import sites
-from tests.support.inv import git, inv
+from tests.support.inv import inv
+from tests.support.repositories import git
 from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]

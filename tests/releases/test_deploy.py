@@ -17,7 +17,7 @@ from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import parallel
 from tests.fake_workspace.server import Workspace
-from tests.support import inv, places, workspaces
+from tests.support import inv, places, repositories, workspaces
 from tests.support.places import Place
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
@@ -172,15 +172,16 @@ def test_the_first_fault_is_told_and_ends_the_other_uploads(
 
 PROBE = """
 import os, pathlib, resource, sys
-from mlops_tasks import report, stores
-from mlops_tasks.workspace import client, login
+from mlops_tasks import report
+from mlops_tasks.stores import choosing
+from mlops_tasks.workspace import api, login
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 folder, small, large = sys.argv[1:]
-ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Report())
-store = stores.choose_remote(folder, workspace=ours)
+ours = api.Workspace(login=login.resolve(None, os.environ), report=report.Report())
+store = choosing.choose_remote(folder, workspace=ours)
 store.make_folder(folder)
 store.write(pathlib.Path(small), folder, lambda size: None)
 before = peak()
@@ -208,9 +209,9 @@ def test_a_large_wheel_is_never_whole_in_memory(workspace: Workspace, place: Pla
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose wheel is built, and too large for the line to swallow it at once."""
     folder = tmp_path_factory.mktemp("built")
-    inv.write(folder, {"libs/mylib/mylib/.keep": ""})
+    repositories.write(folder, {"libs/mylib/mylib/.keep": ""})
     (folder / "libs/mylib/mylib/data.bin").write_bytes(os.urandom(8 * MEGABYTE))
-    inv.make_repository(folder)
+    repositories.make_repository(folder)
     assert inv.inv("build-wheel", cwd=folder).code == 0
     return folder
 
@@ -221,7 +222,7 @@ def repository(built: Path, tmp_path: Path, workspace: Workspace, monkeypatch: p
     environ = {**workspace.environment, "HOME": str(tmp_path), "MLOPS_TARGET": "databricks"}
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    folder = inv.make_repository(tmp_path / "repository")
+    folder = repositories.make_repository(tmp_path / "repository")
     (wheel,) = (built / ".mlops").rglob("*.whl")
     (folder / "dist").mkdir()
     shutil.copy(wheel, folder / "dist")

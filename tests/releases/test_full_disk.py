@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inv import Said, inv, make_repository, nothing_changes
+from tests.support.inv import Said, inv
+from tests.support.repositories import make_repository, nothing_changes
 
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
 SETTINGS = "mlops:\n  project: training\n  libraries: [libs/*]\n"

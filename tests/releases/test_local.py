@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.inv import LIBRARY, TASKS, Said, git, inv, make_repository, nothing_changes, write
+from tests.support.inv import Said, inv
+from tests.support.repositories import LIBRARY, TASKS, git, make_repository, nothing_changes, write
 
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
 QUICK = "mlops:\n  project: training\n  libraries: [libs/*]\n  env_manager: local\n  entry_point: plain\n"

@@ -22,8 +22,8 @@ from mlops_tasks.workspace import session
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
-from tests.pipeline.test_attempt import read_until
 from tests.support import sites
+from tests.support.inv import read_until
 from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]

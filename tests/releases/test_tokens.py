@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import SUCCESS, Mode
 from tests.support import sites
-from tests.support.inv import git
+from tests.support.repositories import git
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -22,7 +22,8 @@ from tests.fake_workspace import environments
 from tests.fake_workspace.clusters import Cluster, Outcome, Site
 from tests.fake_workspace.server import Workspace
 from tests.fake_workspace.work import Work
-from tests.support.inv import inv, make_repository
+from tests.support.inv import inv
+from tests.support.repositories import make_repository
 
 pytestmark = pytest.mark.spark
 pytest_plugins = ["tests.fake_workspace.fixture"]

@@ -15,9 +15,8 @@ from mlops_tasks import errors, files, processes
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps import build_wheel
-from tests.support.inv import git, write
+from tests.support.repositories import HATCHLING, commit, git, make_library, write
 
-HATCHLING = 'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 SETUPTOOLS = 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = 'requires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
 POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
@@ -30,25 +29,6 @@ class Heard(Report):
 
     def detail(self, text: str) -> None:
         self.lines.append(text)
-
-
-def make_library(
-    top: Path, name: str = "mylib", *, system: str = HATCHLING, project: str = "", module: str = "A = 1\n"
-) -> Path:
-    folder = top / "libs" / name
-    about = f'[build-system]\n{system}\n[project]\nname = "{name}"\ndescription = "d"\n'
-    about += "" if "dynamic" in project else 'version = "1.0"\n'
-    write(folder, {"pyproject.toml": about + project, f"{name}/__init__.py": module})
-    return folder
-
-
-def commit(top: Path, *tags: str) -> None:
-    if not (top / ".git").exists():
-        git("init", "-q", "-b", "main", cwd=top)
-    git("add", ".", cwd=top)
-    git("commit", "-q", "-m", "now", cwd=top)
-    for tag in tags:
-        git("tag", tag, cwd=top)
 
 
 def build(

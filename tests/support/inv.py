@@ -1,4 +1,4 @@
-"""The real `inv`, in this process: what it printed and how it ended; and small repositories to call it in."""
+"""The real `inv`: called in this process, with its output and exit code, or started as a process of its own."""
 
 from __future__ import annotations
 
@@ -8,61 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import invoke.program
-
-TASKS = "from mlops_tasks import namespace\n"
-SETTINGS = "mlops:\n  project: training\n  libraries: [libs/*]\n"
-MLPROJECT = """\
-name: training
-conda_env: training_env.yaml
-entry_points:
-  main:
-    parameters:
-      text: {type: string, default: hello}
-    command: "python train.py --text {text}"
-  fail:
-    command: "python fail.py"
-"""
-ENVIRONMENT = """\
-name: training
-channels: [defaults]
-dependencies:
-  - python=3.10
-  - pip
-  - pip:
-      - mlflow
-      - WHEELPATH  # ours
-"""
-CLUSTER = '{"new_cluster": {"spark_version": "12.2.x-scala2.12"}, "libraries": [{"whl": "WHEELPATH"}]}\n'
-TRAIN = """\
-import argparse
-
-import mlflow
-import mylib
-
-parser = argparse.ArgumentParser()
-parser.add_argument("--text")
-arguments = parser.parse_args()
-with mlflow.start_run():
-    mlflow.log_metric("answer", mylib.ANSWER)
-print("trained with", arguments.text)
-"""
-FAIL = "import sys\nprint('about to fail')\nsys.exit(3)\n"
-LIBRARY = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "mylib"
-version = "1.0"
-requires-python = ">=3.8"
-"""
 
 
 @dataclass(frozen=True)
@@ -109,53 +59,12 @@ def _run(arguments: tuple[str, ...]) -> int:
     return 0
 
 
-def write(folder: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def git(*arguments: str, cwd: Path) -> str:
-    return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def make_repository(folder: Path, **changed: str) -> Path:
-    """A git repository with one library and one project; `changed` replaces the texts of this module by name."""
-    texts = {name: value for name, value in globals().items() if name.isupper()} | changed
-    write(
-        folder,
-        {
-            "tasks.py": texts["TASKS"],
-            "invoke.yaml": texts["SETTINGS"],
-            "libs/mylib/pyproject.toml": texts["LIBRARY"],
-            "libs/mylib/mylib/__init__.py": "ANSWER = 42\n",
-            "training/MLproject": texts["MLPROJECT"],
-            "training/training_env.yaml": texts["ENVIRONMENT"],
-            "training/cluster.json": texts["CLUSTER"],
-            "training/train.py": texts["TRAIN"],
-            "training/fail.py": texts["FAIL"],
-        },
-    )
-    git("init", "-q", "-b", "main", cwd=folder)
-    git("add", ".", cwd=folder)
-    git("commit", "-q", "-m", "first", cwd=folder)
-    return folder
-
-
-@contextlib.contextmanager
-def nothing_changes(folder: Path) -> Iterator[None]:
-    """Whatever happens inside, no file of `folder` outside `.mlops` changes."""
-    before = _snapshot(folder)
-    yield
-    assert _snapshot(folder) == before
-
-
-def _snapshot(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    hidden = {".mlops", ".git", "__pycache__"}
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in paths
-        if not hidden & set(path.relative_to(folder).parts)
-    }
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """The first line of the process's errors that holds `words`; the process must say them."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if words in line:
+            return line
+    raise AssertionError("".join(seen))

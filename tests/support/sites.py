@@ -15,7 +15,8 @@ import pytest
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
 from tests.fake_workspace.server import Workspace
-from tests.support.inv import MLPROJECT, Said, inv, make_repository, start
+from tests.support.inv import Said, inv, start
+from tests.support.repositories import MLPROJECT, make_repository
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], target: databricks, poll_interval: 0.2}\n"
 SPARK = """\

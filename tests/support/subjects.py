@@ -1,4 +1,4 @@
-"""Plans of small real projects: their files are written, and read by the package's own readers."""
+"""Subjects made of small real projects: their files are written, and read by the package's own readers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks.doctor import subject as plans
 from mlops_tasks.doctor.findings import Finding
+from mlops_tasks.doctor.subject import BuiltWheel, Client, Subject, Text
 from mlops_tasks.project import cluster, environment, mlproject
 
 CLASSIC = """\
@@ -40,8 +40,8 @@ dependencies:
 NODES = {"node_type_id": "m5.large", "num_workers": 1}
 OLD = {"spark_version": "12.2.x-scala2.12", **NODES}
 NEW = {"spark_version": "16.4.x-scala2.12", **NODES}
-WHEEL = plans.PlannedWheel("mylib", "1.0", "mylib-1.0-py3-none-any.whl", frozenset({"py3-none-any"}), ">=3.8")
-CLIENT = plans.Client("3.17.2", ">=3.10")
+WHEEL = BuiltWheel("mylib", "1.0", "mylib-1.0-py3-none-any.whl", frozenset({"py3-none-any"}), ">=3.8")
+CLIENT = Client("3.17.2", ">=3.10")
 Cluster = Mapping[str, Any]
 
 
@@ -53,8 +53,8 @@ def make(
     libraries: list[Any] | None = None,
     yaml: str = ENVIRONMENT,
     **changes: Any,
-) -> plans.Plan:
-    """A plan of a project in `folder`; with `libraries` its spec is wrapped."""
+) -> Subject:
+    """A subject of a project in `folder`; with `libraries` its spec is wrapped."""
     (folder / "MLproject").write_text(project)
     (folder / "training_env.yaml").write_text(yaml)
     (folder / "train.py").write_text("print('trained')\n")
@@ -75,19 +75,19 @@ def make(
     if found.environment_file is not None:
         known["environment"] = environment.load(found.environment_file, kind=found.kind)
         known["environment_text"] = read(found.environment_file)
-    return plans.Plan(**{**known, **changes})
+    return Subject(**{**known, **changes})
 
 
-def read(path: Path) -> plans.Text:
-    return plans.Text(path, path.read_text())
+def read(path: Path) -> Text:
+    return Text(path, path.read_text())
 
 
-def say(check: Callable[[plans.Plan], Iterable[Finding]], plan: plans.Plan) -> list[str]:
+def say(check: Callable[[Subject], Iterable[Finding]], subject: Subject) -> list[str]:
     """What a check finds, a line each: level, basis, what, where (relative to the project), cure."""
-    base = f"{plan.project.folder}/" if plan.project is not None else ""
+    base = f"{subject.project.folder}/" if subject.project is not None else ""
     return [
         f"{each.level} {each.basis} | {each.what} | {each.where.replace(base, '')} | {each.cure}"
-        for each in check(plan)
+        for each in check(subject)
     ]
 
 

@@ -15,7 +15,8 @@ from mlops_tasks.targets.base import Target
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.server import Workspace
 from tests.support import sites
-from tests.support.inv import Said, inv, make_repository
+from tests.support.inv import Said, inv
+from tests.support.repositories import make_repository
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

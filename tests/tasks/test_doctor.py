@@ -10,7 +10,8 @@ from mlflow.projects import utils
 from mlops_tasks.project import mlproject
 from mlops_tasks.tasks import init
 from tests.fake_workspace.server import Workspace
-from tests.support.inv import LIBRARY, git, inv, make_repository, nothing_changes, write
+from tests.support.inv import inv
+from tests.support.repositories import LIBRARY, git, make_repository, nothing_changes, write
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 

@@ -9,7 +9,8 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.report import Report
 from mlops_tasks.tasks import init
-from tests.support.inv import git, inv
+from tests.support.inv import inv
+from tests.support.repositories import git
 
 
 class Heard(Report):

@@ -13,9 +13,9 @@ import pytest
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
-from tests.pipeline.test_attempt import read_until
 from tests.support import sites
-from tests.support.inv import inv, make_repository
+from tests.support.inv import inv, read_until
+from tests.support.repositories import make_repository
 from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]

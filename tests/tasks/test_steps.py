@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from mlops_tasks import namespace
-from tests.support.inv import LIBRARY, git, inv, make_repository, write
+from tests.support.inv import inv
+from tests.support.repositories import LIBRARY, git, make_repository, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
 REMOTE = {"watch", "cancel"}

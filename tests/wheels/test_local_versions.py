@@ -8,7 +8,7 @@ from packaging.specifiers import SpecifierSet
 
 from mlops_tasks import processes
 from mlops_tasks.wheels import local_versions, sources
-from tests.support.inv import LIBRARY, git, write
+from tests.support.repositories import LIBRARY, git, write
 
 DIGEST = "0123456789abcdef"
 

@@ -13,7 +13,7 @@ import pytest
 from mlops_tasks import processes
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, metadata, rewriting
-from tests.support.inv import write
+from tests.support.repositories import write
 
 SETUP = """\
 from setuptools import setup

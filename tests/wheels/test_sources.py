@@ -10,8 +10,7 @@ import pytest
 
 from mlops_tasks import errors, files, processes
 from mlops_tasks.wheels import copies, sources
-from tests.steps.test_build_wheel import commit, make_library
-from tests.support.inv import git, write
+from tests.support.repositories import commit, git, make_library, write
 
 
 def digest(library: Path) -> str:

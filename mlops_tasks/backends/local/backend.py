@@ -17,7 +17,6 @@ from mlops_tasks import errors, processes, slugs, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Submitted
 from mlops_tasks.backends.local import environment as environments
-from mlops_tasks.backends.local import process
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
@@ -75,7 +74,7 @@ class LocalRuns:
             status = "FAILED" if code else "FINISHED"
             if code:
                 report.warning(_say_exit(code))
-        except process.TimedOut:
+        except processes.TimedOut:
             report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:
@@ -139,7 +138,7 @@ class LocalRuns:
     def _start(
         self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report
     ) -> int:
-        return process.follow(
+        return processes.follow(
             [sys.executable, str(CHILD)],
             env={**self._child_environ(environment), **self._tracking.login},
             message=json.dumps(message),

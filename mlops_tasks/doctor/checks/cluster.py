@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_tasks.doctor import findings, sources
-from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.stores import uris
+from mlops_tasks.workspace import runtimes
+
+ACCESS_MODES = "https://learn.microsoft.com/azure/databricks/compute/standard-limitations"
+CLUSTER_SIZE = "https://github.com/mlflow/mlflow/issues/1842"
+SINGLE_NODE = "https://github.com/databricks/terraform-provider-databricks/issues/3632"
+VOLUMES = "https://docs.databricks.com/en/volumes.html"
+WORKSPACE_FILES = "https://learn.microsoft.com/azure/databricks/files/workspace"
 
 JOB_KEYS = {
     "access_control_list",
@@ -29,42 +37,46 @@ CURES = {
     "timeout_seconds": "the setting `timeout`",
     "tags": "the setting `tags`",
 }
+STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
+WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
+"""A job cluster that names no mode is a dedicated one, and has Unity Catalog."""
 
 
-def check_there(plan: Plan) -> Iterator[findings.Finding]:
-    if plan.cluster is None and plan.project is not None and plan.uses_mlflow_backend and not plan.unreadable:
+def check_there(subject: Subject) -> Iterator[findings.Finding]:
+    project = subject.project
+    if subject.cluster is None and project is not None and subject.uses_mlflow_backend and not subject.unreadable:
         yield findings.error(
             "there is no cluster spec, and MLflow starts nothing on Databricks without one",
-            where=plan.project.folder,
+            where=project.folder,
             cure="write cluster.json beside the MLproject file, or name one by the setting `cluster`",
             basis="seen",
-            source=sources.MLFLOW_BACKEND,
+            source=findings.MLFLOW_BACKEND,
         )
 
 
-def check_new_cluster(plan: Plan) -> Iterator[findings.Finding]:
+def check_new_cluster(subject: Subject) -> Iterator[findings.Finding]:
     """MLflow refuses an existing cluster at the top, and does not notice one further in."""
-    if not plan.uses_mlflow_backend or plan.existing_cluster is None:
+    if not subject.uses_mlflow_backend or subject.existing_cluster is None:
         return
-    nested = plan.cluster is not None and "existing_cluster_id" in plan.cluster.cluster
+    nested = subject.cluster is not None and "existing_cluster_id" in subject.cluster.cluster
     said = "MLflow does not notice it there, and Databricks has no such key" if nested else "MLflow refuses it"
     yield findings.error(
         f"existing_cluster_id is set: {said}",
-        where=plan.place_of("existing_cluster_id"),
-        cure="take it out" if _describes_another(plan) else "describe a new_cluster in its place",
+        where=subject.place_of("existing_cluster_id"),
+        cure="take it out" if _describes_another(subject) else "describe a new_cluster in its place",
         basis="seen",
-        source=sources.MLFLOW_BACKEND,
+        source=findings.MLFLOW_BACKEND,
     )
 
 
-def _describes_another(plan: Plan) -> bool:
-    return plan.cluster is not None and "spark_version" in {**plan.cluster.others, **plan.cluster.cluster}
+def _describes_another(subject: Subject) -> bool:
+    return subject.cluster is not None and "spark_version" in {**subject.cluster.others, **subject.cluster.cluster}
 
 
-def check_complete(plan: Plan) -> Iterator[findings.Finding]:
+def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     """A cluster policy may fill what is missing."""
-    spec = plan.described_cluster
-    if plan.cluster is None or plan.existing_cluster is not None or "policy_id" in spec:
+    spec = subject.described_cluster
+    if subject.cluster is None or subject.existing_cluster is not None or "policy_id" in spec:
         return
     needed = {
         "spark_version": {"spark_version"},
@@ -75,54 +87,54 @@ def check_complete(plan: Plan) -> Iterator[findings.Finding]:
         if spec.keys().isdisjoint(keys):
             yield findings.error(
                 f"the cluster spec has no {name}",
-                where=plan.cluster_text.path if plan.cluster_text is not None else "",
+                where=subject.cluster_text.path if subject.cluster_text is not None else "",
                 cure=f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
                 basis="documented",
-                source=sources.CLUSTER_SIZE,
+                source=CLUSTER_SIZE,
             )
 
 
-def check_single_node(plan: Plan) -> Iterator[findings.Finding]:
-    spec = plan.described_cluster
+def check_single_node(subject: Subject) -> Iterator[findings.Finding]:
+    spec = subject.described_cluster
     settings = spec.get("spark_conf")
     profile = settings.get("spark.databricks.cluster.profile") if isinstance(settings, dict) else None
     if spec.get("num_workers") == 0 and profile != "singleNode" and "is_single_node" not in spec:
         yield findings.warning(
             "num_workers is 0 and the cluster is not described as a single node: Spark finds nobody to work",
-            where=plan.place_of("num_workers"),
+            where=subject.place_of("num_workers"),
             cure='add spark_conf {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"} and '
             'custom_tags {"ResourceClass": "SingleNode"}',
             basis="documented",
-            source=sources.SINGLE_NODE,
+            source=SINGLE_NODE,
         )
 
 
-def check_photon(plan: Plan) -> Iterator[findings.Finding]:
-    runtime = plan.runtime
-    if runtime is not None and runtime.is_photon and plan.described_cluster.get("runtime_engine") == "PHOTON":
+def check_photon(subject: Subject) -> Iterator[findings.Finding]:
+    runtime = subject.runtime
+    if runtime is not None and runtime.is_photon and subject.described_cluster.get("runtime_engine") == "PHOTON":
         yield findings.error(
             "runtime_engine PHOTON does not go with a spark_version that holds -photon-",
-            where=plan.place_of("runtime_engine"),
+            where=subject.place_of("runtime_engine"),
             cure="leave -photon- out of spark_version",
             basis="documented",
-            source=sources.CLUSTERS,
+            source=findings.CLUSTERS,
         )
 
 
-def check_dropped(plan: Plan) -> Iterator[findings.Finding]:
-    if plan.cluster is None or not plan.uses_mlflow_backend:
+def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
+    if subject.cluster is None or not subject.uses_mlflow_backend:
         return
-    if "existing_cluster_id" in plan.cluster.others:
+    if "existing_cluster_id" in subject.cluster.others:
         return  # MLflow refuses the whole of it
-    beside = list(plan.cluster.others)
-    inside = [key for key in plan.cluster.cluster if key in JOB_KEYS]
+    beside = list(subject.cluster.others)
+    inside = [key for key in subject.cluster.cluster if key in JOB_KEYS]
     for key in [*beside, *inside]:
         yield findings.warning(
             f"{key} is lost: {_lost(key, beside)}",
-            where=plan.place_of(key),
+            where=subject.place_of(key),
             cure=f"use {CURES[key]}, and take it out" if key in CURES else "take it out",
             basis="seen" if key in beside else "assumed",
-            source=sources.MLFLOW_BACKEND,
+            source=findings.MLFLOW_BACKEND,
         )
 
 
@@ -132,23 +144,86 @@ def _lost(key: str, beside: list[str]) -> str:
     return "it belongs to a job, and MLflow sends it as a part of the cluster"
 
 
-def check_form(plan: Plan) -> Iterator[findings.Finding]:
+def check_form(subject: Subject) -> Iterator[findings.Finding]:
     """Patch writes the other form; who runs the project without it should know."""
-    if plan.cluster is None or not plan.uses_mlflow_backend or plan.existing_cluster is not None:
+    if subject.cluster is None or not subject.uses_mlflow_backend or subject.existing_cluster is not None:
         return
-    if plan.is_classic and not plan.cluster.is_wrapped and plan.cluster.libraries:
-        yield _mended(plan, "libraries", "MLflow loses the libraries of a flat spec; patch wraps the staged one")
-    if plan.is_spark_job and (plan.cluster.is_wrapped or plan.cluster.libraries):
-        key = "new_cluster" if plan.cluster.is_wrapped else "libraries"
+    if subject.is_classic and not subject.cluster.is_wrapped and subject.cluster.libraries:
+        yield _mended(subject, "libraries", "MLflow loses the libraries of a flat spec; patch wraps the staged one")
+    if subject.is_spark_job and (subject.cluster.is_wrapped or subject.cluster.libraries):
+        key = "new_cluster" if subject.cluster.is_wrapped else "libraries"
         said = "MLflow sends a Spark job's whole spec as the cluster; patch makes the staged one flat, and moves its "
-        yield _mended(plan, key, f"{said}libraries to python_libraries")
+        yield _mended(subject, key, f"{said}libraries to python_libraries")
 
 
-def _mended(plan: Plan, key: str, what: str) -> findings.Finding:
+def _mended(subject: Subject, key: str, what: str) -> findings.Finding:
     return findings.note(
         what,
-        where=plan.place_of(key),
+        where=subject.place_of(key),
         cure="nothing, where the project is released with `inv patch`",
         basis="seen",
-        source=sources.MLFLOW_BACKEND,
+        source=findings.MLFLOW_BACKEND,
     )
+
+
+def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
+    if subject.uses_mlflow_backend and _mode(subject) in STANDARD:
+        yield findings.error(
+            f"{_mode(subject)} (standard access mode) has no /dbfs, and MLflow's backend reads the project from there",
+            where=subject.place_of("data_security_mode"),
+            cure="set data_security_mode to SINGLE_USER",
+            basis="documented",
+            source=ACCESS_MODES,
+        )
+
+
+def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
+    runtime = subject.runtime
+    if _mode(subject) in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
+        yield findings.error(
+            f"{_mode(subject)} (standard access mode) has neither ML runtimes nor GPUs",
+            where=subject.place_of("data_security_mode"),
+            cure="set data_security_mode to SINGLE_USER, or choose a runtime without -ml-",
+            basis="documented",
+            source=ACCESS_MODES,
+        )
+
+
+def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
+    named = [uri for uri, _ in subject.cluster_wheels() if uri.startswith(uris.VOLUMES)]
+    if subject.cluster is None or (subject.store_kind != "volume" and not named):
+        return
+    runtime = subject.runtime
+    if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
+        yield findings.error(
+            f"{runtime} has no volumes: they begin with {runtimes.VOLUMES_BEGIN}",
+            where=subject.place_of("spark_version"),
+            cure=subject.newer_or(runtimes.VOLUMES_BEGIN, "set wheel_root to dbfs:/..."),
+            basis="documented",
+            source=VOLUMES,
+        )
+    elif _mode(subject) in WITHOUT_CATALOG:
+        yield findings.error(
+            f"data_security_mode {_mode(subject)} has no Unity Catalog, so there is no "
+            f"{(named or [subject.wheel_root])[0]}",
+            where=subject.place_of("data_security_mode"),
+            cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
+            basis="assumed",
+            source=VOLUMES,
+        )
+
+
+def check_workspace_files(subject: Subject) -> Iterator[findings.Finding]:
+    runtime = subject.runtime
+    if subject.store_kind == "workspace" and runtime and runtime.version < runtimes.WORKSPACE_FILES_BEGIN:
+        yield findings.error(
+            f"{runtime} does not see {subject.wheel_root}: workspace files begin with {runtimes.WORKSPACE_FILES_BEGIN}",
+            where=subject.place_of("spark_version"),
+            cure=subject.newer_or(runtimes.WORKSPACE_FILES_BEGIN, "set wheel_root to dbfs:/..."),
+            basis="documented",
+            source=WORKSPACE_FILES,
+        )
+
+
+def _mode(subject: Subject) -> str:
+    return str(subject.described_cluster.get("data_security_mode", ""))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from packaging.specifiers import SpecifierSet
 
-from mlops_tasks.doctor import findings, sources
-from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.project import requirements
 
 NAMES = {"mlflow", "mlflow-skinny"}
@@ -19,75 +19,76 @@ OLDEST = "2.17"
 """The oldest that this package works with."""
 
 
-def check_runtime_fits(plan: Plan) -> Iterator[findings.Finding]:
-    found = plan.runtime
-    if plan.mlflow is None or found is None or found.python is None or not _is_forced(plan):
+def check_runtime_fits(subject: Subject) -> Iterator[findings.Finding]:
+    found = subject.runtime
+    if subject.mlflow is None or found is None or found.python is None or not _is_forced(subject):
         return
-    if SpecifierSet(plan.mlflow.requires_python).contains(f"{found.python}.99"):
+    if SpecifierSet(subject.mlflow.requires_python).contains(f"{found.python}.99"):
         return
     yield findings.error(
-        f"MLflow's backend installs its own version, {plan.mlflow.version}, on the cluster: that needs Python "
-        f"{plan.mlflow.requires_python}, and {found} has {found.python}",
-        where=plan.place_of("spark_version"),
+        f"MLflow's backend installs its own version, {subject.mlflow.version}, on the cluster: that needs Python "
+        f"{subject.mlflow.requires_python}, and {found} has {found.python}",
+        where=subject.place_of("spark_version"),
         cure=_spare(found.python),
         basis=findings.weakest("seen", found.python_basis),
-        source=sources.MLFLOW_BACKEND,
+        source=findings.MLFLOW_BACKEND,
     )
 
 
-def check_environment_fits(plan: Plan) -> Iterator[findings.Finding]:
+def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
     """The YAML's Python has to hold the MLflow that the YAML gets; the one of the cluster runs beside it."""
-    asked = plan.python
-    if plan.mlflow is None or asked is None or not _is_forced(plan):
+    asked = subject.python
+    if subject.mlflow is None or asked is None or not _is_forced(subject):
         return
-    fitting = SpecifierSet(plan.mlflow.requires_python)
+    fitting = SpecifierSet(subject.mlflow.requires_python)
     if fitting.contains(f"{asked}.99"):
         return
-    own = plan.runtime.python if plan.runtime is not None else None
+    own = subject.runtime.python if subject.runtime is not None else None
     newest = f" (at most {NEWEST[asked]})" if asked in NEWEST else ""
     yield findings.warning(
-        f"the environment's Python {asked} cannot hold MLflow {plan.mlflow.version}, which starts it: the entry point "
-        f"gets an older one{newest}",
-        where=plan.place_of_python(),
+        f"the environment's Python {asked} cannot hold MLflow {subject.mlflow.version}, which starts it: the entry "
+        f"point gets an older one{newest}",
+        where=subject.place_of_python(),
         cure=f"ask for a Python that fits {fitting}" if own is None or fitting.contains(f"{own}.99") else _spare(own),
         basis="seen",
-        source=sources.MLFLOW_BACKEND,
+        source=findings.MLFLOW_BACKEND,
     )
 
 
-def check_pin(plan: Plan) -> Iterator[findings.Finding]:
-    if plan.mlflow is None or plan.environment is None or not _is_forced(plan):
+def check_pin(subject: Subject) -> Iterator[findings.Finding]:
+    if subject.mlflow is None or subject.environment is None or not _is_forced(subject):
         return
-    for line in plan.environment.pip:
+    for line in subject.environment.pip:
         asked = requirements.parse(line)
         if asked is None or asked.name.lower() not in NAMES or asked.url:
             continue
-        if not asked.specifier.contains(plan.mlflow.version, prereleases=True):
+        if not asked.specifier.contains(subject.mlflow.version, prereleases=True):
             yield findings.warning(
-                f"the environment asks for {asked}, and MLflow {plan.mlflow.version} will start it on the cluster: "
+                f"the environment asks for {asked}, and MLflow {subject.mlflow.version} will start it on the cluster: "
                 "two versions share one run",
-                where=plan.place_of_requirement(line),
-                cure=f"ask for {asked.name}=={plan.mlflow.version}, or install one here that fits ({OLDEST} or newer)",
+                where=subject.place_of_requirement(line),
+                cure=f"ask for {asked.name}=={subject.mlflow.version}, or install one here that fits "
+                f"({OLDEST} or newer)",
                 basis="seen",
-                source=sources.MLFLOW_BACKEND,
+                source=findings.MLFLOW_BACKEND,
             )
 
 
-def check_spark_job_has_it(plan: Plan) -> Iterator[findings.Finding]:
+def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
     """A Spark job gets no MLflow from its client: the runtime brings one, or its own libraries do."""
-    runtime, job = plan.runtime, plan.project.spark_job if plan.project is not None else None
+    runtime, job = subject.runtime, subject.project.spark_job if subject.project is not None else None
     if runtime is None or runtime.is_ml or job is None:
         return
-    lines = [*job.python_libraries, *plan.packages()]
-    importing = next((each for each in plan.scripts if _IMPORT.search(each.text)), None)
+    lines = [*job.python_libraries, *subject.packages()]
+    importing = next((each for each in subject.scripts if _IMPORT.search(each.text)), None)
     if importing is not None and not any(_names_mlflow(line) for line in lines):
         yield findings.warning(
             f"{importing.path.name} imports mlflow, which {runtime} may not have (ML runtimes do), and nothing "
             "installs it",
-            where=plan.project_text.path if plan.project_text is not None else "",
+            where=subject.project_text.path if subject.project_text is not None else "",
             cure="list mlflow under databricks_spark_job: python_libraries, or choose a runtime with -ml-",
             basis="assumed",
-            source=sources.RUNTIMES,
+            source=findings.RUNTIMES,
         )
 
 
@@ -96,10 +97,10 @@ def _names_mlflow(line: str) -> bool:
     return asked is not None and asked.name.lower() in NAMES
 
 
-def _is_forced(plan: Plan) -> bool:
+def _is_forced(subject: Subject) -> bool:
     """MLflow leaves its version out for a Spark job, and where a library is an MLflow from git."""
-    from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in plan.packages())
-    return plan.is_classic and plan.uses_mlflow_backend and not from_git
+    from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in subject.packages())
+    return subject.is_classic and subject.uses_mlflow_backend and not from_git
 
 
 def _spare(python: str) -> str:

@@ -2,62 +2,115 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 
-from mlops_tasks.doctor import findings, fix, sources
-from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.doctor import findings, fix
+from mlops_tasks.doctor.subject import Subject, Text
 from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
+MLFLOW_REGISTRY = "mlflow: mlflow/tracking/_model_registry"
+PROJECTS = "https://learn.microsoft.com/azure/databricks/archive/mlflow/projects"
 
-def check_readable(plan: Plan) -> Iterator[findings.Finding]:
+_URL = re.compile(r"(?:https?|ftp)://[^\s/]+/\S+\.(?:csv|tsv|json|zip|gz|data|parquet|xlsx?|txt)\b.*")
+_LEVELS = 3
+
+
+def check_readable(subject: Subject) -> Iterator[findings.Finding]:
     """What a release refuses before it begins, docker_env among it, in its words."""
-    for fault in plan.unreadable:
-        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
+    for fault in subject.unreadable:
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=findings.READERS)
 
 
-def check_kind(plan: Plan) -> Iterator[findings.Finding]:
+def check_kind(subject: Subject) -> Iterator[findings.Finding]:
     """Databricks says it of the ML runtimes; what is missing in the others is the same."""
-    runtime = plan.runtime
-    if runtime is None or not plan.is_classic or not plan.uses_mlflow_backend:
+    runtime = subject.runtime
+    if runtime is None or not subject.is_classic or not subject.uses_mlflow_backend:
         return
     if runtime.version >= runtimes.PROJECTS_END:
         yield findings.error(
-            f"a {_describe(plan)} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters "
+            f"a {_describe(subject)} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters "
             "run MLflow Projects only as a databricks_spark_job",
-            where=plan.place_of("spark_version"),
-            cure=_cure(plan),
+            where=subject.place_of("spark_version"),
+            cure=_cure(subject),
             basis="documented" if runtime.is_ml else "assumed",
-            source=sources.PROJECTS,
+            source=PROJECTS,
         )
 
 
-def check_commands(plan: Plan) -> Iterator[findings.Finding]:
+def check_commands(subject: Subject) -> Iterator[findings.Finding]:
     """An entry point that this release does not run does it no harm."""
-    if plan.project is None or plan.project.spark_job is None:
+    if subject.project is None or subject.project.spark_job is None:
         return
-    folder, python_file = plan.project.folder, plan.project.spark_job.python_file
+    folder, python_file = subject.project.folder, subject.project.spark_job.python_file
     if python_file is not None and (fault := spark_command.find_missing(python_file, folder)):
-        yield _judge(f"python_file {fault.what}", fault.cure, plan.place_of_job("python_file"))
-    for name, entry_point in plan.project.entry_points.items():
+        yield _judge(f"python_file {fault.what}", fault.cure, subject.place_of_job("python_file"))
+    for name, entry_point in subject.project.entry_points.items():
         if fault := spark_command.find_fault(entry_point.command, folder):
-            found = _judge(f"the entry point {name} {fault.what}", fault.cure, plan.place_of_command(name))
-            yield found if plan.may_run(name) else found._replace(level="note")
+            found = _judge(f"the entry point {name} {fault.what}", fault.cure, subject.place_of_command(name))
+            yield found if subject.may_run(name) else found._replace(level="note")
 
 
 def _judge(what: str, cure: str, where: str) -> findings.Finding:
-    return findings.error(what, where=where, cure=cure, basis="seen", source=sources.MLFLOW_BACKEND)
+    return findings.error(what, where=where, cure=cure, basis="seen", source=findings.MLFLOW_BACKEND)
 
 
-def _describe(plan: Plan) -> str:
-    kind = plan.project.kind if plan.project is not None else ""
+def _describe(subject: Subject) -> str:
+    kind = subject.project.kind if subject.project is not None else ""
     return {"conda": "conda_env", "python": "python_env"}.get(kind, "plain")
 
 
-def _cure(plan: Plan) -> str:
-    if plan.project is None or plan.cluster is None:
+def _cure(subject: Subject) -> str:
+    if subject.project is None or subject.cluster is None:
         return "write it as a databricks_spark_job"
-    reasons = fix.find_obstacles(plan.project, plan.cluster)
+    reasons = fix.find_obstacles(subject.project, subject.cluster)
     if not reasons:
         return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
     return f"`inv doctor --fix` writes that form once this is mended: {'; '.join(reasons)}"
+
+
+def check_downloads(subject: Subject) -> Iterator[findings.Finding]:
+    for script in subject.scripts:
+        for node in ast.walk(_parse(script)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.fullmatch(node.value):
+                yield findings.note(
+                    f"it downloads {node.value}: a cluster may have no way out, and the address may be gone",
+                    where=_place(script, node),
+                    cure="keep the data in the workspace (a volume, DBFS), and pass its path as a parameter",
+                    basis="assumed",
+                    source=findings.UNTRIED,
+                )
+
+
+def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
+    """From MLflow 3 on `databricks` means Unity Catalog's registry, where a model's name has three levels."""
+    for script in subject.scripts:
+        for node in ast.walk(_parse(script)):
+            if not isinstance(node, ast.keyword) or node.arg != "registered_model_name":
+                continue
+            name = node.value.value if isinstance(node.value, ast.Constant) else None
+            if isinstance(name, str) and len(name.split(".")) == _LEVELS:
+                continue
+            is_known = isinstance(name, str)
+            said = f"the model's name {name!r} has not" if is_known else "see that the registered model's name has"
+            yield findings.note(
+                f"{said} the three levels (catalog.schema.model) that MLflow 3 asks for on Databricks",
+                where=_place(script, node.value),
+                cure="name it so, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
+                basis="seen",
+                source=MLFLOW_REGISTRY,
+            )
+
+
+def _parse(script: Text) -> ast.AST:
+    """Nothing where it is not today's Python: whoever runs it will say so."""
+    try:
+        return ast.parse(script.text)
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _place(script: Text, node: ast.expr) -> str:
+    return f"{script.path}:{node.lineno}:{node.col_offset + 1}"

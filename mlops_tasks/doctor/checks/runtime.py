@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from mlops_tasks.doctor import findings, sources
-from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.workspace import runtimes
+
+PYTHONS = "https://devguide.python.org/versions/"
+SPARK_PYTHONS = "pyspark: pyspark/worker_util.py (PYTHON_VERSION_MISMATCH)"
 
 PYTHON_ENDS = {
     "2.7": date(2020, 1, 1),
@@ -25,27 +28,27 @@ SUPPORTED = runtimes.Version(16, 4)
 """A runtime with long-term support."""
 
 
-def check_known(plan: Plan) -> Iterator[findings.Finding]:
-    named = plan.described_cluster.get("spark_version")
+def check_known(subject: Subject) -> Iterator[findings.Finding]:
+    named = subject.described_cluster.get("spark_version")
     if named is None:
         return
-    runtime = plan.runtime
+    runtime = subject.runtime
     if runtime is not None and runtime.is_known:
         return
     newer = runtime is not None and runtime.version > runtimes.NEWEST
     yield findings.note(
         f"spark_version {named} is {'newer than' if newer else 'not in'} the table of runtimes here: "
         "what depends on its Python was not checked",
-        where=plan.place_of("spark_version"),
+        where=subject.place_of("spark_version"),
         cure="read its release notes for Python and MLflow",
         basis="documented",
-        source=sources.RUNTIMES,
+        source=findings.RUNTIMES,
     )
 
 
-def check_supported(plan: Plan) -> Iterator[findings.Finding]:
-    runtime = plan.runtime
-    if runtime is None or runtime.end_of_support is None or plan.today <= runtime.end_of_support:
+def check_supported(subject: Subject) -> Iterator[findings.Finding]:
+    runtime = subject.runtime
+    if runtime is None or runtime.end_of_support is None or subject.today <= runtime.end_of_support:
         return
     since = (
         f"since {runtime.end_of_support.day} {runtime.end_of_support:%B %Y}"
@@ -53,57 +56,59 @@ def check_supported(plan: Plan) -> Iterator[findings.Finding]:
         else "any more"
     )
     yield findings.warning(
-        f"{runtime} (spark_version {plan.described_cluster['spark_version']}) is not supported {since}, and "
+        f"{runtime} (spark_version {subject.described_cluster['spark_version']}) is not supported {since}, and "
         "Databricks may remove it without notice",
-        where=plan.place_of("spark_version"),
-        cure=f"choose a runtime with long-term support, such as {_suggest(plan, runtime)}",
+        where=subject.place_of("spark_version"),
+        cure=f"choose a runtime with long-term support, such as {_suggest(subject, runtime)}",
         basis="documented",
-        source=sources.RUNTIMES,
+        source=findings.RUNTIMES,
     )
 
 
-def _suggest(plan: Plan, old: runtimes.Runtime) -> str:
+def _suggest(subject: Subject, old: runtimes.Runtime) -> str:
     """One of the same flavour; a classic project does not run there as it is."""
     flavour = "gpu-ml-" if old.is_gpu else "cpu-ml-" if old.is_ml else ""
-    form = "" if plan.runs_on(SUPPORTED) else ", and write the project as a Spark job for it (`inv doctor --fix`)"
+    form = "" if subject.runs_on(SUPPORTED) else ", and write the project as a Spark job for it (`inv doctor --fix`)"
     return f"{SUPPORTED}.x-{flavour}scala2.12{form}"
 
 
-def check_python_alive(plan: Plan) -> Iterator[findings.Finding]:
-    asked = plan.python
+def check_python_alive(subject: Subject) -> Iterator[findings.Finding]:
+    asked = subject.python
     end = PYTHON_ENDS.get(asked or "")
-    if end is None or plan.today <= end:
+    if end is None or subject.today <= end:
         return
     yield findings.warning(
         f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages leave it out",
-        where=plan.place_of_python(),
-        cure=_renew(plan),
+        where=subject.place_of_python(),
+        cure=_renew(subject),
         basis="documented",
-        source=sources.PYTHONS,
+        source=PYTHONS,
     )
 
 
-def _renew(plan: Plan) -> str:
-    own = plan.runtime.python if plan.runtime is not None else None
+def _renew(subject: Subject) -> str:
+    own = subject.runtime.python if subject.runtime is not None else None
     if own is None:
         return "ask for a newer Python"
-    if own != plan.python:
+    if own != subject.python:
         return f"ask for python={own}, the runtime's own"
-    form = "" if plan.runs_on(runtimes.PROJECTS_END) else " and write the project as a Spark job (`inv doctor --fix`)"
+    form = (
+        "" if subject.runs_on(runtimes.PROJECTS_END) else " and write the project as a Spark job (`inv doctor --fix`)"
+    )
     return f"it is the runtime's own: choose a newer runtime{form}"
 
 
-def check_python_fits(plan: Plan) -> Iterator[findings.Finding]:
+def check_python_fits(subject: Subject) -> Iterator[findings.Finding]:
     """The driver of a classic project runs the YAML's Python, the workers the runtime's."""
-    runtime = plan.runtime
-    asked = plan.python
-    if not plan.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
+    runtime = subject.runtime
+    asked = subject.python
+    if not subject.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
         return
     yield findings.warning(
         f"the environment asks for Python {asked}, and {runtime} has {runtime.python}: what the driver sends to "
         "Spark's workers (a UDF) fails between two Pythons",
-        where=plan.place_of_python(),
+        where=subject.place_of_python(),
         cure=f"ask for python={runtime.python}, or leave Spark's workers out",
         basis=findings.weakest("seen", runtime.python_basis),
-        source=sources.SPARK_PYTHONS,
+        source=SPARK_PYTHONS,
     )

@@ -7,55 +7,58 @@ from collections.abc import Iterator
 from packaging import tags, utils
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mlops_tasks.doctor import findings, sources
-from mlops_tasks.doctor.subject import Plan
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.workspace.runtimes import Basis
+
+PIP = "pip: `already installed with the same version`"
+WHEEL_TAGS = "https://packaging.python.org/specifications/platform-compatibility-tags/"
 
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = 35
 """The C library of Ubuntu 22.04 is 2.35; older runtimes have older ones, which a wheel seldom notices."""
 
 
-def check_requires_python(plan: Plan) -> Iterator[findings.Finding]:
-    for wheel in plan.wheels:
-        for python, whose, where, basis in _pythons(plan):
+def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
+    for wheel in subject.wheels:
+        for python, whose, where, basis in _pythons(subject):
             if not _allows(wheel.requires_python, python):
                 yield findings.error(
                     f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
                     where=where,
                     cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
                     basis=basis,
-                    source=sources.RUNTIMES,
+                    source=findings.RUNTIMES,
                 )
 
 
-def check_tags(plan: Plan) -> Iterator[findings.Finding]:
-    for wheel in plan.wheels:
-        for python, whose, where, basis in _pythons(plan):
+def check_tags(subject: Subject) -> Iterator[findings.Finding]:
+    for wheel in subject.wheels:
+        for python, whose, where, basis in _pythons(subject):
             if not fits(wheel.tags, python):
                 yield findings.error(
                     f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
                     where=where,
                     cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
                     basis=basis,
-                    source=sources.WHEEL_TAGS,
+                    source=WHEEL_TAGS,
                 )
 
 
-def check_version_moves(plan: Plan) -> Iterator[findings.Finding]:
+def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
     """An environment that stays keeps the old wheel of the same version, whatever `--upgrade` says."""
-    if plan.existing_cluster is None:
+    if subject.existing_cluster is None:
         return
-    for wheel in plan.wheels:
+    for wheel in subject.wheels:
         if "+" not in wheel.version:
-            moved = f"{wheel.version}+g{(plan.commit or '<commit>')[:12]}"
+            moved = f"{wheel.version}+g{(subject.commit or '<commit>')[:12]}"
             yield findings.warning(
                 f"the cluster stays, and pip keeps the {wheel.distribution} {wheel.version} that it has: a new wheel "
                 "of the same version is not installed, with --upgrade neither",
-                where=plan.place_of("existing_cluster_id"),
+                where=subject.place_of("existing_cluster_id"),
                 cure=f"set `local_version: true`: a version such as {moved} moves with the code; or use a new cluster",
                 basis="seen",
-                source=sources.PIP,
+                source=PIP,
             )
 
 
@@ -78,14 +81,14 @@ def _supported(python: str) -> Iterator[tags.Tag]:
     yield from tags.compatible_tags((major, minor), interpreter=own, platforms=platforms)
 
 
-def _pythons(plan: Plan) -> Iterator[tuple[str, str, str, Basis]]:
+def _pythons(subject: Subject) -> Iterator[tuple[str, str, str, Basis]]:
     """Each Python that our wheels are installed into: as a version, in words, who asks for it, how that is known."""
-    found = plan.runtime
-    if found is not None and found.python is not None and plan.ships_wheels():
-        yield found.python, f"the cluster ({found})", plan.place_of("spark_version"), found.python_basis
-    asked = plan.python
-    if asked is not None and plan.is_classic:
-        yield asked, "the project's environment", plan.place_of_python(), "documented"
+    found = subject.runtime
+    if found is not None and found.python is not None and subject.ships_wheels():
+        yield found.python, f"the cluster ({found})", subject.place_of("spark_version"), found.python_basis
+    asked = subject.python
+    if asked is not None and subject.is_classic:
+        yield asked, "the project's environment", subject.place_of_python(), "documented"
 
 
 def _allows(requires_python: str, python: str) -> bool:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_tasks import errors
-from mlops_tasks.doctor import findings, sources
-from mlops_tasks.doctor.subject import Plan
-from mlops_tasks.stores import base as stores
+from mlops_tasks.doctor import findings
+from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.stores import uris
 
-_VOLUME_PARTS = 5
-"""`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""
+EXPERIMENT_NAMES = "https://github.com/mlflow/mlflow/issues/8269"
+EXPERIMENT_PREFIX = "https://github.com/mlflow/mlflow/issues/11077"
 
 
-def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
-    name = plan.experiment
+def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
+    name = subject.experiment
     if name is None:
         return
     if not name.startswith("/"):
@@ -23,31 +23,43 @@ def check_experiment(plan: Plan) -> Iterator[findings.Finding]:
             where="experiment",
             cure=f"write /Shared/{name} or /Users/<you>/{name}",
             basis="documented",
-            source=sources.EXPERIMENT_NAMES,
+            source=EXPERIMENT_NAMES,
         )
-    if name == "/Workspace" or name.startswith("/Workspace/"):
+    if f"{name}/".startswith(uris.WORKSPACE):
         yield findings.error(
             f"the experiment's name {name} begins with /Workspace: Databricks keeps it without, so MLflow makes it "
             "once and never finds it again",
             where="experiment",
             cure=f"write {name.removeprefix('/Workspace') or '/Shared/...'}",
             basis="documented",
-            source=sources.EXPERIMENT_PREFIX,
+            source=EXPERIMENT_PREFIX,
         )
 
 
-def check_wheel_root(plan: Plan) -> Iterator[findings.Finding]:
+def check_wheel_root(subject: Subject) -> Iterator[findings.Finding]:
     try:
-        kind = stores.check_remote(plan.wheel_root)
+        kind = uris.check_remote(subject.wheel_root)
     except errors.BadInput as fault:
-        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=sources.READERS)
+        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=findings.READERS)
         return
-    volume = "/".join(plan.wheel_root.split("/")[:_VOLUME_PARTS])
-    if kind == "volume" and plan.ask.has_volume is not None and not plan.ask.has_volume(volume):
+    volume = uris.volume_of(subject.wheel_root)
+    if kind == "volume" and subject.ask.has_volume is not None and not subject.ask.has_volume(volume):
         yield findings.error(
             f"there is no volume {volume}, or nothing in it may be seen with this login",
             where="wheel_root",
             cure="create it (CREATE VOLUME), ask for the right to use it, or correct wheel_root",
             basis="seen",
-            source="the workspace itself",
+            source=findings.WORKSPACE,
         )
+
+
+def check_login(subject: Subject) -> Iterator[findings.Finding]:
+    if subject.ask.log_in is None:
+        return
+    try:
+        subject.ask.log_in()
+    except errors.ReleaseError as fault:
+        is_told = isinstance(fault, errors.WorkspaceError)
+        source = findings.WORKSPACE if is_told else "the variables and the login file here"
+        found = findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=source)
+        yield found._replace(kind=type(fault))

@@ -15,10 +15,10 @@ from mlops_tasks.backends.databricks import archive
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.workspace import api, login
-from tests.backends.databricks.test_entry import ENTRY_POINTS, make_job
 from tests.fake_workspace.server import Workspace
 from tests.support import sites
-from tests.support.inv import write
+from tests.support.jobs import ENTRY_POINTS, make_job
+from tests.support.repositories import write
 
 CLASSIC = 'entry_points: {main: {parameters: {text: string}, command: "python steps/train.py {text}"}}\n'
 FOLDER = "dbfs/mlflow-experiments/7/projects-code"

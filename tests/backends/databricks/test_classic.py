@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import classic
-from tests.backends.databricks.test_entry import make_job
-from tests.support.inv import write
+from tests.support.jobs import make_job
+from tests.support.repositories import write
 
 PROJECT = """\
 name: training

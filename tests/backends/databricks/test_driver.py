@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from mlops_tasks.backends.databricks import entry
-from tests.support.inv import write
+from tests.support.repositories import write
 
 CELL = Path(__file__).parents[2] / "fake_workspace" / "programs" / "cell.py"
 FRONT = "\nimport os\nimport subprocess\nos.environ.update({{}})\nos.chdir({folder!r})\n"

@@ -9,50 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_tasks.backends.base import Job, Limits
+from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.project import mlproject
-from tests.support.inv import write
+from tests.support.jobs import ENTRY_POINTS, make_job
 
-ENTRY_POINTS = """\
-name: training
-authors: [Ada]
-databricks_spark_job:
-  python_libraries: [numpy, "/dbfs/w/mylib-1.0-py3-none-any.whl"]
-  comment: kept
-entry_points:
-  main:
-    parameters:
-      text: {type: string, default: "a b"}
-    command: "python  steps/train.py --text {text} 'and this' {{}}"
-"""
 PYTHON_FILE = """\
 name: training
 databricks_spark_job:
   python_file: steps/train.py
   parameters: ["--text", "it's \\"q\\" é $HOME", "", 3]
 """
-
-
-def make_job(folder: Path, content: str, /, **parameters: str) -> Job:
-    write(folder, {"MLproject": content, "steps/train.py": ""})
-    return Job(
-        project=mlproject.load(folder),
-        entry_point="main",
-        given={},
-        parameters=parameters,
-        experiment_name=None,
-        experiment_id=None,
-        run_name=None,
-        tags={},
-        cluster=None,
-        backend="databricks",
-        env_manager="auto",
-        limits=Limits(timeout=None, poll_interval=1, lost_contact=1),
-        attempt="a",
-        release_folder=folder.parent,
-        record={},
-    )
 
 
 def written(job: Job) -> tuple[Path, dict[str, object]]:

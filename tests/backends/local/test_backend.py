@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.inv import git, inv, make_repository, start, write
+from tests.support.inv import inv, start
+from tests.support.repositories import git, make_repository, write
 
 SPARK_FILE = """\
 name: training

@@ -33,9 +33,9 @@ def on(spark_version: str) -> dict[str, Any]:
 def test_dbfs_libraries_end_with_runtime_14(
     tmp_path: Path, version: str, library: dict[str, Any], root: str, expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, spec=on(version), libraries=[library], wheel_root=root)
+    subject = subjects.make(tmp_path, spec=on(version), libraries=[library], wheel_root=root)
 
-    said = subjects.say(libraries.check_dbfs, plan)
+    said = subjects.say(libraries.check_dbfs, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -59,9 +59,9 @@ def test_wheels_that_workers_will_get_count_as_libraries(tmp_path: Path) -> None
 def test_a_spark_jobs_wheel_on_dbfs_is_doubted_on_new_runtimes(
     tmp_path: Path, project: str, version: str, root: str, expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, project=project, spec=on(version), wheel_root=root)
+    subject = subjects.make(tmp_path, project=project, spec=on(version), wheel_root=root)
 
-    said = subjects.say(libraries.check_spark_job_dbfs, plan)
+    said = subjects.say(libraries.check_spark_job_dbfs, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -101,9 +101,9 @@ def test_what_mlflow_does_not_install_for_a_spark_job_is_said(
 def test_wheels_among_workspace_files_need_a_newer_runtime(
     tmp_path: Path, version: str, root: str, expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, spec=on(version), libraries=[{"whl": OURS}], wheel_root=root)
+    subject = subjects.make(tmp_path, spec=on(version), libraries=[{"whl": OURS}], wheel_root=root)
 
-    said = subjects.say(libraries.check_workspace_wheels, plan)
+    said = subjects.say(libraries.check_workspace_wheels, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -120,19 +120,19 @@ def test_wheels_among_workspace_files_need_a_newer_runtime(
 def test_kinds_of_libraries_have_their_runtimes(
     tmp_path: Path, version: str, library: dict[str, Any], expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, spec=on(version), libraries=[library])
+    subject = subjects.make(tmp_path, spec=on(version), libraries=[library])
 
-    said = [*subjects.say(libraries.check_eggs, plan), *subjects.say(libraries.check_requirements, plan)]
+    said = [*subjects.say(libraries.check_eggs, subject), *subjects.say(libraries.check_requirements, subject)]
 
     assert subjects.matches(said, *expected), said
 
 
 def test_what_mlflow_drops_from_a_spark_job_is_said_once(tmp_path: Path) -> None:
     lost = [{"egg": "dbfs:/x.egg"}, {"jar": "dbfs:/x.jar"}, {"requirements": "/Workspace/r.txt"}]
-    plan = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=on("14.3"), libraries=lost)
+    subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=on("14.3"), libraries=lost)
 
     checks = (libraries.check_eggs, libraries.check_dbfs, libraries.check_requirements, libraries.check_spark_job_kinds)
-    said = [each for check in checks for each in subjects.say(check, plan)]
+    said = [each for check in checks for each in subjects.say(check, subject)]
 
     assert subjects.matches(said, "the egg library...is lost", "the jar library", "the requirements library"), said
 
@@ -172,9 +172,9 @@ def test_a_wheel_comes_from_where_databricks_looks(tmp_path: Path, uri: str, exp
 def test_a_wheels_path_in_place_of_a_package_is_marked_assumed(
     tmp_path: Path, project: str, package: str, expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, project=project, libraries=[{"pypi": {"package": package}}])
+    subject = subjects.make(tmp_path, project=project, libraries=[{"pypi": {"package": package}}])
 
-    said = subjects.say(libraries.check_wheel_packages, plan)
+    said = subjects.say(libraries.check_wheel_packages, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -205,9 +205,9 @@ def test_wheels_of_others_have_to_be_in_the_workspace(
         return is_there
 
     yaml = f"dependencies:\n  - python=3.9\n  - pip:\n      - WHEELPATH\n      - numpy\n      - {line}\n"
-    plan = subjects.make(tmp_path, yaml=yaml, ask=Questions(has_file=has_file))
+    subject = subjects.make(tmp_path, yaml=yaml, ask=Questions(has_file=has_file))
 
-    said = subjects.say(libraries.check_there, plan)
+    said = subjects.say(libraries.check_there, subject)
 
     assert subjects.matches(said, *expected), said
     assert asked == (["/dbfs/libs/other-1.0-py3-none-any.whl"] if line.startswith("/dbfs/libs/other") else [])
@@ -218,8 +218,8 @@ def test_nothing_is_said_of_wheels_while_nobody_can_be_asked(tmp_path: Path) -> 
 
 
 def test_a_fixed_path_of_our_own_wheel_is_noted(tmp_path: Path) -> None:
-    plan = subjects.make(tmp_path, libraries=[{"whl": FIXED}, {"whl": THEIRS}])
+    subject = subjects.make(tmp_path, libraries=[{"whl": FIXED}, {"whl": THEIRS}])
 
-    said = subjects.say(libraries.check_fixed, plan)
+    said = subjects.say(libraries.check_fixed, subject)
 
     assert subjects.matches(said, f"note seen | {FIXED}...cluster.json:9:14...WHEELPATH"), said

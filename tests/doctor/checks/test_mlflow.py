@@ -50,17 +50,17 @@ def test_the_forced_mlflow_fits_the_runtime(tmp_path: Path, version: str, client
     ],
 )
 def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
-    plan = subjects.make(tmp_path, **{"mlflow": subjects.CLIENT, "yaml": yaml("3.7", "mlflow==1.30"), **changes})
+    subject = subjects.make(tmp_path, **{"mlflow": subjects.CLIENT, "yaml": yaml("3.7", "mlflow==1.30"), **changes})
 
-    assert not subjects.say(mlflow.check_runtime_fits, plan)
-    assert not subjects.say(mlflow.check_environment_fits, plan)
-    assert not subjects.say(mlflow.check_pin, plan)
+    assert not subjects.say(mlflow.check_runtime_fits, subject)
+    assert not subjects.say(mlflow.check_environment_fits, subject)
+    assert not subjects.say(mlflow.check_pin, subject)
 
 
 def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_path: Path) -> None:
-    plan = subjects.make(tmp_path, yaml=yaml("3.9"), mlflow=subjects.CLIENT, spec=on("13.3"))
+    subject = subjects.make(tmp_path, yaml=yaml("3.9"), mlflow=subjects.CLIENT, spec=on("13.3"))
 
-    assert subjects.matches(subjects.say(mlflow.check_environment_fits, plan), "| ask for a Python that fits >=3.10")
+    assert subjects.matches(subjects.say(mlflow.check_environment_fits, subject), "| ask for a Python that fits >=3.10")
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_a_spark_job_has_its_mlflow_from_somewhere(
     tmp_path: Path, project: str, flavour: str, code: str, expected: list[str]
 ) -> None:
     spec = {"spark_version": f"16.4.x-{flavour}scala2.12", **subjects.NODES}
-    plan = subjects.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
+    subject = subjects.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
 
-    said = subjects.say(mlflow.check_spark_job_has_it, plan)
+    said = subjects.say(mlflow.check_spark_job_has_it, subject)
 
     assert subjects.matches(said, *expected), said
 

@@ -7,6 +7,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.doctor.checks import project as checks
+from mlops_tasks.doctor.subject import Text
 from tests.support import subjects
 
 PLAIN = "name: training\nentry_points:\n  main:\n    command: 'python train.py'\n"
@@ -32,9 +33,9 @@ def test_a_classic_project_ends_with_runtime_12(
     tmp_path: Path, project: str, version: str, expected: list[str]
 ) -> None:
     yaml = "dependencies: []\n"
-    plan = subjects.make(tmp_path, project=project, spec=on(version), yaml=yaml)
+    subject = subjects.make(tmp_path, project=project, spec=on(version), yaml=yaml)
 
-    said = subjects.say(checks.check_kind, plan)
+    said = subjects.say(checks.check_kind, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -55,9 +56,9 @@ SPARK_COMMANDS = subjects.SPARK_JOB.replace("train.py", "-m train") + '  other: 
 
 
 def test_a_command_that_no_spark_job_runs_is_an_error_where_it_is_the_one_to_run(tmp_path: Path) -> None:
-    plan = subjects.make(tmp_path, project=SPARK_COMMANDS)
+    subject = subjects.make(tmp_path, project=SPARK_COMMANDS)
 
-    said = subjects.say(checks.check_commands, plan)
+    said = subjects.say(checks.check_commands, subject)
 
     expected = [
         "error seen | the entry point main begins with `python -m`, and MLflow takes -m...MLproject:8:5 | write",
@@ -75,9 +76,9 @@ def test_without_a_main_any_entry_point_may_be_meant(tmp_path: Path) -> None:
 
 
 def test_a_script_in_the_place_of_an_entry_point_takes_none_of_their_faults(tmp_path: Path) -> None:
-    plan = subjects.make(tmp_path, project=SPARK_COMMANDS, entry_point="train.py")
+    subject = subjects.make(tmp_path, project=SPARK_COMMANDS, entry_point="train.py")
 
-    assert {each.split(" ")[0] for each in subjects.say(checks.check_commands, plan)} == {"note"}
+    assert {each.split(" ")[0] for each in subjects.say(checks.check_commands, subject)} == {"note"}
 
 
 def test_a_python_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -96,3 +97,35 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     said = subjects.say(checks.check_readable, subjects.make(tmp_path, unreadable=(fault,)))
 
     assert subjects.matches(said, "error seen | docker_env is not supported | MLproject | replace it"), said
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param(
+            'x = 1\nread("http://x.org/data/a.csv")', ["note assumed...http://x.org/data/a.csv...t.py:2:6"], id="CSV"
+        ),
+        pytest.param('"""See https://x.org/page for more."""', [], id="a page"),
+        pytest.param("# http://x.org/a.csv", [], id="a comment"),
+        pytest.param("this is no Python http://x.org/a.csv", [], id="no Python"),
+    ],
+)
+def test_a_download_is_noted(tmp_path: Path, code: str, expected: list[str]) -> None:
+    said = subjects.say(checks.check_downloads, subjects.make(tmp_path, scripts=(Text(tmp_path / "t.py", code),)))
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param('log(m, registered_model_name="churn")', ["note seen...'churn' has not...t.py:1:30"], id="one"),
+        pytest.param("log(m, registered_model_name=name)", ["note seen...see that"], id="from elsewhere"),
+        pytest.param('log(m, registered_model_name="main.ml.churn")', [], id="three"),
+        pytest.param('log(m, name="churn")', [], id="not registered"),
+    ],
+)
+def test_a_model_name_of_one_level_is_noted(tmp_path: Path, code: str, expected: list[str]) -> None:
+    said = subjects.say(checks.check_model_names, subjects.make(tmp_path, scripts=(Text(tmp_path / "t.py", code),)))
+
+    assert subjects.matches(said, *expected), said

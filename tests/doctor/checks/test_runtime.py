@@ -79,9 +79,9 @@ def test_a_python_that_has_ended_is_said(tmp_path: Path, python: str, expected: 
 def test_another_python_than_the_runtimes_is_said(
     tmp_path: Path, project: str, python: str, expected: list[str]
 ) -> None:
-    plan = subjects.make(tmp_path, project=project, yaml=yaml(python))
+    subject = subjects.make(tmp_path, project=project, yaml=yaml(python))
 
-    said = subjects.say(runtime.check_python_fits, plan)
+    said = subjects.say(runtime.check_python_fits, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -117,15 +117,15 @@ def test_the_runtime_that_is_suggested_runs_the_project(
 def test_the_cure_for_a_python_that_has_ended_suits_the_runtime(
     tmp_path: Path, python: str, version: str, cure: str
 ) -> None:
-    plan = subjects.make(tmp_path, yaml=yaml(f"python={python}"), spec=spec(f"{version}.x-scala2.12"))
+    subject = subjects.make(tmp_path, yaml=yaml(f"python={python}"), spec=spec(f"{version}.x-scala2.12"))
 
-    said = subjects.say(runtime.check_python_alive, plan)
+    said = subjects.say(runtime.check_python_alive, subject)
 
     assert subjects.matches(said, f"| {cure}" if cure.startswith("ask") else f"| it is {cure}"), said
 
 
 def test_a_python_env_has_its_python_found(tmp_path: Path) -> None:
     project = subjects.CLASSIC.replace("conda_env", "python_env")
-    plan = subjects.make(tmp_path, project=project, yaml='dependencies:\n  - numpy\npython: "3.8"\n')
+    subject = subjects.make(tmp_path, project=project, yaml='dependencies:\n  - numpy\npython: "3.8"\n')
 
-    assert subjects.matches(subjects.say(runtime.check_python_alive, plan), "Python 3.8...env.yaml:3:9")
+    assert subjects.matches(subjects.say(runtime.check_python_alive, subject), "Python 3.8...env.yaml:3:9")

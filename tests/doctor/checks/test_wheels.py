@@ -42,9 +42,9 @@ def test_a_wheel_fits_the_pythons_that_get_it(
     tmp_path: Path, requires_python: str, python: str, libraries: list[Any] | None, expected: list[str]
 ) -> None:
     wheel = subjects.WHEEL._replace(requires_python=requires_python)
-    plan = subjects.make(tmp_path, yaml=yaml(python), libraries=libraries, wheels=(wheel,))
+    subject = subjects.make(tmp_path, yaml=yaml(python), libraries=libraries, wheels=(wheel,))
 
-    said = subjects.say(wheels.check_requires_python, plan)
+    said = subjects.say(wheels.check_requires_python, subject)
 
     assert subjects.matches(said, *expected), said
 
@@ -82,18 +82,20 @@ def test_a_wheel_for_another_system_is_said(tmp_path: Path) -> None:
 def test_what_rests_on_an_assumed_python_is_assumed(tmp_path: Path) -> None:
     spec = {"spark_version": "18.0.x-scala2.13", **subjects.NODES}
     wheel = subjects.WHEEL._replace(requires_python="<3.12")
-    plan = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
+    subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
 
-    assert subjects.matches(subjects.say(wheels.check_requires_python, plan), "error assumed...runtime 18.0) has 3.12")
+    assert subjects.matches(
+        subjects.say(wheels.check_requires_python, subject), "error assumed...runtime 18.0) has 3.12"
+    )
 
 
 def test_nothing_is_said_of_a_python_that_is_not_known(tmp_path: Path) -> None:
     spec = {"spark_version": "20.0.x-scala2.13", **subjects.NODES}
     wheel = subjects.WHEEL._replace(requires_python="<3", tags=frozenset({"py2-none-any"}))
-    plan = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
+    subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
 
-    assert not subjects.say(wheels.check_requires_python, plan)
-    assert not subjects.say(wheels.check_tags, plan)
+    assert not subjects.say(wheels.check_requires_python, subject)
+    assert not subjects.say(wheels.check_tags, subject)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +115,8 @@ def test_a_version_that_stays_is_said_where_the_environment_stays(
     tmp_path: Path, spec: dict[str, Any], version: str, expected: list[str]
 ) -> None:
     wheel = subjects.WHEEL._replace(version=version)
-    plan = subjects.make(tmp_path, spec=spec, wheels=(wheel,), commit="abcdef0123456789")
+    subject = subjects.make(tmp_path, spec=spec, wheels=(wheel,), commit="abcdef0123456789")
 
-    said = subjects.say(wheels.check_version_moves, plan)
+    said = subjects.say(wheels.check_version_moves, subject)
 
     assert subjects.matches(said, *expected), said

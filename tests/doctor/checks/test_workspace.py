@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.doctor.checks import login, workspace
+from mlops_tasks.doctor.checks import workspace
 from mlops_tasks.doctor.subject import Questions
 from tests.support import subjects
 
@@ -77,8 +77,8 @@ def test_what_is_wrong_with_the_login_is_said_in_its_own_words(tmp_path: Path) -
         subjects.make(tmp_path, ask=Questions(log_in=each)) for each in (refuse, lambda: "ada@example.com", None)
     )
 
-    said = subjects.say(login.check_login, bad)
+    said = subjects.say(workspace.check_login, bad)
 
     assert subjects.matches(said, "error seen | the token is not valid | DATABRICKS_TOKEN | make a new one"), said
-    assert not subjects.say(login.check_login, good)
-    assert not subjects.say(login.check_login, none)
+    assert not subjects.say(workspace.check_login, good)
+    assert not subjects.say(workspace.check_login, none)
