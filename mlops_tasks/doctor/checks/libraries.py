@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 CLI_WHEELS = "github.com/databricks/cli: bundle/trampoline/python_dbr_warning.go"
@@ -14,9 +14,9 @@ LIBRARIES = "https://docs.databricks.com/libraries.html"
 LIBRARY_URIS = "https://github.com/dagster-io/dagster/issues/21326"
 PATCH = "mlops_tasks: steps/patch.py"
 
-SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
+SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """The beginnings of a URI from which Databricks installs a wheel."""
-SEEN = (*stores.REMOTE, "/dbfs/")
+SEEN = (*uris.REMOTE, uris.FUSE)
 """The beginnings of a workspace file's path, seen from outside or on a cluster."""
 
 
@@ -26,7 +26,7 @@ def check_dbfs(subject: Subject) -> Iterator[findings.Finding]:
         return
     jars = ((uri, subject.place_of_library(uri)) for uri in subject.installed("jar"))
     for uri, where in [*subject.cluster_wheels(), *jars]:
-        if uri.startswith("dbfs:"):
+        if uri.startswith(uris.DBFS):
             yield findings.error(
                 f"{runtime} installs no library from DBFS ({uri}): runtime 14.3 is the last that does",
                 where=where,
@@ -41,7 +41,7 @@ def check_workspace_wheels(subject: Subject) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version >= runtimes.WORKSPACE_WHEELS_BEGIN:
         return
     for uri, where in subject.cluster_wheels():
-        if uri.startswith("/Workspace/"):
+        if uri.startswith(uris.WORKSPACE):
             yield findings.error(
                 f"{runtime} installs no library from workspace files ({uri}): that needs runtime "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN} or newer",
@@ -88,8 +88,8 @@ def check_schemes(subject: Subject) -> Iterator[findings.Finding]:
             yield findings.error(
                 f"no library can be installed from {uri}",
                 where=subject.place_of_library(uri),
-                cure=f"write dbfs:/{uri.removeprefix('/dbfs/')}"
-                if uri.startswith("/dbfs/")
+                cure=f"write {uris.from_cluster(uri)}"
+                if uri.startswith(uris.FUSE)
                 else f"write a URI that begins with one of {', '.join(SCHEMES)}",
                 basis="documented",
                 source=LIBRARY_URIS,
