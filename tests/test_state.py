@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import files, processes, state
+from mlops_tasks import locks, processes, state
 from mlops_tasks.backends.local import environments
 from mlops_tasks.report import Report
 from tests.support.repositories import git, write
@@ -92,13 +92,13 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_n
     staged = places.record_folder("training", "local") / "staged"
     child = os.fork()
     if child == 0:
-        with files.workplace(staged, prefix=prefix):
+        with locks.workplace(staged, prefix=prefix):
             os._exit(9)
     os.waitpid(child, 0)
     (left,) = staged.iterdir()
     os.utime(left, (0, 0))
 
-    with files.workplace(staged, prefix=prefix) as used:
+    with locks.workplace(staged, prefix=prefix) as used:
         os.utime(used, (0, 0))
         places.prune(places.record_folder("training", "local"))
         assert list(staged.iterdir()) == [used]
