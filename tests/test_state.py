@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import concurrent.futures
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -160,21 +158,3 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     assert not old[1].exists()
     assert old[2].exists()
     assert [each.stem for each in tmp_path.glob("*.lock")] == [path.name]
-
-
-def test_a_lock_that_was_pruned_while_it_was_waited_for_is_taken_anew(tmp_path: Path) -> None:
-    path = tmp_path / "environment"
-    lock = path.with_suffix(".lock")
-    began = threading.Event()
-
-    def take() -> bool:
-        began.set()
-        with environments._locked(path) as stream:
-            return os.path.samestat(os.fstat(stream.fileno()), lock.stat())
-
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        with environments._locked(path):
-            taken = pool.submit(take)
-            began.wait()
-            lock.unlink()
-        assert taken.result(30)
