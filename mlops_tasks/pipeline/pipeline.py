@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors, processes, record
+from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -60,7 +60,7 @@ class Pipeline:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
-                with record.held(context.attempt_lock, "release", cure=context.target.busy_cure):
+                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
                     attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
         inputs = inputs._replace(command="release")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlops_tasks import errors, record
+from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release
@@ -33,7 +33,7 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     """Whether the attempt's run is remote, may still be going on, and is followed by no command on this machine."""
     is_open = attempt is not None and not attempt.ended
-    return is_open and context.target.is_remote and not record.is_held(context.attempt_lock)
+    return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
 
 
 def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
@@ -41,7 +41,7 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
     if step == "run" and release.attempt and not release.attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "detached" if release.attempt.detached else cut_off
-        return ("going on" if record.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
+        return ("going on" if locks.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:
