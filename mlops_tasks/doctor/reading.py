@@ -17,7 +17,7 @@ from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
 
@@ -115,7 +115,7 @@ def _wheel_root(context: Context) -> str:
     if context.target.is_remote:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
-    return root if stores.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
+    return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
 def _built_wheels(context: Context, release: Release | None) -> Iterator[subject.BuiltWheel]:
@@ -150,8 +150,7 @@ def _experiment(context: Context, release: Release | None) -> str | None:
     """What `name` made of the template, else the template without the prefix that `name` takes off."""
     if release is not None and release.names is not None:
         return release.names.experiment
-    template = context.settings.experiment
-    return template.removeprefix("/Workspace") if template.startswith("/Workspace/") else template
+    return uris.without_workspace(context.settings.experiment)
 
 
 def _scripts(folder: Path) -> Iterator[subject.Text]:

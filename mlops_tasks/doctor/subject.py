@@ -15,7 +15,7 @@ from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirement
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
@@ -141,8 +141,8 @@ class Subject:
         return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
 
     @property
-    def store_kind(self) -> stores.Kind:
-        return stores.kind_of(self.wheel_root)
+    def store_kind(self) -> uris.Kind:
+        return uris.kind_of(self.wheel_root)
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""

@@ -11,7 +11,7 @@ from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Deployed, Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 
 
 def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -181,11 +181,9 @@ def _hash_given(path: Path) -> str:
 
 
 def _local_path(context: Context, uri: str) -> Path | None:
-    from urllib.parse import unquote, urlsplit
-
     if uri.startswith("file:"):
-        return Path(unquote(urlsplit(uri).path))
-    if "://" in uri or uri.startswith(stores.REMOTE):
+        return uris.to_path(uri)
+    if "://" in uri or uri.startswith(uris.REMOTE):
         return None
     return Path(uri).resolve()
 

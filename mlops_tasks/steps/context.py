@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
@@ -149,7 +149,7 @@ class Context:
         root = self.settings.wheel_root
         if root is None:
             return self.target.wheel_root
-        is_uri = root.startswith(stores.REMOTE) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", root)
+        is_uri = root.startswith(uris.REMOTE) or uris.has_scheme(root)
         return root if is_uri else self.relative(self.root / root)
 
     @cached_property

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from mlops_tasks import errors, files, slugs
 from mlops_tasks.release import Names, Release
 from mlops_tasks.report import Report
+from mlops_tasks.stores import uris
 
 FIELDS = ("project", "branch", "user", "target")
 
@@ -67,8 +68,7 @@ def _fields_of(template: str) -> set[str]:
 
 def absolute(name: str, *, where: str) -> str:
     """An absolute workspace path. A leading /Workspace is stripped: MLflow creates such a name once, then fails."""
-    if name.startswith("/Workspace/"):
-        name = name.removeprefix("/Workspace")
+    name = uris.without_workspace(name)
     parts = name.split("/")
     if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
         raise _refused(f"{name!r} is not an absolute path without empty parts", where)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
-from mlops_tasks.stores.base import Stored
+from mlops_tasks.stores import base
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 
@@ -21,7 +20,7 @@ class DbfsStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def list_files(self, folder: str) -> dict[str, Stored]:
+    def list_files(self, folder: str) -> dict[str, base.Stored]:
         try:
             found = self._workspace.dbfs.list(folder)
         except faults.ApiError as fault:
@@ -29,7 +28,7 @@ class DbfsStore:
                 return {}
             raise
         files = [each for each in found.get("files", ()) if not each["is_dir"]]  # an empty folder has no such key
-        return {PurePosixPath(each["path"]).name: Stored(size=each["file_size"], sha256=None) for each in files}
+        return {PurePosixPath(each["path"]).name: base.Stored(size=each["file_size"], sha256=None) for each in files}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.dbfs.mkdirs(folder)
@@ -67,5 +66,5 @@ class DbfsStore:
         try:
             self._workspace.dbfs.move(temporary, uri)
         except faults.ApiError:
-            if not stores.holds(self, source, uri.rpartition("/")[0]):
+            if not base.holds(self, source, uri.rpartition("/")[0]):
                 raise

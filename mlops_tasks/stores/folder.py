@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlops_tasks import errors, files
-from mlops_tasks.stores.base import Stored
+from mlops_tasks.stores import base
 
 
 class FolderStore:
@@ -15,11 +15,13 @@ class FolderStore:
     def __init__(self, *, top: Path) -> None:
         self._top = top
 
-    def list_files(self, folder: str) -> dict[str, Stored]:
+    def list_files(self, folder: str) -> dict[str, base.Stored]:
         path = self._top / folder
         try:
             entries = [entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-            return {entry.name: Stored(size=entry.stat().st_size, sha256=files.file_sha256(entry)) for entry in entries}
+            return {
+                entry.name: base.Stored(size=entry.stat().st_size, sha256=files.file_sha256(entry)) for entry in entries
+            }
         except FileNotFoundError:
             return {}
         except OSError as fault:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from mlops_tasks.stores import takings
-from mlops_tasks.stores.base import Stored
+from mlops_tasks.stores import base
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 
@@ -20,7 +19,7 @@ class VolumeStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def list_files(self, folder: str) -> dict[str, Stored]:
+    def list_files(self, folder: str) -> dict[str, base.Stored]:
         try:
             found = self._workspace.ask(
                 f"listing {folder}", lambda sdk: list(sdk.files.list_directory_contents(folder))
@@ -30,7 +29,7 @@ class VolumeStore:
                 return {}
             raise
         return {
-            str(each.name): Stored(size=int(each.file_size or 0), sha256=None)
+            str(each.name): base.Stored(size=int(each.file_size or 0), sha256=None)
             for each in found
             if not each.is_directory
         }
@@ -46,6 +45,6 @@ class VolumeStore:
             with uploads.opened(source, moved) as body:
                 sdk.files.upload(uri, cast("Any", body), overwrite=False)
 
-        with takings.same_content_is_fine(self, source, folder):
+        with base.same_content_is_fine(self, source, folder):
             self._workspace.ask(f"writing {source.name}", put, uploads=True)
         return uri

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlops_tasks.stores import takings
-from mlops_tasks.stores.base import Stored
+from mlops_tasks.stores import base
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 
@@ -24,10 +23,12 @@ class WorkspaceFilesStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def list_files(self, folder: str) -> dict[str, Stored]:
-        def look(sdk: WorkspaceClient) -> dict[str, Stored]:
+    def list_files(self, folder: str) -> dict[str, base.Stored]:
+        def look(sdk: WorkspaceClient) -> dict[str, base.Stored]:
             found = [each for each in sdk.workspace.list(folder) if not _is_folder(each)]
-            return {PurePosixPath(str(each.path)).name: Stored(size=_size(sdk, each), sha256=None) for each in found}
+            return {
+                PurePosixPath(str(each.path)).name: base.Stored(size=_size(sdk, each), sha256=None) for each in found
+            }
 
         try:
             return self._workspace.ask(f"listing {folder}", look)
@@ -49,7 +50,7 @@ class WorkspaceFilesStore:
                 headers = {"Content-Type": content_type}
                 sdk.api_client.do("POST", "/api/2.0/workspace/import", data=body, headers=headers)
 
-        with takings.same_content_is_fine(self, source, folder):
+        with base.same_content_is_fine(self, source, folder):
             self._workspace.ask(f"writing {source.name}", put, uploads=True)
         return uri
 

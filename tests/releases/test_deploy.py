@@ -172,15 +172,16 @@ def test_the_first_fault_is_told_and_ends_the_other_uploads(
 
 PROBE = """
 import os, pathlib, resource, sys
-from mlops_tasks import report, stores
-from mlops_tasks.workspace import client, login
+from mlops_tasks import report
+from mlops_tasks.stores import choosing
+from mlops_tasks.workspace import api, login
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 folder, small, large = sys.argv[1:]
-ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Report())
-store = stores.choose_remote(folder, workspace=ours)
+ours = api.Workspace(login=login.resolve(None, os.environ), report=report.Report())
+store = choosing.choose_remote(folder, workspace=ours)
 store.make_folder(folder)
 store.write(pathlib.Path(small), folder, lambda size: None)
 before = peak()

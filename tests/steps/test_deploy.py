@@ -11,7 +11,7 @@ from mlops_tasks import errors
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import base as stores
-from mlops_tasks.stores import folder
+from mlops_tasks.stores import choosing, folder
 from tests.support.workspaces import Heard
 
 START = Release(target="local", project="p", branch="main")
@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_no_half_a_wheel(tmp_path: Path, small_disk: None, re
 
 def test_a_workspace_path_is_refused_on_the_local_target(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="writes to none"):
-        stores.choose_local("dbfs:/wheels", top=tmp_path)
+        choosing.choose_local("dbfs:/wheels", top=tmp_path)
 
 
 def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_content(tmp_path: Path) -> None:

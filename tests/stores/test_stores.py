@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import choosing
 from mlops_tasks.stores.base import Stored
 from tests.fake_workspace.server import Workspace
 from tests.support import places, workspaces
@@ -222,7 +222,7 @@ def test_dbfs_may_be_switched_off(workspace: Workspace, ours: workspaces.Ours) -
 
 def test_a_volume_that_is_not_there_is_told(ours: workspaces.Ours) -> None:
     folder = "/Volumes/main/default/nowhere/wheels"
-    store = stores.choose_remote(folder, workspace=ours)
+    store = choosing.choose_remote(folder, workspace=ours)
 
     with pytest.raises(errors.WorkspaceError, match=r"Volume 'main.default.nowhere' does not exist"):
         store.make_folder(folder)
@@ -256,7 +256,7 @@ def test_a_long_list_of_a_volume_is_read_to_its_end(workspace: Workspace, ours: 
 )
 def test_a_root_in_another_spelling_is_refused_with_the_right_one(ours: workspaces.Ours, root: str, cure: str) -> None:
     with pytest.raises(errors.BadInput) as caught:
-        stores.choose_remote(root, workspace=ours)
+        choosing.choose_remote(root, workspace=ours)
 
     assert caught.value.cure == f"write {cure}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import choosing
 from mlops_tasks.workspace import api
 from tests.fake_workspace.server import Workspace
 
@@ -47,11 +48,11 @@ def of_workspace_files(workspace: Workspace, ours: api.Workspace) -> Place:
 
 
 def of_folder(top: Path) -> Place:
-    return Place("wheels/my branch", top / "wheels/my branch", (), stores.choose_local("wheels", top=top))
+    return Place("wheels/my branch", top / "wheels/my branch", (), choosing.choose_local("wheels", top=top))
 
 
 def _place(folder: str, disk: Path, calls: tuple[tuple[str, str], ...], ours: api.Workspace) -> Place:
-    return Place(folder, disk, calls, stores.choose_remote(folder, workspace=ours))
+    return Place(folder, disk, calls, choosing.choose_remote(folder, workspace=ours))
 
 
 REMOTE: dict[str, Callable[[Workspace, api.Workspace], Place]] = {

@@ -265,10 +265,11 @@ def test_a_wrong_secret_is_told_as_a_refused_login(workspace: Workspace, home: P
 def test_a_plain_pair_never_imports_databricks_sdk(workspace: Workspace) -> None:
     code = """
 import os, pathlib, sys
-from mlops_tasks import report, stores
-from mlops_tasks.workspace import client, login
-ours = client.Workspace(login=login.resolve(None, os.environ), report=report.Report())
-store = stores.choose_remote("dbfs:/wheels", workspace=ours)
+from mlops_tasks import report
+from mlops_tasks.stores import choosing
+from mlops_tasks.workspace import api, login
+ours = api.Workspace(login=login.resolve(None, os.environ), report=report.Report())
+store = choosing.choose_remote("dbfs:/wheels", workspace=ours)
 store.make_folder("dbfs:/wheels")
 store.write(pathlib.Path(sys.argv[1]), "dbfs:/wheels", lambda size: None)
 print(ours.user, *sys.modules)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 ACCESS_MODES = "https://learn.microsoft.com/azure/databricks/compute/standard-limitations"
@@ -189,7 +190,7 @@ def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
-    named = [uri for uri, _ in subject.cluster_wheels() if uri.startswith("/Volumes/")]
+    named = [uri for uri, _ in subject.cluster_wheels() if uri.startswith(uris.VOLUMES)]
     if subject.cluster is None or (subject.store_kind != "volume" and not named):
         return
     runtime = subject.runtime

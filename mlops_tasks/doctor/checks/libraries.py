@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 CLI_WHEELS = "github.com/databricks/cli: bundle/trampoline/python_dbr_warning.go"
@@ -14,9 +14,9 @@ LIBRARIES = "https://docs.databricks.com/libraries.html"
 LIBRARY_URIS = "https://github.com/dagster-io/dagster/issues/21326"
 PATCH = "mlops_tasks: steps/patch.py"
 
-SCHEMES = ("dbfs:", "file:", "s3:", "abfss:", "gs:", "wasbs:", "/Volumes/", "/Workspace/")
+SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """What the URI of a wheel may begin with."""
-SEEN = (*stores.REMOTE, "/dbfs/")
+SEEN = (*uris.REMOTE, uris.FUSE)
 """What the path of a file in a workspace begins with, seen from outside or on a cluster."""
 
 
@@ -28,7 +28,7 @@ def check_dbfs(subject: Subject) -> Iterator[findings.Finding]:
         *subject.cluster_wheels(),
         *((each, subject.place_of_value(each)) for each in subject.installed("jar")),
     ]:
-        if uri.startswith("dbfs:"):
+        if uri.startswith(uris.DBFS):
             yield findings.error(
                 f"{runtime} installs no library from DBFS ({uri}): the last that does is 14.3",
                 where=where,
@@ -43,7 +43,7 @@ def check_workspace_wheels(subject: Subject) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version >= runtimes.WORKSPACE_WHEELS_BEGIN:
         return
     for uri, where in subject.cluster_wheels():
-        if uri.startswith("/Workspace/"):
+        if uri.startswith(uris.WORKSPACE):
             yield findings.error(
                 f"{runtime} installs no library from workspace files ({uri}): they begin with "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN}",
@@ -95,8 +95,8 @@ def check_schemes(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _respell(uri: str) -> str:
-    if uri.startswith("/dbfs/"):
-        return f"write dbfs:/{uri.removeprefix('/dbfs/')}"
+    if uri.startswith(uris.FUSE):
+        return f"write {uris.from_cluster(uri)}"
     return f"write a URI that begins with one of {', '.join(SCHEMES)}"
 
 

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from mlops_tasks import errors
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
-from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 
 EXPERIMENT_NAMES = "https://github.com/mlflow/mlflow/issues/8269"
 EXPERIMENT_PREFIX = "https://github.com/mlflow/mlflow/issues/11077"
-
-_VOLUME_PARTS = 5
-"""`/Volumes/<catalog>/<schema>/<volume>` begins with an empty part."""
 
 
 def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
@@ -28,7 +25,7 @@ def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
             basis="documented",
             source=EXPERIMENT_NAMES,
         )
-    if name == "/Workspace" or name.startswith("/Workspace/"):
+    if f"{name}/".startswith(uris.WORKSPACE):
         yield findings.error(
             f"the experiment's name {name} begins with /Workspace: Databricks keeps it without, so MLflow makes it "
             "once and never finds it again",
@@ -41,11 +38,11 @@ def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_wheel_root(subject: Subject) -> Iterator[findings.Finding]:
     try:
-        kind = stores.check_remote(subject.wheel_root)
+        kind = uris.check_remote(subject.wheel_root)
     except errors.BadInput as fault:
         yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=findings.READERS)
         return
-    volume = "/".join(subject.wheel_root.split("/")[:_VOLUME_PARTS])
+    volume = uris.volume_of(subject.wheel_root)
     if kind == "volume" and subject.ask.has_volume is not None and not subject.ask.has_volume(volume):
         yield findings.error(
             f"there is no volume {volume}, or nothing in it may be seen with this login",

@@ -1,0 +1,44 @@
+"""The store that a wheel root names, for each target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_tasks import errors
+from mlops_tasks.stores import base, uris
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_tasks.workspace.api import Workspace
+
+
+def choose_local(root: str, *, top: Path) -> base.Store:
+    """A folder below `top`, or anywhere on this machine; BadInput for a place in a workspace or a URI."""
+    from mlops_tasks.stores import folder
+
+    fault = ""
+    if root.startswith(uris.REMOTE):
+        fault = f"{root} lies in a Databricks workspace, and the local target writes to none"
+    elif uris.has_scheme(root):
+        fault = f"{root} is no folder, and the local target has no other store for wheels"
+    if fault:
+        cure = "give a folder (`--wheel-root FOLDER`), or leave wheel_root out"
+        raise errors.BadInput(fault, where="wheel_root", cure=cure)
+    return folder.FolderStore(top=top)
+
+
+def choose_remote(root: str, *, workspace: Workspace) -> base.Store:
+    """The store in `workspace` that holds `root`; BadInput where none does."""
+    kind = uris.check_remote(root)
+    if kind == "dbfs":
+        from mlops_tasks.stores import dbfs
+
+        return dbfs.DbfsStore(workspace)
+    if kind == "volume":
+        from mlops_tasks.stores import volume
+
+        return volume.VolumeStore(workspace)
+    from mlops_tasks.stores import workspace_files
+
+    return workspace_files.WorkspaceFilesStore(workspace)

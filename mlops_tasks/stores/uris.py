@@ -1,0 +1,88 @@
+"""Every spelling of a place for files: in a workspace, on one of its clusters, on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from mlops_tasks import errors
+
+Kind = Literal["dbfs", "volume", "workspace", "folder"]
+
+DBFS = "dbfs:"
+VOLUMES = "/Volumes/"
+WORKSPACE = "/Workspace/"
+REMOTE = (DBFS, VOLUMES, WORKSPACE)
+"""The beginnings of the URIs that name a place in a workspace."""
+FUSE = "/dbfs/"
+"""Where a cluster has DBFS mounted; volumes and workspace files have the same path there as everywhere."""
+
+_KINDS: Mapping[str, Kind] = {DBFS: "dbfs", VOLUMES: "volume", WORKSPACE: "workspace"}
+_FORMS: Mapping[Kind, str] = {
+    "dbfs": r"dbfs:/(?!/|(Volumes|Workspace|dbfs)(/|$)).*",
+    "volume": r"/Volumes(/[^/]+){3}(/.*)?",
+    "workspace": r"/Workspace(/[^/]+)+/?",
+}
+
+
+def kind_of(uri: str) -> Kind:
+    """The kind of store that `uri` names by its beginning: a folder of this machine where it begins as none does."""
+    return next((kind for prefix, kind in _KINDS.items() if uri.startswith(prefix)), "folder")
+
+
+def has_scheme(text: str) -> bool:
+    """Whether `text` begins like a URI (`s3:...`); one letter and a colon is no scheme but a Windows drive."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text) is not None
+
+
+def check_remote(root: str) -> Kind:
+    """The kind of store in a workspace that `root` names; BadInput, with the right spelling, where it names none."""
+    for kind, form in _FORMS.items():
+        if re.fullmatch(form, root):
+            return kind
+    raise errors.BadInput(
+        f"{root} names no place for wheels in a Databricks workspace",
+        where="wheel_root",
+        cure=f"write {_respell(root) or 'dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER'}",
+    )
+
+
+def _respell(root: str) -> str | None:
+    """How what was probably meant is written: DBFS has three spellings, and the API takes one."""
+    if found := re.match(r"(?:dbfs:)?/*(/Volumes|/Workspace)(?=/|$)(.*)", root):
+        parts = [part for part in found[2].split("/") if part]
+        wanted = ["CATALOG", "SCHEMA", "VOLUME"] if found[1] == "/Volumes" else ["FOLDER"]
+        return "/".join([found[1], *parts, *wanted[len(parts) :]])
+    if found := re.match(r"dbfs:/*(?:dbfs/+)?(.+)|/dbfs/+(.+)", root):
+        return f"dbfs:/{found[1] or found[2]}"
+    if re.match(r"/(Users|Shared|Repos)/.", root):
+        return f"/Workspace{root}"
+    return None
+
+
+def to_cluster(uri: str) -> str:
+    """`uri` as a cluster's file system spells it: `/dbfs/x` for `dbfs:/x`; any other stays as it is."""
+    return FUSE + uri.removeprefix(DBFS).lstrip("/") if uri.startswith(DBFS) else uri
+
+
+def from_cluster(path: str) -> str:
+    """`path` of a cluster's file system as the API spells it: `dbfs:/x` for `/dbfs/x`; any other stays as it is."""
+    return f"dbfs:/{path.removeprefix(FUSE)}" if path.startswith(FUSE) else path
+
+
+def to_path(uri: str) -> Path:
+    """The path of a file on this machine, from a file URL or from the path itself."""
+    return Path(unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)
+
+
+def volume_of(uri: str) -> str:
+    """`/Volumes/CATALOG/SCHEMA/VOLUME` of a URI in a volume."""
+    return "/".join(uri.split("/")[:5])
+
+
+def without_workspace(name: str) -> str:
+    """The name of a workspace object without a leading `/Workspace`, as MLflow and the workspace's API keep it."""
+    return name.removeprefix("/Workspace") if name.startswith(WORKSPACE) else name
