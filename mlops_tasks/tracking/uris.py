@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from mlops_tasks import errors
+from mlops_tasks import errors, locks
 
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
@@ -29,17 +27,6 @@ def absolute(uri: str) -> str:
     if scheme == "file" and not rest.startswith("/"):
         return Path(rest).absolute().as_uri()
     return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
-
-
-def split_login(uri: str) -> tuple[str, dict[str, str]]:
-    """A server's address without the user and password in it, and these as MLflow's variables."""
-    if not uri.startswith(("http://", "https://")):
-        return uri, {}
-    parts = urlsplit(uri)
-    login, _, host = parts.netloc.rpartition("@")
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    values = (unquote(each) for each in login.partition(":")[::2])
-    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
 
 
 def check_reachable(uri: str) -> None:
@@ -68,11 +55,7 @@ def first_user(uri: str) -> Iterator[None]:
         return
     path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locks.alone_in(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
         yield
-    finally:
-        os.close(handle)

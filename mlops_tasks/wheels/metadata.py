@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.message
 import email.parser
 import graphlib
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging import utils
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files
+from mlops_tasks.project import requirements
 from mlops_tasks.release import Wheel
 
 CONTENT_LENGTH = 16
@@ -78,7 +77,7 @@ def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[s
 def content(wheels: Sequence[Wheel]) -> str:
     """16 hex digits over the wheels' names and SHA-256s: the last part of the path of their folder."""
     lines = sorted(f"{Path(wheel.file).name} {wheel.sha256}\n" for wheel in wheels)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:CONTENT_LENGTH]
+    return files.sha256("".join(lines).encode())[:CONTENT_LENGTH]
 
 
 def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
@@ -90,8 +89,5 @@ def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
 
 def _name(line: str) -> str | None:
     """What an extra needs does not count: the tests of two libraries may well need each other."""
-    try:
-        needed = Requirement(line)
-    except InvalidRequirement:
-        return None
-    return None if "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)
+    needed = requirements.parse(line)
+    return None if needed is None or "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)

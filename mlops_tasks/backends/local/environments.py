@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
-from mlops_tasks import errors, files, indexes, processes, state, uv
+from mlops_tasks import errors, files, locks, processes, redaction, state, uv
 from mlops_tasks.report import Report
 
 
@@ -36,22 +34,16 @@ def built(
         inputs["project"] = str(project)
     path = folder / files.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(path) as lock:
+    with locks.built_once(path.with_suffix(".lock")) as done:
         if (path / "complete").exists():
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(requirements)} requirements)"):
                 _build(path, requirements, constraints, project=project, environ=environ, run=run)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        done()
         os.utime(path)
         _prune(folder)
         yield path
-
-
-def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv itself: pip's index settings, and no Python but the one it is told."""
-    files = indexes.pip_config_files(environ, Path(sys.prefix))
-    return {**environ, **indexes.uv_environment(environ, config_files=files), "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def _build(
@@ -64,7 +56,7 @@ def _build(
     run: processes.Runner,
 ) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    env = {key: value for key, value in uv_environ(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
+    env = {key: value for key, value in uv.environment(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
     uv_command = str(uv.find())
     _succeed(run([uv_command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
     wanted, limits = path / "requirements.txt", path / "constraints.txt"
@@ -84,28 +76,10 @@ def _succeed(done: processes.Completed, path: Path) -> None:
             else "correct the project's requirements, then `inv patch` and"
         )
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(processes.describe_failure(done))}",
+            f"the run's environment cannot be built:\n{redaction.mask(processes.describe_failure(done))}",
             where=path,
             cure=f"{first} `inv run`",
         )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[IO[str]]:
-    """The lock of one environment: another file than the one that was waited for, where that has been pruned."""
-    while True:
-        with path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_at(lock, path.with_suffix(".lock")):
-                yield lock
-                return
-
-
-def _is_at(stream: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _prune(folder: Path) -> None:
@@ -113,7 +87,4 @@ def _prune(folder: Path) -> None:
     names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
     paths = sorted((folder / name for name in names), key=state.last_used, reverse=True)
     for path in paths[state.KEPT :]:
-        with path.with_suffix(".lock").open("a") as lock, contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-            path.with_suffix(".lock").unlink(missing_ok=True)
+        locks.remove_unused(path, path.with_suffix(".lock"))
