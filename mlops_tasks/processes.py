@@ -1,31 +1,31 @@
-"""How other programs are run: a callable that is passed in, so that a test can hand in a function."""
+"""Every program that is started: run to its end, followed line by line, or served until Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from mlops_tasks import files
 
 Completed = subprocess.CompletedProcess[str]
 
-
-def describe_failure(done: Completed) -> str:
-    """What a program that failed says of it; one that was killed says nothing."""
-    return done.stderr.strip() or f"exit code {done.returncode}"
+GRACE = 10.0
+"""Seconds between asking a process group to end (SIGTERM) and ending it (SIGKILL)."""
 
 
-def ran_full(done: Completed) -> bool:
-    """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
-    said = done.stdout + done.stderr
-    return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
+class TimedOut(Exception):
+    """The program was stopped because its time was up."""
 
 
 class Runner(Protocol):
+    """Passed to whoever runs programs, so that a test can hand in a function."""
+
     def __call__(
         self, command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Completed:
@@ -49,3 +49,96 @@ def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping
         errors="surrogateescape",
         check=False,
     )
+
+
+def describe_failure(done: Completed) -> str:
+    """The error output of a program that failed, or its exit code where it wrote none."""
+    return done.stderr.strip() or f"exit code {done.returncode}"
+
+
+def ran_full(done: Completed) -> bool:
+    """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
+    said = done.stdout + done.stderr
+    return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
+
+
+def follow(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    message: str,
+    log: Path,
+    show: Callable[[str], None],
+    timeout: float | None,
+) -> int:
+    """Run `command` in a process group of its own, wait for its end, and return its exit code.
+
+    `message` is its first line of input. The input stays open after that: its end shows the program that nobody
+    follows any more. Output and errors go to `log` as they are and to `show` line by line. Raises TimedOut after
+    `timeout` seconds. However the wait ends, no process of the group is left.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    child = subprocess.Popen(
+        list(command),
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    reader = threading.Thread(target=_copy_lines, args=(child.stdout, log, show), daemon=True)
+    reader.start()
+    try:
+        _send(child, message)
+        return child.wait(timeout)
+    except subprocess.TimeoutExpired as fault:
+        raise TimedOut from fault
+    finally:
+        _end_group(child)
+        reader.join(GRACE)
+        if child.stdin:
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+
+
+def _send(child: subprocess.Popen[bytes], message: str) -> None:
+    """A child that is gone before it has read its input shows that by its exit code."""
+    if child.stdin:
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(message.encode() + b"\n")
+            child.stdin.flush()
+
+
+def _copy_lines(stream: IO[bytes], log: Path, show: Callable[[str], None]) -> None:
+    with log.open("ab") as kept, stream:
+        for line in stream:
+            kept.write(line)
+            kept.flush()
+            show(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(GRACE)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def serve(command: Sequence[str], *, env: Mapping[str, str], quiet: bool) -> int:
+    """Run a server until it ends or Ctrl-C is pressed, and return its exit code, 0 after Ctrl-C.
+
+    All that it prints goes to stderr, or nowhere with `quiet`. Its process group, a new one, is ended with it: a
+    server may leave its workers to whoever ends it.
+    """
+    out, err = (subprocess.DEVNULL, subprocess.DEVNULL) if quiet else (2, None)
+    with subprocess.Popen(list(command), env=dict(env), stdout=out, stderr=err, start_new_session=True) as server:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)

@@ -89,6 +89,15 @@ def test_heavy_and_outer_packages_stay_in_their_rooms(path: Path) -> None:
         assert not found, f"imported as soon as the module is: {found}"
 
 
+HOMES = {"subprocess": {"processes.py", "backends/local/child.py"}}
+"""The modules of Python's own that only a few of ours may import; the child is a program by itself."""
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_some_modules_of_the_standard_library_have_one_home(name: str) -> None:
+    assert {path.relative_to(PACKAGE).as_posix() for path in MODULES if name in imports(path)} == HOMES[name]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_prints_but_the_console(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]

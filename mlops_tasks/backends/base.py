@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlops_tasks import errors
 from mlops_tasks.project import mlproject
+from mlops_tasks.release import Attempt, Run
+
+if TYPE_CHECKING:
+    from mlops_tasks.tracking.client import Tracking
 
 GOES_ON = "`inv watch` follows it, `inv cancel` ends it"
 """What can be done about a run that goes on without us."""
@@ -74,3 +78,45 @@ class Submitted:
 
 class NotMarked(errors.WorkspaceError):
     """A run's job was cancelled, or had ended, and MLflow could not be told so."""
+
+
+class Runs(Protocol):
+    """The runs of one command on its target; what they say goes to the command's report.
+
+    Every method may raise WorkspaceError: the place refuses or cannot be reached.
+    """
+
+    @property
+    def tracking(self) -> Tracking:
+        """MLflow's store for the runs; BadInput where the target does not write to that one."""
+
+    def find_experiment(self, job: Job) -> str:
+        """The id of the experiment that `job` runs under, which is made where there is none of its name."""
+
+    def submit(self, job: Job) -> Submitted:
+        """Have everything ready for `job`'s run, under the experiment that was found, and make it known to MLflow."""
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
+        """The run at its end, whatever that was; its output goes to `log` and to the report.
+
+        KeyboardInterrupt while following (Terminated is one) ends a run on this machine and marks it KILLED; where
+        runs are remote it leaves it to `stop`.
+        """
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
+        """Follow a detached run, as `follow` does, and leave it alone when interrupted; BadInput where none can be."""
+
+    def stop(self, submitted: Submitted) -> str | None:
+        """End a detached run and mark it KILLED; BadInput where none can be.
+
+        The answer is how the run had ended by itself; None where this call ended it.
+        """
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """A detached run by MLflow's id, and its entry point; BadInput where it is not known."""
+
+    def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
+        """What became of an attempt that no command follows any more: its end, or the run that is still going on.
+
+        A run that neither goes on nor has ended is marked. None where no run of it is known.
+        """

@@ -28,11 +28,12 @@ def installed() -> list[str]:
 class PluginRuns:
     """The runs of one command: MLflow's handle on a run is good in the process alone that submitted it."""
 
-    def __init__(self, track: tracking.Tracking) -> None:
+    def __init__(self, track: tracking.Tracking, report: Report) -> None:
         self._track = track
+        self._report = report
         self._handles: dict[str, SubmittedRun] = {}
 
-    def submit(self, job: Job, experiment_id: str, *, report: Report) -> Submitted:
+    def submit(self, job: Job, experiment_id: str) -> Submitted:
         """Hand the staged project to MLflow; the backend itself makes the run and logs its parameters."""
         import mlflow
         from mlflow.exceptions import MlflowException
@@ -40,7 +41,7 @@ class PluginRuns:
         try:
             with (
                 mlflow_process.variables(MLFLOW_TRACKING_URI=self._track.uri),  # MLflow 3 would leave it changed
-                report.waiting(f"submitting to the backend {job.backend}"),
+                self._report.waiting(f"submitting to the backend {job.backend}"),
                 mlflow_process.stdout_is_stderr(),
             ):
                 mlflow.set_tracking_uri(self._track.uri)
@@ -66,27 +67,28 @@ class PluginRuns:
         try:
             self._track.describe_run(run_id, tags=job.tags, parameters={}, record=job.record)
         except BaseException:
-            self._cancel(run_id, report)
+            self._cancel(run_id)
             raise
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
 
-    def follow(self, job: Job, run_id: str, *, report: Report) -> None:
+    def follow(self, job: Job, run_id: str) -> None:
         """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
         handle = self._handles[run_id]
         try:
-            with report.waiting(f"following run {run_id[:8]} on {job.backend}"), mlflow_process.stdout_is_stderr():
+            what = f"following run {run_id[:8]} on {job.backend}"
+            with self._report.waiting(what), mlflow_process.stdout_is_stderr():
                 status = "FINISHED" if _wait(handle, job.limits.timeout) else "FAILED"
         except queue.Empty:
-            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
+            self._report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             handle.cancel()
             status = "KILLED"
         except BaseException:
-            self._cancel(run_id, report)
+            self._cancel(run_id)
             raise
         self._track.end_run(run_id, status, overrule=status != "FINISHED")
 
-    def _cancel(self, run_id: str, report: Report) -> None:
-        with errors.warn_on_failure(report.warning):
+    def _cancel(self, run_id: str) -> None:
+        with errors.warn_on_failure(self._report.warning):
             self._handles[run_id].cancel()
             self._track.end_run(run_id, "KILLED", overrule=True)
 

@@ -49,9 +49,8 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
 
     One git process: every command waits for it. Raises StepFailed where git refuses to read a work tree that is there.
     """
-    whole = folder.resolve()
-    top = next((parent for parent in (whole, *whole.parents) if (parent / ".git").exists()), None)
-    if top is None or ".git" in whole.parts:
+    top = find_top(folder)
+    if top is None:
         return None
     try:
         status = call("status", "--porcelain=v2", "--branch", "-z", run=runner, cwd=folder)
@@ -70,6 +69,14 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     )
 
 
+def find_top(folder: Path) -> Path | None:
+    """The top folder of the work tree around `folder`, found without a git command; None outside of one."""
+    whole = folder.resolve()
+    if ".git" in whole.parts:
+        return None
+    return next((parent for parent in (whole, *whole.parents) if (parent / ".git").exists()), None)
+
+
 def branches_at(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str, ...]:
     """The local branches that point at `commit`; where there are none the remote ones, without the remote's name."""
     for namespace, parts in (("refs/heads", 2), ("refs/remotes", 3)):
@@ -81,19 +88,26 @@ def branches_at(folder: Path, commit: str, *, runner: processes.Runner) -> tuple
     return ()
 
 
-def list_files(folder: Path, *, runner: processes.Runner) -> list[str]:
-    """The files below `folder` that git tracks or would track, as sorted relative paths.
+def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
+    """The files below `folder` that git tracks or would track, as sorted relative paths; None where git knows none.
 
-    A file that was just deleted is not among them; the files of a submodule are.
+    A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
+    a work tree and for a machine without git.
     """
-    listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
+    top = find_top(folder)
+    if top is None:
+        return None
+    try:
+        listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
+    except FileNotFoundError:
+        return None
     if listed.returncode:
-        raise refused("git cannot list the files", listed, where=folder)
+        raise _unreadable(top, listed)
     found: set[str] = set()
     for name in filter(None, listed.stdout.split("\0")):
         path = folder / name
         if path.is_dir() and not path.is_symlink():
-            inner = list_files(path, runner=runner) if (path / ".git").exists() else []
+            inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
             found.update(f"{name.rstrip('/')}/{each}" for each in inner)
         elif os.path.lexists(path):
             found.add(name)

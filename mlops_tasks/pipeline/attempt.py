@@ -36,7 +36,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             context.record.save(release)
         job = job_plan.described(context, job, release)
         with _closed_when_cut_off(context, release.attempt) as made:
-            submitted = going_on or context.target.submit(job, report=context.report)
+            submitted = going_on or context.target.runs.submit(job)
             made.append(submitted)
             run_record.save_submitted(context, submitted, detached=inputs.detach)
             if inputs.detach:
@@ -56,7 +56,7 @@ def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) ->
         return
     if not attempt.detached and _is_at_the_same(context, attempt, steps, inputs):
         return
-    found = context.target.pick_up(attempt, report=context.report)
+    found = context.target.runs.pick_up(attempt)
     if isinstance(found, Submitted):
         raise _busy(context, found)
 
@@ -80,7 +80,7 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
     """The release with an attempt at the job, and the job with the experiment that both name from now on."""
     from mlops_tasks.steps import run
 
-    experiment_id = context.target.find_experiment(job, report=context.report)
+    experiment_id = context.target.runs.find_experiment(job)
     release = run.begin_attempt(
         release,
         job=job_plan.identity(job),
@@ -102,7 +102,7 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
     if run_record.is_elsewhere(context, attempt):
         return _leave(context, release, attempt), None
     attempt = run_record.with_experiment(context, attempt, lambda: job)
-    found = context.target.pick_up(attempt, report=context.report)
+    found = context.target.runs.pick_up(attempt)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != job_plan.identity(job):
             raise _busy(context, found)
@@ -146,7 +146,7 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     log = run_record.log_file(context, submitted.run_id)
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
     context.report.detail(f"run {name}: entry point {job.entry_point} on {context.target.display_name}")
-    found = run_record.with_log(context, context.target.follow(job, submitted, log=log, report=context.report), log)
+    found = run_record.with_log(context, context.target.runs.follow(job, submitted, log=log), log)
     if found.log:
         context.report.detail(f"log {found.log}")
     return found, log
@@ -154,7 +154,7 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
 
 def _stop(context: Context, submitted: Submitted) -> None:
     try:
-        context.target.stop(submitted, report=context.report)
+        context.target.runs.stop(submitted)
     except NotMarked:
         raise
     except errors.WorkspaceError:
@@ -187,7 +187,7 @@ def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, s
     if stop:
         _stop(context, submitted)
     begun = run_record.with_submitted(attempt, submitted) if attempt else None
-    found = context.target.pick_up(begun, report=context.report) if begun else None
+    found = context.target.runs.pick_up(begun) if begun else None
     if isinstance(found, Run):
         run_record.save_end(
             context, run_record.with_log(context, found, run_record.log_file(context, submitted.run_id))

@@ -30,7 +30,7 @@ def with_experiment(context: Context, attempt: Attempt, job: Callable[[], Job]) 
     """The attempt with the experiment in which its run is looked for: older versions recorded none."""
     if attempt.experiment_id is not None:
         return attempt
-    return attempt._replace(experiment_id=context.target.find_experiment(job(), report=context.report))
+    return attempt._replace(experiment_id=context.target.runs.find_experiment(job()))
 
 
 def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:

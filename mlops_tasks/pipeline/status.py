@@ -18,7 +18,7 @@ EARLIER = 3
 
 def compare(context: Context, run: Run) -> None:
     """A table of the run's metrics beside those of the experiment's earlier runs."""
-    found = context.target.past_runs(run.experiment_id, limit=EARLIER + 3)
+    found = context.target.runs.tracking.past_runs(run.experiment_id, limit=EARLIER + 3)
     earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
     columns = ["", "this run", *(_when(each) for each in earlier)]
     shown = [

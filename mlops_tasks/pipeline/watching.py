@@ -44,7 +44,7 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
     if context.dry_run:
         context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
         return context.record.load()
-    own_end = context.target.stop(submitted, report=context.report)
+    own_end = context.target.runs.stop(submitted)
     with _sole_follower(context, "cancel", submitted) as is_sole:
         if is_sole:
             limits = job_plan.limits(context)._replace(timeout=None)
@@ -61,7 +61,7 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id and not attempt.ended):
         context.target.check()
-        return context.target.find(run_id)
+        return context.target.runs.find(run_id)
     if release is not None and attempt is not None and not attempt.ended and not context.dry_run:
         context.target.check()
         _refuse_elsewhere(context, attempt)
@@ -96,7 +96,7 @@ def _find_unsaved(context: Context, release: Release, attempt: Attempt) -> Attem
     """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
     with record.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
         attempt = run_record.with_experiment(context, attempt, lambda: job_plan.prepare(context, release, NOTHING))
-        found = context.target.pick_up(attempt, report=context.report)
+        found = context.target.runs.pick_up(attempt)
         if isinstance(found, Run) and found.job_run_id is None:
             context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
             run_record.save_end(context, found)
@@ -153,5 +153,5 @@ def _limits(context: Context, submitted: Submitted) -> Limits:
 
 def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
     log = run_record.log_file(context, submitted.run_id)
-    found = context.target.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=context.report)
+    found = context.target.runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
     return run_record.with_log(context, found, log)

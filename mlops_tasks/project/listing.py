@@ -21,7 +21,7 @@ def list_files(
 
     `include` are globs that bring back what would stay behind; `needed` are files that belong to it in any case.
     """
-    listed = _ask_git(folder, run)
+    listed = git.list_files(folder, runner=run)
     if listed is not None and not any(name.lower() == "mlproject" for name in listed):
         report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
         listed = None
@@ -34,11 +34,6 @@ def name_inside(path: Path, folder: Path) -> str:
     """The path's name relative to `folder`, links to folders followed; empty where it does not lie below that."""
     name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
     return "" if name.startswith("..") else Path(name).as_posix()
-
-
-def _ask_git(folder: Path, run: processes.Runner) -> list[str] | None:
-    """The files that git tracks or would track; None where there is no git, or no repository around `folder`."""
-    return None if git.read(folder, runner=run) is None else git.list_files(folder, runner=run)
 
 
 def _walk(folder: Path) -> Iterator[str]:

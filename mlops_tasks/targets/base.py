@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks import processes, state
-from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
-    from mlops_tasks.backends.base import Job, Limits, Submitted
+    from mlops_tasks.backends.base import Runs
     from mlops_tasks.project import mlproject
-    from mlops_tasks.tracking.client import PastRun
 
 
 class Target(Protocol):
@@ -25,6 +23,9 @@ class Target(Protocol):
 
     @property
     def display_name(self) -> str: ...
+
+    @property
+    def runs(self) -> Runs: ...
 
     @property
     def host(self) -> str:
@@ -65,43 +66,6 @@ class Target(Protocol):
     def check_detaching(self) -> None:
         """Raise BadInput where no run goes on without the command that follows it."""
 
-    def find_experiment(self, job: Job, *, report: Report) -> str:
-        """The id of the experiment that `job` runs under, which is made where there is none of its name."""
-
-    def submit(self, job: Job, *, report: Report) -> Submitted:
-        """Have everything ready for `job`'s run, under the experiment that was found, and make it known to MLflow."""
-
-    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        """The run at its end, whatever that was; its output goes to `log` and to the report.
-
-        KeyboardInterrupt while following (Terminated is one) ends a run on this machine and marks it KILLED; where
-        runs are remote it leaves it to `stop`.
-        """
-
-    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
-        """Follow a run that goes on without us, as `follow` does, and leave it alone when interrupted.
-
-        BadInput where none goes on.
-        """
-
-    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        """End a run that goes on without us and mark it KILLED; BadInput where none can.
-
-        The answer is how the run had ended by itself; None where it was us.
-        """
-
-    def find(self, run_id: str) -> tuple[Submitted, str]:
-        """A run that goes on without us, by MLflow's id, and its entry point; BadInput where it is not known."""
-
-    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
-        """What became of an attempt that nobody follows any more: its end, or what goes on without us.
-
-        A run that neither goes on nor has ended is marked. None where no run of it is known.
-        """
-
-    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        """The experiment's runs, newest first."""
-
 
 def choose(
     name: str,
@@ -119,4 +83,4 @@ def choose(
         return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
     from mlops_tasks.targets import local
 
-    return local.LocalTarget(top=top, places=places, environ=environ, run=run)
+    return local.LocalTarget(top=top, places=places, environ=environ, run=run, report=report)

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
-from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
-    from mlops_tasks.backends.base import Job, Limits, Submitted
     from mlops_tasks.backends.databricks import backend as databricks_backend
     from mlops_tasks.project import mlproject
-    from mlops_tasks.tracking.client import PastRun
     from mlops_tasks.workspace.api import Workspace
 
 BACKENDS = {"auto", "databricks"}
@@ -92,30 +88,6 @@ class DatabricksTarget:
 
     def check_detaching(self) -> None: ...
 
-    def find_experiment(self, job: Job, *, report: Report) -> str:
-        return self._runs.find_experiment(job)
-
-    def submit(self, job: Job, *, report: Report) -> Submitted:
-        return self._runs.submit(job, report=report)
-
-    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        return self._runs.follow(job, submitted, log=log, report=report)
-
-    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
-        return self._runs.watch(submitted, limits=limits, entry_point=entry_point, log=log, report=report)
-
-    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        return self._runs.stop(submitted, report=report)
-
-    def find(self, run_id: str) -> tuple[Submitted, str]:
-        return self._runs.find(run_id)
-
-    def pick_up(self, attempt: Attempt, *, report: Report) -> Submitted | Run | None:
-        return self._runs.pick_up(attempt, report=report)
-
-    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        return self._runs.past_runs(experiment_id, limit=limit)
-
     @cached_property
     def workspace(self) -> Workspace:
         from mlops_tasks.workspace import api, login
@@ -123,7 +95,7 @@ class DatabricksTarget:
         return api.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
 
     @cached_property
-    def _runs(self) -> databricks_backend.DatabricksRuns:
+    def runs(self) -> databricks_backend.DatabricksRuns:
         from mlops_tasks.backends.databricks import backend as databricks_backend
 
-        return databricks_backend.DatabricksRuns(workspace=self.workspace, run=self.run)
+        return databricks_backend.DatabricksRuns(workspace=self.workspace, run=self.run, report=self.report)

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes, state
-from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
-    from mlops_tasks.backends.base import Job, Limits, Submitted
     from mlops_tasks.backends.local import backend as local_backend
     from mlops_tasks.project import mlproject
-    from mlops_tasks.tracking.client import PastRun
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -29,6 +26,7 @@ class LocalTarget:
     places: state.StateFolder
     environ: Mapping[str, str]
     run: processes.Runner
+    report: Report
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
@@ -68,48 +66,20 @@ class LocalTarget:
         return "local", why
 
     def check(self) -> None:
-        self._runs.check()
+        _ = self.runs.tracking  # refuses a store that the local target does not write to
 
     def check_detaching(self) -> None:
-        raise _not_remote()
-
-    def find_experiment(self, job: Job, *, report: Report) -> str:
-        return self._runs.find_experiment(job, report=report)
-
-    def submit(self, job: Job, *, report: Report) -> Submitted:
-        return self._runs.submit(job, report=report)
-
-    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
-        return self._runs.follow(job, submitted, log=log, report=report)
-
-    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path, report: Report) -> Run:
-        raise _not_remote()
-
-    def stop(self, submitted: Submitted, *, report: Report) -> str | None:
-        raise _not_remote()
-
-    def find(self, run_id: str) -> tuple[Submitted, str]:
-        raise _not_remote()
-
-    def pick_up(self, attempt: Attempt, *, report: Report) -> Run | None:
-        return self._runs.pick_up(attempt)
-
-    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        return self._runs.past_runs(experiment_id, limit=limit)
-
-    @cached_property
-    def _runs(self) -> local_backend.LocalRuns:
         from mlops_tasks.backends.local import backend as local_backend
 
-        return local_backend.LocalRuns(top=self.top, places=self.places, environ=self.environ, run=self.run)
+        raise local_backend.not_remote()
 
+    @cached_property
+    def runs(self) -> local_backend.LocalRuns:
+        from mlops_tasks.backends.local import backend as local_backend
 
-def _not_remote() -> errors.BadInput:
-    return errors.BadInput(
-        "a run on this machine ends with the command that follows it",
-        where="target: local",
-        cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
-    )
+        return local_backend.LocalRuns(
+            top=self.top, places=self.places, environ=self.environ, run=self.run, report=self.report
+        )
 
 
 def _check_plugin(wanted: str) -> str:

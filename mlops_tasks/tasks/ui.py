@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,21 +82,13 @@ def _check_port(port: int) -> None:
 
 
 def _serve(uri: str, port: int, *, quiet: bool) -> None:
-    """MLflow's UI until Ctrl-C; in a process group of its own, since MLflow leaves its workers to whoever ends it.
+    """MLflow's UI until Ctrl-C.
 
-    The URI goes through the environment: it may hold a password, and command lines can be read by everybody. What
-    the server says goes to stderr: stdout is for the URL alone.
+    The URI goes through the environment: it may hold a password, and command lines can be read by everybody.
     """
+    from mlops_tasks import processes
+
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environ = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    out, err = (subprocess.DEVNULL, subprocess.DEVNULL) if quiet else (2, None)
-    with subprocess.Popen(command, env=environ, stdout=out, stderr=err, start_new_session=True) as server:
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            code = 0
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-    if code:
+    if code := processes.serve(command, env=environ, quiet=quiet):
         raise errors.StepFailed(f"MLflow's UI ended with exit code {code}", cure="read above what it says of itself")

@@ -26,18 +26,20 @@ def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner)
     The whole repository, since a readme, a path dependency or the version may come from outside the library's
     folder. Without git it is everything below `top`.
     """
-    tree = git.read(library, runner=run)
-    around = tree.top.resolve() if tree else top.resolve()
-    if not library.is_relative_to(around):
-        around = library
-    names = git.list_files(around, runner=run) if tree else sources.walk(around)
+    around = git.find_top(library)
+    tracked = git.list_files(around, runner=run) if around else None
+    if around is None or tracked is None:
+        around = top.resolve() if library.is_relative_to(top.resolve()) else library
+    names = sources.walk(around) if tracked is None else tracked
     # git takes a symbolic link in the place of a file for a change; a hard link needs the same file system
-    link = os.link if tree else os.symlink
+    link = os.symlink if tracked is None else os.link
     inner = library.relative_to(around)
-    own = {(inner / name).as_posix() for name in sources.list_files(library, run=run)}
+    own = {name for name in names if Path(name).is_relative_to(inner)}
+    if own.isdisjoint((inner / mark).as_posix() for mark in sources.MARKS):  # git ignores the library itself
+        own = {(inner / name).as_posix() for name in sources.walk(library)}
     for name in sorted({*names, *own}):
         _copy(around / name, into / name, around=around, link=None if name in own else link)
-    if tree is not None:
+    if tracked is not None:
         _copy_history(around, into, run)
     return into / inner
 
@@ -63,24 +65,26 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
 
     The user's repository is not touched, and no remote's URL (with its password) gets into the copy.
     """
-    form = _ask(run, top, "rev-parse", "--show-object-format")
+    copied = ("index", "shallow", "info/attributes")
+    # a linked work tree has some of these files of its own and shares others
+    paths = [argument for name in ("objects", *copied) for argument in ("--git-path", name)]
+    form, objects, *found = _ask(run, top, "rev-parse", "--show-object-format", *paths).splitlines()
     own = copy / ".git"
     # references in another form than files would leave those below unread
     new = ("-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
     _ask(run, copy, *new)
-    (objects,) = _find(run, top, "objects")
     (own / "objects" / "info").mkdir(exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{objects}\n"))
-    _copy_git_files(top, own, run)
-    refs = _ask(run, top, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
-    (own / "packed-refs").write_bytes(os.fsencode(f"{refs}\n" if refs else ""))
-    (own / "HEAD").write_bytes(os.fsencode(_head(top, run)))
+    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{(top / objects).resolve()}\n"))
+    _copy_git_files({name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}, own)
+    listed = _ask(run, top, "for-each-ref", "--format=%(objectname) %(refname) %(HEAD)", "refs/heads", "refs/tags")
+    refs = [line.rstrip(" *") for line in listed.split("\n") if line]
+    (own / "packed-refs").write_bytes(os.fsencode("".join(f"{ref}\n" for ref in refs)))
+    checked_out = [line.split(" ")[1] for line in listed.split("\n") if line.endswith("*")]
+    (own / "HEAD").write_bytes(os.fsencode(f"ref: {checked_out[0]}\n" if checked_out else _head(top, run)))
     _copy_settings(top, own / "config", run)
 
 
-def _copy_git_files(top: Path, own: Path, run: processes.Runner) -> None:
-    names = ("index", "shallow", "info/attributes")
-    found = dict(zip(names, _find(run, top, *names), strict=True))
+def _copy_git_files(found: dict[str, Path], own: Path) -> None:
     found |= {path.name: path for path in found["index"].parent.glob("sharedindex.*")}  # the rest of a split index
     for name, path in found.items():
         if path.exists():
@@ -89,6 +93,7 @@ def _copy_git_files(top: Path, own: Path, run: processes.Runner) -> None:
 
 
 def _head(top: Path, run: processes.Runner) -> str:
+    """HEAD before a branch's first commit, or detached."""
     branch = git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
     return f"ref: {branch}\n" if branch else f"{_ask(run, top, 'rev-parse', 'HEAD')}\n"
 
@@ -98,12 +103,6 @@ def _copy_settings(top: Path, config: Path, run: processes.Runner) -> None:
     found = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
     for key, has_value, value in (entry.partition("\n") for entry in found.split("\0") if entry):
         _ask(run, config.parent, "config", "--file", str(config), key, value if has_value else "true")
-
-
-def _find(run: processes.Runner, top: Path, *names: str) -> list[Path]:
-    """Where git keeps each of `names`: a linked work tree has some of its own and shares others."""
-    arguments = [argument for name in names for argument in ("--git-path", name)]
-    return [(top / line).resolve() for line in _ask(run, top, "rev-parse", *arguments).splitlines()]
 
 
 def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:

@@ -50,11 +50,8 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
 
 def list_files(library: Path, *, run: processes.Runner) -> list[str]:
     """The files of the library, sorted: what git tracks or would track, or without git all but what tools make."""
-    if git.read(library, runner=run) is not None:
-        names = git.list_files(library, runner=run)
-        if any(name in MARKS for name in names):
-            return names
-    return walk(library)
+    names = git.list_files(library, runner=run) or []
+    return names if any(name in MARKS for name in names) else walk(library)
 
 
 def walk(folder: Path) -> list[str]:
@@ -149,8 +146,7 @@ def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
         return _hash(path)
     if not stat.S_ISDIR(mode) or _holds(path, library):
         return None
-    tree = git.read(path, runner=run)
-    return _hash_all(path, (git.list_files(path, runner=run) if tree else None) or walk(path))
+    return _hash_all(path, git.list_files(path, runner=run) or walk(path))
 
 
 def _holds(path: Path, library: Path) -> bool:

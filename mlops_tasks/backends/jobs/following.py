@@ -69,7 +69,7 @@ class JobRuns:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
-    def follow(self, job_run_id: int, *, limits: Limits, report: Report, age: float = 0) -> JobState:
+    def follow(self, job_run_id: int, *, limits: Limits, age: float = 0) -> JobState:
         """The run's end, each change of state told. Raises TimedOut, and WorkspaceError where contact is lost.
 
         `age` is for how many seconds the run is known to be there; the workspace's own word counts more.
@@ -82,16 +82,16 @@ class JobRuns:
                 state = self.ask(job_run_id)
             except faults.ApiError as fault:
                 quiet = _Quiet(fault, job_run_id, since=now - heard, age=now - begun)
-                wait = max(wait, quiet.bear(limits, report))
+                wait = max(wait, quiet.bear(limits, self._report))
             else:
                 heard = now
                 if state.age is not None and not shown:
                     begun = now - state.age
                 if state.url and not shown:
-                    report.detail(state.url)
+                    self._report.detail(state.url)
                 if str(state) != shown:
                     shown = str(state)
-                    report.detail(f"{_elapsed(now - begun)}  {state}")
+                    self._report.detail(f"{_elapsed(now - begun)}  {state}")
                 if state.is_over:
                     return state
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
@@ -99,16 +99,20 @@ class JobRuns:
                 raise TimedOut
             self.pause(min(wait, left))
 
+    @property
+    def _report(self) -> Report:
+        return self.workspace.report
+
     def state(self, job_run_id: int) -> JobState:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
 
-    def cancel(self, job_run_id: int, *, report: Report) -> JobState:
+    def cancel(self, job_run_id: int) -> JobState:
         """Cancel the run and wait a moment for its end, which one that has ended already keeps.
 
         One that goes on after that is answered as cancelled, though not over.
         """
         self.workspace.jobs.cancel_run(job_run_id, version=API)
-        report.detail(f"job run {job_run_id} is being cancelled")
+        self._report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN
         while True:
             state = self.state(job_run_id)

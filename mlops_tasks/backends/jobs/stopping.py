@@ -49,7 +49,7 @@ class RunStopping:
             job_run_id = self.lookup.jobs.find(attempt.id)
             if job_run_id is None:
                 raise
-            raise _not_marked(job_run_id, self.lookup.jobs.cancel(job_run_id, report=self.report), fault) from fault
+            raise _not_marked(job_run_id, self.lookup.jobs.cancel(job_run_id), fault) from fault
         if found is not None:
             self._stop(found)
 
@@ -71,7 +71,7 @@ class RunStopping:
             state = self.lookup.jobs.ask(job_run_id)
             if state.is_over:
                 return state, str(state)
-        state = self.lookup.jobs.cancel(job_run_id, report=self.report)
+        state = self.lookup.jobs.cancel(job_run_id)
         self.report.detail(f"job run {job_run_id}: {state}")
         return state, None if state.result in following.CANCELLED else str(state)
 

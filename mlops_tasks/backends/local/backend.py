@@ -15,16 +15,13 @@ from typing import Any
 
 from mlops_tasks import errors, processes, slugs, state
 from mlops_tasks.backends import plugin
-from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks.backends.base import Job, Limits, Submitted
 from mlops_tasks.backends.local import environment as environments
-from mlops_tasks.backends.local import process
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
-from mlops_tasks.tracking import client as tracking
-from mlops_tasks.tracking import uris
-from mlops_tasks.tracking.client import PastRun
+from mlops_tasks.tracking import client, uris
 
 CHILD = Path(__file__).with_name("child.py")
 STRAYS = (
@@ -40,54 +37,55 @@ class LocalRuns:
     places: state.StateFolder
     environ: Mapping[str, str]
     run: processes.Runner
+    report: Report
 
-    def find_experiment(self, job: Job, *, report: Report) -> str:
-        track = self._tracking
-        with report.waiting("opening MLflow's tracking store"):
+    def find_experiment(self, job: Job) -> str:
+        track = self.tracking
+        with self.report.waiting("opening MLflow's tracking store"):
             if job.experiment_id is not None:
                 return track.check_experiment(job.experiment_id)
             if job.experiment_name is None:
                 raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
             return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
-    def submit(self, job: Job, *, report: Report) -> Submitted:
+    def submit(self, job: Job) -> Submitted:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
-        track = self._tracking
-        experiment_id = job.experiment_id or self.find_experiment(job, report=report)
+        track = self.tracking
+        experiment_id = job.experiment_id or self.find_experiment(job)
         if job.backend != "local":
-            return self._plugins.submit(job, experiment_id, report=report)
-        with self._environment(job, report):
+            return self._plugins.submit(job, experiment_id)
+        with self._environment(job, self.report):
             pass
         run_id = track.create_run(
             experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
         )
-        report.detail(f"tracking in {track.shown.replace(f'{self.top}/', '')}, experiment {experiment_id}")
+        self.report.detail(f"tracking in {track.shown.replace(f'{self.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
-    def follow(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> Run:
+    def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
         if submitted.backend != "local":
-            self._plugins.follow(job, submitted.run_id, report=report)
+            self._plugins.follow(job, submitted.run_id)
             return self._read(submitted.run_id, entry_point=job.entry_point, backend=job.backend)
         timed_out = False
         try:
-            code = self._execute(job, submitted, log=log, report=report)
+            code = self._execute(job, submitted, log=log)
             status = "FAILED" if code else "FINISHED"
             if code:
-                report.warning(_say_exit(code))
-        except process.TimedOut:
-            report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
+                self.report.warning(_say_exit(code))
+        except processes.TimedOut:
+            self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:
-            with errors.warn_on_failure(report.warning):
-                self._tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+            with errors.warn_on_failure(self.report.warning):
+                self.tracking.end_run(submitted.run_id, "KILLED", overrule=True)
             raise
-        self._tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
+        self.tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
         return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=timed_out)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
         """A run on a backend of another name may go on without us: only ours are marked KILLED."""
-        track = self._tracking
+        track = self.tracking
         run_id = attempt.run_id
         if run_id is None and attempt.experiment_id is not None:
             run_id = track.find_run(attempt.experiment_id, filter_string=f"tags.`mlops.attempt` = '{attempt.id}'")
@@ -99,11 +97,17 @@ class LocalRuns:
             track.end_run(run_id, "KILLED")
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
 
-    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        return self._tracking.past_runs(experiment_id, limit=limit)
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
+        raise not_remote()
 
-    def _execute(self, job: Job, submitted: Submitted, *, log: Path, report: Report) -> int:
-        track = self._tracking
+    def stop(self, submitted: Submitted) -> str | None:
+        raise not_remote()
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        raise not_remote()
+
+    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> int:
+        track = self.tracking
         with (
             self._environment(job, Report()) as (environment, same_mlflow),
             self._work_folder(job) as folder,
@@ -123,7 +127,7 @@ class LocalRuns:
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
-                return self._start(message, environment, timeout=job.limits.timeout, log=log, report=report)
+                return self._start(message, environment, timeout=job.limits.timeout, log=log)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
 
@@ -136,15 +140,13 @@ class LocalRuns:
     def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
         return environments.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
 
-    def _start(
-        self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path, report: Report
-    ) -> int:
-        return process.follow(
+    def _start(self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path) -> int:
+        return processes.follow(
             [sys.executable, str(CHILD)],
-            env={**self._child_environ(environment), **self._tracking.login},
+            env={**self._child_environ(environment), **self.tracking.login},
             message=json.dumps(message),
             log=log,
-            show=report.output,
+            show=self.report.output,
             timeout=timeout,
         )
 
@@ -165,7 +167,7 @@ class LocalRuns:
         return env
 
     def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
-        track = self._tracking
+        track = self.tracking
         experiment_id, status, metrics = track.read_result(run_id)
         return Run(
             run_id=run_id,
@@ -177,20 +179,16 @@ class LocalRuns:
             metrics=metrics,
         )
 
-    def check(self) -> None:
-        """Raise BadInput for a tracking store that a rehearsal does not write to."""
-        _ = self._tracking
-
     @property
     def _is_elsewhere(self) -> bool:
         return "MLFLOW_TRACKING_URI" in self.environ
 
     @cached_property
     def _plugins(self) -> plugin.PluginRuns:
-        return plugin.PluginRuns(self._tracking)
+        return plugin.PluginRuns(self.tracking, self.report)
 
     @cached_property
-    def _tracking(self) -> tracking.Tracking:
+    def tracking(self) -> client.Tracking:
         uri = uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
@@ -198,7 +196,15 @@ class LocalRuns:
                 where="MLFLOW_TRACKING_URI (environment)",
                 cure="unset MLFLOW_TRACKING_URI",
             )
-        return tracking.Tracking(uri, artifacts=self.places.artifacts)
+        return client.Tracking(uri, artifacts=self.places.artifacts)
+
+
+def not_remote() -> errors.BadInput:
+    return errors.BadInput(
+        "a run on this machine ends with the command that follows it",
+        where="target: local",
+        cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
+    )
 
 
 def _say_exit(code: int) -> str:

@@ -65,8 +65,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def jobs(workspace: Workspace, clock: Clock) -> JobRuns:
-    found = api.Workspace(login=login.resolve(None, workspace.environment), report=Report())
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def jobs(workspace: Workspace, clock: Clock, told: Told) -> JobRuns:
+    found = api.Workspace(login=login.resolve(None, workspace.environment), report=told)
     return JobRuns(workspace=found, clock=clock, pause=clock.pause)
 
 
@@ -81,11 +86,9 @@ def limits(*, timeout: float | None = None, lost_contact: float = 60) -> Limits:
     return Limits(timeout=timeout, poll_interval=5, lost_contact=lost_contact)
 
 
-def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspace: Workspace) -> None:
+def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspace: Workspace, told: Told) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SKIPPED, queued=3))
-    told = Told()
-
-    state = jobs.follow(run_id, limits=limits(), report=told)
+    state = jobs.follow(run_id, limits=limits())
 
     assert (state.life, state.result, state.mlflow_status) == ("SKIPPED", "", "FAILED")
     assert told.details[:2] == [state.url, f"00:00  QUEUED: {runs.QUEUED.message}"]
@@ -99,19 +102,19 @@ def test_each_change_of_state_is_told_once_with_its_time(jobs: JobRuns, workspac
 def test_a_run_that_is_not_known_at_first_is_waited_for(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS, unseen=3))
 
-    assert jobs.follow(run_id, limits=limits(), report=Report()).mlflow_status == "FINISHED"
+    assert jobs.follow(run_id, limits=limits()).mlflow_status == "FINISHED"
     assert clock.waits[:3] == [5, 5, 5]
 
 
 def test_a_run_that_never_becomes_known_is_not_waited_for_for_ever(jobs: JobRuns, clock: Clock) -> None:
     with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
-        jobs.follow(5, limits=limits(lost_contact=600), report=Report())
+        jobs.follow(5, limits=limits(lost_contact=600))
     assert clock.now == 60
 
 
 def test_a_run_that_was_submitted_long_ago_is_not_waited_for_to_become_known(jobs: JobRuns, clock: Clock) -> None:
     with pytest.raises(errors.WorkspaceError, match="Run 5 does not exist"):
-        jobs.follow(5, limits=limits(lost_contact=600), age=50, report=Report())
+        jobs.follow(5, limits=limits(lost_contact=600), age=50)
     assert clock.now == 10
 
 
@@ -119,33 +122,31 @@ def test_time_is_up_to_the_second(jobs: JobRuns, workspace: Workspace, clock: Cl
     workspace.faults.add("GET", GET, status=200, body={"state": {"life_cycle_state": "RUNNING"}})
 
     with pytest.raises(TimedOut):
-        jobs.follow(5, limits=limits(timeout=12), report=Report())
+        jobs.follow(5, limits=limits(timeout=12))
     assert clock.waits == [5, 5, 2]
 
 
-def test_time_counts_from_the_start_that_the_workspace_tells(jobs: JobRuns, workspace: Workspace, clock: Clock) -> None:
+def test_time_counts_from_the_start_that_the_workspace_tells(
+    jobs: JobRuns, workspace: Workspace, clock: Clock, told: Told
+) -> None:
     began = 1_700_000_000
     body = {"state": {"life_cycle_state": "RUNNING"}, "start_time": began * 1000}
     headers = {"Date": formatdate(began + 3000, usegmt=True)}
     workspace.faults.add("GET", GET, status=200, body=body, headers=headers)
-    told = Told()
-
     with pytest.raises(TimedOut):
-        jobs.follow(5, limits=limits(timeout=2000), report=told)
+        jobs.follow(5, limits=limits(timeout=2000))
 
     assert clock.waits == []
     assert told.details[0] == "50:00  RUNNING"
 
 
 def test_a_workspace_that_asks_for_time_is_given_it_and_that_is_told(
-    jobs: JobRuns, workspace: Workspace, clock: Clock
+    jobs: JobRuns, workspace: Workspace, clock: Clock, told: Told
 ) -> None:
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
     workspace.jobs.wait(run_id, 30)
     workspace.faults.add("GET", GET, call=1, status=429, headers={"Retry-After": "40"})
-    told = Told()
-
-    assert jobs.follow(run_id, limits=limits(), report=told).result == "SUCCESS"
+    assert jobs.follow(run_id, limits=limits()).result == "SUCCESS"
 
     assert clock.waits == [40]
     assert told.details[0].startswith("00:00  no news: too many requests")
@@ -159,19 +160,17 @@ def test_a_workspace_that_asks_for_more_than_may_pass_without_contact_is_asked_o
     workspace.faults.add("GET", GET, status=429, headers={"Retry-After": "3600"})
 
     with pytest.raises(errors.WorkspaceError, match="no contact for 60 s"):
-        jobs.follow(run_id, limits=limits(), report=Report())
+        jobs.follow(run_id, limits=limits())
     assert clock.waits == [60]
 
 
 def test_contact_is_lost_after_so_long_and_each_look_is_one_request(
-    jobs: JobRuns, workspace: Workspace, clock: Clock
+    jobs: JobRuns, workspace: Workspace, clock: Clock, told: Told
 ) -> None:
     run_id = submit(jobs, workspace, Mode(endless=True))
     workspace.faults.add("GET", GET, status=503)
-    told = Told()
-
     with pytest.raises(errors.WorkspaceError) as caught:
-        jobs.follow(run_id, limits=limits(lost_contact=20), report=told)
+        jobs.follow(run_id, limits=limits(lost_contact=20))
 
     assert "no contact for 20 s" in caught.value.what
     assert "`inv watch` follows it" in caught.value.cure
@@ -187,7 +186,7 @@ def test_an_answer_counts_from_the_last_one(jobs: JobRuns, workspace: Workspace,
             workspace.faults.add("GET", GET, call=call, reset=True)
 
     with pytest.raises(TimedOut):
-        jobs.follow(run_id, limits=limits(lost_contact=20, timeout=150), report=Report())
+        jobs.follow(run_id, limits=limits(lost_contact=20, timeout=150))
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -196,7 +195,7 @@ def test_a_refusal_is_not_waited_out(jobs: JobRuns, workspace: Workspace, clock:
     workspace.faults.add("GET", GET, status=status)
 
     with pytest.raises(errors.WorkspaceError, match=f"job run {run_id} may go on"):
-        jobs.follow(run_id, limits=limits(), report=Report())
+        jobs.follow(run_id, limits=limits())
     assert clock.waits == []
 
 
@@ -205,7 +204,7 @@ def test_an_answer_that_holds_no_run_is_none(jobs: JobRuns, workspace: Workspace
     run_id = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
     workspace.faults.add("GET", GET, call=1, status=200, body=body)
 
-    assert jobs.follow(run_id, limits=limits(), report=Report()).result == "SUCCESS"
+    assert jobs.follow(run_id, limits=limits()).result == "SUCCESS"
 
 
 def test_a_cancelled_run_is_waited_for_and_one_that_has_ended_keeps_its_end(
@@ -214,8 +213,8 @@ def test_a_cancelled_run_is_waited_for_and_one_that_has_ended_keeps_its_end(
     going, done = (submit(jobs, workspace, mode) for mode in (Mode(endless=True), Mode(ending=runs.SUCCESS)))
     workspace.jobs.wait(done, 30)
 
-    assert jobs.cancel(going, report=Report()).result == "CANCELED"
-    assert jobs.cancel(done, report=Report()).result == "SUCCESS"
+    assert jobs.cancel(going).result == "CANCELED"
+    assert jobs.cancel(done).result == "SUCCESS"
 
 
 def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
@@ -224,7 +223,7 @@ def test_a_run_that_does_not_end_when_it_is_cancelled_is_left(
     run_id = submit(jobs, workspace, Mode(endless=True))
     workspace.faults.add("POST", "/api/2.0/jobs/runs/cancel", status=200, body={})
 
-    left = jobs.cancel(run_id, report=Report())
+    left = jobs.cancel(run_id)
 
     assert (left.is_over, left.mlflow_status) == (False, "KILLED")
     assert 60 < clock.now < 62

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks.backends.local import process
+from mlops_tasks import processes
 
 
 def follow(tmp_path: Path, code: str, *, timeout: float | None = 60, message: str = "hello") -> tuple[int, list[str]]:
     lines: list[str] = []
-    exit_code = process.follow(
+    exit_code = processes.follow(
         [sys.executable, "-u", "-c", code],
         env=os.environ,
         message=message,
@@ -67,7 +67,7 @@ def test_time_that_is_up_ends_the_child_and_all_that_it_started(tmp_path: Path) 
         "print(inner.pid)\n"
         "time.sleep(600)\n"
     )
-    with pytest.raises(process.TimedOut):
+    with pytest.raises(processes.TimedOut):
         follow(tmp_path, code, timeout=5)
 
     inner = int((tmp_path / "runs" / "run.log").read_text())
