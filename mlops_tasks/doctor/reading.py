@@ -9,6 +9,8 @@ from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
+from packaging import utils
+
 from mlops_tasks import errors
 from mlops_tasks.doctor import rules, subject
 from mlops_tasks.doctor.checks import wheels
@@ -143,7 +145,7 @@ def _own_names(context: Context, built: tuple[subject.BuiltWheel, ...]) -> Itera
         names = names or [each.name for each in context.libraries]
     except errors.ReleaseError:
         return  # `build-wheel` says what is wrong with the libraries
-    yield from (subject.normalised(each) for each in names)
+    yield from (utils.canonicalize_name(each) for each in names)
 
 
 def _experiment(context: Context, release: Release | None) -> str | None:
