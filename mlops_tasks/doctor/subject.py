@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops_tasks.errors import BadInput
-from mlops_tasks.project import cluster, environment, mlproject, requirement
+from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
@@ -161,12 +161,12 @@ class Subject:
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
-        parts = requirement.read(entry, placeholder=self.placeholder)
+        parts = requirements.read_wheel(entry, placeholder=self.placeholder)
         return parts is not None and (self.placeholder in parts.path or parts.distribution in self.ours)
 
     def wheel_path(self, entry: str) -> str | None:
         """The path in an entry that names a wheel; None for any other entry."""
-        parts = requirement.read(entry, placeholder=self.placeholder)
+        parts = requirements.read_wheel(entry, placeholder=self.placeholder)
         return parts.path if parts is not None else None
 
     def library_uris(self, kind: str = "whl") -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Client, Subject
+from mlops_tasks.project import requirements
 
 NAMES = {"mlflow", "mlflow-skinny"}
 NEWEST = {"3.7": "1.30.1", "3.8": "2.17.2", "3.9": "3.1.4"}
@@ -59,7 +59,7 @@ def check_pin(subject: Subject) -> Iterator[findings.Finding]:
     if client is None or subject.environment is None:
         return
     for line in subject.environment.pip:
-        asked = _parse(line)
+        asked = requirements.parse(line)
         if asked is None or asked.name.lower() not in NAMES or asked.url:
             continue
         if not asked.specifier.contains(client.version, prereleases=True):
@@ -92,7 +92,7 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _names_mlflow(line: str) -> bool:
-    asked = _parse(line)
+    asked = requirements.parse(line)
     return asked is not None and asked.name.lower() in NAMES
 
 
@@ -107,10 +107,3 @@ def _spare(python: str) -> str:
     newest = NEWEST.get(python, "1")
     older = f"install mlflow=={newest} here, the newest for Python {python}, or " if newest[0] != "1" else ""
     return f"{older}write the project as a Spark job (`inv doctor --fix`), which gets no MLflow from here"
-
-
-def _parse(line: str) -> Requirement | None:
-    try:
-        return Requirement(line.split(" #", maxsplit=1)[0].strip())
-    except InvalidRequirement:
-        return None
