@@ -145,9 +145,9 @@ def _read_call(frame: FrameType | None, flags: Mapping[str, Any]) -> spelling.Ca
     """
     given = {key: value for key in KEPT if (value := flags.get(REPEATED.get(key, key).lstrip("-")))}
     if "project" in given:  # a git URI may hold a password
-        from mlops_tasks.project import fetching
+        from mlops_tasks import redaction
 
-        given["project"] = fetching.show(given["project"])
+        given["project"] = redaction.show_repository(given["project"])
     executor = frame.f_locals.get("self") if frame else None
     if not isinstance(executor, Executor):
         return spelling.Called(flags=given)

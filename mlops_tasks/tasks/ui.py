@@ -36,11 +36,11 @@ def _read_port(text: str) -> int:
 
 
 def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
-    from mlops_tasks import indexes
+    from mlops_tasks import redaction
 
     uri = _find_store(base.root_of(c))
     has_pages = uri.startswith(("http://", "https://"))
-    shown = indexes.mask(uri).replace("***@", "")
+    shown = redaction.strip(uri)
     url = shown if has_pages else f"http://127.0.0.1:{port}"
     report = session.open_report(flags)
     report.debug(f"runs are tracked in {shown}")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, locks, processes, state, uv
+from mlops_tasks import errors, files, locks, processes, redaction, state, uv
 from mlops_tasks.report import Report
 
 
@@ -46,12 +46,6 @@ def built(
         yield path
 
 
-def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv itself: pip's index settings, and no Python but the one it is told."""
-    files = indexes.pip_config_files(environ, Path(sys.prefix))
-    return {**environ, **indexes.uv_environment(environ, config_files=files), "UV_PYTHON_DOWNLOADS": "never"}
-
-
 def _build(
     path: Path,
     requirements: Sequence[str],
@@ -62,7 +56,7 @@ def _build(
     run: processes.Runner,
 ) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    env = {key: value for key, value in uv_environ(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
+    env = {key: value for key, value in uv.environment(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
     uv_command = str(uv.find())
     _succeed(run([uv_command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
     wanted, limits = path / "requirements.txt", path / "constraints.txt"
@@ -82,7 +76,7 @@ def _succeed(done: processes.Completed, path: Path) -> None:
             else "correct the project's requirements, then `inv patch` and"
         )
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(processes.describe_failure(done))}",
+            f"the run's environment cannot be built:\n{redaction.mask(processes.describe_failure(done))}",
             where=path,
             cure=f"{first} `inv run`",
         )
