@@ -26,7 +26,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The suite runs inside CI systems and on laptops: neither may leak into what a test sees."""
     for variable in list(os.environ):
-        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in ci.MARKERS:
+        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in ci.VARIABLES:
             monkeypatch.delenv(variable)
     config = tmp_path_factory.getbasetemp() / "gitconfig"
     config.write_text("[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n")

@@ -57,13 +57,12 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 
 
 def _find_store(root: Path) -> str:
-    from mlops_tasks import processes, state
+    from mlops_tasks import state
     from mlops_tasks.checkout import git
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    tree = git.read(root, runner=processes.run_command)
-    database = state.StateFolder(tree.top if tree else root).database
+    database = state.StateFolder(git.top(root) or root).database
     if not database.exists():
         raise errors.OutOfOrder("nothing has been tracked here yet", where=database, cure="`inv release`")
     return f"sqlite:///{database}"
