@@ -1,4 +1,4 @@
-"""Files that others read are written whole or not at all."""
+"""Files written whole or not at all, and digests of data, files and values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:
-    """Copy `source` into `target` with bounded memory, telling `moved` the bytes of each block."""
+    """Copy `source` into `target` with bounded memory, calling `moved` with the bytes of each block."""
     with source.open("rb") as stream:
         while data := stream.read(block):
             target.write(data)
