@@ -10,7 +10,7 @@ from packaging import utils
 from mlops_tasks import errors, files
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps.context import Context, LibraryState
-from mlops_tasks.wheels import building, local_versions, metadata, rewriting, sources
+from mlops_tasks.wheels import building, metadata, sources, versions
 
 
 def build_digest(context: Context) -> str:
@@ -55,7 +55,7 @@ def _look_at(context: Context, library: Path) -> LibraryState:
         digest, local = sources.library_digest(library, run=context.run), ""
         if context.settings.local_version:
             outside = sources.list_outside(library, run=context.run)
-            local = local_versions.choose(library, outside, digest=digest, run=context.run)
+            local = versions.choose_local(library, outside, digest=digest, run=context.run)
             digest = files.digest({"sources": digest, "local": local})
         context.library_states[library] = LibraryState(digest, local)
     return context.library_states[library]
@@ -69,7 +69,7 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> W
         try:
             made = path
             if state.local:
-                made = rewriting.with_version(path, local_versions.append(metadata.read(path).version, state.local))
+                made = versions.with_version(path, versions.append_local(metadata.read(path).version, state.local))
             kept = wheelhouse / files.file_sha256(made)[:16] / made.name
             with files.written_whole(kept) as target:
                 files.copy_stream(made, target, lambda _: None)
