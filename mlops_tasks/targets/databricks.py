@@ -40,7 +40,7 @@ class DatabricksTarget:
     def busy_cure(self) -> str:
         from mlops_tasks.backends import base as backends
 
-        return backends.GOES_ON
+        return backends.WATCH_OR_CANCEL
 
     def user(self) -> str:
         return self.workspace.user
