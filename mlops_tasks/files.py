@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -33,30 +31,6 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def workplace(parent: Path, *, prefix: str = ".new-") -> Iterator[Path]:
-    """A folder of one's own below `parent`, gone with the block; that of a killed process is left to `sweep`."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as place:
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)
-            yield Path(place)
-        finally:
-            os.close(handle)
-
-
-def sweep(place: Path) -> None:
-    """Remove a workplace, unless somebody is at work there: the system lets go of its lock when a process ends."""
-    with contextlib.suppress(OSError):
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
-        finally:
-            os.close(handle)
 
 
 def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors, files, locks
 from mlops_tasks.release import VERSION, Release
 
 
@@ -66,7 +63,7 @@ class RecordFile:
 
     @contextlib.contextmanager
     def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        with held(self.folder / "lock", task, wait=wait):
+        with locks.held(self.folder / "lock", task, wait=wait):
             yield
 
     def _write(self, path: Path, text: str) -> None:
@@ -109,50 +106,3 @@ class ScratchRecord:
     @contextlib.contextmanager
     def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
         yield
-
-
-@contextlib.contextmanager
-def held(
-    path: Path, task: str, *, wait: Callable[[str], None] | None = None, cure: str = "wait until it has ended"
-) -> Iterator[None]:
-    """Hold the lock at `path`, or raise OutOfOrder with what its holder wrote there.
-
-    `wait`, where given, is told that instead, and the lock is waited for. The system lets go of it when the process
-    ends, however it ends.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            busy = f"somebody else is at this release: {_read_holder(path)}"
-            if wait is None:
-                raise errors.OutOfOrder(busy, where=path, cure=cure) from fault
-            wait(busy)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(_describe_self(task))
-        stream.flush()
-        yield
-
-
-def is_held(path: Path) -> bool:
-    """Whether somebody holds the lock at `path`."""
-    if not path.exists():
-        return False
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _describe_self(task: str) -> str:
-    """Without `inv`: it is no command to type, and would be shown with the flags of whoever meets the lock."""
-    since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
-    return f"{task}, process {os.getpid()} on {os.uname().nodename}, since {since}"
-
-
-def _read_holder(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() or "a process that has just begun"

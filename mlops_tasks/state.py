@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors, files, locks
 
 KEPT = 10
 """How many staged copies, run logs, environments, wheels and fetched projects survive a pruning, of each kind."""
@@ -76,7 +76,7 @@ class StateFolder:
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
-                files.sweep(left)
+                locks.sweep(left)
         self._prune_folders(record_folder / "attempts", keep=keep, records=("*/*/release.json",), kept=0)
         for folder in self.store.glob("*"):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json", "*/*/runs/*.json"))

@@ -17,7 +17,7 @@ TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
     *("__version__", "release", "errors", "report", "files", "slugs"),
-    *("setting_types", "settings", "processes"),
+    *("setting_types", "settings", "processes", "locks"),
     *("record", "state", "uv", "indexes"),
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),
@@ -89,7 +89,7 @@ def test_heavy_and_outer_packages_stay_in_their_rooms(path: Path) -> None:
         assert not found, f"imported as soon as the module is: {found}"
 
 
-HOMES = {"subprocess": {"processes.py", "backends/local/child.py"}}
+HOMES = {"fcntl": {"locks.py"}, "subprocess": {"processes.py", "backends/local/child.py"}}
 """The modules of Python's own that only a few of ours may import; the child is a program by itself."""
 
 

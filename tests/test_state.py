@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import concurrent.futures
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
-from mlops_tasks import files, processes, state
+from mlops_tasks import locks, processes, state
 from mlops_tasks.backends.local import environments
 from mlops_tasks.report import Report
 from tests.support.repositories import git, write
@@ -92,13 +90,13 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_n
     staged = places.record_folder("training", "local") / "staged"
     child = os.fork()
     if child == 0:
-        with files.workplace(staged, prefix=prefix):
+        with locks.workplace(staged, prefix=prefix):
             os._exit(9)
     os.waitpid(child, 0)
     (left,) = staged.iterdir()
     os.utime(left, (0, 0))
 
-    with files.workplace(staged, prefix=prefix) as used:
+    with locks.workplace(staged, prefix=prefix) as used:
         os.utime(used, (0, 0))
         places.prune(places.record_folder("training", "local"))
         assert list(staged.iterdir()) == [used]
@@ -160,21 +158,3 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     assert not old[1].exists()
     assert old[2].exists()
     assert [each.stem for each in tmp_path.glob("*.lock")] == [path.name]
-
-
-def test_a_lock_that_was_pruned_while_it_was_waited_for_is_taken_anew(tmp_path: Path) -> None:
-    path = tmp_path / "environment"
-    lock = path.with_suffix(".lock")
-    began = threading.Event()
-
-    def take() -> bool:
-        began.set()
-        with environments._locked(path) as stream:
-            return os.path.samestat(os.fstat(stream.fileno()), lock.stat())
-
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        with environments._locked(path):
-            taken = pool.submit(take)
-            began.wait()
-            lock.unlink()
-        assert taken.result(30)

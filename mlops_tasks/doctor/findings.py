@@ -1,4 +1,4 @@
-"""What a check says: one Finding for each thing, and all of them with what was looked at."""
+"""Finding: one problem, its place, its cure and how it is known; Findings: all of them, and the topics without any."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WORKSPACE = "the workspace itself"
 
 VERSION = 1
 Level = Literal["error", "warning", "note"]
-"""It will not work; it may well not, or not as meant; it is worth knowing."""
+"""An error will not work, a warning may not work or not as meant, a note is worth knowing."""
 
 
 class Finding(NamedTuple):
     """One thing that a check found. `where` is a file (with its line where there is one) or a setting.
 
-    `source` is what `basis` rests on: a page, or the file of a client in which it was seen. `kind` is the error as
-    which it ends a command: most are the project's own, and the login's may be the workspace's.
+    `source` is the page behind `basis`, or the file of a client. `kind` is the class of error that ends a command:
+    BadInput, or what the login raised.
     """
 
     level: Level
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """All that was found: `fine` are the topics without any finding, `unasked` those with nothing to look at yet."""
+    """All findings. `fine` are the topics without any, `unasked` the topics with nothing to look at yet."""
 
     found: Sequence[Finding]
     fine: Sequence[str] = ()
@@ -67,7 +67,7 @@ class Findings(NamedTuple):
 
 
 def weakest(basis: Basis, *others: Basis) -> Basis:
-    """The basis of what rests on several facts, of which one is assumed."""
+    """The basis of a finding that rests on several facts: assumed if one of them is."""
     return "assumed" if "assumed" in others else basis
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tempfile
@@ -13,10 +12,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.project import cluster, environment, mlproject, programs, requirement, requirement_files, spark_command
+from mlops_tasks.project import cluster, environment, mlproject, requirements, spark_command
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
-from mlops_tasks.stores import forms
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
 _SKIPPED = {"pip", "python"}
@@ -74,11 +72,7 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
 
 def compare(form: SparkForm, folder: Path) -> str:
     """One unified diff of all files, named relative to `folder`."""
-    lines: list[str] = []
-    for path, old, new in form.files:
-        name = os.path.relpath(path, folder)
-        lines += difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="")
-    return "\n".join(lines)
+    return texts.unified_diff((os.path.relpath(path, folder), old, new) for path, old, new in form.files)
 
 
 def write(form: SparkForm) -> None:
@@ -86,7 +80,7 @@ def write(form: SparkForm) -> None:
         texts.write(path, new)
 
 
-def _obstacles(project: mlproject.Project, name: str, entry_point: programs.EntryPoint) -> Iterator[str]:
+def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.EntryPoint) -> Iterator[str]:
     if fault := spark_command.find_fault(entry_point.command, project.folder):
         yield f"the entry point {name} {fault.what} ({fault.cure})"
     for key, each in entry_point.parameters.items():
@@ -98,15 +92,13 @@ def _from_environment(project: mlproject.Project, said: list[str]) -> Iterator[s
     """The YAML's requirements, of conda packages those that PyPI has under the same name."""
     if project.environment_file is None:
         return
-    from mlops_tasks.backends.local import environment as local_environment
-
     name = os.path.relpath(project.environment_file, project.folder)
     found = environment.load(project.environment_file, kind=project.kind)
     packages = [each for each in found.conda if each.partition("=")[0].strip() not in _SKIPPED]
     if packages:
         said.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    yield from (local_environment.from_conda(each) for each in packages)
-    for line in requirement_files.expand(found.pip, project.environment_file.parent):
+    yield from (requirements.from_conda(each) for each in packages)
+    for line in requirements.expand(found.pip, project.environment_file.parent):
         if line.startswith(("-", ".")):
             said.append(f"{line!r} of {name} has no place in python_libraries, and is left out")
         else:
@@ -120,22 +112,10 @@ def _from_cluster(spec: cluster.ClusterSpec, placeholder: str, said: list[str]) 
         pypi = each.get("pypi")
         if isinstance(pypi, Mapping) and "repo" in pypi:
             said.append(f"{pypi.get('package')} will come from pip's own index: a Spark job's libraries have no `repo`")
-        if line := _as_requirement(each, placeholder):
+        if line := requirements.from_library(each, placeholder=placeholder):
             yield line
         else:
             said.append(f"the library {json.dumps(dict(each))} is left out: MLflow installs no such for a Spark job")
-
-
-def _as_requirement(library: Mapping[str, Any], placeholder: str) -> str:
-    pypi, uri = library.get("pypi"), library.get("whl")
-    if isinstance(pypi, Mapping) and isinstance(pypi.get("package"), str):
-        return str(pypi["package"])
-    parts = requirement.read(uri, placeholder=placeholder) if isinstance(uri, str) else None
-    if parts is None:
-        return ""
-    if parts.stands_for_all:
-        return parts.path
-    return forms.pip_entry(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
 
 
 def _rewrite_project(path: Path, wanted: Sequence[str], said: list[str]) -> Rewritten:

@@ -1,18 +1,22 @@
-"""From a Context and what is recorded of its release to a Subject."""
+"""The Subject of a release, read from its Context and record, and the findings of all checks on it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
+from packaging import utils
+
 from mlops_tasks import errors
-from mlops_tasks.doctor import rules, subject
+from mlops_tasks.doctor import rules
 from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
+from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
 from mlops_tasks.project import cluster, environment
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
@@ -22,140 +26,113 @@ from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import metadata
 
 T = TypeVar("T")
-NOTHING = subject.Questions()
 
 
 def look_ahead(context: Context, release: Release, *, force: bool) -> None:
-    """Before anything is sent: BadInput for what will not work there, but with `force`."""
+    """Report what may not work on a remote target; raises BadInput for what will not, unless `force` is given."""
     if context.target.is_remote:
         rules.insist(examine(context, release), context.report, warned=context.warned, force=force)
 
 
 def examine(context: Context, release: Release | None, *, login: bool = False) -> Findings:
-    """All that the checks find; `login` has them begin with the login itself."""
-    target = context.target
-    ask = subject.Questions(
-        log_in=target.check if login else None, has_volume=target.has_volume, has_file=target.is_reachable
-    )
-    return rules.check(read_subject(context, release, ask=ask if target.is_remote else subject.Questions()))
+    """The findings of all checks, the login's first if `login` is set. A local target is asked nothing."""
+    subject, target = read_subject(context, release), context.target
+    if target.is_remote:
+        log_in = target.check if login else None
+        ask = Questions(log_in=log_in, has_volume=target.has_volume, has_file=target.is_reachable)
+        subject = replace(subject, ask=ask)
+    return rules.check(subject)
 
 
-def read_subject(context: Context, release: Release | None, *, ask: subject.Questions = NOTHING) -> subject.Subject:
-    """All that is known at this point. A record of another branch counts for nothing.
-
-    `ask` are the questions that only a workspace can answer.
-    """
+def read_subject(context: Context, release: Release | None) -> Subject:
+    """Everything known at this point, without asking the workspace. The record of another branch is ignored."""
     own = release if release is not None and release.branch == context.facts.branch else None
+    settings = context.settings
     faults: list[errors.BadInput] = []
-    project = _tried(lambda: context.project, faults)
-    spec_file = _tried(lambda: cluster.find(context.cluster, context.project_folder), faults)
+
+    def tried(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except errors.BadInput as fault:
+            faults.append(fault)
+            return None
+
+    project = tried(lambda: context.project)
+    spec_file = tried(lambda: cluster.find(context.cluster, context.project_folder))
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
     if project is not None and context.target.is_remote:
-        _tried(lambda: context.target.choose_backend(context.settings.backend, project), faults)
+        tried(lambda: context.target.choose_backend(settings.backend, project))
     built = tuple(_built_wheels(context, own))
-    return subject.Subject(
+    # the Python files directly in the folder are what the project runs; others it may only carry along
+    scripts = sorted(project.folder.glob("*.py")) if project is not None else ()
+    return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
         project=project,
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
-        cluster=_tried(lambda: cluster.read(spec_file) if spec_file is not None else None, faults),
+        cluster=tried(lambda: cluster.read(spec_file) if spec_file is not None else None),
         cluster_text=_text(spec_file),
-        environment=_tried(
-            lambda: environment.load(environment_file, kind=kind) if environment_file is not None else None, faults
-        ),
+        environment=tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None),
         environment_text=_text(environment_file),
         wheels=built,
         ours=frozenset(_own_names(context, built)),
-        experiment=_experiment(context, own),
-        entry_point=context.settings.entry_point,
-        backend=context.settings.backend
-        if context.settings.backend not in {"auto", "local"}
-        else subject.MLFLOW_BACKEND,
+        experiment=own.names.experiment if own and own.names else uris.without_workspace(settings.experiment),
+        entry_point=settings.entry_point,
+        backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),
-        workers=context.settings.workers,
-        placeholder=context.settings.placeholder,
+        workers=settings.workers,
+        placeholder=settings.placeholder,
         commit=context.facts.commit,
-        scripts=tuple(_scripts(project.folder)) if project is not None else (),
+        scripts=tuple(text for path in scripts if (text := _text(path)) is not None),
         unreadable=tuple(faults),
-        ask=ask,
     )
 
 
-def read_client() -> subject.Client | None:
+def read_client() -> Client | None:
     """The installed MLflow, by its metadata alone: to import it takes seconds."""
     for name in ("mlflow", "mlflow-skinny"):
-        try:
+        with contextlib.suppress(installed.PackageNotFoundError):
             about = installed.metadata(name)
-        except installed.PackageNotFoundError:
-            continue
-        return subject.Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
+            return Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
     return None
 
 
-def _tried(read: Callable[[], T], faults: list[errors.BadInput]) -> T | None:
-    try:
-        return read()
-    except errors.BadInput as fault:
-        faults.append(fault)
-        return None
-
-
-def _text(path: Path | None) -> subject.Text | None:
+def _text(path: Path | None) -> Text | None:
+    """The file's text; None where it cannot be read, which the reader of its data reports."""
     if path is None:
         return None
-    try:
-        return subject.Text(path, texts.read(path))
-    except errors.BadInput:
-        return None  # whoever reads its data has said so
+    with contextlib.suppress(errors.BadInput):
+        return Text(path, texts.read(path))
+    return None
 
 
 def _wheel_root(context: Context) -> str:
-    """Where wheels go on Databricks, also while the settings name no place there."""
+    """The place for wheels on Databricks: its default there while the settings name a local folder."""
     if context.target.is_remote:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
     return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
 
 
-def _built_wheels(context: Context, release: Release | None) -> Iterator[subject.BuiltWheel]:
-    """The recorded wheels that are still there."""
+def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWheel]:
+    """The recorded wheels that are still there: `build-wheel` replaces missing and damaged ones."""
     for each in (release.wheels if release is not None else None) or ():
-        with contextlib.suppress(errors.BadInput):  # `build-wheel` makes anew what is gone or damaged
-            yield _read_wheel(context.top / each.file)
+        path = context.top / each.file
+        with contextlib.suppress(errors.BadInput):
+            about = metadata.read(path)
+            yield BuiltWheel(
+                distribution=about.distribution,
+                version=about.version,
+                file_name=path.name,
+                tags=wheels.parse_tags(path.name),
+                requires_python=about.requires_python,
+            )
 
 
-def _read_wheel(path: Path) -> subject.BuiltWheel:
-    about = metadata.read(path)
-    return subject.BuiltWheel(
-        distribution=about.distribution,
-        version=about.version,
-        file_name=path.name,
-        tags=wheels.parse_tags(path.name),
-        requires_python=about.requires_python,
-    )
-
-
-def _own_names(context: Context, built: tuple[subject.BuiltWheel, ...]) -> Iterator[str]:
-    """Before anything is built, the libraries' folders have to tell: they mostly bear the distribution's name."""
+def _own_names(context: Context, built: tuple[BuiltWheel, ...]) -> Iterator[str]:
+    """The names of our distributions; before they are built the libraries' folders, which mostly have the same."""
     names = [each.distribution for each in built]
-    try:
+    with contextlib.suppress(errors.ReleaseError):  # `build-wheel` reports what is wrong with the libraries
         names = names or [each.name for each in context.libraries]
-    except errors.ReleaseError:
-        return  # `build-wheel` says what is wrong with the libraries
-    yield from (subject.normalised(each) for each in names)
-
-
-def _experiment(context: Context, release: Release | None) -> str | None:
-    """What `name` made of the template, else the template without the prefix that `name` takes off."""
-    if release is not None and release.names is not None:
-        return release.names.experiment
-    return uris.without_workspace(context.settings.experiment)
-
-
-def _scripts(folder: Path) -> Iterator[subject.Text]:
-    """The Python files directly in the project's folder: what it runs, not what it may carry along."""
-    for path in sorted(folder.glob("*.py")):
-        found = _text(path)
-        if found is not None:
-            yield found
+    yield from (utils.canonicalize_name(each) for each in names)

@@ -1,7 +1,8 @@
-"""Preflight: what will not work on Databricks, and why, found out before anything is uploaded or paid for."""
+"""Preflight: a table of checks that find, before anything is uploaded, what will not work on Databricks."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple, get_args
@@ -24,7 +25,7 @@ __all__ = ["CHECKS", "Check", "check", "insist"]
 
 
 class Check(NamedTuple):
-    """One rule of a topic. `needs` are the parts of a Subject without which there is nothing to look at."""
+    """One rule of a topic. Without the parts of the Subject named in `needs` the rule is not run."""
 
     topic: str
     rule: Callable[[Subject], Iterable[Finding]]
@@ -76,13 +77,16 @@ CHECKS = (
 
 
 def check(subject: Subject) -> Findings:
-    """Everything that the checks find, errors first, and which topics were fine or had nothing to look at."""
+    """Everything that the checks find, errors first, and the topics that were fine or had nothing to look at.
+
+    The answer follows from `subject` alone, and from what the workspace says to `subject.ask`.
+    """
     found: dict[str, list[Finding]] = {}
     for each in CHECKS:
-        if all(_part(subject, name) for name in each.needs):
-            found.setdefault(each.topic, []).extend(_ask(each, subject))
+        if all(operator.attrgetter(name)(subject) for name in each.needs):
+            found.setdefault(each.topic, []).extend(_apply(each, subject))
         if each.topic == "login" and found.get("login"):
-            subject = replace(subject, ask=Questions())  # whoever is not let in gets no other answer either
+            subject = replace(subject, ask=Questions())  # a failed login gets no other answer either
     everything = (finding for findings in found.values() for finding in findings)
     return Findings(
         found=tuple(sorted(everything, key=lambda each: get_args(Level).index(each.level))),
@@ -92,7 +96,10 @@ def check(subject: Subject) -> Findings:
 
 
 def insist(findings: Findings, report: Report, *, warned: set[str], force: bool = False) -> None:
-    """Tell what was found and is not `told` yet; errors are raised as one BadInput, with `force` told like warnings."""
+    """Report what was found, but for the lines in `warned`; raise all errors as one BadInput.
+
+    With `force` errors are reported like warnings.
+    """
     for finding in findings.of("note"):
         report.debug(_one_line(finding))
     for finding in [*(findings.of("error") if force else ()), *findings.of("warning")]:
@@ -102,37 +109,22 @@ def insist(findings: Findings, report: Report, *, warned: set[str], force: bool 
         warned.add(line)
     wrong = findings.of("error")
     if wrong and not force:
+        count = f"{len(wrong)} thing{'s' if len(wrong) > 1 else ''}"
+        listed = ("  - " + str(finding).replace("\n", "\n    ") for finding in wrong)
         raise errors.BadInput(
-            "\n".join([_count(wrong), *(_indent(finding) for finding in wrong)]),
-            cure="`inv doctor` shows all of it; --force goes on in spite of it",
+            "\n".join([f"{count} will not work on Databricks:", *listed]),
+            cure="`inv doctor` shows all of it; --force continues in spite of it",
         )
 
 
-def _count(wrong: list[Finding]) -> str:
-    many = len(wrong) > 1
-    return f"{len(wrong)} thing{'s' if many else ''} will not work on Databricks:"
-
-
-def _ask(each: Check, subject: Subject) -> list[Finding]:
-    """What the rule finds; that the workspace gave no answer is a finding too."""
+def _apply(each: Check, subject: Subject) -> list[Finding]:
+    """The rule's findings; a workspace that gives no answer is a finding too."""
     try:
         return list(each.rule(subject))
     except errors.WorkspaceError as fault:
-        return [Finding("warning", f"cannot be told: {fault.what}", fault.where, fault.cure, "seen", WORKSPACE)]
-
-
-def _part(subject: Subject, name: str) -> object:
-    part: object = subject
-    for key in name.split("."):
-        part = getattr(part, key)
-    return part
+        return [Finding("warning", f"could not be checked: {fault.what}", fault.where, fault.cure, "seen", WORKSPACE)]
 
 
 def _one_line(finding: Finding) -> str:
     where = f" ({finding.where})" if finding.where else ""
     return f"{finding.what}{where}: {finding.cure} [{finding.basis}]"
-
-
-def _indent(finding: Finding) -> str:
-    head, *rest = str(finding).splitlines()
-    return "\n".join([f"  - {head}", *(f"    {line}" for line in rest)])

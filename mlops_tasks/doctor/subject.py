@@ -1,30 +1,29 @@
-"""Subject: all that the checks look at, as one value. What isn't known yet is None or empty."""
+"""Subject: everything the checks look at, as one value. Fields not known yet are None or empty."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from packaging import utils
-
 from mlops_tasks.errors import BadInput
-from mlops_tasks.project import cluster, environment, mlproject, requirement
+from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
-"""The name of MLflow's own backend for Databricks: what is said of it holds for no other."""
+"""The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
 _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
 class BuiltWheel(NamedTuple):
-    """One wheel as its file tells: `tags` are such as `py3-none-any`, `requires_python` is empty where it asks none."""
+    """One wheel, as its file describes it. `tags` are such as `py3-none-any`; `requires_python` may be empty."""
 
     distribution: str
     version: str
@@ -41,10 +40,10 @@ class Client(NamedTuple):
 
 
 class Questions(NamedTuple):
-    """What only the workspace can tell; each is None where it cannot be asked yet.
+    """Questions that only the workspace can answer; each is None where it cannot be asked yet.
 
-    `log_in` raises a ReleaseError in words of its own. `has_volume` takes `/Volumes/<catalog>/<schema>/<volume>`, and
-    `has_file` a path as `libraries` or a requirement names it.
+    `log_in` raises a ReleaseError. `has_volume` takes `/Volumes/<catalog>/<schema>/<volume>`, and `has_file` a path
+    as `libraries` or a requirement names it.
     """
 
     log_in: Callable[[], object] | None = None
@@ -58,16 +57,13 @@ class Text(NamedTuple):
     path: Path
     text: str
 
-    def place(self, index: int | None) -> str:
-        return str(self.path) if index is None else texts.show_place(self.path, self.text, index)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
-    `ours` are the normalised names of the distributions that patch points at what was deployed. `unreadable` are the
-    faults of what could not be read, or is refused by itself. `scripts` are the project's Python files.
+    `ours` are the normalised names of the distributions whose references patch replaces. `unreadable` are the faults
+    that a release stops at before its first step. `scripts` are the project's Python files.
     """
 
     today: date
@@ -112,50 +108,69 @@ class Subject:
     def existing_cluster(self) -> Any:
         return self.cluster.existing if self.cluster is not None else None
 
-    @property
+    @cached_property
     def runtime(self) -> runtimes.Runtime | None:
         named = self.described_cluster.get("spark_version")
         return runtimes.parse(named) if isinstance(named, str) else None
 
-    @property
+    @cached_property
     def python(self) -> str | None:
-        """The Python that the environment is pinned to, major and minor; None where it may become another."""
+        """The Python that the environment is pinned to, major and minor; None for a range and for no pin."""
         pinned = self.environment.python if self.environment is not None else None
-        node = self._python_node()
+        node = self._python_node
         if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
             return None
         minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
         return minor[0] if minor else None
+
+    @property
+    def store_kind(self) -> uris.Kind:
+        return uris.kind_of(self.wheel_root)
+
+    @property
+    def python_libraries(self) -> tuple[str, ...]:
+        """The requirement lines of a Spark job; empty for other projects."""
+        job = self.project.spark_job if self.project is not None else None
+        return tuple(job.python_libraries) if job is not None else ()
+
+    @property
+    def packages(self) -> list[str]:
+        """The requirement lines in the cluster spec's `libraries`."""
+        listed = self.cluster.libraries if self.cluster is not None else ()
+        found = [each["pypi"].get("package") for each in listed if isinstance(each.get("pypi"), Mapping)]
+        return [each for each in found if isinstance(each, str)]
+
+    @property
+    def ships_wheels(self) -> bool:
+        """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
+        named = [*self.library_uris(), *self.packages, *self.python_libraries]
+        return self.workers or any(self.is_ours(each) for each in named)
 
     def runs_on(self, version: runtimes.Version) -> bool:
         """Whether that runtime runs a project of this form at all."""
         return not (self.is_classic and self.uses_mlflow_backend) or version < runtimes.PROJECTS_END
 
     def newer_or(self, version: runtimes.Version, other: str) -> str:
-        """The cure for what needs that runtime or a later one."""
+        """The cure for what needs runtime `version` or a later one."""
         return f"choose a newer runtime, or {other}" if self.runs_on(version) else other
 
     def may_run(self, entry_point: str) -> bool:
-        """Whether that one is run, or any: a project without a `main` is run by another name."""
+        """Whether this release runs `entry_point`: any, where the project has no `main` and no other is named."""
         named = self.project.entry_points if self.project is not None else {}
         return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
 
-    @property
-    def store_kind(self) -> uris.Kind:
-        return uris.kind_of(self.wheel_root)
-
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
-        parts = requirement.read(entry, placeholder=self.placeholder)
+        parts = requirements.read_wheel(entry, placeholder=self.placeholder)
         return parts is not None and (self.placeholder in parts.path or parts.distribution in self.ours)
 
     def wheel_path(self, entry: str) -> str | None:
         """The path in an entry that names a wheel; None for any other entry."""
-        parts = requirement.read(entry, placeholder=self.placeholder)
+        parts = requirements.read_wheel(entry, placeholder=self.placeholder)
         return parts.path if parts is not None else None
 
     def library_uris(self, kind: str = "whl") -> list[str]:
-        """What the cluster's own `libraries` name under `kind`."""
+        """The URIs under `kind` in the cluster spec's `libraries`."""
         listed = self.cluster.libraries if self.cluster is not None else ()
         return [each[kind] for each in listed if isinstance(each.get(kind), str)]
 
@@ -164,90 +179,72 @@ class Subject:
         return [] if self.is_spark_job else self.library_uris(kind)
 
     def cluster_wheels(self) -> Iterator[tuple[str, str]]:
-        """The URI of each wheel that the cluster will install by `whl`, and the place that says so.
+        """The URI of each wheel that the cluster installs by `whl`, and the place that says so.
 
         For our own wheels it is the wheel root's.
         """
         named = self.installed()
         for uri in named:
-            yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_value(uri)
+            yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_library(uri)
         if self.workers and not self.is_spark_job and not any(self.is_ours(uri) for uri in named):
             yield self.wheel_root, "workers"
 
-    def ships_wheels(self) -> bool:
-        """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
-        job = self.project.spark_job if self.project is not None else None
-        named = [*self.library_uris(), *self.packages(), *(job.python_libraries if job is not None else ())]
-        return self.workers or any(self.is_ours(each) for each in named)
-
-    def packages(self) -> list[str]:
-        """What the cluster's `libraries` hand to pip."""
-        listed = self.cluster.libraries if self.cluster is not None else ()
-        found = [each["pypi"].get("package") for each in listed if isinstance(each.get("pypi"), Mapping)]
-        return [each for each in found if isinstance(each, str)]
-
     def place_of(self, *keys: str) -> str:
         """Where the cluster spec has the last of `keys`; the cluster's own keys are found in either form."""
-        if self.cluster_text is None:
-            return ""
-        path, text = self.cluster_text
-        root = json_tree.parse(path, text)
-        found = _find_key(root, keys)
-        return self.cluster_text.place(_find_key(root, ("new_cluster", *keys)) if found is None else found)
+        found = _find_key(self._cluster_root, keys)
+        return _place(self.cluster_text, found or _find_key(self._cluster_root, ("new_cluster", *keys)))
 
-    def place_of_value(self, value: str) -> str:
-        """Where the cluster spec has a library of that name."""
-        if self.cluster_text is None:
-            return ""
-        root = json_tree.parse(*self.cluster_text)
+    def place_of_library(self, value: str) -> str:
+        """Where the cluster spec has the library `value`."""
+        root = self._cluster_root
         entries = [*cluster.library_entries(root), *cluster.package_entries(root)]
-        return self.cluster_text.place(_find_value(entries, value))
+        return _place(self.cluster_text, _find_value(entries, value))
 
     def place_of_requirement(self, value: str) -> str:
         """Where the environment YAML has the requirement `value`."""
-        if self.environment_text is None or self.project is None:
-            return ""
-        root = yaml_tree.parse(*self.environment_text)
-        kind = "conda" if self.project.kind == "conda" else "python"
-        return self.environment_text.place(_find_value(environment.entries(root, kind=kind), value))
+        kind = self.project.kind if self.project is not None else ""
+        return _place(self.environment_text, _find_value(environment.entries(self._environment_root, kind=kind), value))
 
     def place_of_python(self) -> str:
         """Where the environment YAML asks for a Python."""
-        node = self._python_node()
-        return self.environment_text.place(node.start if node else None) if self.environment_text else ""
+        return _place(self.environment_text, self._python_node.start if self._python_node is not None else None)
 
-    def _python_node(self) -> tree.Scalar | None:
-        if self.environment_text is None:
-            return None
-        root = yaml_tree.parse(*self.environment_text)
-        own, listed = tree.get(root, "python"), tree.get(root, "dependencies")
-        items = listed.items if isinstance(listed, tree.List) else ()
-        found = [own, *(each.node for each in items)]
-        pins = [each for each in found if isinstance(each, tree.Scalar)]
-        return next((each for each in pins if each is own or _PYTHON.fullmatch((each.value or "").strip())), None)
-
-    def place_of_command(self, entry_point: str) -> str:
-        return self._place_in_project("entry_points", entry_point, "command")
-
-    def place_of_job(self, key: str) -> str:
-        return self._place_in_project("databricks_spark_job", key)
-
-    def _place_in_project(self, *keys: str) -> str:
+    def place_in_project(self, *keys: str) -> str:
         """Where MLproject has the last of `keys`."""
-        if self.project_text is None:
-            return ""
-        return self.project_text.place(_find_key(yaml_tree.parse(*self.project_text), keys))
+        return _place(self.project_text, _find_key(self._project_root, keys))
 
-    def place_of_library(self, value: str) -> str:
+    def place_of_python_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""
-        if self.project_text is None:
-            return ""
-        root = tree.get(yaml_tree.parse(*self.project_text), "databricks_spark_job")
-        return self.project_text.place(_find_value(tree.entries(tree.get(root, "python_libraries")), value))
+        listed = tree.get(tree.get(self._project_root, "databricks_spark_job"), "python_libraries")
+        return _place(self.project_text, _find_value(tree.entries(listed), value))
+
+    @cached_property
+    def _cluster_root(self) -> tree.Node | None:
+        return json_tree.parse(*self.cluster_text) if self.cluster_text is not None else None
+
+    @cached_property
+    def _environment_root(self) -> tree.Node | None:
+        return yaml_tree.parse(*self.environment_text) if self.environment_text is not None else None
+
+    @cached_property
+    def _project_root(self) -> tree.Node | None:
+        return yaml_tree.parse(*self.project_text) if self.project_text is not None else None
+
+    @cached_property
+    def _python_node(self) -> tree.Scalar | None:
+        """The environment YAML's `python: ...`, else its dependency `python=...`."""
+        own = tree.get(self._environment_root, "python")
+        if isinstance(own, tree.Scalar):
+            return own
+        dependencies = tree.entries(tree.get(self._environment_root, "dependencies"))
+        return next((each.scalar for each in dependencies if _PYTHON.fullmatch(each.value)), None)
 
 
-def normalised(distribution: str) -> str:
-    return utils.canonicalize_name(distribution)
+def _place(text: Text | None, index: int | None) -> str:
+    """`file:line:column`, the file alone where nothing was found in it, and nothing without a file."""
+    if text is None or index is None:
+        return str(text.path) if text is not None else ""
+    return texts.show_place(text.path, text.text, index)
 
 
 def _find_key(root: tree.Node | None, keys: tuple[str, ...]) -> int | None:
@@ -261,5 +258,5 @@ def _find_key(root: tree.Node | None, keys: tuple[str, ...]) -> int | None:
     return start
 
 
-def _find_value(entries: Iterator[tree.Entry] | list[tree.Entry], value: str) -> int | None:
+def _find_value(entries: Iterable[tree.Entry], value: str) -> int | None:
     return next((each.scalar.start for each in entries if each.value == value), None)

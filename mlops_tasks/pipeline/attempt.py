@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors, record
+from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
 from mlops_tasks.pipeline import job_plan, run_record, staleness
 from mlops_tasks.pipeline.inputs import Inputs
@@ -24,7 +24,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
     from mlops_tasks.steps import run
 
     command = inputs.command or "run"
-    with record.held(context.attempt_lock, command, cure=context.target.busy_cure):
+    with locks.held(context.attempt_lock, command, cure=context.target.busy_cure):
         with context.record.locked(command):
             context.target.check()
             release = staleness.begin(context, steps, "run", inputs)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, processes, record
+from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -105,7 +105,7 @@ class Pipeline:
         if not self.context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            with record.held(self.context.attempt_lock, "release", cure=self.context.target.busy_cure):
+            with locks.held(self.context.attempt_lock, "release", cure=self.context.target.busy_cure):
                 attempt.refuse_going_on(self.context, STEPS, inputs)
 
     def _take(self, step: str, inputs: Inputs) -> Release:

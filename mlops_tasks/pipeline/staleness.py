@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from mlops_tasks import errors, record
+from mlops_tasks import errors, locks
 from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
@@ -97,7 +97,7 @@ def _of_this_branch(release: Release | None, context: Context, step: str) -> Rel
             cure=f"`inv name` to begin the release of {branch}, or give `--branch {release.branch}`",
         )
     if release is not None:
-        with record.held(context.attempt_lock, "name"):
+        with locks.held(context.attempt_lock, "name"):
             context.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
             _tell_of_run(release, context)
     return Release(target=context.settings.target, project=context.project_name, branch=branch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from mlops_tasks import errors, record
+from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
@@ -57,7 +57,7 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     """Whether nobody here follows a run that its command's end does not end."""
     is_open = attempt is not None and not attempt.ended
-    return is_open and context.target.is_remote and not record.is_held(context.attempt_lock)
+    return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
 
 
 def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
     if step == "run" and release.attempt and not release.attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "left to go on" if release.attempt.detached else cut_off
-        return ("going on" if record.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
+        return ("going on" if locks.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:

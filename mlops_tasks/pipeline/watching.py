@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from mlops_tasks import errors, record
+from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import job_plan, run_record
 from mlops_tasks.pipeline.inputs import NOTHING
@@ -94,7 +94,7 @@ def _refuse_elsewhere(context: Context, attempt: Attempt) -> None:
 
 def _find_unsaved(context: Context, release: Release, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
-    with record.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
+    with locks.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
         attempt = run_record.with_experiment(context, attempt, lambda: job_plan.prepare(context, release, NOTHING))
         found = context.target.runs.pick_up(attempt)
         if isinstance(found, Run) and found.job_run_id is None:
@@ -125,7 +125,7 @@ def _sole_follower(context: Context, task: str, submitted: Submitted) -> Iterato
         is_own = _is_own(context, submitted)
         try:
             if is_own:
-                stack.enter_context(record.held(context.attempt_lock, task))
+                stack.enter_context(locks.held(context.attempt_lock, task))
         except errors.OutOfOrder:
             context.report.detail("another command follows it too, and will record its end")
             is_own = False

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from mlops_tasks import errors
 from mlops_tasks.project import spark_command
-from mlops_tasks.project.mlproject import Project
-from mlops_tasks.project.programs import EntryPoint, Parameter
+from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
 
 SCRIPTS = {".py", ".sh", ".R"}
 EXPANDED = set("$`~")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from mlops_tasks import errors, files, processes
+from mlops_tasks import errors, locks, processes
 from mlops_tasks.checkout import git
 
 _URI = re.compile(r"(?:https?|ssh|git|file)://.+|[\w.-]+@[\w.-]+:.+")
@@ -56,7 +56,7 @@ def _bring(remote: _Remote, version: str | None, into: Path) -> Path:
     there = into / commit / into.name
     if there.is_dir():
         return there
-    with files.workplace(into) as place:
+    with locks.workplace(into) as place:
         copy = place / into.name
         final = into / remote.check_out(copy, ref, commit)
         try:

@@ -1,21 +1,22 @@
-"""References: the places of a project that name a wheel, and what stands there once the wheels are deployed."""
+"""References: the places of a project that name a wheel, patched to name what was deployed."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from packaging import utils
 
 from mlops_tasks import errors
-from mlops_tasks.project import cluster, environment, requirement
+from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
-from mlops_tasks.release import Deployed
+from mlops_tasks.release import Deployed, Reference
 
 WHERE = (
     "the pip section of a conda YAML, `dependencies` of a python_env, `libraries` of the cluster spec, "
@@ -25,16 +26,17 @@ Role = Literal["conda", "python", "mlproject", "cluster"]
 """What a file is: an environment YAML of one of two kinds, the MLproject file or the cluster spec."""
 
 
-class WriteRequirement(Protocol):
-    def __call__(self, uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class Forms:
-    """How one wheel is written as a line for pip, and as a library of a cluster."""
+class Document:
+    """A file that may name wheels.
 
-    requirement: WriteRequirement
-    library: Callable[[str], str]
+    `path` is the file to patch, `original` the one that it was copied from; `name` is relative to the project.
+    """
+
+    path: Path
+    original: Path
+    name: str
+    role: Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,19 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patch:
+    """A document's text before and after, not yet written."""
+
+    document: Document
+    old: str
+    new: str
+    changes: tuple[Change, ...]
+
+    def references(self) -> list[Reference]:
+        return [Reference(file=self.document.name, old=each.old, new=each.new) for each in self.changes]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wheels:
     """What was deployed, in dependency order, and whether any other wheel that a project names will be there."""
 
@@ -55,7 +70,44 @@ class Wheels:
     placeholder: str
 
 
-def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels, forms: Forms) -> tuple[str, list[Change]]:
+def find_documents(
+    project: mlproject.Project, folder: Path, *, spec: Path | None, original: Path | None
+) -> list[Document]:
+    """The documents below `folder`, which is the project's own or a copy.
+
+    `spec` is the cluster spec among them, a copy of `original`.
+    """
+    sources: list[tuple[Path | None, Role]] = [
+        (project.environment_file, "conda" if project.kind == "conda" else "python"),
+        (project.folder / project.mlproject, "mlproject"),
+    ]
+    found = []
+    for source, role in sources:
+        if source is not None:
+            name = os.path.relpath(source, project.folder)
+            found.append(Document(path=folder / name, original=source, name=name, role=role))
+    if spec is not None and original is not None:
+        name = os.path.relpath(spec, folder)
+        found.append(Document(path=spec, original=original, name=name, role="cluster"))
+    return found
+
+
+def patch(document: Document, wheels: Wheels) -> Patch:
+    """The document with its references repointed; BadInput where a placeholder or an unknown wheel is left in it.
+
+    Messages name the original: that is the file to correct.
+    """
+    old = texts.read(document.original)
+    new, changes = patch_text(document.original, old, role=document.role, wheels=wheels)
+    check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
+    return Patch(document=document, old=old, new=new, changes=tuple(changes))
+
+
+def write(patches: Iterable[Patch]) -> None:
+    texts.write_all({each.document.path: each.new for each in patches if each.new != each.old})
+
+
+def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[str, list[Change]]:
     """`text` with every reference pointing at what was deployed, and each change; nothing else is touched.
 
     Raises BadInput for a wheel that nobody built, and for a placeholder where it cannot be replaced.
@@ -68,9 +120,9 @@ def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels, forms: Form
             continue
         parts, chosen = found
         values = [
-            forms.library(each.uri)
+            each.uri
             if is_library
-            else forms.requirement(each.uri, each.distribution, extras=parts.extras, marker=parts.marker)
+            else requirements.write_wheel(each.uri, each.distribution, extras=parts.extras, marker=parts.marker)
             for each in chosen
         ]
         _check_printable(values, path)
@@ -93,10 +145,18 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
             )
 
 
-def find_misspelt(path: Path, text: str, *, role: Role, placeholder: str) -> list[tree.Entry]:
-    """The entries that are the placeholder but for its case, a sign between its words, or a letter or two."""
+def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:
+    """The document's entries that are nearly the placeholder, each with its place.
+
+    They differ from it by their case, a sign between its words, or a letter or two.
+    """
+    path, text, role = patch.document.original, patch.old, patch.document.role
     found = [entry for entry, _ in _find_entries(parse(path, text, role=role), role) if placeholder not in entry.value]
-    return [each for each in found if difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)]
+    return [
+        (texts.show_place(path, text, each.scalar.start), each.value)
+        for each in found
+        if difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)
+    ]
 
 
 def _plain(text: str) -> str:
@@ -123,9 +183,9 @@ def _find_entries(root: tree.Node | None, role: Role) -> Iterator[tuple[tree.Ent
 
 def _resolve(
     entry: tree.Entry, wheels: Wheels, *, place: str
-) -> tuple[requirement.WheelEntry, Sequence[Deployed]] | None:
+) -> tuple[requirements.WheelEntry, Sequence[Deployed]] | None:
     """What the entry says, and the wheels that take its place; None where it is to stay as it is."""
-    parts = requirement.read(entry.value, placeholder=wheels.placeholder)
+    parts = requirements.read_wheel(entry.value, placeholder=wheels.placeholder)
     if parts is None:
         return None
     chosen = [

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mlops_tasks.project import cluster, documents, mlproject, references, requirement
+from mlops_tasks.project import cluster, mlproject, references, requirements
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.release import Deployed, Reference
 from mlops_tasks.report import Report
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Addition:
-    """The wheels that some place must name because no entry does, and how they are written."""
-
-    missing: Sequence[Deployed]
-    forms: references.Forms
-
-    def requirements(self) -> list[str]:
-        return [self.forms.requirement(each.uri, each.distribution) for each in self.missing]
-
-    def libraries(self) -> list[str]:
-        return [self.forms.library(each.uri) for each in self.missing]
-
-
 def reshape(
     project: mlproject.Project,
     spec: Path | None,
     *,
-    patches: Sequence[documents.Patch],
+    patches: Sequence[references.Patch],
     wheels: references.Wheels,
     workers: bool,
-    forms: references.Forms,
     report: Report,
 ) -> list[Reference]:
     """Give the staged `project` and its cluster spec the form that the project's kind needs.
@@ -48,27 +32,25 @@ def reshape(
     roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
     named = {change.distribution for each in patches if each.document.role in roles for change in each.changes}
     missing = [each for each in wheels.deployed if workers and each.distribution not in named]
-    addition = _Addition(missing=missing, forms=forms)
     if is_spark:
-        return _flatten(project, spec, placeholder=wheels.placeholder, addition=addition, report=report)
+        return _flatten(project, spec, missing, placeholder=wheels.placeholder, report=report)
     if spec is not None:
-        return _wrap(spec, name=spec.relative_to(project.folder).as_posix(), addition=addition)
+        return _wrap(spec, missing, name=spec.relative_to(project.folder).as_posix())
     if missing:
         report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
     return []
 
 
-def _wrap(path: Path, *, name: str, addition: _Addition) -> list[Reference]:
+def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Reference]:
     """Give the spec of a conda or python_env project its wrapped form, with the wheels that were missing in it."""
     spec = cluster.read(path)
-    added = addition.libraries()
-    if added or not spec.is_wrapped:
-        cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": uri} for uri in added)])
-    return [Reference(file=name, old="", new=uri) for uri in added]
+    if missing or not spec.is_wrapped:
+        cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": each.uri} for each in missing)])
+    return [Reference(file=name, old="", new=each.uri) for each in missing]
 
 
 def _flatten(
-    project: mlproject.Project, path: Path | None, *, placeholder: str, addition: _Addition, report: Report
+    project: mlproject.Project, path: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
 ) -> list[Reference]:
     """Give the spec of a databricks_spark_job project its flat form; its libraries move into the MLproject file."""
     moved: list[str] = []
@@ -79,27 +61,21 @@ def _flatten(
             return []
         if spec.others:
             report.warning(f"{path.name}: MLflow has no place for {', '.join(spec.others)} in a Spark job")
-        moved = [line for each in spec.libraries if (line := _as_requirement(each, placeholder, addition, report))]
+        moved = [line for each in spec.libraries if (line := _as_requirement(each, placeholder, report))]
         if spec.is_wrapped or spec.libraries:
             cluster.write_flat(path, spec)
-    added = addition.requirements()
+    added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
     _add_python_libraries(project, [*moved, *added])
     return [Reference(file=project.mlproject, old="", new=line) for line in added]
 
 
-def _as_requirement(library: Mapping[str, Any], placeholder: str, addition: _Addition, report: Report) -> str:
-    """The library as pip takes it; nothing for one that only the Jobs API could install."""
-    pypi = library.get("pypi")
-    if isinstance(pypi, Mapping) and isinstance(pypi.get("package"), str):
-        if "repo" in pypi:
-            report.warning(f"{pypi['package']} will come from pip's own index: a Spark job's libraries have no `repo`")
-        return str(pypi["package"])
-    uri = library.get("whl")
-    parts = requirement.read(uri, placeholder=placeholder) if isinstance(uri, str) else None
-    if parts is None:
+def _as_requirement(library: Mapping[str, Any], placeholder: str, report: Report) -> str | None:
+    line = requirements.from_library(library, placeholder=placeholder)
+    if line is None:
         report.warning(f"MLflow installs no {', '.join(library)} library for a Spark job: {library} is left out")
-        return ""
-    return addition.forms.requirement(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
+    elif isinstance(library.get("pypi"), Mapping) and "repo" in library["pypi"]:
+        report.warning(f"{line} will come from pip's own index: a Spark job's libraries have no `repo`")
+    return line
 
 
 def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:

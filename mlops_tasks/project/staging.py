@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlops_tasks import errors, files, processes
+from mlops_tasks import errors, files, locks, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
@@ -39,7 +39,7 @@ def copied(
 
     What is linked stays a link, but for the names in `plain`: those become files that can be written.
     """
-    with files.workplace(staged_root) as place:
+    with locks.workplace(staged_root) as place:
         copy = place / folder.name
         with _translated(folder):
             copy.mkdir()
@@ -71,7 +71,7 @@ def is_as_settled(folder: Path) -> bool:
 @contextlib.contextmanager
 def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
-    with files.workplace(folder.parent.parent, prefix=".run-") as place:
+    with locks.workplace(folder.parent.parent, prefix=".run-") as place:
         copy = place / folder.name
         with _translated(folder, "inv run"):
             copy.mkdir()

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from mlops_tasks import errors, files, processes
 from mlops_tasks.project import cluster as clusters
-from mlops_tasks.project import documents, environment, fetching, listing, mlproject, references, reshape, staging
+from mlops_tasks.project import environment, fetching, listing, mlproject, references, reshape, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Deployed, Patched, Reference, Release
 from mlops_tasks.report import Report
-from mlops_tasks.stores import forms
 
-FORMS = references.Forms(requirement=forms.pip_entry, library=forms.library_entry)
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
 
 
@@ -124,14 +122,14 @@ def _patch_sources(
         report.warning("--in-place changes no more than references: `workers` needs a staged copy")
     folder = found.project.folder
     patches = _patch_documents(
-        documents.find(found.project, folder, cluster=found.cluster, original=found.cluster), folder, wheels
+        references.find_documents(found.project, folder, spec=found.cluster, original=found.cluster), folder, wheels
     )
     changes = [change for each in patches for change in each.references()]
     _check_used(changes, patches, wheels, report)
     if not dry_run:
-        documents.write(patches)
+        references.write(patches)
     if diff:
-        report.text(documents.compare(patches, was=[each.old for each in patches], now=[each.new for each in patches]))
+        report.text(texts.unified_diff((each.document.name, each.old, each.new) for each in patches))
     return changes
 
 
@@ -140,32 +138,34 @@ def _patch_copy(
 ) -> list[Reference]:
     _check_environment(found.project)
     spec = _bring_cluster(found, copy)
-    patches = _patch_documents(documents.find(found.project, copy, cluster=spec, original=found.cluster), copy, wheels)
-    documents.write(patches)
-    added = reshape.reshape(
-        mlproject.load(copy), spec, patches=patches, wheels=wheels, workers=workers, forms=FORMS, report=report
+    patches = _patch_documents(
+        references.find_documents(found.project, copy, spec=spec, original=found.cluster), copy, wheels
     )
+    references.write(patches)
+    added = reshape.reshape(mlproject.load(copy), spec, patches=patches, wheels=wheels, workers=workers, report=report)
     changes = [*(change for each in patches for change in each.references()), *added]
     _check_used(changes, patches, wheels, report)
     _warn_of_drivers(found.project, changes, patches, report)
     _warn_of_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(found.project, copy, report)
     if diff:
-        was = [texts.read(each.document.original) for each in patches]
-        report.text(documents.compare(patches, was=was, now=[texts.read(each.document.path) for each in patches]))
+        documents = [each.document for each in patches]
+        report.text(
+            texts.unified_diff((each.name, texts.read(each.original), texts.read(each.path)) for each in documents)
+        )
     return changes
 
 
 def _patch_documents(
-    found: Sequence[documents.Document], folder: Path, wheels: references.Wheels
-) -> list[documents.Patch]:
+    found: Sequence[references.Document], folder: Path, wheels: references.Wheels
+) -> list[references.Patch]:
     """Patch each; a wheel that is named by a relative path has to lie in the project itself."""
 
     def is_there(entry: str) -> bool:
         return (folder / entry).is_file() if _PATH.fullmatch(entry) else wheels.is_reachable(entry)
 
     near = references.Wheels(deployed=wheels.deployed, is_reachable=is_there, placeholder=wheels.placeholder)
-    return [documents.patch(each, wheels=near, forms=FORMS) for each in found]
+    return [references.patch(each, near) for each in found]
 
 
 def _bring_cluster(found: _Source, copy: Path) -> Path | None:
@@ -200,7 +200,7 @@ def _check_environment(project: mlproject.Project) -> None:
 
 
 def _check_used(
-    changes: Sequence[Reference], patches: Sequence[documents.Patch], wheels: references.Wheels, report: Report
+    changes: Sequence[Reference], patches: Sequence[references.Patch], wheels: references.Wheels, report: Report
 ) -> None:
     if wheels.deployed and not changes:
         raise errors.BadInput(
@@ -215,7 +215,7 @@ def _check_used(
 
 
 def _warn_of_drivers(
-    project: mlproject.Project, changes: Sequence[Reference], patches: Sequence[documents.Patch], report: Report
+    project: mlproject.Project, changes: Sequence[Reference], patches: Sequence[references.Patch], report: Report
 ) -> None:
     """MLflow runs an entry point in the environment of the YAML alone: it sees nothing of the cluster's libraries."""
     specs = {each.document.name for each in patches if each.document.role == "cluster"}
@@ -230,9 +230,9 @@ def _warn_of_drivers(
             )
 
 
-def _warn_of_misspelt(patches: Sequence[documents.Patch], placeholder: str, report: Report) -> None:
+def _warn_of_misspelt(patches: Sequence[references.Patch], placeholder: str, report: Report) -> None:
     for each in patches:
-        for place, entry in documents.find_misspelt(each, placeholder):
+        for place, entry in references.find_misspelt(each, placeholder):
             report.warning(f"{place}: {entry} stays as it is; is {placeholder} meant?")
 
 

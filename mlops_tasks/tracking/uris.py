@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import urllib.error
 import urllib.request
@@ -13,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlops_tasks import errors
+from mlops_tasks import errors, locks
 
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
@@ -68,11 +66,7 @@ def first_user(uri: str) -> Iterator[None]:
         return
     path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locks.alone_in(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
         yield
-    finally:
-        os.close(handle)

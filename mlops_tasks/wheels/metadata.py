@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging import utils
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 from mlops_tasks import errors
+from mlops_tasks.project import requirements
 from mlops_tasks.release import Wheel
 
 CONTENT_LENGTH = 16
@@ -90,8 +90,5 @@ def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
 
 def _name(line: str) -> str | None:
     """What an extra needs does not count: the tests of two libraries may well need each other."""
-    try:
-        needed = Requirement(line)
-    except InvalidRequirement:
-        return None
-    return None if "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)
+    needed = requirements.parse(line)
+    return None if needed is None or "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)

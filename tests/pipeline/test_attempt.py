@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import record
+from mlops_tasks import locks
 from tests.support.inv import inv, read_until, start
 from tests.support.repositories import git, make_repository, write
 
@@ -201,7 +201,7 @@ def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path)
 
     assert 0 in {code for _, code in answers}
     for err, code in answers:
-        assert code == 0 or (code == 3 and "somebody else is at this release" in err), err
+        assert code == 0 or (code == 3 and "another command holds this release" in err), err
 
 
 @pytest.mark.full
@@ -215,7 +215,7 @@ def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_
     assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
     for (err, code), other in zip(answers, reversed(shells), strict=True):
         who = rf"([a-z-]+, process {other.pid} on|a process that has just begun)"
-        assert code == 0 or (code == 3 and re.search(f"somebody else is at this release: {who}", err)), err
+        assert code == 0 or (code == 3 and re.search(f"another command holds this release: {who}", err)), err
     assert record_of(folder)["run"]["status"] == "FINISHED"
     assert inv("release", cwd=folder).code == 0
 
@@ -268,9 +268,9 @@ def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     staged: Path, waiting: subprocess.Popen[str]
 ) -> None:
     lock = staged / ".mlops" / "training" / "local" / "lock"
-    with record.held(lock, "build-wheel"):
+    with locks.held(lock, "build-wheel"):
         waiting.send_signal(signal.SIGINT)
-        read_until(waiting, "somebody else is at this release: build-wheel")
+        read_until(waiting, "another command holds this release: build-wheel")
     _, err = waiting.communicate(timeout=60)
 
     assert waiting.returncode == 130, err

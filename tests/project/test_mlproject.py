@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.project import mlproject, programs
+from mlops_tasks.project import mlproject
 from tests.support.projects import write
 
 
@@ -15,7 +15,7 @@ def test_the_file_is_found_in_any_letter_case(tmp_path: Path, name: str) -> None
     project = mlproject.load(write(tmp_path, name=name))
     assert (project.mlproject, project.name, project.kind) == (name, "demo", "conda")
     assert project.environment_file == tmp_path / "env.yaml"
-    assert project.entry_points["main"].parameters["data"] == programs.Parameter(type="path", default="data.csv")
+    assert project.entry_points["main"].parameters["data"] == mlproject.Parameter(type="path", default="data.csv")
 
 
 def test_mlflow_reads_the_same(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_spark_job_is_read(tmp_path: Path) -> None:
     text = "databricks_spark_job:\n  python_file: a.py\n  parameters: [--n, 1]\n  python_libraries: [WHEELPATH]\n"
     project = mlproject.load(write(tmp_path, text))
     assert project.kind == "spark-job"
-    assert project.spark_job == programs.SparkJob(
+    assert project.spark_job == mlproject.SparkJob(
         python_file="a.py", parameters=("--n", "1"), python_libraries=("WHEELPATH",)
     )
 

@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
-from mlops_tasks.project import references
+from mlops_tasks.project import references, requirements
 from mlops_tasks.release import Deployed
-from mlops_tasks.stores import forms
 
-FORMS = references.Forms(requirement=forms.pip_entry, library=forms.library_entry)
 ONE = Deployed(distribution="my-lib", uri="file:///w/my_lib-2.0-py3-none-any.whl", sha256="1")
 TWO = Deployed(distribution="other", uri="file:///w/it's%20new/other-1.0-py3-none-any.whl", sha256="2")
 DBFS = Deployed(distribution="my-lib", uri="dbfs:/w/my_lib-2.0-py3-none-any.whl", sha256="1")
@@ -32,11 +30,11 @@ def patch(
     wheels = references.Wheels(
         deployed=deployed, is_reachable=lambda entry: entry in reachable, placeholder="WHEELPATH"
     )
-    return references.patch_text(Path("file"), text, role=role, wheels=wheels, forms=FORMS)
+    return references.patch_text(Path("file"), text, role=role, wheels=wheels)
 
 
 def new_entries(deployed: Sequence[Deployed], *, extras: str = "", marker: str = "") -> list[str]:
-    return [forms.pip_entry(each.uri, each.distribution, extras=extras, marker=marker) for each in deployed]
+    return [requirements.write_wheel(each.uri, each.distribution, extras=extras, marker=marker) for each in deployed]
 
 
 # --- any text: drawn in its marked form, where what may be changed stands between BEGIN and END and copies may be

@@ -134,7 +134,7 @@ def test_the_doctor_names_each_thing_that_is_dead_in_it(adopted: Path) -> None:
         "runtime 7.0 has 3.7": "error",
         "spark_version 7.0.x-scala2.12) is not supported": "warning",
         "asks for Python 3.7, which ended": "warning",
-        "Python 3.7 cannot hold MLflow": "warning",
+        "Python 3.7 cannot run MLflow": "warning",
         "/dbfs/libs/mylib-1.0-py3-none-any.whl is a fixed path": "note",
         "downloads http://example.org/wine/quality.csv": "note",
         "registered model's name has the three levels": "note",

@@ -53,7 +53,7 @@ def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
 
     assert said.code == 0, said.err
     assert "+databricks_spark_job:" in said.out
-    assert "note         whether Databricks installs WHEELPATH for a Spark job" in said.out
+    assert "note         it is not known whether Databricks installs WHEELPATH for a Spark job" in said.out
     assert "assumed:" in said.out
     assert inv("doctor", "--fix", cwd=bundled).code == 2
     folder = bundled / "projects" / "training"

@@ -8,13 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from mlops_tasks import processes, state
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.local import environments
-from mlops_tasks.project import environment, mlproject, requirement_files
+from mlops_tasks.project import environment, mlproject, requirements
 from mlops_tasks.report import Report
 
 MLFLOW = ("mlflow", "mlflow-skinny")
@@ -51,7 +49,7 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
 
     A project that pins another version gets that one.
     """
-    wanted = [parsed for line in lines if (parsed := _parse(line)) and parsed.name.lower() in MLFLOW]
+    wanted = [parsed for line in lines if (parsed := requirements.parse(line)) and parsed.name.lower() in MLFLOW]
     pins = [f"{name}=={version}" for name in MLFLOW]
     if not wanted:
         return [*lines, f"mlflow=={version}"], pins, True
@@ -68,7 +66,7 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
     """The requirement lines of the environment that the project asks for, on the cluster or in its YAML."""
     if project.spark_job is not None:
         lines = list(project.spark_job.python_libraries)
-        names = {parsed.name.lower() for line in lines if (parsed := _parse(line))}
+        names = {parsed.name.lower() for line in lines if (parsed := requirements.parse(line))}
         return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
     if project.environment_file is None:
         return []
@@ -78,29 +76,12 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
             f"{project.environment_file.name} asks for Python {found.python}; "
             f"this rehearsal runs on {platform.python_version()}"
         )
-    packages = [from_conda(package) for package in found.conda]
+    packages = [requirements.from_conda(package) for package in found.conda]
     if set(packages) - {"pip"}:
         report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    return [*packages, *requirement_files.expand(found.pip, project.environment_file.parent)]
-
-
-def from_conda(package: str) -> str:
-    """A conda package specification as a requirement: `numpy=1.26` means any 1.26 there."""
-    name = package.rsplit("::", maxsplit=1)[-1].strip()
-    exact = re.fullmatch(r"([\w.-]+)\s*=\s*([\w.*!+]+)(?:=[\w.*]+)?", name)
-    if not exact:
-        return name
-    version = exact[2] if exact[2].endswith("*") else f"{exact[2]}.*"
-    return f"{exact[1]}=={version}"
+    return [*packages, *requirements.expand(found.pip, project.environment_file.parent)]
 
 
 def _imports_pyspark(folder: Path) -> bool:
     imports = re.compile(r"^\s*(?:import|from)\s+pyspark\b", re.MULTILINE)
     return any(imports.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.rglob("*.py"))
-
-
-def _parse(line: str) -> Requirement | None:
-    try:
-        return Requirement(line.split(" #", maxsplit=1)[0].strip())
-    except InvalidRequirement:
-        return None

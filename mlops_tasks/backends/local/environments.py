@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
-from mlops_tasks import errors, files, indexes, processes, state, uv
+from mlops_tasks import errors, files, indexes, locks, processes, state, uv
 from mlops_tasks.report import Report
 
 
@@ -36,13 +34,13 @@ def built(
         inputs["project"] = str(project)
     path = folder / files.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(path) as lock:
+    with locks.built_once(path.with_suffix(".lock")) as done:
         if (path / "complete").exists():
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(requirements)} requirements)"):
                 _build(path, requirements, constraints, project=project, environ=environ, run=run)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        done()
         os.utime(path)
         _prune(folder)
         yield path
@@ -90,30 +88,9 @@ def _succeed(done: processes.Completed, path: Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[IO[str]]:
-    """The lock of one environment: another file than the one that was waited for, where that has been pruned."""
-    while True:
-        with path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_at(lock, path.with_suffix(".lock")):
-                yield lock
-                return
-
-
-def _is_at(stream: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _prune(folder: Path) -> None:
     """Remove the environments that were not used for longest, with their locks, but none that somebody uses now."""
     names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
     paths = sorted((folder / name for name in names), key=state.last_used, reverse=True)
     for path in paths[state.KEPT :]:
-        with path.with_suffix(".lock").open("a") as lock, contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-            path.with_suffix(".lock").unlink(missing_ok=True)
+        locks.remove_unused(path, path.with_suffix(".lock"))

@@ -1,4 +1,4 @@
-"""The cluster spec itself: what Databricks needs in it, and what MLflow refuses or drops without a word."""
+"""Checks of the cluster spec: keys Databricks needs, keys MLflow refuses or drops, and the access mode."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ JOB_KEYS = {
     "timeout_seconds",
     "webhook_notifications",
 }
-"""Keys of a job, which are no cluster's."""
+"""Keys of a job, which a cluster does not have."""
 CURES = {
     "run_name": "the setting `run_name`",
     "timeout_seconds": "the setting `timeout`",
@@ -39,7 +39,7 @@ CURES = {
 }
 STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
 WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
-"""A job cluster that names no mode is a dedicated one, and has Unity Catalog."""
+"""Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
 
 
 def check_there(subject: Subject) -> Iterator[findings.Finding]:
@@ -55,26 +55,24 @@ def check_there(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_new_cluster(subject: Subject) -> Iterator[findings.Finding]:
-    """MLflow refuses an existing cluster at the top, and does not notice one further in."""
+    """MLflow refuses an existing cluster at the top, and does not notice one inside `new_cluster`."""
     if not subject.uses_mlflow_backend or subject.existing_cluster is None:
         return
-    nested = subject.cluster is not None and "existing_cluster_id" in subject.cluster.cluster
+    nested = "existing_cluster_id" in subject.described_cluster
+    others = subject.cluster.others if subject.cluster is not None else {}
+    describes_another = "spark_version" in {**others, **subject.described_cluster}
     said = "MLflow does not notice it there, and Databricks has no such key" if nested else "MLflow refuses it"
     yield findings.error(
         f"existing_cluster_id is set: {said}",
         where=subject.place_of("existing_cluster_id"),
-        cure="take it out" if _describes_another(subject) else "describe a new_cluster in its place",
+        cure="remove it" if describes_another else "describe a new_cluster in its place",
         basis="seen",
         source=findings.MLFLOW_BACKEND,
     )
 
 
-def _describes_another(subject: Subject) -> bool:
-    return subject.cluster is not None and "spark_version" in {**subject.cluster.others, **subject.cluster.cluster}
-
-
 def check_complete(subject: Subject) -> Iterator[findings.Finding]:
-    """A cluster policy may fill what is missing."""
+    """A cluster policy may fill in missing keys."""
     spec = subject.described_cluster
     if subject.cluster is None or subject.existing_cluster is not None or "policy_id" in spec:
         return
@@ -100,7 +98,7 @@ def check_single_node(subject: Subject) -> Iterator[findings.Finding]:
     profile = settings.get("spark.databricks.cluster.profile") if isinstance(settings, dict) else None
     if spec.get("num_workers") == 0 and profile != "singleNode" and "is_single_node" not in spec:
         yield findings.warning(
-            "num_workers is 0 and the cluster is not described as a single node: Spark finds nobody to work",
+            "num_workers is 0, and the cluster is not described as a single node: Spark has no worker to run on",
             where=subject.place_of("num_workers"),
             cure='add spark_conf {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"} and '
             'custom_tags {"ResourceClass": "SingleNode"}',
@@ -113,9 +111,9 @@ def check_photon(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if runtime is not None and runtime.is_photon and subject.described_cluster.get("runtime_engine") == "PHOTON":
         yield findings.error(
-            "runtime_engine PHOTON does not go with a spark_version that holds -photon-",
+            "runtime_engine PHOTON cannot be combined with a spark_version that contains -photon-",
             where=subject.place_of("runtime_engine"),
-            cure="leave -photon- out of spark_version",
+            cure="remove -photon- from spark_version",
             basis="documented",
             source=findings.CLUSTERS,
         )
@@ -124,43 +122,43 @@ def check_photon(subject: Subject) -> Iterator[findings.Finding]:
 def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
     if subject.cluster is None or not subject.uses_mlflow_backend:
         return
-    if "existing_cluster_id" in subject.cluster.others:
-        return  # MLflow refuses the whole of it
-    beside = list(subject.cluster.others)
-    inside = [key for key in subject.cluster.cluster if key in JOB_KEYS]
-    for key in [*beside, *inside]:
+    beside = subject.cluster.others
+    if "existing_cluster_id" in beside:
+        return  # MLflow refuses the whole spec
+    for key in [*beside, *(key for key in subject.cluster.cluster if key in JOB_KEYS)]:
+        reason = (
+            "MLflow takes only new_cluster and libraries from a cluster spec, and drops other keys without a message"
+            if key in beside
+            else "it belongs to a job, and MLflow sends it as a part of the cluster"
+        )
         yield findings.warning(
-            f"{key} is lost: {_lost(key, beside)}",
+            f"{key} is lost: {reason}",
             where=subject.place_of(key),
-            cure=f"use {CURES[key]}, and take it out" if key in CURES else "take it out",
+            cure=f"use {CURES[key]}, and remove it here" if key in CURES else "remove it",
             basis="seen" if key in beside else "assumed",
             source=findings.MLFLOW_BACKEND,
         )
 
 
-def _lost(key: str, beside: list[str]) -> str:
-    if key in beside:
-        return "MLflow takes no more than new_cluster and libraries of a spec, and says nothing"
-    return "it belongs to a job, and MLflow sends it as a part of the cluster"
-
-
 def check_form(subject: Subject) -> Iterator[findings.Finding]:
-    """Patch writes the other form; who runs the project without it should know."""
-    if subject.cluster is None or not subject.uses_mlflow_backend or subject.existing_cluster is not None:
+    """Patch stages the form that MLflow takes; a project that is run without patch keeps the wrong one."""
+    spec = subject.cluster
+    if spec is None or not subject.uses_mlflow_backend or subject.existing_cluster is not None:
         return
-    if subject.is_classic and not subject.cluster.is_wrapped and subject.cluster.libraries:
-        yield _mended(subject, "libraries", "MLflow loses the libraries of a flat spec; patch wraps the staged one")
-    if subject.is_spark_job and (subject.cluster.is_wrapped or subject.cluster.libraries):
-        key = "new_cluster" if subject.cluster.is_wrapped else "libraries"
-        said = "MLflow sends a Spark job's whole spec as the cluster; patch makes the staged one flat, and moves its "
-        yield _mended(subject, key, f"{said}libraries to python_libraries")
-
-
-def _mended(subject: Subject, key: str, what: str) -> findings.Finding:
-    return findings.note(
+    if subject.is_classic and not spec.is_wrapped and spec.libraries:
+        key, what = "libraries", "MLflow drops the libraries of a flat cluster spec; patch wraps the staged copy"
+    elif subject.is_spark_job and (spec.is_wrapped or spec.libraries):
+        key = "new_cluster" if spec.is_wrapped else "libraries"
+        what = (
+            "MLflow sends a Spark job's whole spec as the cluster; patch makes the staged copy flat, and moves its "
+            "libraries to python_libraries"
+        )
+    else:
+        return
+    yield findings.note(
         what,
         where=subject.place_of(key),
-        cure="nothing, where the project is released with `inv patch`",
+        cure="nothing, if the project is released with `inv patch`",
         basis="seen",
         source=findings.MLFLOW_BACKEND,
     )
@@ -181,7 +179,7 @@ def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if _mode(subject) in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
         yield findings.error(
-            f"{_mode(subject)} (standard access mode) has neither ML runtimes nor GPUs",
+            f"{_mode(subject)} (standard access mode) supports neither ML runtimes nor GPUs",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER, or choose a runtime without -ml-",
             basis="documented",
@@ -196,7 +194,7 @@ def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
         yield findings.error(
-            f"{runtime} has no volumes: they begin with {runtimes.VOLUMES_BEGIN}",
+            f"{runtime} has no volumes: they need runtime {runtimes.VOLUMES_BEGIN} or newer",
             where=subject.place_of("spark_version"),
             cure=subject.newer_or(runtimes.VOLUMES_BEGIN, "set wheel_root to dbfs:/..."),
             basis="documented",
@@ -204,7 +202,7 @@ def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
         )
     elif _mode(subject) in WITHOUT_CATALOG:
         yield findings.error(
-            f"data_security_mode {_mode(subject)} has no Unity Catalog, so there is no "
+            f"data_security_mode {_mode(subject)} has no Unity Catalog, and cannot read "
             f"{(named or [subject.wheel_root])[0]}",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
@@ -217,7 +215,8 @@ def check_workspace_files(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if subject.store_kind == "workspace" and runtime and runtime.version < runtimes.WORKSPACE_FILES_BEGIN:
         yield findings.error(
-            f"{runtime} does not see {subject.wheel_root}: workspace files begin with {runtimes.WORKSPACE_FILES_BEGIN}",
+            f"{runtime} cannot read {subject.wheel_root}: workspace files need runtime "
+            f"{runtimes.WORKSPACE_FILES_BEGIN} or newer",
             where=subject.place_of("spark_version"),
             cure=subject.newer_or(runtimes.WORKSPACE_FILES_BEGIN, "set wheel_root to dbfs:/..."),
             basis="documented",

@@ -1,52 +1,51 @@
-"""The MLflow that is installed here: its backend installs the same version on the cluster of a classic project."""
+"""Checks of MLflow's versions: its backend installs the version used here on a classic project's cluster."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from mlops_tasks.doctor import findings
-from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.doctor.subject import Client, Subject
+from mlops_tasks.project import requirements
 
 NAMES = {"mlflow", "mlflow-skinny"}
 NEWEST = {"3.7": "1.30.1", "3.8": "2.17.2", "3.9": "3.1.4"}
-"""The newest MLflow for each Python that the current one has left."""
+"""The newest MLflow for each Python that the current MLflow no longer supports."""
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
 OLDEST = "2.17"
-"""The oldest that this package works with."""
+"""The oldest MLflow that this package works with."""
 
 
 def check_runtime_fits(subject: Subject) -> Iterator[findings.Finding]:
-    found = subject.runtime
-    if subject.mlflow is None or found is None or found.python is None or not _is_forced(subject):
+    client, runtime = _forced(subject), subject.runtime
+    if client is None or runtime is None or runtime.python is None:
         return
-    if SpecifierSet(subject.mlflow.requires_python).contains(f"{found.python}.99"):
-        return
-    yield findings.error(
-        f"MLflow's backend installs its own version, {subject.mlflow.version}, on the cluster: that needs Python "
-        f"{subject.mlflow.requires_python}, and {found} has {found.python}",
-        where=subject.place_of("spark_version"),
-        cure=_spare(found.python),
-        basis=findings.weakest("seen", found.python_basis),
-        source=findings.MLFLOW_BACKEND,
-    )
+    if not SpecifierSet(client.requires_python).contains(f"{runtime.python}.99"):
+        yield findings.error(
+            f"MLflow's backend installs its own version, {client.version}, on the cluster: that needs Python "
+            f"{client.requires_python}, and {runtime} has {runtime.python}",
+            where=subject.place_of("spark_version"),
+            cure=_spare(runtime.python),
+            basis=findings.weakest("seen", runtime.python_basis),
+            source=findings.MLFLOW_BACKEND,
+        )
 
 
 def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
-    """The YAML's Python has to hold the MLflow that the YAML gets; the one of the cluster runs beside it."""
-    asked = subject.python
-    if subject.mlflow is None or asked is None or not _is_forced(subject):
+    """The entry point logs with the MLflow of the environment YAML, beside the one on the cluster that starts it."""
+    client, asked = _forced(subject), subject.python
+    if client is None or asked is None:
         return
-    fitting = SpecifierSet(subject.mlflow.requires_python)
+    fitting = SpecifierSet(client.requires_python)
     if fitting.contains(f"{asked}.99"):
         return
     own = subject.runtime.python if subject.runtime is not None else None
     newest = f" (at most {NEWEST[asked]})" if asked in NEWEST else ""
     yield findings.warning(
-        f"the environment's Python {asked} cannot hold MLflow {subject.mlflow.version}, which starts it: the entry "
+        f"the environment's Python {asked} cannot run MLflow {client.version}, which starts the entry point: the entry "
         f"point gets an older one{newest}",
         where=subject.place_of_python(),
         cure=f"ask for a Python that fits {fitting}" if own is None or fitting.contains(f"{own}.99") else _spare(own),
@@ -56,30 +55,30 @@ def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_pin(subject: Subject) -> Iterator[findings.Finding]:
-    if subject.mlflow is None or subject.environment is None or not _is_forced(subject):
+    client = _forced(subject)
+    if client is None or subject.environment is None:
         return
     for line in subject.environment.pip:
-        asked = _parse(line)
+        asked = requirements.parse(line)
         if asked is None or asked.name.lower() not in NAMES or asked.url:
             continue
-        if not asked.specifier.contains(subject.mlflow.version, prereleases=True):
+        if not asked.specifier.contains(client.version, prereleases=True):
             yield findings.warning(
-                f"the environment asks for {asked}, and MLflow {subject.mlflow.version} will start it on the cluster: "
-                "two versions share one run",
+                f"the environment asks for {asked}, and MLflow {client.version} starts it on the cluster: two "
+                "versions work on one run",
                 where=subject.place_of_requirement(line),
-                cure=f"ask for {asked.name}=={subject.mlflow.version}, or install one here that fits "
-                f"({OLDEST} or newer)",
+                cure=f"ask for {asked.name}=={client.version}, or install one here that fits ({OLDEST} or newer)",
                 basis="seen",
                 source=findings.MLFLOW_BACKEND,
             )
 
 
 def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
-    """A Spark job gets no MLflow from its client: the runtime brings one, or its own libraries do."""
-    runtime, job = subject.runtime, subject.project.spark_job if subject.project is not None else None
-    if runtime is None or runtime.is_ml or job is None:
+    """A Spark job gets its MLflow from the runtime or from its own libraries, never from the client."""
+    runtime = subject.runtime
+    if runtime is None or runtime.is_ml or not subject.is_spark_job:
         return
-    lines = [*job.python_libraries, *subject.packages()]
+    lines = [*subject.python_libraries, *subject.packages]
     importing = next((each for each in subject.scripts if _IMPORT.search(each.text)), None)
     if importing is not None and not any(_names_mlflow(line) for line in lines):
         yield findings.warning(
@@ -93,25 +92,18 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _names_mlflow(line: str) -> bool:
-    asked = _parse(line)
+    asked = requirements.parse(line)
     return asked is not None and asked.name.lower() in NAMES
 
 
-def _is_forced(subject: Subject) -> bool:
-    """MLflow leaves its version out for a Spark job, and where a library is an MLflow from git."""
-    from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in subject.packages())
-    return subject.is_classic and subject.uses_mlflow_backend and not from_git
+def _forced(subject: Subject) -> Client | None:
+    """The MLflow that the backend installs on the cluster: none for a Spark job, or beside an MLflow from git."""
+    from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in subject.packages)
+    return subject.mlflow if subject.is_classic and subject.uses_mlflow_backend and not from_git else None
 
 
 def _spare(python: str) -> str:
-    """The ways out where the runtime has that Python: on those with a newer one such a project does not run."""
+    """The cure on a runtime with that Python; on runtimes with a newer one a classic project does not run."""
     newest = NEWEST.get(python, "1")
     older = f"install mlflow=={newest} here, the newest for Python {python}, or " if newest[0] != "1" else ""
     return f"{older}write the project as a Spark job (`inv doctor --fix`), which gets no MLflow from here"
-
-
-def _parse(line: str) -> Requirement | None:
-    try:
-        return Requirement(line.split(" #", maxsplit=1)[0].strip())
-    except InvalidRequirement:
-        return None

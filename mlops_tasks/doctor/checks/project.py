@@ -1,4 +1,4 @@
-"""The project's form: what MLflow's Databricks backend and today's runtimes still run."""
+"""Checks of the project: a form that Databricks still runs, commands that start, scripts that a workspace allows."""
 
 from __future__ import annotations
 
@@ -19,37 +19,47 @@ _LEVELS = 3
 
 
 def check_readable(subject: Subject) -> Iterator[findings.Finding]:
-    """What a release refuses before it begins, docker_env among it, in its words."""
+    """The faults that a release stops at before its first step, docker_env among them, in the same words."""
     for fault in subject.unreadable:
         yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=findings.READERS)
 
 
 def check_kind(subject: Subject) -> Iterator[findings.Finding]:
-    """Databricks says it of the ML runtimes; what is missing in the others is the same."""
-    runtime = subject.runtime
-    if runtime is None or not subject.is_classic or not subject.uses_mlflow_backend:
+    """Documented for the ML runtimes; the others lack the same parts."""
+    project, runtime = subject.project, subject.runtime
+    if project is None or subject.cluster is None or runtime is None or subject.runs_on(runtime.version):
         return
-    if runtime.version >= runtimes.PROJECTS_END:
-        yield findings.error(
-            f"a {_describe(subject)} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters "
-            "run MLflow Projects only as a databricks_spark_job",
-            where=subject.place_of("spark_version"),
-            cure=_cure(subject),
-            basis="documented" if runtime.is_ml else "assumed",
-            source=PROJECTS,
-        )
+    form = {"conda": "conda_env", "python": "python_env"}.get(project.kind, "plain")
+    cure = "`inv doctor --fix` writes that form"
+    reasons = fix.find_obstacles(project, subject.cluster)
+    yield findings.error(
+        f"a {form} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters run MLflow "
+        "Projects only as a databricks_spark_job",
+        where=subject.place_of("spark_version"),
+        cure=f"{cure} once this is fixed: {'; '.join(reasons)}"
+        if reasons
+        else f"{cure}; `inv doctor --fix --dry-run` shows it",
+        basis="documented" if runtime.is_ml else "assumed",
+        source=PROJECTS,
+    )
 
 
 def check_commands(subject: Subject) -> Iterator[findings.Finding]:
-    """An entry point that this release does not run does it no harm."""
+    """A fault in an entry point that this release does not run is a note."""
     if subject.project is None or subject.project.spark_job is None:
         return
     folder, python_file = subject.project.folder, subject.project.spark_job.python_file
     if python_file is not None and (fault := spark_command.find_missing(python_file, folder)):
-        yield _judge(f"python_file {fault.what}", fault.cure, subject.place_of_job("python_file"))
+        yield _judge(
+            f"python_file {fault.what}", fault.cure, subject.place_in_project("databricks_spark_job", "python_file")
+        )
     for name, entry_point in subject.project.entry_points.items():
         if fault := spark_command.find_fault(entry_point.command, folder):
-            found = _judge(f"the entry point {name} {fault.what}", fault.cure, subject.place_of_command(name))
+            found = _judge(
+                f"the entry point {name} {fault.what}",
+                fault.cure,
+                subject.place_in_project("entry_points", name, "command"),
+            )
             yield found if subject.may_run(name) else found._replace(level="note")
 
 
@@ -57,26 +67,12 @@ def _judge(what: str, cure: str, where: str) -> findings.Finding:
     return findings.error(what, where=where, cure=cure, basis="seen", source=findings.MLFLOW_BACKEND)
 
 
-def _describe(subject: Subject) -> str:
-    kind = subject.project.kind if subject.project is not None else ""
-    return {"conda": "conda_env", "python": "python_env"}.get(kind, "plain")
-
-
-def _cure(subject: Subject) -> str:
-    if subject.project is None or subject.cluster is None:
-        return "write it as a databricks_spark_job"
-    reasons = fix.find_obstacles(subject.project, subject.cluster)
-    if not reasons:
-        return "`inv doctor --fix` writes that form; `inv doctor --fix --dry-run` shows it"
-    return f"`inv doctor --fix` writes that form once this is mended: {'; '.join(reasons)}"
-
-
 def check_downloads(subject: Subject) -> Iterator[findings.Finding]:
     for script in subject.scripts:
         for node in ast.walk(_parse(script)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.fullmatch(node.value):
                 yield findings.note(
-                    f"it downloads {node.value}: a cluster may have no way out, and the address may be gone",
+                    f"it downloads {node.value}: a cluster may have no internet access, and the address may be gone",
                     where=_place(script, node),
                     cure="keep the data in the workspace (a volume, DBFS), and pass its path as a parameter",
                     basis="assumed",
@@ -85,7 +81,7 @@ def check_downloads(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
-    """From MLflow 3 on `databricks` means Unity Catalog's registry, where a model's name has three levels."""
+    """From MLflow 3 on the default registry is Unity Catalog's, where a model's name has three levels."""
     for script in subject.scripts:
         for node in ast.walk(_parse(script)):
             if not isinstance(node, ast.keyword) or node.arg != "registered_model_name":
@@ -94,18 +90,18 @@ def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
             if isinstance(name, str) and len(name.split(".")) == _LEVELS:
                 continue
             is_known = isinstance(name, str)
-            said = f"the model's name {name!r} has not" if is_known else "see that the registered model's name has"
+            said = f"the model's name {name!r} lacks" if is_known else "check that the registered model's name has"
             yield findings.note(
                 f"{said} the three levels (catalog.schema.model) that MLflow 3 asks for on Databricks",
                 where=_place(script, node.value),
-                cure="name it so, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
+                cure="give it such a name, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
                 basis="seen",
                 source=MLFLOW_REGISTRY,
             )
 
 
 def _parse(script: Text) -> ast.AST:
-    """Nothing where it is not today's Python: whoever runs it will say so."""
+    """The script's tree; empty for what this Python cannot parse, since the run itself reports that."""
     try:
         return ast.parse(script.text)
     except (SyntaxError, ValueError):

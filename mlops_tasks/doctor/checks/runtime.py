@@ -1,4 +1,4 @@
-"""The runtime that the cluster spec asks for: known, supported, and with a Python that fits the YAML's."""
+"""Checks of the runtime that the cluster spec names: known, supported, with a Python that fits the environment's."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def check_known(subject: Subject) -> Iterator[findings.Finding]:
         return
     newer = runtime is not None and runtime.version > runtimes.NEWEST
     yield findings.note(
-        f"spark_version {named} is {'newer than' if newer else 'not in'} the table of runtimes here: "
-        "what depends on its Python was not checked",
+        f"spark_version {named} is {'newer than' if newer else 'not in'} this package's table of runtimes: "
+        "nothing that depends on its Python was checked",
         where=subject.place_of("spark_version"),
         cure="read its release notes for Python and MLflow",
         basis="documented",
@@ -66,7 +66,7 @@ def check_supported(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _suggest(subject: Subject, old: runtimes.Runtime) -> str:
-    """One of the same flavour; a classic project does not run there as it is."""
+    """A supported runtime of the same flavour, on which a classic project does not run as it is."""
     flavour = "gpu-ml-" if old.is_gpu else "cpu-ml-" if old.is_ml else ""
     form = "" if subject.runs_on(SUPPORTED) else ", and write the project as a Spark job for it (`inv doctor --fix`)"
     return f"{SUPPORTED}.x-{flavour}scala2.12{form}"
@@ -78,7 +78,7 @@ def check_python_alive(subject: Subject) -> Iterator[findings.Finding]:
     if end is None or subject.today <= end:
         return
     yield findings.warning(
-        f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages leave it out",
+        f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages no longer support it",
         where=subject.place_of_python(),
         cure=_renew(subject),
         basis="documented",
@@ -92,23 +92,21 @@ def _renew(subject: Subject) -> str:
         return "ask for a newer Python"
     if own != subject.python:
         return f"ask for python={own}, the runtime's own"
-    form = (
-        "" if subject.runs_on(runtimes.PROJECTS_END) else " and write the project as a Spark job (`inv doctor --fix`)"
-    )
-    return f"it is the runtime's own: choose a newer runtime{form}"
+    cure = "it is the runtime's own: choose a newer runtime"
+    rewrite = " and write the project as a Spark job (`inv doctor --fix`)"
+    return cure if subject.runs_on(runtimes.PROJECTS_END) else cure + rewrite
 
 
 def check_python_fits(subject: Subject) -> Iterator[findings.Finding]:
-    """The driver of a classic project runs the YAML's Python, the workers the runtime's."""
-    runtime = subject.runtime
-    asked = subject.python
+    """The driver of a classic project runs the environment's Python, the workers the runtime's."""
+    runtime, asked = subject.runtime, subject.python
     if not subject.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
         return
     yield findings.warning(
-        f"the environment asks for Python {asked}, and {runtime} has {runtime.python}: what the driver sends to "
-        "Spark's workers (a UDF) fails between two Pythons",
+        f"the environment asks for Python {asked}, and {runtime} has {runtime.python}: code that the driver "
+        "sends to Spark's workers (a UDF) fails between two Pythons",
         where=subject.place_of_python(),
-        cure=f"ask for python={runtime.python}, or leave Spark's workers out",
+        cure=f"ask for python={runtime.python}, or send no code to Spark's workers",
         basis=findings.weakest("seen", runtime.python_basis),
         source=SPARK_PYTHONS,
     )

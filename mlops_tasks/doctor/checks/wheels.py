@@ -1,4 +1,4 @@
-"""The wheels that were built: whether they install where the project needs them, and whether pip will take them."""
+"""Checks of the built wheels: they install where the project needs them, and pip replaces older ones."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ def check_tags(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
-    """An environment that stays keeps the old wheel of the same version, whatever `--upgrade` says."""
+    """Pip keeps an installed wheel of the same version, even with `--upgrade`."""
     if subject.existing_cluster is None:
         return
     for wheel in subject.wheels:
         if "+" not in wheel.version:
             moved = f"{wheel.version}+g{(subject.commit or '<commit>')[:12]}"
             yield findings.warning(
-                f"the cluster stays, and pip keeps the {wheel.distribution} {wheel.version} that it has: a new wheel "
-                "of the same version is not installed, with --upgrade neither",
+                f"an existing cluster keeps the {wheel.distribution} {wheel.version} that it has: pip does not install "
+                "a new wheel of the same version, not even with --upgrade",
                 where=subject.place_of("existing_cluster_id"),
-                cure=f"set `local_version: true`: a version such as {moved} moves with the code; or use a new cluster",
+                cure=f"set `local_version: true` (versions such as {moved} change with the code), or use a new cluster",
                 basis="seen",
                 source=PIP,
             )
 
 
 def fits(found: frozenset[str], python: str) -> bool:
-    """Whether a wheel of those tags installs on Linux with that Python (major and minor)."""
+    """Whether a wheel with those tags installs on Linux with that Python (major and minor)."""
     return not found.isdisjoint(str(each) for each in _supported(python))
 
 
@@ -82,9 +82,9 @@ def _supported(python: str) -> Iterator[tags.Tag]:
 
 
 def _pythons(subject: Subject) -> Iterator[tuple[str, str, str, Basis]]:
-    """Each Python that our wheels are installed into: as a version, in words, who asks for it, how that is known."""
+    """Each Python that our wheels are installed into: its version, its owner, the place that asks for it, the basis."""
     found = subject.runtime
-    if found is not None and found.python is not None and subject.ships_wheels():
+    if found is not None and found.python is not None and subject.ships_wheels:
         yield found.python, f"the cluster ({found})", subject.place_of("spark_version"), found.python_basis
     asked = subject.python
     if asked is not None and subject.is_classic:
@@ -92,7 +92,7 @@ def _pythons(subject: Subject) -> Iterator[tuple[str, str, str, Basis]]:
 
 
 def _allows(requires_python: str, python: str) -> bool:
-    """A patch level decides nothing here: the newest of that minor version counts."""
+    """The newest patch level of that minor version counts."""
     try:
         return SpecifierSet(requires_python).contains(f"{python}.99")
     except InvalidSpecifier:

@@ -1,4 +1,4 @@
-"""Names in the workspace: the experiment's, and the wheel root's."""
+"""Checks of the workspace: the login, the experiment's name, and the place for the wheels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
         return
     if not name.startswith("/"):
         yield findings.error(
-            f"the experiment's name {name!r} is no absolute path of the workspace",
+            f"the experiment's name {name!r} is not an absolute workspace path",
             where="experiment",
             cure=f"write /Shared/{name} or /Users/<you>/{name}",
             basis="documented",
@@ -27,8 +27,8 @@ def check_experiment(subject: Subject) -> Iterator[findings.Finding]:
         )
     if f"{name}/".startswith(uris.WORKSPACE):
         yield findings.error(
-            f"the experiment's name {name} begins with /Workspace: Databricks keeps it without, so MLflow makes it "
-            "once and never finds it again",
+            f"the experiment's name {name} begins with /Workspace: Databricks stores it without that prefix, so MLflow "
+            "creates it once and never finds it again",
             where="experiment",
             cure=f"write {name.removeprefix('/Workspace') or '/Shared/...'}",
             basis="documented",
@@ -45,7 +45,7 @@ def check_wheel_root(subject: Subject) -> Iterator[findings.Finding]:
     volume = uris.volume_of(subject.wheel_root)
     if kind == "volume" and subject.ask.has_volume is not None and not subject.ask.has_volume(volume):
         yield findings.error(
-            f"there is no volume {volume}, or nothing in it may be seen with this login",
+            f"there is no volume {volume}, or this login may not see into it",
             where="wheel_root",
             cure="create it (CREATE VOLUME), ask for the right to use it, or correct wheel_root",
             basis="seen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -83,3 +84,11 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
         text = text[: edit.start] + edit.new + text[edit.end :]
     return text
+
+
+def unified_diff(changes: Iterable[tuple[str, str, str]]) -> str:
+    """One unified diff of all `changes`, each a file's name and its text before and after; empty where all are same."""
+    lines: list[str] = []
+    for name, old, new in changes:
+        lines += difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="")
+    return "\n".join(lines)

@@ -4,25 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, report
+from mlops_tasks import report
 from mlops_tasks.backends.local import environment
-from mlops_tasks.project import mlproject, requirement_files
-
-
-@pytest.mark.parametrize(
-    ("package", "requirement"),
-    [
-        pytest.param("numpy", "numpy", id="name alone"),
-        pytest.param("numpy=1.26", "numpy==1.26.*", id="fuzzy version"),
-        pytest.param("numpy=1.26.*", "numpy==1.26.*", id="version with a star"),
-        pytest.param("numpy=1.26.4=py311h64a7726_0", "numpy==1.26.4.*", id="with build"),
-        pytest.param("numpy==1.26.4", "numpy==1.26.4", id="exact version"),
-        pytest.param("numpy>=1.26,<2", "numpy>=1.26,<2", id="range"),
-        pytest.param("conda-forge::scikit-learn=1.5", "scikit-learn==1.5.*", id="with channel"),
-    ],
-)
-def test_a_conda_package_becomes_a_requirement(package: str, requirement: str) -> None:
-    assert environment.from_conda(package) == requirement
+from mlops_tasks.project import mlproject
 
 
 def test_the_running_mlflow_is_added_where_the_project_asks_for_none() -> None:
@@ -68,28 +52,3 @@ def test_a_spark_job_that_imports_pyspark_has_it_as_on_a_cluster(
 
     assert ("pyspark" in lines) is has_spark
     assert "numpy" in lines
-
-
-def test_lines_of_other_requirement_files_stand_in_the_place_of_their_name(tmp_path: Path) -> None:
-    (tmp_path / "more").mkdir()
-    (tmp_path / "requirements.txt").write_text("mlflow==2.17.2  # ours\n-r more/deep.txt\n\n# nothing\n")
-    (tmp_path / "more" / "deep.txt").write_text("a==1 \\\n  --hash=sha256:0\n--constraint limits.txt\n")
-
-    lines = list(requirement_files.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path))
-
-    assert lines == [
-        "first",
-        "mlflow==2.17.2",
-        "a==1   --hash=sha256:0",
-        f"-c {tmp_path / 'more' / 'limits.txt'}",
-        "-r https://example.org/x.txt",
-    ]
-
-
-def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: Path) -> None:
-    (tmp_path / "loop.txt").write_text("-r loop.txt\n")
-
-    with pytest.raises(errors.BadInput, match="cannot be read: No such file"):
-        list(requirement_files.expand(["-rgone.txt"], tmp_path))
-    with pytest.raises(errors.BadInput, match="names itself"):
-        list(requirement_files.expand(["--requirement=loop.txt"], tmp_path))

@@ -40,9 +40,7 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
         pytest.param(
             {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
         ),
-        pytest.param(
-            {"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| take it out"], id="beside"
-        ),
+        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| remove it"], id="beside"),
         pytest.param(
             {"new_cluster": {"existing_cluster_id": "1-a"}},
             ["error seen...does not notice it...cluster.json:3:5"],

@@ -26,7 +26,7 @@ def on(spark_version: str) -> dict[str, Any]:
         pytest.param(PLAIN, "16.4", ["a plain project"], id="no environment"),
         pytest.param(subjects.CLASSIC.replace("conda", "python"), "20.0", ["a python_env"], id="a newer runtime"),
         pytest.param(subjects.SPARK_JOB, "16.4", [], id="Spark job"),
-        pytest.param(SHELL, "16.4", ["once this is mended: the entry point main begins with bash"], id="no way to fix"),
+        pytest.param(SHELL, "16.4", ["once this is fixed: the entry point main begins with bash"], id="no way to fix"),
     ],
 )
 def test_a_classic_project_ends_with_runtime_12(
@@ -119,8 +119,8 @@ def test_a_download_is_noted(tmp_path: Path, code: str, expected: list[str]) -> 
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        pytest.param('log(m, registered_model_name="churn")', ["note seen...'churn' has not...t.py:1:30"], id="one"),
-        pytest.param("log(m, registered_model_name=name)", ["note seen...see that"], id="from elsewhere"),
+        pytest.param('log(m, registered_model_name="churn")', ["note seen...'churn' lacks...t.py:1:30"], id="one"),
+        pytest.param("log(m, registered_model_name=name)", ["note seen...check that"], id="from elsewhere"),
         pytest.param('log(m, registered_model_name="main.ml.churn")', [], id="three"),
         pytest.param('log(m, name="churn")', [], id="not registered"),
     ],

@@ -18,7 +18,9 @@ from tests.support import subjects
         pytest.param("/Workspaces/x", [], id="only alike"),
         pytest.param(None, [], id="not known yet"),
         pytest.param(
-            "churn", ["error documented...no absolute path...experiment...write /Shared/churn"], id="relative"
+            "churn",
+            ["error documented...not an absolute workspace path...experiment...write /Shared/churn"],
+            id="relative",
         ),
         pytest.param(
             "/Workspace/Shared/x", ["error documented...begins with /Workspace...write /Shared/x"], id="prefix"

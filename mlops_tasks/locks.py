@@ -1,0 +1,116 @@
+"""Every lock on files and folders. The system frees a lock when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO
+
+from mlops_tasks import errors
+
+
+@contextlib.contextmanager
+def held(
+    path: Path, task: str, *, wait: Callable[[str], None] | None = None, cure: str = "wait until it has ended"
+) -> Iterator[None]:
+    """Hold the lock file `path` for `task`; OutOfOrder, with the holder's name in it, where another command does.
+
+    With `wait` nothing is raised: `wait` is called with the same words, and the lock is waited for.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            holder = path.read_text(encoding="utf-8").strip() or "a process that has just begun"
+            busy = f"another command holds this release: {holder}"
+            if wait is None:
+                raise errors.OutOfOrder(busy, where=path, cure=cure) from fault
+            wait(busy)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        # `task` stands without `inv`, which would be shown with the flags of whoever meets the lock
+        since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
+        stream.truncate(0)
+        stream.write(f"{task}, process {os.getpid()} on {os.uname().nodename}, since {since}")
+        stream.flush()
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock file `path`."""
+    if not path.exists():
+        return False
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def built_once(path: Path) -> Iterator[Callable[[], None]]:
+    """Hold the lock file `path` of something that one process builds and several may use.
+
+    The block begins alone. It calls the function that it gets when the building is done: others may then begin, and
+    `remove_unused` leaves the thing alone until the block ends.
+    """
+    while True:
+        with path.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(lock, path):  # else it was removed while it was waited for
+                yield lambda: fcntl.flock(lock, fcntl.LOCK_SH)
+                return
+
+
+def remove_unused(folder: Path, lock_file: Path) -> None:
+    """Remove a `folder` that was made under `built_once(lock_file)`, with its lock, unless somebody uses it now."""
+    with lock_file.open("a") as lock, contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+        lock_file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def workplace(parent: Path, *, prefix: str = ".new-") -> Iterator[Path]:
+    """A new folder below `parent` for this block alone, removed at its end; a killed process leaves it to `sweep`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as place,
+        _locked(Path(place), fcntl.LOCK_SH),
+    ):
+        yield Path(place)
+
+
+def sweep(place: Path) -> None:
+    """Remove a `workplace`, unless its block is still running."""
+    with contextlib.suppress(OSError), _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def alone_in(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait until no other process is in such a block on `folder`, which exists."""
+    return _locked(folder, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, operation: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, operation)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_at(stream: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

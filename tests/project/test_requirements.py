@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from mlops_tasks import errors
+from mlops_tasks.project import requirements
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "distribution"),
+    [
+        ("/dbfs/libs/My_Lib-1.0-py3-none-any.whl", "/dbfs/libs/My_Lib-1.0-py3-none-any.whl", "my-lib"),
+        (
+            "./dist/my.lib-1.0-1-cp311-cp311-linux_x86_64.WHL",
+            "./dist/my.lib-1.0-1-cp311-cp311-linux_x86_64.WHL",
+            "my-lib",
+        ),
+        ("lib@https://h/lib-1-py3-none-any.whl#sha256=ab", "https://h/lib-1-py3-none-any.whl", "lib"),
+        ("WHEELPATH/lib-1-py3-none-any.whl", "WHEELPATH/lib-1-py3-none-any.whl", "lib"),
+        ("lib-1-py3-none-any.whl  # why", "lib-1-py3-none-any.whl", "lib"),
+        ("lib @ file:///WHEELPATH", "file:///WHEELPATH", "lib"),
+    ],
+)
+def test_an_entry_that_names_a_wheel_is_taken_apart(entry: str, path: str, distribution: str) -> None:
+    found = requirements.read_wheel(entry, placeholder="WHEELPATH")
+    assert found is not None
+    assert (found.path, found.distribution, found.stands_for_all) == (path, distribution, False)
+
+
+@pytest.mark.parametrize("entry", ["WHEELPATH", "dbfs:/x/WHEELPATH", "WHEELPATH[a] ; os_name == 'nt'"])
+def test_a_placeholder_stands_for_all_wheels(entry: str) -> None:
+    found = requirements.read_wheel(entry, placeholder="WHEELPATH")
+    assert found is not None
+    assert found.stands_for_all
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "numpy==2", "-e .", "--find-links WHEELPATH", "-r x.whl", "one\nWHEELPATH", "x.whl --upgrade", "whl"]
+)
+def test_anything_else_is_no_entry_for_a_wheel(entry: str) -> None:
+    assert requirements.read_wheel(entry, placeholder="WHEELPATH") is None
+
+
+def test_extras_and_marker_are_read_and_a_hash_is_let_go() -> None:
+    found = requirements.read_wheel(
+        "a-1-py3-none-any.whl[x, y]#sha256=1 --hash=sha256:2 ; os_name=='nt' # c", placeholder="W"
+    )
+    assert found is not None
+    assert (found.extras, found.marker) == ("x, y", "os_name=='nt'")
+
+
+@given(st.text() | st.text(alphabet="aW-@[]#; ./whl:", max_size=30))
+def test_any_text_is_an_entry_or_is_not(entry: str) -> None:
+    found = requirements.read_wheel(entry, placeholder="W")
+    assert found is None or found.path in entry
+
+
+@pytest.mark.parametrize(
+    ("uri", "entry"),
+    [
+        ("file:///a%20b/x-1-py3-none-any.whl", "x[e] @ file:///a%20b/x-1-py3-none-any.whl ; os_name == 'nt'"),
+        ("dbfs:/w/x.whl", "/dbfs/w/x.whl[e] ; os_name == 'nt'"),
+        ("dbfs:///w/x.whl", "/dbfs/w/x.whl[e] ; os_name == 'nt'"),
+        ("/Volumes/c/s/v/x.whl", "/Volumes/c/s/v/x.whl[e] ; os_name == 'nt'"),
+        ("/Workspace/Shared/x.whl", "/Workspace/Shared/x.whl[e] ; os_name == 'nt'"),
+        ("s3://b/x.whl", "x[e] @ s3://b/x.whl ; os_name == 'nt'"),
+    ],
+)
+def test_pip_gets_a_path_where_the_cluster_has_one_and_else_a_name_at_a_uri(uri: str, entry: str) -> None:
+    assert requirements.write_wheel(uri, "x", extras="e", marker="os_name == 'nt'") == entry
+
+
+def test_without_extras_and_marker_nothing_is_added() -> None:
+    assert requirements.write_wheel("file:///x.whl", "x") == "x @ file:///x.whl"
+    assert requirements.write_wheel("dbfs:/x.whl", "x") == "/dbfs/x.whl"
+
+
+def test_a_named_entry_is_a_requirement_by_the_standard() -> None:
+    found = Requirement(requirements.write_wheel("file:///x%2B1.whl", "x", extras="a,b", marker="os_name == 'nt'"))
+    assert (found.url, found.extras, str(found.marker)) == ("file:///x%2B1.whl", {"a", "b"}, 'os_name == "nt"')
+
+
+@pytest.mark.parametrize(
+    ("package", "requirement"),
+    [
+        pytest.param("numpy", "numpy", id="name alone"),
+        pytest.param("numpy=1.26", "numpy==1.26.*", id="fuzzy version"),
+        pytest.param("numpy=1.26.*", "numpy==1.26.*", id="version with a star"),
+        pytest.param("numpy=1.26.4=py311h64a7726_0", "numpy==1.26.4.*", id="with build"),
+        pytest.param("numpy==1.26.4", "numpy==1.26.4", id="exact version"),
+        pytest.param("numpy>=1.26,<2", "numpy>=1.26,<2", id="range"),
+        pytest.param("conda-forge::scikit-learn=1.5", "scikit-learn==1.5.*", id="with channel"),
+    ],
+)
+def test_a_conda_package_becomes_a_requirement(package: str, requirement: str) -> None:
+    assert requirements.from_conda(package) == requirement
+
+
+def test_lines_of_other_requirements_stand_in_the_place_of_their_name(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "requirements.txt").write_text("mlflow==2.17.2  # ours\n-r more/deep.txt\n\n# nothing\n")
+    (tmp_path / "more" / "deep.txt").write_text("a==1 \\\n  --hash=sha256:0\n--constraint limits.txt\n")
+
+    lines = list(requirements.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path))
+
+    assert lines == [
+        "first",
+        "mlflow==2.17.2",
+        "a==1   --hash=sha256:0",
+        f"-c {tmp_path / 'more' / 'limits.txt'}",
+        "-r https://example.org/x.txt",
+    ]
+
+
+def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop.txt").write_text("-r loop.txt\n")
+
+    with pytest.raises(errors.BadInput, match="cannot be read: No such file"):
+        list(requirements.expand(["-rgone.txt"], tmp_path))
+    with pytest.raises(errors.BadInput, match="names itself"):
+        list(requirements.expand(["--requirement=loop.txt"], tmp_path))
