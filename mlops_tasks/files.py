@@ -64,7 +64,12 @@ def is_full(fault: OSError) -> bool:
 def digest(inputs: Mapping[str, object]) -> str:
     """SHA-256 (hex) over `inputs` as JSON with sorted keys; texts may hold lone surrogates, tuples count as lists."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return sha256(text.encode("ascii"))
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 (hex) of `data`."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+
+from mlops_tasks import files
 
 LENGTH = 40
 HASH_LENGTH = 12
@@ -19,6 +20,6 @@ def slug(text: str) -> str:
     """
     if _SLUG.fullmatch(text) and not _HASHED.fullmatch(text):
         return text
-    hashed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    hashed = files.sha256(text.encode("utf-8", "surrogatepass"))[:HASH_LENGTH]
     readable = re.sub(r"[^a-z0-9]+", "-", text.lower())[: LENGTH - HASH_LENGTH - 1].strip("-")
     return f"{readable or 'branch'}-{hashed}"

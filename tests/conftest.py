@@ -1,4 +1,4 @@
-"""What every test stands on: no CI system's variables, no user's git or pip configuration, hypothesis' profiles."""
+"""For every test: no CI system's variables, no user's git configuration, hypothesis' profiles, and `--quick`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -22,11 +23,32 @@ hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+COMMANDS = {"tests.support.inv", "tests.support.sites"}
+"""A test module that imports one of these runs whole `inv` commands, which takes seconds for each."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="skip tests of whole commands and those marked slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Function) -> None:
+    """Skip a slow test before its fixtures are made; pytest counts all of these in one line of its summary."""
+    if item.config.getoption("--quick") and (item.get_closest_marker("slow") or _runs_commands(item.module)):
+        pytest.skip("not quick: it runs whole `inv` commands, builds or starts servers; `inv test` runs it")
+
+
+def _runs_commands(module: ModuleType) -> bool:
+    return any(
+        getattr(value, "__module__", getattr(value, "__name__", "")) in COMMANDS for value in vars(module).values()
+    )
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The suite runs inside CI systems and on laptops: neither may leak into what a test sees."""
     for variable in list(os.environ):
-        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in ci.MARKERS:
+        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in ci.VARIABLES:
             monkeypatch.delenv(variable)
     config = tmp_path_factory.getbasetemp() / "gitconfig"
     config.write_text("[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n")

@@ -16,9 +16,9 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in pat
 TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
-    *("__version__", "release", "errors", "report", "files", "slugs"),
+    *("__version__", "release", "errors", "report", "files", "redaction", "slugs"),
     *("setting_types", "settings", "processes", "locks"),
-    *("record", "state", "uv", "indexes"),
+    *("record", "state", "uv"),
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),
     *("backends", "targets", "steps", "doctor", "pipeline"),
@@ -89,7 +89,11 @@ def test_heavy_and_outer_packages_stay_in_their_rooms(path: Path) -> None:
         assert not found, f"imported as soon as the module is: {found}"
 
 
-HOMES = {"fcntl": {"locks.py"}, "subprocess": {"processes.py", "backends/local/child.py"}}
+HOMES = {
+    "fcntl": {"locks.py"},
+    "hashlib": {"files.py"},
+    "subprocess": {"processes.py", "backends/local/child.py"},
+}
 """The modules of Python's own that only a few of ours may import; the child is a program by itself."""
 
 

@@ -118,7 +118,7 @@ def test_a_locked_record_says_who_is_at_it(tmp_path: Path) -> None:
     held, done = context.Event(), context.Event()
     other = context.Process(target=_hold, args=(tmp_path, held, done))
     other.start()
-    assert held.wait(30)
+    assert held.wait()
 
     with pytest.raises(errors.OutOfOrder) as caught, record.RecordFile(tmp_path).locked("name"):
         pass

@@ -1,6 +1,7 @@
-"""Facts of a work tree, asked of the git command."""
+"""What git says about the work tree around a folder: its top, branch, commit, changes and files."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -45,34 +46,34 @@ def call(
 
 
 def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
-    """The work tree that `folder` is in; None where there is none, or no git program.
+    """The work tree that `folder` is in, by one git process; None where there is none, or no git program.
 
-    One git process: every command waits for it. Raises StepFailed where git refuses to read a work tree that is there.
+    Raises StepFailed where git refuses to read a work tree that is there. Who needs only its top asks `top`.
     """
-    top = find_top(folder)
-    if top is None:
+    found = top(folder)
+    if found is None:
         return None
     try:
         status = call("status", "--porcelain=v2", "--branch", "-z", run=runner, cwd=folder)
     except FileNotFoundError:
         return None
     if status.returncode:
-        raise _unreadable(top, status)
+        raise _unreadable(found, status)
     lines = status.stdout.split("\0")
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
     return WorkTree(
-        top=top,
+        top=found,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
         dirty=any(line and not line.startswith("# branch.") for line in lines),
     )
 
 
-def find_top(folder: Path) -> Path | None:
-    """The top folder of the work tree around `folder`, found without a git command; None outside of one."""
+def top(folder: Path) -> Path | None:
+    """The top folder of the work tree around `folder`, at the price of a look; None without one, and without git."""
     whole = folder.resolve()
-    if ".git" in whole.parts:
+    if ".git" in whole.parts or shutil.which("git") is None:
         return None
     return next((parent for parent in (whole, *whole.parents) if (parent / ".git").exists()), None)
 
@@ -94,15 +95,15 @@ def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
     a work tree and for a machine without git.
     """
-    top = find_top(folder)
-    if top is None:
+    around = top(folder)
+    if around is None:
         return None
     try:
         listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
     except FileNotFoundError:
         return None
     if listed.returncode:
-        raise _unreadable(top, listed)
+        raise _unreadable(around, listed)
     found: set[str] = set()
     for name in filter(None, listed.stdout.split("\0")):
         path = folder / name

@@ -1,4 +1,4 @@
-"""The spark-job form of a conda or python_env project: what stands in its way, and its files rewritten to it."""
+"""The Spark-job form of a conda or python_env project: the obstacles to it, and the project's files rewritten."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_tasks.project.text import tree, yaml_tree
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
 _SKIPPED = {"pip", "python"}
-"""conda packages that a cluster has in any case."""
+"""conda packages that every cluster has."""
 
 
 class Rewritten(NamedTuple):
@@ -28,26 +28,26 @@ class Rewritten(NamedTuple):
 
 
 class SparkForm(NamedTuple):
-    """The files that change, and what is different from before beyond their text."""
+    """The files that change, and notes on what the new form leaves out or takes from elsewhere."""
 
     files: tuple[Rewritten, ...]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None) -> list[str]:
-    """Why the project cannot be a Spark job as it is, each a clause of its own."""
+    """The reasons why the project cannot be a Spark job as it is, each as a clause."""
     found = [reason for name, each in project.entry_points.items() for reason in _obstacles(project, name, each)]
     if not project.entry_points:
-        found.append("it has no entry points, and MLflow takes no Spark job without")
+        found.append("it has no entry points, and MLflow runs no Spark job without one")
     if spec is not None and spec.existing is not None:
         found.append("MLflow starts no Spark job on an existing cluster")
     return found
 
 
 def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholder: str) -> SparkForm:
-    """The files of a conda or python_env project in the spark-job form; nothing is written.
+    """The files of a conda or python_env project in the Spark-job form; nothing is written.
 
-    Raises BadInput with every reason why that cannot be.
+    Raises BadInput with every obstacle.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None:
@@ -60,14 +60,14 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
             where=path,
             cure="change that by hand, then `inv doctor --fix`",
         )
-    said: list[str] = []
-    wanted = [*_from_environment(project, said), *(_from_cluster(spec, placeholder, said) if spec else ())]
-    files = [_rewrite_project(path, list(dict.fromkeys(wanted)), said)]
+    notes: list[str] = []
+    wanted = [*_from_environment(project, notes), *(_from_cluster(spec, placeholder, notes) if spec else ())]
+    files = [_rewrite_project(path, list(dict.fromkeys(wanted)), notes)]
     if cluster_file is not None and spec is not None and (spec.is_wrapped or spec.libraries):
         new = json.dumps(spec.cluster, indent=2) + "\n"
         files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=new))
     _check_loads(project, files[0].new)
-    return SparkForm(files=tuple(files), said=tuple(said))
+    return SparkForm(files=tuple(files), notes=tuple(notes))
 
 
 def compare(form: SparkForm, folder: Path) -> str:
@@ -88,44 +88,46 @@ def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.Ent
             yield f"the parameter {key} of {name} is of the type path, which a Spark job cannot have"
 
 
-def _from_environment(project: mlproject.Project, said: list[str]) -> Iterator[str]:
-    """The YAML's requirements, of conda packages those that PyPI has under the same name."""
+def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[str]:
+    """The environment's requirements; conda packages are taken from PyPI under the same names."""
     if project.environment_file is None:
         return
     name = os.path.relpath(project.environment_file, project.folder)
     found = environment.load(project.environment_file, kind=project.kind)
     packages = [each for each in found.conda if each.partition("=")[0].strip() not in _SKIPPED]
     if packages:
-        said.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
+        notes.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
     yield from (requirements.from_conda(each) for each in packages)
     for line in requirements.expand(found.pip, project.environment_file.parent):
         if line.startswith(("-", ".")):
-            said.append(f"{line!r} of {name} has no place in python_libraries, and is left out")
+            notes.append(f"{line!r} of {name} cannot be written in python_libraries, and is left out")
         else:
             yield line.split(" #", maxsplit=1)[0].strip()
-    said.append(f"{name} is no longer used: the job runs on the runtime's own Python and packages")
+    notes.append(f"{name} is no longer used: the job runs on the runtime's own Python and packages")
 
 
-def _from_cluster(spec: cluster.ClusterSpec, placeholder: str, said: list[str]) -> Iterator[str]:
-    said += [f"{key} of the cluster spec is left out: MLflow has no place for it" for key in spec.others]
+def _from_cluster(spec: cluster.ClusterSpec, placeholder: str, notes: list[str]) -> Iterator[str]:
+    notes += [f"{key} of the cluster spec is left out: MLflow does not send it" for key in spec.others]
     for each in spec.libraries:
         pypi = each.get("pypi")
         if isinstance(pypi, Mapping) and "repo" in pypi:
-            said.append(f"{pypi.get('package')} will come from pip's own index: a Spark job's libraries have no `repo`")
+            notes.append(f"{pypi.get('package')} will come from pip's own index: python_libraries have no `repo`")
         if line := requirements.from_library(each, placeholder=placeholder):
             yield line
         else:
-            said.append(f"the library {json.dumps(dict(each))} is left out: MLflow installs no such for a Spark job")
+            notes.append(
+                f"the library {json.dumps(dict(each))} is left out: MLflow does not install it for a Spark job"
+            )
 
 
-def _rewrite_project(path: Path, wanted: Sequence[str], said: list[str]) -> Rewritten:
-    """The MLproject file with its comments, where its form allows that."""
+def _rewrite_project(path: Path, wanted: Sequence[str], notes: list[str]) -> Rewritten:
+    """The MLproject file, with its comments where its form allows that."""
     old = texts.read(path)
     data = {key: value for key, value in yaml_tree.load(path, old).items() if key not in _REPLACED}
     data["databricks_spark_job"] = {"python_libraries": list(wanted)}
     new = _edit(path, old, wanted)
     if _load(new) != data:
-        said.append(f"{path.name} is written anew: its comments go")
+        notes.append(f"{path.name} is written anew, without its comments")
         new = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return Rewritten(path=path, old=old, new=new)
 
@@ -167,7 +169,7 @@ def _load(text: str) -> Any:
 
 
 def _check_loads(project: mlproject.Project, text: str) -> None:
-    """A Spark job's MLproject needs no other file to be read."""
+    """Read the new MLproject in a folder of its own: a Spark job's needs no other file. Raises BadInput."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / project.mlproject).write_text(text, encoding="utf-8")
         mlproject.load(Path(folder))

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import errors, locks, processes, redaction
 from mlops_tasks.checkout import git
 
 _URI = re.compile(r"(?:https?|ssh|git|file)://.+|[\w.-]+@[\w.-]+:.+")
@@ -20,21 +20,6 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 def is_uri(text: str) -> bool:
     """Whether `text` names a git repository (`https://...#folder`, `git@host:path`), and not a folder."""
     return _URI.fullmatch(text) is not None
-
-
-def show(uri: str) -> str:
-    """The URI without its credentials, for messages and records."""
-    if "://" not in uri:
-        return uri
-    try:
-        parts = urlsplit(uri)
-    except ValueError:  # what is no URI may hold a password all the same
-        return f"{uri.partition('://')[0]}://..."
-    user, _, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    # over http even a name alone may be a token; over ssh it is the account's name
-    kept = f"{name}@{host}" if name and parts.scheme == "ssh" else host
-    return urlunsplit(parts._replace(netloc=kept))
 
 
 def fetch(uri: str, *, version: str | None, into: Path, runner: processes.Runner) -> Path:
@@ -76,7 +61,7 @@ class _Remote:
     """
 
     def __init__(self, repository: str, *, run: processes.Runner) -> None:
-        self.url = show(repository)
+        self.url = redaction.show_repository(repository)
         self._secret = repository
         self._run = run
 
@@ -135,26 +120,17 @@ class _Remote:
         return ("-c", f"{key}.helper=", "-c", f"{key}.helper={_HELPER}")
 
     def _credentials(self) -> Mapping[str, str]:
-        parts = urlsplit(self._secret)
-        if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
-            return {}
-        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-        return {_USER: unquote(user), _PASSWORD: unquote(password)}
+        _, login = redaction.split_login(self._secret)
+        return dict(zip((_USER, _PASSWORD), login, strict=True)) if login else {}
 
     def _succeed(self, done: processes.Completed) -> None:
         if done.returncode:
             check = "check the setting `project`, the network, and that git may read the repository"
             raise errors.StepFailed(
-                f"git cannot fetch the project: {self._mask(processes.describe_failure(done))}",
+                f"git cannot fetch the project: {redaction.mask_login(processes.describe_failure(done), self._secret)}",
                 where=self.url,
                 cure="make room, then repeat" if processes.ran_full(done) else check,
             )
-
-    def _mask(self, text: str) -> str:
-        secret = urlsplit(self._secret).netloc.rpartition("@")[0] if "://" in self._secret else ""
-        for part in sorted({secret, *secret.split(":", 1)}, key=len, reverse=True):
-            text = text.replace(part, "***") if part and self._secret != self.url else text
-        return text
 
     def _unknown(self, version: str) -> errors.BadInput:
         return errors.BadInput(
@@ -169,6 +145,6 @@ def _check_subfolder(copy: Path, subfolder: str, repository: str) -> None:
     if not path.is_dir() or not path.is_relative_to(copy.resolve()):
         raise errors.BadInput(
             f"the repository has no folder {subfolder!r}",
-            where=show(repository),
+            where=redaction.show_repository(repository),
             cure="correct what follows `#` in the setting `project`",
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files, processes, record, slugs, state
+from mlops_tasks import errors, files, processes, record, redaction, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
@@ -75,9 +75,7 @@ class Context:
         One that is the top folder itself goes by MLproject's `name`: two clones may lie in folders of any name.
         """
         if self.is_fetched:
-            from mlops_tasks.project import fetching
-
-            return fetching.show(self.settings.project)
+            return redaction.show_repository(self.settings.project)
         name = self.relative(self.root / self.settings.project)
         if name != ".":
             return name

@@ -118,9 +118,9 @@ def _given(flags: Mapping[str, Any]) -> Mapping[str, Any]:
     """The flags that say what is released and run, without what must not be shown."""
     found = {key: flags.get(REPEATED.get(key, key).lstrip("-")) for key in TOLD}
     if found["project"]:
-        from mlops_tasks.project import fetching
+        from mlops_tasks import redaction
 
-        found["project"] = fetching.show(found["project"])
+        found["project"] = redaction.show_repository(found["project"])
     return {key: value for key, value in found.items() if value}
 
 

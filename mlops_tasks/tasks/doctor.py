@@ -93,8 +93,8 @@ def _fix(context: Context) -> None:
     spec = cluster.find(context.cluster, context.project_folder)
     form = fix.convert(context.project, cluster_file=spec, placeholder=context.settings.placeholder)
     context.report.text(fix.compare(form, context.project_folder))
-    for said in form.said:
-        context.report.warning(said)
+    for note in form.notes:
+        context.report.warning(note)
     if not context.dry_run:
         fix.write(form)
         context.report.step("fix", "\n".join(str(each.path) for each in form.files))

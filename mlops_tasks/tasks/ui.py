@@ -36,11 +36,11 @@ def _read_port(text: str) -> int:
 
 
 def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
-    from mlops_tasks import indexes
+    from mlops_tasks import redaction
 
     uri = _find_store(base.root_of(c))
     has_pages = uri.startswith(("http://", "https://"))
-    shown = indexes.mask(uri).replace("***@", "")
+    shown = redaction.strip(uri)
     url = shown if has_pages else f"http://127.0.0.1:{port}"
     report = session.open_report(flags)
     report.debug(f"runs are tracked in {shown}")
@@ -57,13 +57,12 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 
 
 def _find_store(root: Path) -> str:
-    from mlops_tasks import processes, state
+    from mlops_tasks import state
     from mlops_tasks.checkout import git
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    tree = git.read(root, runner=processes.run_command)
-    database = state.StateFolder(tree.top if tree else root).database
+    database = state.StateFolder(git.top(root) or root).database
     if not database.exists():
         raise errors.OutOfOrder("nothing has been tracked here yet", where=database, cure="`inv release`")
     return f"sqlite:///{database}"

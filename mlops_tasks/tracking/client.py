@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_tasks import errors, indexes
+from mlops_tasks import errors, redaction
 from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.tracking import uris
 
@@ -56,9 +56,11 @@ class Tracking:
     """
 
     def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
-        self.uri, self.login = uris.split_login(uri)
+        self.uri, login = redaction.split_login(uri)
+        names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+        self.login = dict(zip(names, login, strict=True)) if login else {}
         self._variables = variables or {}
-        self.shown = indexes.mask(self.uri).replace("***@", "")
+        self.shown = redaction.strip(self.uri)
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
 
@@ -225,7 +227,7 @@ class Tracking:
             with mlflow_process.variables(**QUIET, **self._variables), contextlib.redirect_stdout(sys.stderr):
                 yield
         except _foreign_faults() as fault:
-            said = indexes.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
+            said = redaction.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
             raise errors.WorkspaceError(
                 f"MLflow's tracking store refused: {said}",
                 where=self.shown,

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from mlops_tasks import errors, locks
 
@@ -27,17 +27,6 @@ def absolute(uri: str) -> str:
     if scheme == "file" and not rest.startswith("/"):
         return Path(rest).absolute().as_uri()
     return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
-
-
-def split_login(uri: str) -> tuple[str, dict[str, str]]:
-    """A server's address without the user and password in it, and these as MLflow's variables."""
-    if not uri.startswith(("http://", "https://")):
-        return uri, {}
-    parts = urlsplit(uri)
-    login, _, host = parts.netloc.rpartition("@")
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    values = (unquote(each) for each in login.partition(":")[::2])
-    return parts._replace(netloc=host).geturl(), dict(zip(names, values, strict=True)) if login else {}
 
 
 def check_reachable(uri: str) -> None:

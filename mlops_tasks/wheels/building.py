@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, processes, uv
+from mlops_tasks import errors, files, processes, redaction, uv
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
@@ -40,7 +40,7 @@ def built(
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
             done = run(command, cwd=out, env=build_environ)
-        log = indexes.mask(done.stdout + done.stderr)
+        log = redaction.mask(done.stdout + done.stderr)
         if done.returncode:
             raise _failed("cannot be built", library, log, is_full=processes.ran_full(done))
         for line in log.splitlines():
@@ -73,14 +73,11 @@ def _copied(library: Path, *, top: Path, run: processes.Runner) -> Iterator[tupl
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    config_files = indexes.pip_config_files(environ, Path(sys.prefix))
     kept = {key: value for key, value in environ.items() if key not in STRAYS}
     return {
-        **kept,
-        **indexes.uv_environment(environ, config_files=config_files),
+        **uv.environment(kept),
         "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
-        "UV_PYTHON_DOWNLOADS": "never",
         "NO_COLOR": "1",
     }
 

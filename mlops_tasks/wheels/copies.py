@@ -26,7 +26,7 @@ def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner)
     The whole repository, since a readme, a path dependency or the version may come from outside the library's
     folder. Without git it is everything below `top`.
     """
-    around = git.find_top(library)
+    around = git.top(library)
     tracked = git.list_files(around, runner=run) if around else None
     if around is None or tracked is None:
         around = top.resolve() if library.is_relative_to(top.resolve()) else library

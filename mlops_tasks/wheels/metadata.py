@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.message
 import email.parser
 import graphlib
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from packaging import utils
 from packaging.version import Version
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files
 from mlops_tasks.project import requirements
 from mlops_tasks.release import Wheel
 
@@ -78,7 +77,7 @@ def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[s
 def content(wheels: Sequence[Wheel]) -> str:
     """16 hex digits over the wheels' names and SHA-256s: the last part of the path of their folder."""
     lines = sorted(f"{Path(wheel.file).name} {wheel.sha256}\n" for wheel in wheels)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:CONTENT_LENGTH]
+    return files.sha256("".join(lines).encode())[:CONTENT_LENGTH]
 
 
 def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import re
 import shutil
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from packaging import utils
+
+from mlops_tasks import files
 
 _VERSION = re.compile(rb"^version:[^\r\n]*", re.IGNORECASE | re.MULTILINE)
 _OWN_FOLDER = re.compile(r"([^/]+)-[^-/]+(\.dist-info|\.data)(/.*)")
@@ -66,7 +67,7 @@ def _write_record(lines: list[list[str]], *, metadata: str, said: bytes, rename:
 
 def _record(data: bytes) -> tuple[str, str]:
     """A file's hash and size as RECORD has them."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+    digest = base64.urlsafe_b64encode(bytes.fromhex(files.sha256(data))).rstrip(b"=")
     return f"sha256={digest.decode('ascii')}", str(len(data))
 
 

@@ -1,7 +1,7 @@
 """How long `inv --list` and `inv name` take, as ratios to bare Invoke running an empty task.
 
 Pairs in turn, so that a machine whose speed drifts slows both sides alike; exit code 1 above the limit. Run it with the
-interpreter that has the package: `python tests/benchmark_startup.py [PAIRS]`.
+interpreter that has the package: `python tests/benchmarks/startup.py [PAIRS]`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_comments_and_everything_else_of_the_file_stay(tmp_path: Path) -> None:
 
 
 def test_what_does_not_come_along_is_said(tmp_path: Path) -> None:
-    said = "\n".join(convert(tmp_path).said)
+    said = "\n".join(convert(tmp_path).notes)
 
     for part in (
         "conda packages are taken from PyPI",
@@ -150,7 +150,7 @@ def test_a_python_env_becomes_a_spark_job_too(tmp_path: Path) -> None:
 def test_comments_that_cannot_be_kept_are_said_to_go(tmp_path: Path) -> None:
     project = '{name: x,  # a name\n conda_env: env.yaml, entry_points: {main: {command: "python train.py"}}}\n'
 
-    assert "MLproject is written anew: its comments go" in convert(tmp_path, project=project).said
+    assert "MLproject is written anew, without its comments" in convert(tmp_path, project=project).notes
 
 
 def test_a_flat_spec_without_libraries_stays_as_it_is(tmp_path: Path) -> None:

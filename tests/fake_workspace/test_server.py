@@ -148,10 +148,10 @@ def test_a_gate_holds_a_call_until_the_test_lets_it_go(workspace: Workspace) -> 
     asking = threading.Thread(target=lambda: statuses.append(ask(workspace, "GET", ME).status_code))
     asking.start()
 
-    assert fault.met.wait(10)
+    assert fault.met.wait()
     assert statuses == []
     gate.set()
-    asking.join(10)
+    asking.join()
     assert statuses == [200]
 
 
@@ -207,8 +207,8 @@ def test_a_call_that_is_held_when_the_workspace_goes_has_no_effect() -> None:
 
         asking = threading.Thread(target=make_folder)
         asking.start()
-        assert fault.met.wait(10)
+        assert fault.met.wait()
         workspace.stop()
-        asking.join(10)
+        asking.join()
         assert len(failures) == 1
         assert not (workspace.disk.dbfs / "late").exists()

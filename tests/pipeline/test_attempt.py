@@ -84,7 +84,7 @@ def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
     staged: Path, waiting: subprocess.Popen[str], number: int, code: int
 ) -> None:
     waiting.send_signal(number)
-    _, err = waiting.communicate(timeout=60)
+    _, err = waiting.communicate()
 
     assert waiting.returncode == code, err
     assert "Traceback" not in err
@@ -197,7 +197,7 @@ def test_a_script_that_fails_after_it_ended_its_run_well_has_failed(staged: Path
 
 def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path) -> None:
     shells = [start(staged, "release") for _ in range(2)]
-    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+    answers = [(shell.communicate()[1], shell.returncode) for shell in shells]
 
     assert 0 in {code for _, code in answers}
     for err, code in answers:
@@ -210,7 +210,7 @@ def test_two_first_releases_at_once_in_one_work_tree_end_right_or_say_who_is_at_
     write(folder, {"training/quick.py": ""})
 
     shells = [start(folder, "release") for _ in range(2)]
-    answers = [(shell.communicate(timeout=240)[1], shell.returncode) for shell in shells]
+    answers = [(shell.communicate()[1], shell.returncode) for shell in shells]
 
     assert 0 in {code for _, code in answers}, "\n".join(err for err, _ in answers)
     for (err, code), other in zip(answers, reversed(shells), strict=True):
@@ -231,7 +231,7 @@ def test_eight_first_releases_at_once_into_one_tracking_store(tmp_path: Path, mo
         git("clone", "-q", str(origin), str(tmp_path / f"clone{number}"), cwd=tmp_path)
 
     clones = [start(tmp_path / f"clone{number}", "release") for number in range(8)]
-    answers = [(clone.communicate(timeout=500)[1], clone.returncode) for clone in clones]
+    answers = [(clone.communicate()[1], clone.returncode) for clone in clones]
 
     assert [code for _, code in answers] == [0] * 8, "\n".join(err for err, code in answers if code)
     records = [record_of(tmp_path / f"clone{number}") for number in range(8)]
@@ -245,7 +245,7 @@ def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) ->
     process.stdout.close()
     process.stdout = None
 
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
 
     assert process.returncode == 0, err
     assert "Traceback" not in err
@@ -271,7 +271,7 @@ def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     with locks.held(lock, "build-wheel"):
         waiting.send_signal(signal.SIGINT)
         read_until(waiting, "another command holds this release: build-wheel")
-    _, err = waiting.communicate(timeout=60)
+    _, err = waiting.communicate()
 
     assert waiting.returncode == 130, err
     assert record_of(staged)["run"]["status"] == "KILLED"

@@ -50,21 +50,6 @@ def test_a_git_uri_is_told_from_a_folder(uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("https://ada:s3cret@h:8080/a#sub", "https://h:8080/a#sub"),
-        ("https://ghp_token@h/a", "https://h/a"),
-        ("ssh://git:s3cret@h/a", "ssh://git@h/a"),
-        ("git@h:a/b", "git@h:a/b"),
-        ("http://ada:s3cret@[h/a", "http://..."),
-        ("file:///a#b", "file:///a#b"),
-    ],
-)
-def test_no_credential_is_shown(uri: str, shown: str) -> None:
-    assert fetching.show(uri) == shown
-
-
-@pytest.mark.parametrize(
     ("version", "text"), [(None, "two"), ("main", "two"), ("v1", "one"), ("topic", "one"), ("v1^{}", "one")]
 )
 def test_a_branch_a_tag_or_a_commit_is_fetched(

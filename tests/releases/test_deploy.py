@@ -83,10 +83,10 @@ def test_as_many_uploads_as_were_asked_for_are_under_way_at_once(
     deploying.start()
 
     for fault in held[:4]:
-        assert fault.met.wait(10)
+        assert fault.met.wait()
     assert not held[4].met.wait(0.1)
     gate.set()
-    deploying.join(10)
+    deploying.join()
 
     assert len(place.files()) == 8
 
@@ -166,7 +166,7 @@ def test_the_first_fault_is_told_and_ends_the_other_uploads(
     left = [thread for thread in threading.enumerate() if thread.name.endswith("(work)")]
     gate.set()
     for thread in left:
-        thread.join(10)
+        thread.join()
     assert place.files() == {}
 
 
@@ -258,9 +258,9 @@ def test_a_deploy_that_is_ended_leaves_nothing_half_written(
     monkeypatch.setenv("MLOPS_WHEEL_ROOT", place.folder)
     held = workspace.faults.add(method, path, gate=threading.Event())
     with inv.start(repository, *deploy_by_hand(repository)) as process:
-        assert held.met.wait(30)
+        assert held.met.wait()
         process.send_signal(ending)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate()[1]
 
     assert process.returncode == code
     assert {130: "interrupted", 143: "terminated"}[code] in said

@@ -110,12 +110,12 @@ def test_a_run_that_is_not_known_at_first_and_waits_in_the_queue_is_followed(sit
 
 
 def test_contact_that_comes_back_in_time_ends_nothing(site: Site) -> None:
-    site.workspace.jobs.mode = Mode(endless=True)
+    site.workspace.jobs.mode = Mode(queued=5, ending=runs.CANCELED)  # it ends at a look after all faults, however late
     faults: list[dict[str, Any]] = [{"status": 503}, {"reset": True}, {"status": 200, "body": b"<html>"}]
     for call, what in enumerate(faults, start=4):
         site.workspace.faults.add("GET", "/api/2.0/jobs/runs/get[?]", call=call, **what)
 
-    said = site.inv("run", "--timeout", "3", "--verbose")
+    said = site.inv("run", "--verbose")
 
     assert said.code == 5
     assert said.err.count("no news: ") == 3

@@ -59,7 +59,7 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
 def job_ends(site: Site) -> list[runs.State]:
     """Of the jobs that were submitted in this test."""
     made = list(site.workspace.jobs._runs)[-len(site.workspace.jobs.submitted) :]
-    return [site.workspace.jobs.wait(run_id, 30) for run_id in made]
+    return [site.workspace.jobs.wait(run_id) for run_id in made]
 
 
 def cut_off(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, when: Callable[..., bool]) -> None:
@@ -80,7 +80,7 @@ def test_a_signal_during_the_run_cancels_the_job(
 ) -> None:
     read_until(running, "RUNNING")
     running.send_signal(number)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate()
 
     assert running.returncode == code, err
     assert "Traceback" not in err
@@ -98,7 +98,7 @@ def test_who_pressed_ctrl_c_waits_for_two_tries_to_cancel_and_is_told_that_the_j
     cancels = "/api/2.0/jobs/runs/cancel"
     site.workspace.faults.add("POST", cancels, status=503)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate()
 
     assert running.returncode == 130, err
     assert len(site.workspace.requests.of("POST", cancels)) == 2
@@ -173,11 +173,11 @@ def test_a_signal_during_the_submit_leaves_nothing_going_on(
 ) -> None:
     gate = threading.Event()
     fault = site.workspace.faults.add("POST", SUBMIT, after=after, gate=gate)
-    assert fault.met.wait(60)
+    assert fault.met.wait()
     running.send_signal(number)
     read_until(running, "looking for what was submitted")
     gate.set()
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate()
 
     assert (running.returncode, "Traceback" in err) == (code, False), err
     assert set(job_ends(site)) <= {runs.CANCELED}, err
@@ -264,10 +264,10 @@ def test_a_signal_during_the_upload_leaves_nothing_under_the_archives_name(site:
     fault = site.workspace.faults.add("POST", "/api/2.0/dbfs/put", gate=gate)
     process = site.start("run", "-P", f"text=for signal {number}")
     try:
-        assert fault.met.wait(60)
+        assert fault.met.wait()
         before = set((site.workspace.root / "dbfs").rglob("*.tar.gz"))
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     finally:
         process.kill()
         gate.set()
@@ -314,7 +314,7 @@ def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
     read_until(resumed, "RUNNING")
     busy = site.inv("run")
     resumed.send_signal(signal.SIGINT)
-    _, err = resumed.communicate(timeout=60)
+    _, err = resumed.communicate()
 
     assert (other.code, other.out) == (3, ""), other.err
     assert f"run {run_id} is going on" in other.err
@@ -329,7 +329,7 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
     first = site.start("run", "--experiment-name", "/Shared/elsewhere", "-P", "text=first")
     try:
-        assert fault.met.wait(60)
+        assert fault.met.wait()
     finally:
         first.kill()
         first.communicate()
@@ -355,7 +355,7 @@ def test_what_an_older_version_submitted_before_it_crashed_is_found_and_no_secon
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:
     fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
-    assert fault.met.wait(60)
+    assert fault.met.wait()
     running.kill()
     running.communicate()
     site.workspace.faults.clear()
@@ -380,7 +380,7 @@ def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_i
     fault = site.workspace.faults.add("POST", SUBMIT, after=made, gate=threading.Event())
     first = site.start("run")
     try:
-        assert fault.met.wait(60)
+        assert fault.met.wait()
     finally:
         first.kill()
         first.communicate()
@@ -388,7 +388,7 @@ def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_i
     site.workspace.faults.clear()
     for run_id in list(site.workspace.jobs._runs)[-1:] if made else []:
         site.workspace.jobs._runs[run_id].stop(runs.SUCCESS)
-        site.workspace.jobs.wait(run_id, 30)
+        site.workspace.jobs.wait(run_id)
 
     said = site.inv(task)
 
@@ -409,7 +409,7 @@ def test_a_crash_during_the_submit_leaves_a_job_that_is_found(
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:
     fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
-    assert fault.met.wait(60)
+    assert fault.met.wait()
     running.kill()
     running.communicate()
     site.workspace.faults.clear()

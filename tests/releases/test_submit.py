@@ -207,7 +207,7 @@ def test_two_releases_of_the_same_content_at_once_both_run(site: Site, tmp_path:
     other = shutil.copytree(site.folder, tmp_path / "repository")
     processes = [start(folder, "run", "-P", "text=same") for folder in (site.folder, other)]
     with futures.ThreadPoolExecutor() as pool:
-        ends = [pool.submit(process.communicate, timeout=120) for process in processes]
+        ends = [pool.submit(process.communicate) for process in processes]
         futures.wait(ends, return_when=futures.FIRST_COMPLETED)
         gate.set()
         said = [end.result()[1] for end in ends]

@@ -56,7 +56,7 @@ def test_a_release_tells_no_credential_to_anybody(mlflow_server: MlflowServer, t
         site.workspace.jobs.mode = Mode(ending=SUCCESS)
         with command_lines() as lines:
             process = site.start("release", "--verbose")
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate()
         assert process.returncode == 0, err
         run = site.mlflow_run(site.record["run"]["run_id"])
         artifacts = site.workspace.root

@@ -105,6 +105,7 @@ class Site:
 @contextmanager
 def opened(folder: Path, mlflow: MlflowServer, **changed: str) -> Iterator[Site]:
     """A site whose repository is a Spark job's, but for what is `changed`."""
+    mlflow.start()
     mlflow.wipe()
     texts = {"SETTINGS": SETTINGS, "MLPROJECT": SPARK, "CLUSTER": json.dumps(SPARK_CLUSTER), **changed}
     with Workspace(mlflow=mlflow, reuse=True) as workspace, entered(workspace):

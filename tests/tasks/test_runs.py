@@ -181,9 +181,9 @@ def test_this_projects_timeout_ends_nobody_elses_run_unless_it_is_given_for_that
     monkeypatch.setenv("MLOPS_TIMEOUT", "0.1")
     watcher = site.start("watch", left, "--verbose")
     looks = site.workspace.faults.add("GET", "/api/2.0/jobs/runs/get[?]", call=3, status=503)
-    assert looks.met.wait(60)
+    assert looks.met.wait()
     watcher.send_signal(signal.SIGINT)
-    _, err = watcher.communicate(timeout=60)
+    _, err = watcher.communicate()
     assert (watcher.returncode, site.workspace.jobs.history(job_run_id)[-1]) == (130, "RUNNING"), err
 
     said = site.inv("watch", left, "--timeout", "0.1")
@@ -330,8 +330,8 @@ def test_a_run_that_is_followed_is_refused_to_others_and_watched_beside_them(sit
         read_until(watcher, "RUNNING")
         cancelled = site.inv("cancel")
         assert cancelled.code == 0, cancelled.err
-        out, err = watcher.communicate(timeout=60)
-        _, said_of_run = follower.communicate(timeout=60)
+        out, err = watcher.communicate()
+        _, said_of_run = follower.communicate()
     finally:
         follower.kill()
 
@@ -344,7 +344,7 @@ def test_a_watcher_that_is_interrupted_leaves_the_run_alone(site: Site, left: st
     watcher = site.start("watch")
     read_until(watcher, "RUNNING")
     watcher.send_signal(signal.SIGINT)
-    _, err = watcher.communicate(timeout=60)
+    _, err = watcher.communicate()
 
     assert watcher.returncode == 130, err
     assert f"run {left} goes on; `inv cancel` ends it" in err

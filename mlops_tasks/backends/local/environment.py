@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mlops_tasks import errors, files, indexes, locks, processes, state, uv
+from mlops_tasks import errors, files, locks, processes, redaction, state, uv
 from mlops_tasks.project import environment, mlproject, requirements
 from mlops_tasks.report import Report
 
@@ -99,10 +99,7 @@ def _build(
     run: processes.Runner,
 ) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    settings = indexes.uv_environment(environ, config_files=indexes.pip_config_files(environ, Path(sys.prefix)))
-    env = {**environ, **settings, "UV_PYTHON_DOWNLOADS": "never"}
-    for activated in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        env.pop(activated, None)
+    env = {key: value for key, value in uv.environment(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
     command = str(uv.find())
     _check(run([command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
     wanted, limits = path / "requirements.txt", path / "constraints.txt"
@@ -119,7 +116,7 @@ def _check(done: processes.Completed, path: Path) -> None:
         is_full = processes.ran_full(done)
         first = "make room, then" if is_full else "correct the project's requirements, then `inv patch` and"
         raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{indexes.mask(processes.describe_failure(done))}",
+            f"the run's environment cannot be built:\n{redaction.mask(processes.describe_failure(done))}",
             where=path,
             cure=f"{first} `inv run`",
         )

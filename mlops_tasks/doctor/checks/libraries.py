@@ -16,8 +16,6 @@ PATCH = "mlops_tasks: steps/patch.py"
 
 SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """The beginnings of a URI from which Databricks installs a wheel."""
-SEEN = (*uris.REMOTE, uris.FUSE)
-"""The beginnings of a workspace file's path, seen from outside or on a cluster."""
 
 
 def check_dbfs(subject: Subject) -> Iterator[findings.Finding]:
@@ -170,7 +168,7 @@ def check_there(subject: Subject) -> Iterator[findings.Finding]:
         return
     for name, where in _named_wheels(subject):
         path = subject.wheel_path(name) or ""
-        if not subject.is_ours(name) and path.startswith(SEEN) and not has_file(path):
+        if not subject.is_ours(name) and path.startswith((*uris.REMOTE, uris.FUSE)) and not has_file(path):
             yield findings.error(
                 f"there is no {path} in the workspace",
                 where=where,

@@ -78,9 +78,9 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if runtime is None or runtime.is_ml or not subject.is_spark_job:
         return
-    lines = [*subject.python_libraries, *subject.packages]
+    listed = [requirements.parse(line) for line in (*subject.python_libraries, *subject.packages)]
     importing = next((each for each in subject.scripts if _IMPORT.search(each.text)), None)
-    if importing is not None and not any(_names_mlflow(line) for line in lines):
+    if importing is not None and not any(each is not None and each.name.lower() in NAMES for each in listed):
         yield findings.warning(
             f"{importing.path.name} imports mlflow, which {runtime} may not have (ML runtimes do), and nothing "
             "installs it",
@@ -89,11 +89,6 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
             basis="assumed",
             source=findings.RUNTIMES,
         )
-
-
-def _names_mlflow(line: str) -> bool:
-    asked = requirements.parse(line)
-    return asked is not None and asked.name.lower() in NAMES
 
 
 def _forced(subject: Subject) -> Client | None:

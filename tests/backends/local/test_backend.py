@@ -233,7 +233,7 @@ def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
             assert answer.status == 200
         ui.send_signal(signal.SIGINT)
-        _, err = ui.communicate(timeout=30)
+        _, err = ui.communicate()
 
     assert ui.returncode == 0, err
     with socket.socket() as probe:

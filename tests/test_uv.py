@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import indexes
+from mlops_tasks import uv
 
 SECRET = "https://ada:s3cret@pypi.example.com/simple"
 
@@ -14,7 +14,7 @@ def read(tmp_path: Path, *texts: str, **environ: str) -> dict[str, str]:
     for number, text in enumerate(texts):
         files.append(tmp_path / f"{number}.conf")
         files[-1].write_text(text)
-    return indexes.uv_environment(environ, config_files=files)
+    return uv.index_variables(environ, config_files=files)
 
 
 def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_no_index_is_handed_on(tmp_path: Path) -> None:
 def test_the_files_are_those_of_pip_in_its_order(tmp_path: Path) -> None:
     environ = {"HOME": "/home/ada", "PIP_CONFIG_FILE": "/mine.conf", "XDG_CONFIG_DIRS": "/xdg"}
 
-    files = [str(path) for path in indexes.pip_config_files(environ, Path("/venv"))]
+    files = [str(path) for path in uv.pip_config_files(environ, Path("/venv"))]
 
     assert files.index("/etc/pip.conf") < files.index("/home/ada/.pip/pip.conf") < files.index("/venv/pip.conf")
     assert files[-1] == "/mine.conf"
@@ -85,23 +85,11 @@ def test_a_file_named_by_a_variable_takes_the_place_of_the_users_own(tmp_path: P
     named = tmp_path / "mine.conf"
     named.write_text("")
 
-    files = indexes.pip_config_files({"HOME": "/home/ada", "PIP_CONFIG_FILE": str(named)}, Path("/venv"))
+    files = uv.pip_config_files({"HOME": "/home/ada", "PIP_CONFIG_FILE": str(named)}, Path("/venv"))
 
     assert not [path for path in files if path.is_relative_to("/home/ada")]
     assert files[-2:] == (Path("/venv/pip.conf"), named)
 
 
 def test_pips_files_can_be_switched_off() -> None:
-    assert indexes.pip_config_files({"PIP_CONFIG_FILE": "/dev/null"}, Path("/venv")) == ()
-
-
-def test_credentials_are_masked_wherever_they_stand_in_a_text() -> None:
-    masked = indexes.mask(f"error: failed to fetch {SECRET}/mylib (401)")
-
-    assert masked == "error: failed to fetch https://***@pypi.example.com/simple/mylib (401)"
-
-
-def test_a_password_with_an_at_sign_is_masked_whole() -> None:
-    assert indexes.mask("at https://ada:p@ss@example.com/simple, not ada@example.com") == (
-        "at https://***@example.com/simple, not ada@example.com"
-    )
+    assert uv.pip_config_files({"PIP_CONFIG_FILE": "/dev/null"}, Path("/venv")) == ()
