@@ -1,4 +1,4 @@
-"""Files that others read are written whole or not at all."""
+"""Files and folders: written whole or not at all, walked, copied and hashed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -39,6 +40,39 @@ def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], bl
         while data := stream.read(block):
             target.write(data)
             moved(len(data))
+
+
+def walk(
+    folder: Path,
+    *,
+    skip: Callable[[Path], bool] = lambda _: False,
+    onerror: Callable[[OSError], None] | None = None,
+) -> list[str]:
+    """The files and links below `folder`, as sorted relative paths.
+
+    Links to folders count as links and are not entered, nor is a folder that `skip` is true of. A folder that cannot
+    be read is handed to `onerror`, or passed over.
+    """
+    found: list[Path] = []
+    for base, folders, names in os.walk(folder, onerror=onerror):
+        links = [name for name in folders if Path(base, name).is_symlink()]
+        folders[:] = [name for name in folders if name not in links and not skip(Path(base, name))]
+        found += [path for name in [*names, *links] if not skip(path := Path(base, name))]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None) -> None:
+    """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
+
+    The target's folder is made. Of the mode only the owner's executable bit is kept (0755 or 0644): the others depend
+    on the umask of whoever made the source.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if leads_to is not None and source.is_symlink():
+        target.symlink_to(leads_to(source))
+        return
+    shutil.copyfile(source, target)
+    target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
 def show_size(size: int) -> str:
@@ -79,3 +113,16 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             found.update(block)
     return found.hexdigest()
+
+
+def fingerprint(path: Path) -> tuple[str, str]:
+    """`link` and where it leads, `program` (executable) or `file` and its SHA-256 (hex).
+
+    Two empty texts for pipes and the like: reading one waits for ever.
+    """
+    if path.is_symlink():
+        return "link", str(path.readlink())
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        return "", ""
+    return "program" if mode & stat.S_IXUSR else "file", file_sha256(path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from mlops_tasks import errors, processes
+from mlops_tasks import errors, files, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
@@ -25,7 +25,10 @@ def list_files(
     if listed is not None and not any(name.lower() == "mlproject" for name in listed):
         report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
         listed = None
-    found = _walk(folder) if listed is None else [name for name in listed if not _stays_behind(folder, name)]
+    if listed is None:
+        found = files.walk(folder, skip=_is_left_out, onerror=_refuse)
+    else:
+        found = [name for name in listed if not _stays_behind(folder, name)]
     brought = [name for pattern in include for name in _expand(folder, pattern, report)]
     return tuple(sorted({*found, *brought, *needed}))
 
@@ -34,15 +37,6 @@ def name_inside(path: Path, folder: Path) -> str:
     """The path's name relative to `folder`, links to folders followed; empty where it does not lie below that."""
     name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
     return "" if name.startswith("..") else Path(name).as_posix()
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    for base, folders, names in os.walk(folder, onerror=_refuse):
-        links = [name for name in folders if Path(base, name).is_symlink()]
-        folders[:] = [name for name in folders if name not in links and not _is_left_out(Path(base, name))]
-        for name in [*names, *links]:
-            if not _is_left_out(Path(base, name)):
-                yield Path(base, name).relative_to(folder).as_posix()
 
 
 def _stays_behind(folder: Path, name: str) -> bool:
@@ -65,21 +59,14 @@ def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
     return names
 
 
-def _files_of(path: Path, folder: Path) -> Iterator[str]:
+def _files_of(path: Path, folder: Path) -> list[str]:
     """`path`, or the files below it; a link on the way there stands for what is behind it."""
-    parts = path.relative_to(folder).parts
-    for count in range(1, len(parts) + 1):
-        here = folder.joinpath(*parts[:count])
-        if here.is_symlink():
-            yield here.relative_to(folder).as_posix()
-            return
-    if not path.is_dir():
-        yield path.relative_to(folder).as_posix()
-        return
-    for base, folders, names in os.walk(path, onerror=_refuse):
-        links = [name for name in folders if Path(base, name).is_symlink()]
-        for name in [*names, *links]:
-            yield Path(base, name).relative_to(folder).as_posix()
+    name = path.relative_to(folder)
+    on_the_way = [*reversed(name.parents), name][1:]
+    link = next((each for each in on_the_way if (folder / each).is_symlink()), None)
+    if link is None and path.is_dir():
+        return [(name / each).as_posix() for each in files.walk(path, onerror=_refuse)]
+    return [(link or name).as_posix()]
 
 
 def _refuse(fault: OSError) -> None:

@@ -14,6 +14,7 @@ from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
 DIGEST_LENGTH = 16
+_MODES = {"program": "755", "file": "644"}
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
@@ -22,13 +23,14 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
     Raises StepFailed for a file that cannot be read.
     """
     try:
-        return {name: _hash(folder / name) for name in names}
+        found = {name: files.fingerprint(folder / name) for name in names}
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the project cannot be read: {fault.strerror}",
             where=fault.filename or folder,
             cure="make it readable, or have git ignore it",
         ) from fault
+    return {name: f"{_MODES.get(kind, kind)} {content}".strip() for name, (kind, content) in found.items()}
 
 
 @contextlib.contextmanager
@@ -75,7 +77,7 @@ def disposable(folder: Path) -> Iterator[Path]:
         copy = place / folder.name
         with _translated(folder, "inv run"):
             copy.mkdir()
-            for name in _names(folder):
+            for name in files.walk(folder):
                 _copy(folder, name, copy, Report(), is_plain=False)
         yield copy
 
@@ -96,23 +98,17 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
 
 
 def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
-    source, target = folder / name, copy / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mode = (source.stat() if is_plain else source.lstat()).st_mode
-    if stat.S_ISLNK(mode):
-        target.symlink_to(_inner_target(source, folder))
-    elif stat.S_ISREG(mode):
-        shutil.copyfile(source, target)
-        target.chmod(_normal(mode))
+    def leads_to(link: Path) -> Path:
+        """Where the link leads; an absolute way to a place inside the project would lead back to the sources."""
+        target = link.readlink()
+        inside = target.is_absolute() and target.is_relative_to(folder)
+        return Path(os.path.relpath(target, link.parent)) if inside else target
+
+    mode = (folder / name).lstat().st_mode
+    if stat.S_ISLNK(mode) or stat.S_ISREG(mode):
+        files.copy(folder / name, copy / name, leads_to=None if is_plain else leads_to)
     else:
         report.warning(f"{name} is neither a file nor a link, and is not staged")
-
-
-def _inner_target(link: Path, folder: Path) -> str:
-    """Where the link leads; an absolute way to a place inside the project would lead back to the sources."""
-    target = link.readlink()
-    inside = target.is_absolute() and target.is_relative_to(folder)
-    return os.path.relpath(target, link.parent) if inside else str(target)
 
 
 def _warn_of_broken_links(copy: Path, report: Report) -> None:
@@ -130,29 +126,11 @@ def _normalise_folders(copy: Path) -> None:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    return {"": folder.name, **hash_files(folder, _names(folder))}
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-    )
+    return {"": folder.name, **hash_files(folder, files.walk(folder))}
 
 
 def _place(content: dict[str, str]) -> str:
     return files.digest(content)[:DIGEST_LENGTH]
-
-
-def _hash(path: Path) -> str:
-    if path.is_symlink():
-        return f"link {path.readlink()}"
-    if not path.is_file():
-        return ""
-    return f"{_normal(path.stat().st_mode):o} {files.file_sha256(path)}"
-
-
-def _normal(mode: int) -> int:
-    return 0o755 if mode & stat.S_IXUSR else 0o644
 
 
 @contextlib.contextmanager

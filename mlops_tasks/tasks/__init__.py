@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import doctor, init, runs, status, steps, ui
+from mlops_tasks.tasks import doctor, init, runs, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -14,7 +14,7 @@ namespace = invoke.Collection(
     steps.run,
     steps.release,
     init.init,
-    status.status,
+    runs.status,
     doctor.doctor,
     ui.ui,
     runs.watch,

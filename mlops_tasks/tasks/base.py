@@ -1,7 +1,8 @@
-"""The boundary between Invoke and the pipeline: shared flags, and where an error becomes an exit code."""
+"""ReleaseTask: an Invoke task with the shared flags, whose errors end as exit codes with a message on stderr."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import signal
 import sys
@@ -15,10 +16,11 @@ from typing import Any
 
 import invoke
 from invoke.executor import Executor
+from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import errors
 from mlops_tasks.settings import REPEATED, SETTINGS
-from mlops_tasks.tasks import console, flags, spelling
+from mlops_tasks.tasks import console, spelling
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
@@ -28,8 +30,8 @@ BUILDING = (*IDENTITY, "libraries", "local_version")
 PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
-TOLD = (*PATCHING, *RUNNING)
-"""The flags that a command is given again with, where one is told to type it."""
+KEPT = (*PATCHING, *RUNNING)
+"""The flags that a message repeats in the commands that it says to type, where they were given."""
 
 SWITCHES = {
     "json": "print the record so far as JSON, and nothing else",
@@ -42,8 +44,8 @@ SWITCHES = {
 class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
-    Every ReleaseError ends as its exit code with its message on stderr, under the task names of the user's own
-    collection; so do Ctrl-C, SIGTERM and SIGHUP. Anything else is a bug and keeps its traceback.
+    Every ReleaseError ends as its exit code with its message on stderr, and so do Ctrl-C, SIGTERM and SIGHUP. Anything
+    else is a bug and keeps its traceback. Messages name the tasks as the user's own collection does.
     """
 
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
@@ -57,7 +59,7 @@ class ReleaseTask(invoke.Task[Any]):
         """Invoke empties `help` as it makes the arguments, and makes them anew whenever it parses or completes."""
         meanings = dict(self.help)
         for argument in (found := super().get_arguments(*args, **kwargs)):
-            argument.__class__ = flags.Word if argument.positional else flags.Flag
+            argument.__class__ = Word if argument.positional else Flag
         self.help = meanings
         return found
 
@@ -70,7 +72,9 @@ class ReleaseTask(invoke.Task[Any]):
         return inspect.Signature([*own, *added])
 
     def _defaults(self) -> dict[str, Any]:
-        return {**{key: _default(key) for key in self.settings}, **dict.fromkeys(SWITCHES, False)}
+        """A truth value's flag can only be set; every other flag is absent until given."""
+        settings = {key: False if SETTINGS[key].default is False else None for key in self.settings}
+        return {**settings, **dict.fromkeys(SWITCHES, False)}
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
@@ -79,60 +83,88 @@ class ReleaseTask(invoke.Task[Any]):
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        _called.set(spelling.Called(collected_tasks(sys._getframe(1)), _given(kwargs)))  # noqa: SLF001 - see there
+        _called.set(_read_call(sys._getframe(1), kwargs))  # noqa: SLF001 - see there
         try:
-            with _endings_raise():
+            with _signals_raise():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
             raise _exit(str(fault), fault.exit_code) from fault
         except KeyboardInterrupt as fault:
-            word, code = _ending(fault)
+            word, code = "interrupted", errors.ExitCode.INTERRUPTED
+            if isinstance(fault, errors.Terminated):
+                word, code = "terminated", errors.ExitCode.TERMINATED
             raise _exit(f"{word}\n  do: `inv status` shows how far it came", code) from fault
 
 
-def _exit(said: str, code: errors.ExitCode) -> invoke.Exit:
-    return invoke.Exit(console.standard().show_error(spell_as_called(said)), int(code))
+def _exit(message: str, code: errors.ExitCode) -> invoke.Exit:
+    return invoke.Exit(console.standard().show_error(spell_as_called(message)), int(code))
 
 
-def _ending(fault: KeyboardInterrupt) -> tuple[str, errors.ExitCode]:
-    if isinstance(fault, errors.Terminated):
-        return "terminated", errors.ExitCode.TERMINATED
-    return "interrupted", errors.ExitCode.INTERRUPTED
+class Flag(invoke.Argument):
+    """An argument that is copied quickly: Invoke's parser copies every flag of every task, at every start.
 
-
-def collected_tasks(frame: FrameType | None) -> Mapping[str, spelling.Task]:
-    """Our tasks as the user's own collection has them: `mlops.deploy` for `deploy`, say.
-
-    Invoke tells a task neither the name it is called by nor the collection that it is in; both are known only to the
-    executor that calls it. Called from Python there is no executor, and the names are our own.
+    A shallow copy does: Invoke replaces an argument's values and never changes them.
     """
-    executor = frame.f_locals.get("self") if frame else None
-    if not isinstance(executor, Executor):
-        return {}
-    found = {name: executor.collection[name] for name in executor.collection.task_names}
-    ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
-    return {task.name: spelling.Task(name, task.flags) for name, task in ours.items()}
+
+    def __deepcopy__(self, _: object) -> Flag:
+        return copy.copy(self)
 
 
-def _given(flags: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The flags that say what is released and run, without what must not be shown."""
-    found = {key: flags.get(REPEATED.get(key, key).lstrip("-")) for key in TOLD}
-    if found["project"]:
+class Word(Flag):
+    """An argument that may be given by its place, or not at all: Invoke demands every one that has a place.
+
+    Invoke's parser looks for one whose value is None, and finds none where the command ends, or at what is a flag or
+    the next task.
+    """
+
+    @property
+    def value(self) -> Any:
+        found = super().value
+        return "" if found is None and _is_no_word(sys._getframe(1)) else found  # noqa: SLF001
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.set_value(value)
+
+
+def _is_no_word(frame: FrameType | None) -> bool:
+    """Whether Invoke's parser, which may be asking, is at the end of a command or at what stands for itself."""
+    while frame and frame.f_code.co_name in {"missing_positional_args", "<listcomp>"}:
+        frame = frame.f_back
+    if frame is None or not isinstance(parser := frame.f_locals.get("self"), ParseMachine):
+        return False
+    token = frame.f_locals.get("token", "")
+    return token.startswith("-") or token in parser.contexts or frame.f_code.co_name == "complete_context"
+
+
+def _read_call(frame: FrameType | None, flags: Mapping[str, Any]) -> spelling.Called:
+    """How the task was called: by which program, under which names (`mlops.deploy`, say), with which flags.
+
+    Invoke passes neither to a task: only the executor, which calls it, knows its collection. A program of our own has
+    an executor with its name. Called from Python there is no executor, and the names are our own.
+    """
+    given = {key: value for key in KEPT if (value := flags.get(REPEATED.get(key, key).lstrip("-")))}
+    if "project" in given:  # a git URI may hold a password
         from mlops_tasks import redaction
 
-        found["project"] = redaction.show_repository(found["project"])
-    return {key: value for key, value in found.items() if value}
+        given["project"] = redaction.show_repository(given["project"])
+    executor = frame.f_locals.get("self") if frame else None
+    if not isinstance(executor, Executor):
+        return spelling.Called(flags=given)
+    found = {name: executor.collection[name] for name in executor.collection.task_names}
+    ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
+    tasks = {task.name: spelling.Task(name, task.flags) for name, task in ours.items()}
+    return spelling.Called(getattr(executor, "program", "inv"), tasks, given)
 
 
 def spell_as_called(text: str) -> str:
-    """`text` with the commands in it as whoever called the task at work would type them."""
+    """`text` with each `inv <task>` in it as the user would type it, who called the task at work."""
     return spelling.spell(text, _called.get())
 
 
 def root_of(context: invoke.Context) -> Path:
-    """The folder that holds the user's tasks.py: Invoke keeps it in its configuration, under no public name."""
-    prefix = getattr(context.config, "_project_prefix", None)
-    return Path(prefix) if prefix else Path.cwd()
+    """The folder of the user's tasks.py or invoke.yaml: Invoke keeps it in its configuration, under no public name."""
+    return Path(getattr(context.config, "_project_prefix", None) or "").absolute()
 
 
 def settings_of(context: invoke.Context) -> dict[str, Any]:
@@ -160,22 +192,17 @@ def _plain(value: Any) -> Any:
     return {key: _plain(each) for key, each in value.items()} if hasattr(value, "items") else value
 
 
-def _default(key: str) -> Any:
-    """Flags of truth values can only be set; every other flag is absent until given."""
-    return False if SETTINGS[key].default is False else None
-
-
 @contextmanager
-def _endings_raise() -> Iterator[None]:
-    """CI systems end a job with SIGTERM, a closed terminal with SIGHUP: let what is under way be stopped and marked.
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM (a CI system) and SIGHUP (a closed terminal) raise Terminated: what is under way is stopped and marked.
 
-    A signal that somebody ignores (nohup) or handles stays theirs, and so do all of them outside the main thread.
+    A signal that is ignored (nohup) or handled already is left alone, and so are all of them outside the main thread.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise errors.Terminated
 
-    def tell(fault: Any) -> None:
+    def pass_over(fault: Any) -> None:
         if type(fault.object).__name__ != "HTTPResponse":  # one that is cut off while it is made cannot close itself
             before(fault)
 
@@ -183,7 +210,7 @@ def _endings_raise() -> Iterator[None]:
     taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
     for each in taken:
         signal.signal(each, stop)
-    sys.unraisablehook, before = tell, sys.unraisablehook
+    sys.unraisablehook, before = pass_over, sys.unraisablehook
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`inv watch` and `inv cancel`: a run that goes on without us, followed again or ended."""
+"""`inv status`, `inv watch` and `inv cancel`: where the release stands, and what becomes of a detached run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ FOLLOWING = (*ENDING, "timeout")
 RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here; a word that names a task is that task"}
 
 
+@invoke.task(klass=base.ReleaseTask, settings=base.PATCHING)
+def status(c: invoke.Context, **flags: Any) -> None:
+    """Show what each step has made and whether that still holds."""
+    pipeline = session.open_pipeline(c, flags)
+    session.print_record(pipeline.show_status(), flags)
+
+
 @invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
 def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """Follow a run that goes on without us, to its end."""
+    """Follow a detached run to its end."""
     session.work(c, flags, lambda pipeline: pipeline.watch(run_id))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=ENDING, positional=["run_id"], help=RUN_ID)
 def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """End a run that goes on without us."""
+    """Cancel a detached run."""
     session.work(c, flags, lambda pipeline: pipeline.cancel(run_id))

@@ -1,42 +1,44 @@
-"""What a person is told to type: under the names of their own collection, with the flags that they have given."""
+"""Commands in messages, spelt as the user types them: their program, their task names, the flags that they gave."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mlops_tasks.settings import REPEATED
 
 
 class Task(NamedTuple):
-    """One of our tasks in the user's collection: `name` there, and the flags that it takes, by the settings' keys."""
+    """One of our tasks in the user's collection: its name there, and the flags that it takes, by the settings' keys."""
 
     name: str
     flags: tuple[str, ...]
 
 
 class Called(NamedTuple):
-    """How the task at work was called: our tasks by our own names, and the flags that were given, by their keys."""
+    """How the task at work was called: the tasks by our own names for them, the flags by the settings' keys."""
 
-    tasks: Mapping[str, Task]
-    flags: Mapping[str, Any]
+    program: str = "inv"
+    tasks: Mapping[str, Task] = MappingProxyType({})
+    flags: Mapping[str, Any] = MappingProxyType({})
 
 
-BY_NOBODY = Called(tasks={}, flags={})
+BY_NOBODY = Called()
 
 
 def spell(text: str, called: Called) -> str:
-    """`text` with each `inv <task> ...` in it as that collection has it, and with the flags that each task takes.
+    """`text` with each `inv <task> ...` in it as `called` has it, and with the flags that each task takes.
 
     Flags are no part of the configuration: without them the task would work on another release, or run another thing.
     """
 
     def rename(found: re.Match[str]) -> str:
-        return " ".join(_spell_task(word, called) for word in found[0].split(" "))
+        return " ".join([called.program, *(_spell_task(word, called) for word in found[1].split(" "))])
 
-    return re.sub(r"\binv [a-z-]+(?: [a-z-]+)*", rename, text)
+    return re.sub(r"\binv ([a-z-]+(?: [a-z-]+)*)(?!\.?[\w-])", rename, text)
 
 
 def _spell_task(word: str, called: Called) -> str:

@@ -1,4 +1,4 @@
-"""The six tasks: flags, help, and one call each."""
+"""The tasks of the five steps, and `release`, which takes them all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_tasks.settings import SETTINGS
 from mlops_tasks.tasks import base, session
 
 DETACH = "leave the run to itself once it is submitted"
-FORCE = "go on in spite of what `inv doctor` calls an error"
+FORCE = "go on in spite of what the task `doctor` calls an error"
 
 
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "say where the branch comes from"})

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_tasks import processes
+from mlops_tasks import files, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.wheels import sources
 
@@ -45,19 +45,17 @@ def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner)
 
 
 def _copy(source: Path, target: Path, *, around: Path, link: Callable[[Path, Path], None] | None) -> None:
-    """Modes are normalised: a wheel keeps them, and they depend on the umask of whoever checked the sources out."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    def leads_to(link: Path) -> Path:
+        end = Path(os.path.realpath(link))
+        return link.readlink() if end.is_relative_to(around) else end
+
     status = source.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        end = Path(os.path.realpath(source))
-        target.symlink_to(source.readlink() if end.is_relative_to(around) else end)
-        return
-    if link is not None and status.st_size > LARGE:
+    if link is not None and stat.S_ISREG(status.st_mode) and status.st_size > LARGE:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):
             link(source, target)
             return
-    shutil.copyfile(source, target)
-    target.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
+    files.copy(source, target, leads_to=leads_to)
 
 
 def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:

@@ -55,14 +55,8 @@ def list_files(library: Path, *, run: processes.Runner) -> list[str]:
 
 
 def walk(folder: Path) -> list[str]:
-    """The files and links below `folder`, sorted. Links to folders count as links and are not entered."""
-    found: list[Path] = []
-    for base, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_junk(Path(base, name))]
-        found += (Path(base, name) for name in folders if Path(base, name).is_symlink())
-        found += (Path(base, name) for name in names if not name.endswith(".pyc"))
-    # pipes and sockets are passed over: reading one waits for ever
-    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_symlink() or path.is_file())
+    """The files and links below `folder`, sorted, but for what tools make. Links to folders are not entered."""
+    return files.walk(folder, skip=_is_junk)
 
 
 def library_digest(library: Path, *, run: processes.Runner) -> str:
@@ -120,19 +114,16 @@ def _is_library(path: Path) -> bool:
 
 
 def _is_junk(path: Path) -> bool:
+    if not path.is_dir():
+        # pipes and sockets: reading one waits for ever
+        return path.name.endswith(".pyc") or not (path.is_symlink() or path.is_file())
     if path.name in _BUILT:
         return _is_library(path.parent)
     return path.name in _JUNK or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
 
 
-def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
-    return {name: _hash(folder / name) for name in names}
-
-
-def _hash(path: Path) -> list[str]:
-    if path.is_symlink():
-        return ["link", str(path.readlink())]
-    return ["program" if path.stat().st_mode & stat.S_IXUSR else "file", files.file_sha256(path)]
+def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    return {name: files.fingerprint(folder / name) for name in names}
 
 
 def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
@@ -143,7 +134,7 @@ def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
     except OSError:  # the settings' prose can look like a path
         return None
     if stat.S_ISREG(mode):
-        return _hash(path)
+        return files.fingerprint(path)
     if not stat.S_ISDIR(mode) or _holds(path, library):
         return None
     return _hash_all(path, git.list_files(path, runner=run) or walk(path))

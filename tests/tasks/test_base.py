@@ -19,7 +19,7 @@ def test_a_response_that_python_cannot_let_go_of_is_passed_over_and_nothing_else
     ours, theirs = socket.socketpair()
 
     with ours, theirs, contextlib.closing(http.client.HTTPResponse(ours)) as response:
-        with base._endings_raise():
+        with base._signals_raise():
             sys.unraisablehook(SimpleNamespace(object=response))
             sys.unraisablehook(SimpleNamespace(object="another"))
         assert told == ["another"]

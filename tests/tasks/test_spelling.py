@@ -12,15 +12,15 @@ TASKS = {
 
 
 def test_a_command_is_spelt_as_the_users_collection_has_it() -> None:
-    assert spell("`inv patch watch`, then", Called(TASKS, {})) == "`inv mlops.patch mlops.watch`, then"
+    assert spell("`inv patch watch`, then", Called("inv", TASKS, {})) == "`inv mlops.patch mlops.watch`, then"
 
 
 def test_a_task_that_the_collection_has_not_keeps_its_name() -> None:
-    assert spell("`inv deploy`", Called(TASKS, {})) == "`inv deploy`"
+    assert spell("`inv deploy`", Called("inv", TASKS, {})) == "`inv deploy`"
 
 
 def test_each_task_gets_the_given_flags_that_it_takes() -> None:
-    called = Called(TASKS, {"target": "databricks", "cluster": "big one.json", "workers": True})
+    called = Called("inv", TASKS, {"target": "databricks", "cluster": "big one.json", "workers": True})
 
     assert spell("do: `inv patch watch`", called) == (
         "do: `inv mlops.patch --target databricks --cluster 'big one.json' --workers mlops.watch --target databricks`"
@@ -28,7 +28,7 @@ def test_each_task_gets_the_given_flags_that_it_takes() -> None:
 
 
 def test_what_is_run_is_told_with_its_parameters() -> None:
-    called = Called(TASKS, {"target": "local", "parameters": ["a=1", "b=x y"], "force": True})
+    called = Called("inv", TASKS, {"target": "local", "parameters": ["a=1", "b=x y"], "force": True})
 
     assert spell("`inv watch run`", called) == (
         "`inv mlops.watch --target local mlops.run --target local -P a=1 -P 'b=x y' --force`"
@@ -36,9 +36,22 @@ def test_what_is_run_is_told_with_its_parameters() -> None:
 
 
 def test_flags_come_before_those_of_the_message() -> None:
-    assert spell("`inv watch --json`", Called(TASKS, {"target": "local"})) == "`inv mlops.watch --target local --json`"
+    assert (
+        spell("`inv watch --json`", Called("inv", TASKS, {"target": "local"}))
+        == "`inv mlops.watch --target local --json`"
+    )
 
 
 @pytest.mark.parametrize("text", ["`inv patch`", "nothing to type", "patch what is wrong"])
 def test_called_from_python_all_stays_as_it_is(text: str) -> None:
     assert spell(text, BY_NOBODY) == text
+
+
+def test_a_command_begins_with_the_program_that_was_called() -> None:
+    called = Called("mlops", {"deploy": Task("deploy", ("target",))}, {"target": "local"})
+
+    assert spell("`inv deploy`, `inv --dry`.", called) == "`mlops deploy --target local`, `mlops --dry`."
+
+
+def test_a_name_in_another_collection_stays_as_it_is() -> None:
+    assert spell("then inv mlops.release", Called("mlops", {})) == "then inv mlops.release"
