@@ -11,7 +11,7 @@ from packaging import utils
 from mlops_tasks import errors, files, processes
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import building, local_versions, metadata, rewriting, sources
+from mlops_tasks.wheels import building, metadata, sources, versions
 
 
 class _Made(NamedTuple):
@@ -73,7 +73,7 @@ def _look_at(library: Path, local_version: bool, run: processes.Runner) -> _Made
     digest = sources.library_digest(library, run=run)
     if not local_version:
         return _Made(digest)
-    local = local_versions.choose(library, sources.list_outside(library, run=run), digest=digest, run=run)
+    local = versions.choose_local(library, sources.list_outside(library, run=run), digest=digest, run=run)
     return _Made(files.digest({"sources": digest, "local": local}), local)
 
 
@@ -89,7 +89,7 @@ def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, made: _Made)
 
 
 def _localise(path: Path, local: str) -> Path:
-    return rewriting.with_version(path, local_versions.append(metadata.read(path).version, local))
+    return versions.with_version(path, versions.append_local(metadata.read(path).version, local))
 
 
 def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:
