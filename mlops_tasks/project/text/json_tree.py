@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -19,9 +21,15 @@ _DECODER = json.JSONDecoder()
 
 def load(path: Path, text: str) -> Any:
     with _translated(path, text):
-        return json.loads(text.removeprefix(texts.BOM))
+        return copy.deepcopy(_load(text))  # a caller may change it
 
 
+@functools.lru_cache(maxsize=32)
+def _load(text: str) -> Any:
+    return json.loads(text.removeprefix(texts.BOM))
+
+
+@functools.lru_cache(maxsize=32)
 def parse(path: Path, text: str) -> tree.Node:
     load(path, text)
     with _translated(path, text):
