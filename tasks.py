@@ -11,12 +11,12 @@ from mlops_tasks import namespace as shipped
 PYTHON = shlex.quote(sys.executable)
 
 
-@task(help={"quick": "leave out what runs whole commands, builds or starts servers (no coverage gate)"})
+@task(help={"quick": "answer within two minutes: no whole commands, builds, servers or coverage gate"})
 def test(c: Context, *, quick: bool = False) -> None:
     """Run the tests, with the coverage gate; the one on a real Spark only where there is Java."""
     left_out = "full" if shutil.which("java") else "full or spark"
     how = "--quick" if quick else "--cov --cov-report=term"
-    c.run(f"{PYTHON} -m pytest -m 'not ({left_out})' -n 2 --timeout 600 {how} tests", pty=False)
+    c.run(f"{PYTHON} -m pytest -m 'not ({left_out})' -n 2 --dist worksteal --timeout 600 {how} tests", pty=False)
 
 
 @task

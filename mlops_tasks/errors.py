@@ -1,4 +1,4 @@
-"""The error family: each class owns its exit code, each message names the thing, the place and the cure."""
+"""The errors that end a command: each class has an exit code, each message says what is wrong, where, what to do."""
 
 from __future__ import annotations
 
@@ -61,21 +61,21 @@ class BadInput(ReleaseError):
 
 
 class OutOfOrder(ReleaseError):
-    """A step's input is missing, stale, or in use by somebody else."""
+    """A step's input is missing, stale, or held by another command."""
 
     exit_code = ExitCode.OUT_OF_ORDER
 
 
 class WorkspaceError(ReleaseError):
-    """The workspace, or whatever stands for it, refused or cannot be reached."""
+    """The workspace, or the tracking server or folder in its place, refuses or cannot be reached."""
 
     exit_code = ExitCode.WORKSPACE
 
 
 class RunFailed(ReleaseError):
-    """The run was started and did not end well.
+    """The run was started and failed, or was stopped.
 
-    `release` is what to show of it where the record tells of another run.
+    `release` is the release to show where the record holds another run.
     """
 
     exit_code = ExitCode.RUN_FAILED
@@ -83,16 +83,16 @@ class RunFailed(ReleaseError):
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody sent SIGTERM, as CI systems do when a job is cancelled: to be handled wherever Ctrl-C is.
+    """SIGTERM, which CI systems send when a job is cancelled. Whoever handles Ctrl-C handles it too.
 
-    No Exception: MLflow and databricks-sdk take each of these for a fault of the request at hand, and go on.
+    It is no Exception: MLflow and databricks-sdk take each Exception for a fault of one request, and go on.
     """
 
 
 @contextlib.contextmanager
 def warn_on_failure(say: Callable[[str], None]) -> Iterator[None]:
-    """For cleaning up after a fault: what fails in that is told by `say`, and does not take the first one's place."""
+    """For cleaning up after an error: a failure in the block goes to `say`, and the first error is the one raised."""
     try:
         yield
-    except Exception as fault:  # noqa: BLE001 - whatever it is, the fault before it matters more
+    except Exception as fault:  # noqa: BLE001 - the error before it matters more
         say(f"while cleaning up: {fault}")

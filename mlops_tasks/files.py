@@ -35,7 +35,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:
-    """Copy `source` into `target` with bounded memory, telling `moved` the bytes of each block."""
+    """Copy `source` into `target` with bounded memory, calling `moved` with the bytes of each block."""
     with source.open("rb") as stream:
         while data := stream.read(block):
             target.write(data)

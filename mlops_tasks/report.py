@@ -1,4 +1,4 @@
-"""What steps say, and nothing of how it looks: `tasks.console` shows it to a person."""
+"""Report: the messages of steps, without how they look. `tasks.console` shows them to a person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Report:
-    """Where a step says what it does; a step never prints. This class itself is silent: the default from Python."""
+    """Takes the messages of a step, which never prints. This class is silent; it is the default from Python."""
 
     shows_output: bool = False
     """Whether somebody sees what `output` is given."""
@@ -19,13 +19,13 @@ class Report:
         """Something a person would want to know while the step works."""
 
     def warning(self, text: str) -> None:
-        """Something that is probably not meant, though the step goes on."""
+        """Something that is probably a mistake; the step goes on."""
 
     def debug(self, text: str) -> None:
         """What is of interest only when things go wrong (`--verbose`)."""
 
     def output(self, line: str) -> None:
-        """One line that somebody else's program printed (an entry point), without its line end."""
+        """One line that an entry point printed, without its line end."""
 
     def text(self, text: str) -> None:
         """A result that is text in itself, such as a diff."""

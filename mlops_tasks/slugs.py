@@ -1,4 +1,4 @@
-"""Slugs: short legal names for any text, no two texts alike."""
+"""Short legal names for any text; different texts get different names."""
 
 from __future__ import annotations
 

@@ -23,25 +23,28 @@ hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-COMMANDS = {"tests.support.inv", "tests.support.sites"}
-"""A test module that imports one of these runs whole `inv` commands, which takes seconds for each."""
+SLOW = {
+    *("tests.support.inv", "tests.support.sites"),  # whole `inv` commands
+    *("mlops_tasks.steps.build_wheel", "mlops_tasks.wheels.building"),  # wheels
+    *("tests.fake_workspace.environments", "tests.fake_workspace.mlflow_server"),  # clusters, and servers of MLflow
+}
+"""Modules whose use takes seconds: `--quick` leaves out the test modules that import one of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="skip tests of whole commands and those marked slow")
+    parser.addoption("--quick", action="store_true", help="skip what runs whole commands, builds, or starts servers")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Function) -> None:
-    """Skip a slow test before its fixtures are made; pytest counts all of these in one line of its summary."""
-    if item.config.getoption("--quick") and (item.get_closest_marker("slow") or _runs_commands(item.module)):
-        pytest.skip("not quick: it runs whole `inv` commands, builds or starts servers; `inv test` runs it")
+    """Skip a slow test before its fixtures are made; pytest's summary counts all of these in one line."""
+    if item.config.getoption("--quick") and _is_slow(item.module):
+        pytest.skip("not quick: whole `inv` commands, builds, clusters, servers of MLflow; `inv test` runs them all")
 
 
-def _runs_commands(module: ModuleType) -> bool:
-    return any(
-        getattr(value, "__module__", getattr(value, "__name__", "")) in COMMANDS for value in vars(module).values()
-    )
+def _is_slow(module: ModuleType) -> bool:
+    used = (getattr(value, "__module__", getattr(value, "__name__", "")) for value in vars(module).values())
+    return not SLOW.isdisjoint(used)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The facts that every step shares, found out once: the top folder, the branch and who said so, the commit."""
+"""The facts of the checkout: its top folder, the branch and where its name comes from, the commit."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,25 +25,25 @@ class Facts(NamedTuple):
 def gather(
     root: Path, *, branch: str | None, branch_origin: str, environ: Mapping[str, str], runner: processes.Runner
 ) -> Facts:
-    """Ask the user's own word (`branch`, given by `branch_origin`), then the CI system, then git.
+    """The facts of the work tree around `root`.
 
-    Raises BadInput where none of them names a branch.
+    The branch is the given one (by `branch_origin`), else the CI system's, else git's; BadInput where none is known.
     """
     tree = git.read(root, runner=runner)
     found = ci.detect(environ)
-    told = [(branch, f"given by {branch_origin}")] if branch else []
+    named = [(branch, f"given by {branch_origin}")] if branch else []
     if found:
-        told.append((found.branch, f"{found.system} says so by {found.source}"))
-    if not told or (tree is not None and tree.branch is not None):
-        told += _ask_git(tree, root, runner)
-    if not told:
+        named.append((found.branch, f"{found.system} says so by {found.source}"))
+    if not named or (tree is not None and tree.branch is not None):
+        named += _ask_git(tree, root, runner)
+    if not named:
         raise errors.BadInput(
             "no branch is known: this is no git repository, and no CI system names one",
             where=root,
             cure="give `--branch NAME`, set MLOPS_BRANCH, or `git init` first",
         )
-    name, reason = told[0]
-    passed_over = (f"passed over: {other} ({why})" for other, why in told[1:])
+    name, reason = named[0]
+    passed_over = (f"passed over: {other} ({why})" for other, why in named[1:])
     return Facts(
         top=tree.top if tree else root.resolve(),
         branch=name,

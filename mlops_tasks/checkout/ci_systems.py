@@ -1,4 +1,4 @@
-"""The CI systems: how each marks its jobs, names the branch, tells a fork's pull request, and where its job's page is.
+"""The CI systems: what marks their jobs, names the branch and a fork's owner, and where the job's page is.
 
 To add one, write its entry into SYSTEMS.
 """

@@ -22,7 +22,7 @@ STRAYS = (
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 )
-"""Variables by which git tells a hook its repository: here the folder alone says which one is meant."""
+"""Variables that git sets for its hooks: they would lead to another repository than the folder's."""
 
 
 class WorkTree(NamedTuple):

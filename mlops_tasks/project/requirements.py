@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from mlops_tasks import errors
 from mlops_tasks.project.text import source as texts
+from mlops_tasks.stores import uris
 
 _NAME = r"(?:(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[(?P<named_extras>[^]]*)\])?\s*@\s*)?"
 _TAIL = r"(?:\[(?P<extras>[^]]*)\])?(?:#\S*)?(?:\s+--hash[= ]\S+)*(?:\s*;\s*(?P<marker>.+?))?(?:\s+#.*)?"
@@ -68,16 +69,12 @@ def read_wheel(entry: str, *, placeholder: str) -> WheelEntry | None:
 def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str:
     """A line that pip and uv can install: a path where the URI is one on the cluster, else `name @ URI`.
 
-    `extras` are without brackets (`plots,ml`). On a cluster DBFS is mounted at /dbfs, volumes and workspace files at
-    their own paths.
+    `extras` are without brackets (`plots,ml`).
     """
     bracketed = f"[{extras}]" if extras else ""
     tail = f" ; {marker}" if marker else ""
-    if uri.startswith("dbfs:"):
-        return f"/dbfs/{uri.removeprefix('dbfs:').lstrip('/')}{bracketed}{tail}"
-    if uri.startswith("/"):
-        return f"{uri}{bracketed}{tail}"
-    return f"{distribution}{bracketed} @ {uri}{tail}"
+    path = uris.to_cluster(uri)
+    return f"{path}{bracketed}{tail}" if path.startswith("/") else f"{distribution}{bracketed} @ {uri}{tail}"
 
 
 def from_library(library: Mapping[str, Any], *, placeholder: str) -> str | None:

@@ -48,7 +48,7 @@ def holds(store: Store, source: Path, folder: str) -> bool:
 def same_content_is_fine(store: Store, source: Path, folder: str) -> Iterator[None]:
     """An upload whose name is already taken is fine if the content is the same.
 
-    An earlier try whose answer was lost has put it there, or somebody else with the same content.
+    An earlier try whose answer was lost has written it, or another release of the same wheel.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""DBFS as the store, through databricks-cli's DbfsService."""
+"""DbfsStore: wheels in DBFS, through databricks-cli's DbfsService."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_tasks.workspace.api import Workspace
 
 
 class DbfsStore:
-    """Folders are `dbfs:/...`. DBFS tells sizes only."""
+    """Folders are `dbfs:/...`. DBFS lists sizes, no digests."""
 
     display_name = "DBFS"
 
@@ -34,10 +34,10 @@ class DbfsStore:
         self._workspace.dbfs.mkdirs(folder)
 
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
-        """One streamed form under a name of its own, moved into place once it is whole.
+        """One streamed form under a temporary name, moved into place once it is whole.
 
-        databricks-cli would hold the file in memory, or send it in blocks, of which one is appended twice when its
-        answer is lost.
+        databricks-cli would hold the file in memory, or send it in blocks, and append a block twice when the answer
+        to it is lost.
         """
         uri = f"{folder}/{source.name}"
         temporary = f"{folder}/.{source.name}.{os.urandom(4).hex()}.part"
@@ -47,14 +47,14 @@ class DbfsStore:
         return uri
 
     def _put(self, source: Path, path: str, moved: Callable[[int], None]) -> None:
-        """Repeating does no harm: nobody else knows that name."""
+        """Safe to repeat: nobody else knows the temporary name."""
         form = uploads.opened_form(source, moved, fields={"path": path, "overwrite": "true"}, file_field="file")
         with form as (body, content_type):
             url = f"{self._workspace.login.host}/api/2.0/dbfs/put"
             self._workspace.session.request("POST", url, data=body, headers={"Content-Type": content_type})
 
     def _check_whole(self, source: Path, path: str) -> None:
-        """Before it has the name that a run will look for."""
+        """Compare sizes before the file gets the name that a run looks for."""
         found, sent = self._workspace.dbfs.get_status(path)["file_size"], source.stat().st_size
         if found != sent:
             raise errors.WorkspaceError(
@@ -62,7 +62,7 @@ class DbfsStore:
             )
 
     def _move(self, temporary: str, uri: str, source: Path) -> None:
-        """An answer that was lost is looked up, and so is a file that somebody else has put there meanwhile."""
+        """Fine where the same file is there in the end: the answer was lost, or another release has written it."""
         try:
             self._workspace.dbfs.move(temporary, uri)
         except faults.ApiError:

@@ -1,4 +1,4 @@
-"""A folder on this machine as the store. Its URIs are paths, relative to the top folder where they lie below it."""
+"""FolderStore: wheels in a folder of this machine, by paths relative to the top folder where they lie below it."""
 
 from __future__ import annotations
 
@@ -60,5 +60,7 @@ def _refused(what: str, path: Path, fault: OSError) -> errors.WorkspaceError:
             cure="move that file away, or set wheel_root to another folder",
         )
     return errors.WorkspaceError(
-        f"the wheel store {what}: {fault.strerror}", where=path, cure="mend that, or set wheel_root to another folder"
+        f"the wheel store {what}: {fault.strerror}",
+        where=path,
+        cure="correct that, or set wheel_root to another folder",
     )

@@ -1,4 +1,4 @@
-"""Several files on their way into one folder of a store at once."""
+"""Write several files into one folder of a store at once."""
 
 from __future__ import annotations
 

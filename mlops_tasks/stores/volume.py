@@ -1,18 +1,21 @@
-"""A Unity Catalog volume as the store, through databricks-sdk's Files API."""
+"""VolumeStore: wheels in a Unity Catalog volume, through databricks-sdk's Files API."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_tasks.stores import base
-from mlops_tasks.workspace import faults, uploads
+from mlops_tasks.workspace import uploads
 from mlops_tasks.workspace.api import Workspace
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
 
 
 class VolumeStore:
-    """Folders are `/Volumes/<catalog>/<schema>/<volume>/...`. The Files API tells sizes only."""
+    """Folders are `/Volumes/<catalog>/<schema>/<volume>/...`. The Files API lists sizes, no digests."""
 
     display_name = "volume"
 
@@ -20,19 +23,11 @@ class VolumeStore:
         self._workspace = workspace
 
     def list_files(self, folder: str) -> dict[str, base.Stored]:
-        try:
-            found = self._workspace.ask(
-                f"listing {folder}", lambda sdk: list(sdk.files.list_directory_contents(folder))
-            )
-        except faults.ApiError as fault:
-            if fault.is_missing:
-                return {}
-            raise
-        return {
-            str(each.name): base.Stored(size=int(each.file_size or 0), sha256=None)
-            for each in found
-            if not each.is_directory
-        }
+        def look(sdk: WorkspaceClient) -> dict[str, base.Stored]:
+            found = [each for each in sdk.files.list_directory_contents(folder) if not each.is_directory]
+            return {str(each.name): base.Stored(size=int(each.file_size or 0), sha256=None) for each in found}
+
+        return self._workspace.ask_if_there(f"listing {folder}", look) or {}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.files.create_directory(folder))
@@ -41,7 +36,7 @@ class VolumeStore:
         """One streamed request, which the Files API takes whole or not at all, up to 5 GiB."""
         uri = f"{folder}/{source.name}"
 
-        def put(sdk: Any) -> None:
+        def put(sdk: WorkspaceClient) -> None:
             with uploads.opened(source, moved) as body:
                 sdk.files.upload(uri, cast("Any", body), overwrite=False)
 

@@ -1,4 +1,4 @@
-"""Workspace files as the store, through databricks-sdk."""
+"""WorkspaceFilesStore: wheels among the workspace's own files, through databricks-sdk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops_tasks.stores import base
-from mlops_tasks.workspace import faults, uploads
+from mlops_tasks.workspace import uploads
 from mlops_tasks.workspace.api import Workspace
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WorkspaceFilesStore:
-    """Folders are `/Workspace/...`. The API tells sizes only, and no file may be larger than 500 MB."""
+    """Folders are `/Workspace/...`. The API lists sizes, no digests, and takes no file over 500 MB."""
 
     display_name = "workspace files"
 
@@ -30,12 +30,7 @@ class WorkspaceFilesStore:
                 PurePosixPath(str(each.path)).name: base.Stored(size=_size(sdk, each), sha256=None) for each in found
             }
 
-        try:
-            return self._workspace.ask(f"listing {folder}", look)
-        except faults.ApiError as fault:
-            if fault.is_missing:
-                return {}
-            raise
+        return self._workspace.ask_if_there(f"listing {folder}", look) or {}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.workspace.mkdirs(folder))

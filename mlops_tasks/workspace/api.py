@@ -1,7 +1,8 @@
-"""One workspace, as the stores and the target use it: the real clients, on one login and with one way of repeating."""
+"""Workspace: the clients of one workspace, on one login, with one rule for repeating calls."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ ME = "/api/2.0/preview/scim/v2/Me"
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Its clients are handed out once the login has been tried: what is wrong with that is told in one way."""
+    """Each client is made after the login has been tried, so that a bad login fails in the same words everywhere."""
 
     login: Login
     report: Report
@@ -31,14 +32,14 @@ class Workspace:
     pause: Callable[[float], None] = time.sleep
 
     def in_haste(self) -> Workspace:
-        """The same workspace, waited for no longer than a person does who has pressed Ctrl-C."""
+        """The same workspace with little patience, for a person who has pressed Ctrl-C and waits."""
         hasty = replace(self, patience=session.HASTY)
         vars(hasty)["user"] = self.user  # the login has been tried
         return hasty
 
     @cached_property
     def user(self) -> str:
-        """The user's name there; the first call of all, so it tells a bad host from a bad token from a bad network."""
+        """The user's name there, from the first call: its error says whether host, token or network are bad."""
         return self.persist("signing in", self._ask_user)
 
     def _ask_user(self) -> str:
@@ -51,12 +52,30 @@ class Workspace:
             raise faults.no_workspace(f"{self.login.host} GET {ME}") from fault
 
     def persist(self, what: str, action: Callable[[], T]) -> T:
-        """The result of an action that is safe to repeat, and repeated while a moment may mend what fails."""
-        return session.persist(what, action, report=self.report, patience=self.patience, pause=self.pause)
+        """The result of `action`, which is safe to repeat and is repeated after ApiErrors that may pass.
+
+        Each further try is reported as `what`, and waited for with jitter. An action that is made of such actions is
+        not repeated after one of them has been tried as often as allowed.
+        """
+        for wait in self.patience.waits:
+            try:
+                return action()
+            except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
+                asked = max(fault.retry_after or 0.0, wait)
+                if not fault.is_transient or fault.is_worn_out or asked > self.patience.longest_wait:
+                    raise
+                delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
+                self.report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
+                self.pause(delay)
+        try:
+            return action()
+        except faults.ApiError as fault:
+            fault.is_worn_out = True
+            raise
 
     @cached_property
     def session(self) -> session.Session:
-        return session.Session(self.login, report=self.report, patience=self.patience, pause=self.pause)
+        return session.Session(self.login, patience=self.patience, persist=self.persist)
 
     @cached_property
     def dbfs(self) -> DbfsService:
@@ -82,7 +101,7 @@ class Workspace:
 
     @cached_property
     def _sdk_for_uploads(self) -> WorkspaceClient:
-        """databricks-sdk has one limit a client."""
+        """A client of its own: databricks-sdk has one time limit per client."""
         return self._open_sdk(within=self.patience.upload_within)
 
     def _open_sdk(self, *, within: float) -> WorkspaceClient:
@@ -106,19 +125,27 @@ class Workspace:
 
     def has_folder(self, path: str) -> bool:
         """Whether the Files API knows the folder: a volume's own is there with the volume."""
-        try:
-            self.ask(f"looking for {path}", lambda sdk: sdk.files.get_directory_metadata(path))
-        except faults.ApiError as fault:
-            if fault.is_missing:
-                return False
-            raise
-        return True
+
+        def look(sdk: WorkspaceClient) -> bool:
+            sdk.files.get_directory_metadata(path)
+            return True
+
+        return self.ask_if_there(f"looking for {path}", look) or False
 
     def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, uploads: bool = False) -> T:
-        """The result of a call through databricks-sdk that is safe to repeat, with its faults as ApiErrors."""
+        """The result of a call through databricks-sdk that is safe to repeat. Its faults are raised as ApiErrors."""
 
         def once() -> T:
             with faults.translated_sdk(self.login.host, what):
                 return action(self._sdk_for_uploads if uploads else self.sdk)
 
         return self.persist(what, once)
+
+    def ask_if_there(self, what: str, action: Callable[[WorkspaceClient], T]) -> T | None:
+        """As `ask`; None where the workspace has no such thing."""
+        try:
+            return self.ask(what, action)
+        except faults.ApiError as fault:
+            if fault.is_missing:
+                return None
+            raise

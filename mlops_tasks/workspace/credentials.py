@@ -1,4 +1,4 @@
-"""What is said of a login: the DATABRICKS_* variables, and one profile of ~/.databrickscfg."""
+"""Credentials: host and token from the DATABRICKS_* variables and one profile of ~/.databrickscfg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "DATABRICKS_"
 PAIR = {"host", "token"}
 NEUTRAL = {"cluster_id", "serverless_compute_id", "warehouse_id", "cli_path", "config_file", "config_profile"}
 NEUTRAL |= {"debug_headers", "debug_truncate_bytes", "rate_limit", "runtime_version"}
-"""What variables and profiles can say that neither leads to a host nor is a credential."""
+"""Settings in variables and profiles that neither lead to a host nor are credentials."""
 OTHER_CREDENTIALS = ("ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_USE_MSI", "GOOGLE_CREDENTIALS")
 PORTS = {"https": 443, "http": 80}
 SETTINGS_SECTION = "__settings__"
@@ -24,9 +24,9 @@ SETTINGS_SECTION = "__settings__"
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What the environment and one profile say: `spoken` in variables, `section` in the profile called `name`.
+    """The settings of the environment (`spoken`) and of the profile called `name` (`section`).
 
-    `profile` is the one that was asked for by name.
+    `profile` is the profile that was asked for by name.
     """
 
     spoken: Mapping[str, str] = field(repr=False)
@@ -46,7 +46,7 @@ class Credentials:
 
     @property
     def token(self) -> str:
-        """Whatever else is in a header is refused by Python itself, in words that hold the token."""
+        """Checked here, since Python refuses other characters in a header in words that hold the token."""
         token = self.values["token"]
         if not re.fullmatch(r"[!-~]+", token):
             raise errors.BadInput(
@@ -68,10 +68,10 @@ class Credentials:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Those of the environment, and the host as we understand it where it is written in another form.
+        """The DATABRICKS_* variables of the environment, with the host in its full form.
 
         databricks-sdk takes a host with the path and query of a browser's address line as it is, and reads no
-        profile but a named one where a variable tells the host.
+        profile but a named one where a variable names the host.
         """
         found = {name: value.strip() for name, value in self.environ.items() if name.startswith(PREFIX)}
         if self.host != self.values.get("host", ""):
@@ -81,7 +81,7 @@ class Credentials:
 
 
 def find(profile: str | None, environ: Mapping[str, str]) -> Credentials:
-    """What decides where requests go, and as whom.
+    """The credentials that `profile` or the environment give.
 
     Raises BadInput for a profile that is not there, and for an explicit one that the environment contradicts.
     """
@@ -165,7 +165,7 @@ def _config_file(environ: Mapping[str, str]) -> Path:
 
 
 def whole_host(host: str, *, where: object = "") -> str:
-    """`host` in the one form that tells workspaces apart; empty where it is.
+    """`host` in one form, so that equal hosts are equal texts; empty where it is empty.
 
     It has a scheme, a port unless that is the scheme's own, and neither capitals nor the final dot, path and query
     that an address line takes.

@@ -1,4 +1,4 @@
-"""What a workspace refuses and how it fails, as one error that says what to do and whether trying again may help."""
+"""ApiError: a call that a workspace refused or that failed, what to do, and whether trying again may help."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_tasks import errors
 
 BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
 UNREADABLE = "(unreadable)"
-"""A code of ours."""
+"""A code of ours, for an answer that is cut off."""
 TRANSIENT = {408, 429, 500, 502, 503, 504}
 LONGEST_SAID = 300
 SIGN_IN_AGAIN = "make a new token for this workspace, or sign in again"
@@ -25,9 +25,8 @@ CHECK_HOST = "check DATABRICKS_HOST, or the profile's host"
 class ApiError(errors.WorkspaceError):
     """A refused or failed call. `status` is None where no answer came; `code` is the workspace's own word.
 
-    `is_transient` says that the same call may go well a moment later; `is_unanswered` that it may have been carried
-    out although no answer came, or one that doesn't tell. `retry_after` is seconds. `is_worn_out` says that the call
-    has been repeated for as long as any is.
+    With `is_transient` the same call may succeed a moment later; with `is_unanswered` it may have been carried out,
+    although no answer says so; with `is_worn_out` it has been repeated as often as allowed. `retry_after` is seconds.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str]
 
 
 def of_first_call(fault: ApiError) -> ApiError:
-    """`fault`, where nothing was asked but who we are: it can then mean one thing only, or is not worth waiting for."""
+    """`fault` of the first call, which asks for the user: the host or the login is wrong, and no wait helps."""
     if fault.code == UNREADABLE:
         return no_workspace(fault.where)
     if fault.status is None:
@@ -97,15 +96,15 @@ def no_workspace(where: str) -> ApiError:
 
 
 def garbled(where: str) -> ApiError:
-    """An answer that was cut off, say: the next one may be whole."""
+    """For an answer that was cut off: the next one may be whole."""
     return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, code=UNREADABLE, is_transient=True)
 
 
 def sent_on(where: str, location: str) -> ApiError:
-    """A redirect is not followed: a POST would come out of it as a GET, and the login would go to somebody else."""
+    """A redirect is not followed: a POST would become a GET, and the login would go to another host."""
     target = urlsplit(location)
     return ApiError(
-        f"this host sends its callers on to {target.scheme}://{target.hostname}{target.path}",
+        f"this host redirects to {target.scheme}://{target.hostname}{target.path}",
         where=where,
         cure=f"{CHECK_HOST}; write https:// where it is served so",
     )
@@ -113,7 +112,7 @@ def sent_on(where: str, location: str) -> ApiError:
 
 @contextlib.contextmanager
 def translated_sdk(host: str, call: str) -> Iterator[None]:
-    """What databricks-sdk raises, as ApiErrors; it tells an answer's status by a class of its own for each."""
+    """Raise the errors of databricks-sdk as ApiErrors."""
     import requests
     from databricks.sdk.errors.base import DatabricksError
 
@@ -137,8 +136,8 @@ def _status_of_class(fault: Exception) -> int:
     from databricks.sdk.errors.platform import STATUS_CODE_MAPPING
 
     found = [status for status, kind in STATUS_CODE_MAPPING.items() if isinstance(fault, kind)]
-    told = re.search(r"\n< (\d{3}) ", str(fault))  # it shows the whole answer where it cannot read it
-    return found[0] if found else int(told[1]) if told else 502  # it has no class for 408, 412, 413 and 502
+    shown = re.search(r"\n< (\d{3}) ", str(fault))  # it shows the whole answer where it cannot read it
+    return found[0] if found else int(shown[1]) if shown else 502  # it has no class for 408, 412, 413 and 502
 
 
 def _refused(where: str, *, status: int, code: str, said: str, retry_after: float | None) -> ApiError:
@@ -156,7 +155,7 @@ def _refused(where: str, *, status: int, code: str, said: str, retry_after: floa
 
 
 def _explain(status: int, code: str, said: str) -> tuple[str, str]:
-    """What is wrong, and what to do. An integer for a code is about the login, as 401 is; a word is a permission's."""
+    """What is wrong, and what to do. A 403 whose code is a number is about the login, a word about permissions."""
     if status == UNAUTHENTICATED or (status == FORBIDDEN and (code.isdigit() or not code)):
         return f"the login was refused ({status}): {said}", SIGN_IN_AGAIN
     if status == FORBIDDEN:
@@ -170,7 +169,7 @@ def _explain(status: int, code: str, said: str) -> tuple[str, str]:
 
 
 def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
-    """The error of a call that had no answer; a certificate that is not trusted will not be a moment later either."""
+    """The error of a call that had no answer. Trying again does not help where a certificate is not trusted."""
     chain = " ".join(str(each) for each in _causes(fault))
     if "CERTIFICATE_VERIFY_FAILED" in chain:
         reason = re.search(r"certificate verify failed: [^()\"']+", chain)
@@ -188,7 +187,7 @@ def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
 
 
 def _may_pass(fault: BaseException, chain: str) -> bool:
-    """Not so a URL that is none, or a server that speaks no TLS."""
+    """Whether a later try may succeed: not with an invalid URL, nor with a server that speaks no TLS."""
     import requests
 
     passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError

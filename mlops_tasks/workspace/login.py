@@ -1,7 +1,7 @@
-"""Who we are in which workspace: host and credentials as databricks-sdk resolves them, once for every client.
+"""Login: the workspace's host and the user's credentials, as databricks-sdk resolves them, once for all clients.
 
 A plain pair of host and token, in the environment or in a profile, is read here: importing databricks-sdk takes a
-second. Everything else is databricks-sdk's own business.
+second. databricks-sdk resolves everything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from databricks.sdk.config import Config
 
 PROBE_WITHIN = 10
-"""Seconds for the first answer of all: an address that nobody answers at is noticed by it, once."""
+"""Seconds for the first answer, which shows whether anybody answers at that address."""
 ANSWER_WITHIN = 30
 """Seconds without a byte from the workspace."""
 
@@ -32,7 +32,7 @@ ANSWER_WITHIN = 30
 class Login:
     """`host` is `https://name`, with a port where it has one; `headers` gives fresh ones: a token lives for an hour.
 
-    `profile` is the profile that MLflow must be told, None where the environment or the default one decides;
+    `profile` is the profile to give to MLflow, None where the environment or the default one decides;
     `variables` are what MLflow takes from the environment. `origin` says in words where the login comes from.
     """
 
@@ -97,7 +97,7 @@ def _sdk_login(found: Credentials) -> Login:
 
 
 def _probe(host: str) -> None:
-    """One short try at what databricks-sdk asks first of all: it would itself try for minutes."""
+    """One short try of databricks-sdk's first request: databricks-sdk itself would try for minutes."""
     path = "/.well-known/databricks-config"
     try:
         requests.get(f"{host}{path}", timeout=PROBE_WITHIN)
@@ -106,9 +106,10 @@ def _probe(host: str) -> None:
 
 
 def _configure(**known: Any) -> Config:
-    """A configuration with which databricks-sdk makes one try a call: ours are counted and told.
+    """A configuration with which databricks-sdk tries each call once: `Workspace.persist` repeats and reports.
 
-    A file goes as one streamed request. What it cannot find out of a host it warns of, whether or not it matters.
+    A file goes as one streamed request. Warnings are silenced: databricks-sdk warns of all that it cannot find out
+    about a host, whether or not it matters.
     """
     from databricks.sdk.config import Config
 
@@ -126,7 +127,7 @@ def _impatient_clock() -> Clock:
     from databricks.sdk.clock import RealClock
 
     class ImpatientClock(RealClock):
-        """It takes each wait for over at once, so that databricks-sdk gives up at the end of its time for tries."""
+        """Skips each wait, so that databricks-sdk gives up after one try."""
 
         skipped = 0.0
 
@@ -140,7 +141,7 @@ def _impatient_clock() -> Clock:
 
 
 def _fresh_headers(config: Config) -> Mapping[str, str]:
-    """A token that cannot be had is a ValueError of databricks-sdk's."""
+    """databricks-sdk raises ValueError where it cannot get a token."""
     call = f"{config.auth_type} login"
     with faults.translated_sdk(str(config.host), call):
         try:
@@ -152,7 +153,7 @@ def _fresh_headers(config: Config) -> Mapping[str, str]:
 
 
 def _explain(said: str, found: Credentials) -> str:
-    """databricks-sdk appends its whole configuration to what it says, secrets masked."""
+    """databricks-sdk's message without the configuration that it appends (with secrets masked)."""
     plain = re.split(r"\. (?:Config|Env):", said)[0].splitlines()[0]
     if not {"host", "azure_workspace_resource_id", "azure_resource_id"} & set(found.values):
         if found.name:

@@ -1,6 +1,6 @@
-"""Databricks runtimes: what a `spark_version` stands for, as far as it is known.
+"""The Databricks runtime that a `spark_version` names: its Python, its MLflow, its end of support.
 
-A runtime that is newer than this table has no Python, no MLflow and no end here: nobody should be told a guess.
+Of a runtime that is newer than these tables all three are unknown: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 Basis = Literal["documented", "seen", "assumed"]
-"""How a fact about Databricks is known: published by its makers, seen in what its clients do, or neither."""
+"""How a fact about Databricks is known: published by its makers, seen in its clients' code, or neither."""
 
 RELEASES = "https://docs.databricks.com/release-notes/runtime.html"
 _NAME = re.compile(r"(?P<major>\d+)(?:\.(?P<minor>\d+))?\.x(?:-(?P<flavour>.*))?")

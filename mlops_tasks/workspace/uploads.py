@@ -1,4 +1,4 @@
-"""Files on their way into a workspace: read in blocks, whatever their size, telling how far they are."""
+"""Bodies of uploads: a file read in blocks, whatever its size, with its progress."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BLOCK = 1 << 16
 
 
 class FileBody:
-    """A request's body: `before`, the file, `after`. It cannot be rewound, so no client repeats it behind our back."""
+    """A request's body: `before`, the file, `after`. It cannot be rewound, so that no client repeats it by itself."""
 
     def __init__(
         self, stream: BinaryIO, moved: Callable[[int], None], *, before: bytes = b"", after: bytes = b""
     ) -> None:
-        self.told = 0
+        self.moved = 0
         self._stream, self._moved = stream, moved
         self._before, self._after = before, after
         self._length = len(before) + os.fstat(stream.fileno()).st_size + len(after)
@@ -26,7 +26,7 @@ class FileBody:
         return self._length
 
     def __iter__(self) -> Iterator[bytes]:
-        """What tells requests that this is to be streamed."""
+        """Requests streams a body that can be iterated."""
         return iter(lambda: self.read(BLOCK), b"")
 
     def read(self, size: int = BLOCK) -> bytes:
@@ -34,7 +34,7 @@ class FileBody:
             block, self._before = self._before, b""
             return block
         block = self._stream.read(size)
-        self.told += len(block)
+        self.moved += len(block)
         self._moved(len(block))
         if not block:
             block, self._after = self._after, b""
@@ -43,13 +43,13 @@ class FileBody:
 
 @contextlib.contextmanager
 def opened(path: Path, moved: Callable[[int], None], *, before: bytes = b"", after: bytes = b"") -> Iterator[FileBody]:
-    """The body for one try; where that fails, what it told as moved is taken back."""
+    """The body for one try; where the try fails, `moved` is called with the negative of its bytes."""
     with path.open("rb") as stream:
         body = FileBody(stream, moved, before=before, after=after)
         try:
             yield body
         except BaseException:
-            moved(-body.told)
+            moved(-body.moved)
             raise
 
 

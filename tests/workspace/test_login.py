@@ -327,7 +327,7 @@ def test_a_bad_token_is_told_in_each_of_the_forms_that_it_is_refused_in(
         pytest.param({"status": 200, "body": {"name": "x"}}, "does not answer as", id="another API"),
         pytest.param(
             {"status": 303, "headers": {"Location": "https://login.net/in?secret=1"}},
-            "sends its callers on to https://login.net/in\n",
+            "redirects to https://login.net/in\n",
             id="a redirect",
         ),
     ],
