@@ -23,7 +23,7 @@ LAYERS = (
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),
     *("backends", "targets", "steps", "doctor", "pipeline"),
-    *("tasks", "__init__", "__main__"),
+    *("tasks", "nox", "__init__", "__main__"),
 )
 """The rooms and the modules of the root from the lowest to the highest: each imports what stands before it."""
 
