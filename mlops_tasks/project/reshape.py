@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -59,23 +58,16 @@ def _flatten(
         if "existing_cluster_id" in spec.others:
             report.warning(f"{path.name}: MLflow starts no Spark job on an existing cluster")
             return []
-        if spec.others:
-            report.warning(f"{path.name}: MLflow has no place for {', '.join(spec.others)} in a Spark job")
-        moved = [line for each in spec.libraries if (line := _as_requirement(each, placeholder, report))]
+        moved = list(
+            cluster.to_requirements(
+                spec, placeholder=placeholder, note=lambda text: report.warning(f"{path.name}: {text}")
+            )
+        )
         if spec.is_wrapped or spec.libraries:
             cluster.write_flat(path, spec)
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
     _add_python_libraries(project, [*moved, *added])
     return [Reference(file=project.mlproject, old="", new=line) for line in added]
-
-
-def _as_requirement(library: Mapping[str, Any], placeholder: str, report: Report) -> str | None:
-    line = requirements.from_library(library, placeholder=placeholder)
-    if line is None:
-        report.warning(f"MLflow installs no {', '.join(library)} library for a Spark job: {library} is left out")
-    elif isinstance(library.get("pypi"), Mapping) and "repo" in library["pypi"]:
-        report.warning(f"{line} will come from pip's own index: a Spark job's libraries have no `repo`")
-    return line
 
 
 def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:
