@@ -40,7 +40,7 @@ class ClusterSpec:
 
 
 def find(named: Path | None, folder: Path) -> Path | None:
-    """The spec that the settings name, else the project's own in `folder`; None where there is neither."""
+    """The path of the spec: the one that the settings name, else the project's own; None where there is neither."""
     own = folder / FILE_NAME
     return named or (own if own.is_file() else None)
 

@@ -1,4 +1,4 @@
-"""Changes of form in a staged project: what MLflow's Databricks backend needs beyond the references themselves."""
+"""The form of a staged project that MLflow's Databricks backend needs, beyond references to wheels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reshape(
 ) -> list[Reference]:
     """Give the staged `project` and its cluster spec the form that the project's kind needs.
 
-    `workers` adds the wheels that the cluster would not install yet, and the references to those are returned.
+    `workers` adds the wheels that the cluster would not install otherwise; their references are returned.
     """
     is_spark = project.spark_job is not None
     roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
@@ -41,7 +41,7 @@ def reshape(
 
 
 def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Reference]:
-    """Give the spec of a conda or python_env project its wrapped form, with the wheels that were missing in it."""
+    """Give the spec of a conda or python_env project its wrapped form, and the `missing` wheels."""
     spec = cluster.read(path)
     if missing or not spec.is_wrapped:
         cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": each.uri} for each in missing)])
@@ -51,7 +51,7 @@ def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Referen
 def _flatten(
     project: mlproject.Project, path: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
 ) -> list[Reference]:
-    """Give the spec of a databricks_spark_job project its flat form; its libraries move into the MLproject file."""
+    """Give the spec of a Spark job its flat form; its libraries and the `missing` wheels go into the MLproject file."""
     moved: list[str] = []
     if path is not None:
         spec = cluster.read(path)
