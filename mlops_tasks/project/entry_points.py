@@ -107,7 +107,7 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
     formed = [name for _, name, spec, way in used if name and (spec or way) and parameters[name].type == "path"]
     if formed:
         raise errors.BadInput(
-            f"{place} formats the path {{{formed[0]}}}, which MLflow cannot do",
+            f"{place} formats the path {{{formed[0]}}}: a path must stay as it is",
             where=path,
             cure=f"write {{{formed[0]}}} alone",
         )

@@ -85,7 +85,7 @@ def _find(folder: Path) -> Path:
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone are wanted
     except FileNotFoundError as fault:
-        raise errors.BadInput("this folder does not exist", where=folder, cure=cure) from fault
+        raise errors.BadInput("there is no such folder", where=folder, cure=cure) from fault
     except OSError as fault:
         raise errors.BadInput(
             f"the project cannot be read as a folder: {fault.strerror}", where=folder, cure=cure
