@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import locks, processes, state
-from mlops_tasks.backends.local import environments
+from mlops_tasks.backends.local import environment
 from mlops_tasks.report import Report
 from tests.support.repositories import git, write
 
@@ -143,7 +143,7 @@ def test_pruning_may_meet_somebody_elses(tmp_path: Path) -> None:
 def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tmp_path: Path) -> None:
     old = make_aged(tmp_path, state.KEPT + 1)
 
-    with environments.built(
+    with environment.built(
         ["six"],
         constraints=[],
         project=tmp_path,

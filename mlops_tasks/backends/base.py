@@ -1,4 +1,4 @@
-"""What is said of a run before it begins, and what is known of it once MLflow knows it."""
+"""What every backend is given and offers: a Job to run, the Submitted run, the methods of Runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlops_tasks.release import Attempt, Run
 if TYPE_CHECKING:
     from mlops_tasks.tracking.client import Tracking
 
-GOES_ON = "`inv watch` follows it, `inv cancel` ends it"
-"""What can be done about a run that goes on without us."""
+WATCH_OR_CANCEL = "`inv watch` follows it, `inv cancel` ends it"
+"""What can be done about a detached run."""
 
 
 class Limits(NamedTuple):
-    """How a run is followed, in seconds: until when after its start, how often it is looked at, how long in vain."""
+    """How a run is followed, in seconds: `timeout` counts from its start, `lost_contact` from the last answer."""
 
     timeout: float | None
     poll_interval: float
@@ -28,11 +28,11 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run to be made: the staged project and everything that is said of its run.
+    """One run to be made: the staged project, and all that its run is made from and described with.
 
-    `given` are the parameters as the user gave them, `parameters` the same with the entry point's defaults. `cluster`
-    is the cluster spec's name in the project. `attempt` is the attempt's id, and `release_folder` has all that is
-    kept of this release alone, the staged project too. `record` is logged with the run.
+    `given` are the parameters that the user gave, `parameters` the same with the entry point's defaults. `cluster`
+    is the path of the cluster spec in the project. `attempt` is the attempt's id. `release_folder` holds the files of
+    this release alone, the staged project too. `record` is logged with the run.
     """
 
     project: mlproject.Project
@@ -53,21 +53,18 @@ class Job:
 
     @property
     def is_staged(self) -> bool:
-        """Whether the project is a copy of ours: it may be patched in place instead."""
+        """Whether the project is a staged copy, and not the user's own, patched in place."""
         return self.project.folder.is_relative_to(self.release_folder)
 
     @property
     def scratch(self) -> Path:
-        """The attempt's own folder, which need not exist."""
+        """A folder for files of this attempt, which need not exist."""
         return self.release_folder / "attempts" / self.attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """A run that MLflow knows of: it has ids, and somebody has to follow it to its end.
-
-    `submitted_at` is seconds since 1970, where that is on record.
-    """
+    """A run that MLflow knows of. `submitted_at` is seconds since 1970, where the record has it."""
 
     run_id: str
     experiment_id: str
@@ -77,7 +74,7 @@ class Submitted:
 
 
 class NotMarked(errors.WorkspaceError):
-    """A run's job was cancelled, or had ended, and MLflow could not be told so."""
+    """A run's job was cancelled, or had ended, and its end could not be written to MLflow."""
 
 
 class Runs(Protocol):

@@ -1,4 +1,4 @@
-"""Runs on an MLflow project backend of another name (a plugin): MLflow submits them, its SubmittedRun follows them."""
+"""Run projects on a backend that is an MLflow plugin: MLflow submits, and its SubmittedRun follows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def installed() -> list[str]:
 
 
 class PluginRuns:
-    """The runs of one command: MLflow's handle on a run is good in the process alone that submitted it."""
+    """The runs of one command: only the process that submitted a run can follow it, through MLflow's handle."""
 
     def __init__(self, track: tracking.Tracking, report: Report) -> None:
         self._track = track
@@ -34,7 +34,10 @@ class PluginRuns:
         self._handles: dict[str, SubmittedRun] = {}
 
     def submit(self, job: Job, experiment_id: str) -> Submitted:
-        """Hand the staged project to MLflow; the backend itself makes the run and logs its parameters."""
+        """Hand the staged project to MLflow, whose backend makes the run and logs its parameters.
+
+        StepFailed where the backend refuses the project.
+        """
         import mlflow
         from mlflow.exceptions import MlflowException
 
@@ -60,7 +63,7 @@ class PluginRuns:
             raise errors.StepFailed(
                 f"the backend {job.backend} refused the project: {fault}",
                 where=job.project.folder,
-                cure="mend what it says, then `inv release`",
+                cure="correct what it says, then `inv release`",
             ) from fault
         run_id = str(handle.run_id)
         self._handles[run_id] = handle
@@ -72,7 +75,7 @@ class PluginRuns:
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
 
     def follow(self, job: Job, run_id: str) -> None:
-        """Wait for the run's end and make its status in MLflow true; whatever cuts the wait short cancels the run."""
+        """Wait for the run's end and write it to MLflow; whatever cuts the wait short cancels the run."""
         handle = self._handles[run_id]
         try:
             what = f"following run {run_id[:8]} on {job.backend}"
@@ -94,13 +97,13 @@ class PluginRuns:
 
 
 def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
-    """MLflow's own wait has no time limit: it is given a thread. Raises queue.Empty when the time is up."""
+    """Whether the run ended well; queue.Empty when the time is up. MLflow's wait has no time limit: a thread waits."""
     ended: queue.Queue[bool | Exception] = queue.Queue()
 
     def wait() -> None:
         try:
             ended.put(bool(handle.wait()))
-        except Exception as fault:  # noqa: BLE001 - a plugin's, raised again below where it can be seen
+        except Exception as fault:  # noqa: BLE001 - a plugin's, raised again below in the main thread
             ended.put(fault)
 
     threading.Thread(target=wait, daemon=True).start()

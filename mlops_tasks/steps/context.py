@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
@@ -18,6 +18,13 @@ from mlops_tasks.stores import uris
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import base as targets
+
+
+class LibraryState(NamedTuple):
+    """The digest of all that a library's wheel is made of, and its local version: empty where none is wanted."""
+
+    digest: str
+    local: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -122,6 +129,11 @@ class Context:
         from mlops_tasks.wheels import sources
 
         return sources.find_libraries(self.settings.libraries, base=self.root)
+
+    @cached_property
+    def library_states(self) -> dict[Path, LibraryState]:
+        """The libraries as the steps of this command found them: each is looked at once, and again after its build."""
+        return {}
 
     @cached_property
     def target(self) -> targets.Target:

@@ -1,4 +1,4 @@
-"""Where a project runs: one Protocol, one chooser. No other module asks which target it is."""
+"""Choose the target, the place where wheels are kept and projects run. No other module asks which one it is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 class Target(Protocol):
-    """A place where wheels are kept and projects run.
-
-    Every method may raise WorkspaceError: the place refuses or cannot be reached.
-    """
+    """Every method may raise WorkspaceError: the place refuses or cannot be reached."""
 
     @property
     def display_name(self) -> str: ...
@@ -29,7 +26,7 @@ class Target(Protocol):
 
     @property
     def host(self) -> str:
-        """What tells one such place from another; empty where that is this machine."""
+        """The workspace's address; empty for this machine."""
 
     @property
     def wheel_root(self) -> str:
@@ -37,7 +34,7 @@ class Target(Protocol):
 
     @property
     def busy_cure(self) -> str:
-        """What to do while somebody follows a run, or while one goes on that nobody follows."""
+        """What to do while another command follows a run, or while a detached run goes on."""
 
     def user(self) -> str:
         """The user's name there, for experiment names."""
@@ -45,11 +42,11 @@ class Target(Protocol):
     def store(self, wheel_root: str) -> Store: ...
 
     def absolute_uri(self, uri: str) -> str:
-        """A stored wheel's URI in the form that holds on whatever machine the project runs."""
+        """A stored wheel's URI as the machine that runs the project can use it."""
 
     @property
     def is_remote(self) -> bool:
-        """Whether wheels and runs leave this machine: what will not work there is then looked for first."""
+        """Whether wheels and runs leave this machine: the project is first checked for what fails there."""
 
     def has_volume(self, path: str) -> bool:
         """Whether the volume `/Volumes/<catalog>/<schema>/<volume>` is there."""
@@ -61,10 +58,10 @@ class Target(Protocol):
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
 
     def check(self) -> None:
-        """Raise what would stand in the way of every run here, before anything is begun."""
+        """Raise what would fail every run here, as a missing login does, before anything is begun."""
 
     def check_detaching(self) -> None:
-        """Raise BadInput where no run goes on without the command that follows it."""
+        """Raise BadInput where every run ends with the command that follows it."""
 
 
 def choose(

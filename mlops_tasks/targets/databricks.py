@@ -1,4 +1,4 @@
-"""The databricks target: a workspace's stores for the wheels, its tracking, its clusters."""
+"""The databricks target: wheels go to a workspace's stores, runs to its clusters and its tracking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKENDS = {"auto", "databricks"}
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DatabricksTarget:
-    """`profile` is one of ~/.databrickscfg; nothing is asked of the workspace before something is needed of it."""
+    """`profile` is one of ~/.databrickscfg. The workspace is first asked when an answer is needed."""
 
     profile: str | None
     environ: Mapping[str, str]
@@ -40,7 +40,7 @@ class DatabricksTarget:
     def busy_cure(self) -> str:
         from mlops_tasks.backends import base as backends
 
-        return backends.GOES_ON
+        return backends.WATCH_OR_CANCEL
 
     def user(self) -> str:
         return self.workspace.user
@@ -55,7 +55,7 @@ class DatabricksTarget:
         return self.workspace.has_folder(path)
 
     def is_reachable(self, entry: str) -> bool:
-        """A wheel in one of the workspace's stores is looked up; of other places nothing is known here."""
+        """A wheel in one of the workspace's stores is looked up; any other URL is taken to be reachable."""
         uri = uris.from_cluster(entry)
         if not uri.startswith(uris.REMOTE):
             return "://" in uri
@@ -76,12 +76,12 @@ class DatabricksTarget:
         return "databricks", f"{why}; {'a Spark job' if project.spark_job else 'a shell command on a new cluster'}"
 
     def check(self) -> None:
-        """Tells a missing login, a bad token and a host that does not answer apart, before anything is begun."""
-        _ = self._told_login
+        """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""
+        _ = self._announced_user
 
     @cached_property
-    def _told_login(self) -> str:
-        """Said once a command, however many of its steps ask."""
+    def _announced_user(self) -> str:
+        """Cached, so that it is reported once a command, however many of its steps ask."""
         user = self.workspace.user
         self.report.detail(f"{user} at {self.workspace.login.host} ({self.workspace.login.origin})")
         return user

@@ -1,4 +1,4 @@
-"""The local target: a folder for the workspace's files, SQLite for tracking, the entry point on this machine."""
+"""The local target: wheels go to a folder, runs to this machine, tracking to SQLite."""
 
 from __future__ import annotations
 

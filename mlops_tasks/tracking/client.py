@@ -1,4 +1,4 @@
-"""MLflow tracking as one target uses it: experiments, runs, results. MLflow's faults are translated here."""
+"""Read and write experiments and runs in one MLflow tracking store; MLflow's faults come out as WorkspaceErrors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +24,23 @@ if TYPE_CHECKING:
 
 GOING_ON = {"RUNNING", "SCHEDULED"}
 UNREADABLE = (ValueError, LookupError, TypeError)
-"""What MLflow ends in where an answer is not what it expects, some versions of it at each error without a word."""
+"""What MLflow raises for an answer that it does not expect; some versions do so for every error without a message."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-"""MLflow prints where a run is seen as soon as one ends, some versions of it in any case."""
+"""MLflow prints the address of a run as soon as the run ends."""
 NO_ROOM = "make room where it is; if there is some, see what that store says"
 CURES = {
-    "Can't locate revision": "that store was made by a newer MLflow: use that version, or name another store by "
+    "Can't locate revision": "a newer MLflow made that store: use that version, or name another store by "
     "MLFLOW_TRACKING_URI",
     "disk I/O error": NO_ROOM,
     "disk is full": NO_ROOM,
 }
-"""What to do, by words that the store says; the last two are SQLite's on a full disk."""
+"""What to do, by words in the store's message; the last two are SQLite's on a full disk."""
 OTHER_CURE = "see what that store says; MLFLOW_TRACKING_URI names another one"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """A run of an experiment, to be compared with another. `started` is milliseconds since 1970."""
+    """An earlier run of an experiment. `started` is milliseconds since 1970."""
 
     run_id: str
     entry_point: str
@@ -51,8 +52,8 @@ class PastRun:
 class Tracking:
     """The store at `uri`. Artifacts of new experiments go below `artifacts`; None leaves that to the store.
 
-    `login` are the variables by which MLflow is told the user and password of a server's address: it prints the
-    address itself. `variables` are set while MLflow works.
+    `login` are MLflow's variables for the user and password in a server's address: MLflow prints the address, so
+    `uri` has them no longer. `variables` are set while MLflow works. Any method may raise WorkspaceError.
     """
 
     def __init__(self, uri: str, *, artifacts: Path | None, variables: Mapping[str, str] | None = None) -> None:
@@ -62,25 +63,24 @@ class Tracking:
         self._variables = variables or {}
         self.shown = redaction.strip(self.uri)
         self._artifacts = artifacts
-        self._opened: MlflowClient | None = None
 
     @property
     def is_server(self) -> bool:
         return self.uri.startswith(("http://", "https://"))
 
     def ensure_experiment(self, name: str, *, folder_name: str) -> str:
-        """The id of the experiment called `name`, which is made where it doesn't exist."""
+        """The id of the experiment called `name`, which is made where it doesn't exist; BadInput for a deleted one."""
         ours = None if self.is_server else self._artifacts
         location = (ours / folder_name).as_uri() if ours else None
-        with self._translated():
+        with self._calling_mlflow():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)
 
     def check_experiment(self, experiment_id: str) -> str:
-        """`experiment_id` itself, if there is such an experiment."""
+        """`experiment_id` itself; BadInput if there is no such experiment, or a deleted one."""
         from mlflow.exceptions import MlflowException
 
-        with self._translated():
+        with self._calling_mlflow():
             try:
                 return self._active(self._client.get_experiment(experiment_id))
             except MlflowException as fault:
@@ -101,16 +101,17 @@ class Tracking:
         parameters: Mapping[str, str],
         record: Mapping[str, Any],
     ) -> str:
+        """The id of a new run that is RUNNING; where describing it fails, it is marked FAILED."""
         from mlflow.entities import Param
 
-        with self._translated():
+        with self._calling_mlflow():
             run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
             run_id = str(run.info.run_id)
             try:
                 self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
                 self._client.log_dict(run_id, dict(record), "release.json")
             except BaseException:
-                with contextlib.suppress(Exception):  # the first fault is told, and the store is what failed
+                with contextlib.suppress(Exception):  # the first fault is raised: it is the store's too
                     self._client.set_terminated(run_id, "FAILED")
                 raise
         return run_id
@@ -118,21 +119,21 @@ class Tracking:
     def describe_run(
         self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]
     ) -> None:
-        """Add `tags`, `parameters` and the record to a run that somebody else has made."""
+        """Add `tags`, `parameters` and the record to a run that a backend has made."""
         from mlflow.entities import Param, RunTag
 
-        with self._translated():
+        with self._calling_mlflow():
             self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
             self._client.log_dict(run_id, dict(record), "release.json")
 
     def set_tag(self, run_id: str, key: str, value: str) -> None:
-        with self._translated():
+        with self._calling_mlflow():
             self._client.set_tag(run_id, key, value)
 
     def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
         """The run's experiment id, status and last metrics."""
-        with self._translated():
+        with self._calling_mlflow():
             run = self._client.get_run(run_id)
         return str(run.info.experiment_id), str(run.info.status), dict(sorted(run.data.metrics.items()))
 
@@ -140,7 +141,7 @@ class Tracking:
         """The run's tags; None where the store knows no such run."""
         from mlflow.exceptions import MlflowException
 
-        with self._translated():
+        with self._calling_mlflow():
             try:
                 return dict(self._client.get_run(run_id).data.tags)
             except MlflowException as fault:
@@ -150,19 +151,20 @@ class Tracking:
 
     def find_run(self, experiment_id: str, *, filter_string: str) -> str | None:
         """The id of the experiment's newest run that MLflow's filter lets through; None where there is none."""
-        with self._translated():
+        with self._calling_mlflow():
             found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None
 
     def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
-        """Mark the run with how it ended; unless told to `overrule`, an end of its own stands."""
-        with self._translated():
+        """Give the run its end status; a run that has ended keeps its own, unless that is to be overruled."""
+        with self._calling_mlflow():
             there = self._client.get_run(run_id).info.status
             if there in GOING_ON or (overrule and there != status):
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        with self._translated():
+        """The experiment's `limit` newest runs, the newest first."""
+        with self._calling_mlflow():
             found = self._client.search_runs([experiment_id], max_results=limit, order_by=["start_time DESC"])
         return [
             PastRun(
@@ -179,21 +181,16 @@ class Tracking:
         """The run's page, where a server shows one."""
         return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if self.is_server else ""
 
-    @property
+    @cached_property
     def _client(self) -> MlflowClient:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def _open(self) -> MlflowClient:
         if self.is_server:
             uris.check_reachable(self.uri)
-        os.environ.update(self.login)  # MLflow asks nobody else
+        os.environ.update(self.login)  # the only way to hand it to MLflow
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        with self._translated(), uris.first_user(self.uri):
+        with self._calling_mlflow(), uris.first_user(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
             if not self.uri.startswith("databricks"):
                 client.search_experiments(max_results=1)
@@ -207,7 +204,7 @@ class Tracking:
         except MlflowException as fault:
             if fault.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = self._client.get_experiment_by_name(name)  # somebody else made it a moment ago
+            found = self._client.get_experiment_by_name(name)  # another process has just made it
             if found is None:
                 raise
             return found
@@ -222,7 +219,8 @@ class Tracking:
         return str(experiment.experiment_id)
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _calling_mlflow(self) -> Iterator[None]:
+        """Set MLflow's variables, keep its words off stdout, and raise its faults as WorkspaceErrors."""
         try:
             with mlflow_process.variables(**QUIET, **self._variables), contextlib.redirect_stdout(sys.stderr):
                 yield
@@ -236,7 +234,7 @@ class Tracking:
 
 
 def _foreign_faults() -> tuple[type[Exception], ...]:
-    """What MLflow raises, and what it lets through from the libraries below it, where those are installed."""
+    """What MLflow raises by itself, and from those of the libraries below it that are installed."""
     from mlflow.exceptions import MlflowException
 
     found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error, *UNREADABLE]

@@ -1,4 +1,4 @@
-"""What MLflow takes from the process that it runs in, and what it prints into it."""
+"""Lend MLflow what it takes from this process: stdout, environment variables, the clients that it keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def stdout_is_stderr() -> Iterator[None]:
-    """What MLflow and its backends print is no result of ours; file descriptor 1 is what their children print to."""
+    """Send to stderr what MLflow, its backends and their children print: stdout is for this package's results."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -24,7 +24,7 @@ def stdout_is_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def variables(**values: str) -> Iterator[None]:
-    """MLflow's settings for a while: most of them it takes from the environment alone."""
+    """Environment variables for the length of the block: MLflow takes most of its settings from there alone."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -39,7 +39,7 @@ def variables(**values: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fresh_clients() -> Iterator[None]:
-    """MLflow keeps a workspace's client with the limits that it was first made under: none is kept over the borders."""
+    """Let no client of MLflow's into or out of the block: a client keeps the time limits that it was made under."""
     _forget_clients()
     try:
         yield
@@ -48,9 +48,8 @@ def fresh_clients() -> Iterator[None]:
 
 
 def _forget_clients() -> None:
-    """Not every version keeps them."""
     from mlflow.utils import rest_utils
 
     forget = getattr(getattr(rest_utils, "get_workspace_client", None), "cache_clear", None)
-    if forget is not None:
+    if forget is not None:  # not every version keeps clients
         forget()

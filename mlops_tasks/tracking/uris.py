@@ -1,4 +1,4 @@
-"""The URIs by which MLflow's stores are named: made absolute, parted from a login, reached, opened by one at a time."""
+"""Make the URI of an MLflow store absolute, find out whether its server answers, and open it one process at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REACHABLE_WITHIN = 10
 
 
 def absolute(uri: str) -> str:
-    """`uri` with a relative path in it made absolute: a run works in another folder than the one where it was given."""
+    """`uri` with a relative path in it made absolute: a run works in another folder than the command that names it."""
     scheme, _, rest = uri.partition(":")
     if scheme.startswith("sqlite"):
         path, mark, query = rest.removeprefix("///").partition("?")
@@ -30,7 +30,7 @@ def absolute(uri: str) -> str:
 
 
 def check_reachable(uri: str) -> None:
-    """Any HTTP answer will do: whether it is the right server is MLflow's question."""
+    """Raise WorkspaceError unless the server gives any HTTP answer, be it an error: MLflow itself checks the rest."""
     host = urlsplit(uri).netloc
     try:
         urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
@@ -46,7 +46,7 @@ def check_reachable(uri: str) -> None:
 
 @contextlib.contextmanager
 def first_user(uri: str) -> Iterator[None]:
-    """Let one process at a time open a SQLite store: of several first users at once all but one would fail.
+    """Let one process at a time open a SQLite store: of several that make its tables at once all but one fail.
 
     The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
     """
@@ -57,5 +57,5 @@ def first_user(uri: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.alone_in(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA schema_version")  # what cannot be opened, MLflow would try for minutes
+            database.execute("PRAGMA schema_version")  # MLflow would try for minutes to open what cannot be opened
         yield

@@ -88,18 +88,12 @@ class Session(requests.Session):
             raise faults.from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
         if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
             raise faults.no_workspace(f"{host} {call}")
-        if not _is_json(answer):  # databricks-cli would end in a traceback
-            raise faults.garbled(f"{host} {call}")
+        try:
+            answer.json()  # databricks-cli would end in a traceback
+        except ValueError as fault:
+            raise faults.garbled(f"{host} {call}") from fault
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Fresh credentials for every try: a token may run out in between."""
         request.headers.update(self._login.headers())
         return request
-
-
-def _is_json(answer: requests.Response) -> bool:
-    try:
-        answer.json()
-    except ValueError:
-        return False
-    return True

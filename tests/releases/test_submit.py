@@ -62,7 +62,7 @@ class TestASubmitThatFails:
 
         assert said.code == 0, said.err
         assert len(site.submits()) == len(site.workspace.jobs.submitted) == 1
-        assert "there is a job of it: it is followed" in said.err
+        assert "it made a job, which is followed" in said.err
         tags = site.tags(site.record["run"]["run_id"])
         assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["run"]["job_run_id"])
         assert site.runs("RUNNING") == []

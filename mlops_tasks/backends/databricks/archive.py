@@ -1,8 +1,8 @@
-"""What a run on Databricks is made from: a copy of the staged project for each attempt, and its archive in DBFS.
+"""Copy the staged project for an attempt, and put the archive of the copy into DBFS, where MLflow finds it.
 
-MLflow's backend packs and uploads the project itself, but sends an empty body when it repeats that, and finds the
-empty file under the archive's name for ever after; and it takes an archive that somebody else has just put there for
-a fault. So the archive is made by MLflow's own function and put there first, verified: MLflow finds it and goes on.
+MLflow's backend packs and uploads the project itself. But it sends an empty body when it repeats the upload, and
+takes the empty file for the archive ever after; and it fails where another process has just put the archive there.
+So the archive is made here by MLflow's own function, uploaded and verified before MLflow looks for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, files, processes
 from mlops_tasks.backends.base import Job
-from mlops_tasks.backends.databricks import classic, entry
+from mlops_tasks.backends.databricks import entry
 from mlops_tasks.project import listing, staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
@@ -28,10 +28,10 @@ MARKER = ".mlops-attempt"
 
 @contextlib.contextmanager
 def copied_project(job: Job, *, run: processes.Runner, report: Report) -> Iterator[Path]:
-    """The attempt's own copy, by whose path the job and the MLflow run can be found.
+    """The attempt's own copy, with the entry point written into it, for the length of the block.
 
-    What is to be run is written into it in a form that MLflow carries whole. It is gone after the block, and the path
-    goes on being a name.
+    Its path is in the names of the job and of the MLflow run, by which they can be found. StepFailed where the copy
+    cannot be written.
     """
     try:
         try:
@@ -58,24 +58,18 @@ def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:
         for name in names:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, copy / name, follow_symlinks=False)
-    _make_plain(copy / job.project.mlproject, source / job.project.mlproject)
-    if job.project.spark_job is not None:
-        entry.write_driver(job, copy)
-    else:
-        classic.write_command(job, copy)
+    mlproject = copy / job.project.mlproject
+    mlproject.unlink()  # a link would lead to the user's own file, which must not be written to
+    shutil.copy2(source / job.project.mlproject, mlproject)
+    entry.write(job, copy)
     return copy
 
 
-def _make_plain(path: Path, original: Path) -> None:
-    """A link in the copy leads to the user's own file, which must not be written to."""
-    path.unlink()
-    shutil.copy2(original, path)
-
-
 def upload(copy: Path, experiment_id: str, *, attempt: str, store: dbfs.DbfsStore, report: Report) -> str:
-    """Put the archive of `copy` where MLflow would; the answer is its URI.
+    """Put the archive of `copy` where MLflow looks for it; the answer is its URI.
 
-    A broken one that is there already is left alone: a marker in the copy gives this one another name.
+    A broken one that is there already is left alone: a marker file in the copy gives this one another name.
+    WorkspaceError where the store does not hold what was sent.
     """
     folder = f"dbfs:/mlflow-experiments/{experiment_id}/projects-code"
     with tempfile.TemporaryDirectory() as temporary:
@@ -86,12 +80,20 @@ def upload(copy: Path, experiment_id: str, *, attempt: str, store: dbfs.DbfsStor
             (copy / MARKER).write_text(attempt, encoding="utf-8")
             archive = _pack(copy, Path(temporary))
         if archive.name not in there:
-            _put(archive, folder, store=store, report=report)
+            store.make_folder(folder)
+            with report.transfer("sending the project", archive.stat().st_size) as moved:
+                store.write(archive, folder, moved)
+            if not holds(store, archive, folder):
+                raise errors.WorkspaceError(
+                    f"{archive.name} does not hold what was sent",
+                    where=folder,
+                    cure="repeat the command; if that does not help, look at DBFS",
+                )
     return f"{folder}/{archive.name}"
 
 
 def _pack(copy: Path, folder: Path) -> Path:
-    """The very archive that MLflow makes of `copy`, named by its content (mlflow.projects.databricks)."""
+    """The same archive that MLflow makes of `copy`, named by its content (mlflow.projects.databricks)."""
     from mlflow.projects.databricks import DB_TARFILE_ARCHIVE_NAME
     from mlflow.utils.file_utils import make_tarfile
 
@@ -103,14 +105,3 @@ def _pack(copy: Path, folder: Path) -> Path:
 def _without_runs(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """MLflow leaves out what is called mlruns."""
     return None if posixpath.basename(member.name) == "mlruns" else member
-
-
-def _put(archive: Path, folder: str, *, store: dbfs.DbfsStore, report: Report) -> None:
-    size = archive.stat().st_size
-    store.make_folder(folder)
-    with report.transfer("sending the project", size) as moved:
-        store.write(archive, folder, moved)
-    if not holds(store, archive, folder):
-        raise errors.WorkspaceError(
-            f"{archive.name} does not hold what was sent", where=folder, cure="repeat; if it stays so, look at DBFS"
-        )

@@ -1,4 +1,4 @@
-"""The file that a Databricks Spark job runs in the place of the project's own: it runs that one as Python would.
+"""The program that a Databricks Spark job runs in the place of the project's own, and that runs it as Python would.
 
 Databricks executes this text without a file name, with a foreign sys.argv[0], without exit() and quit(), and takes
 every SystemExit for a failure. MLflow puts lines of its own in front, after which no __future__ import may stand, and

@@ -1,9 +1,16 @@
-"""A Spark job's program and arguments, and the form of its MLproject file that carries them whole to Databricks."""
+"""Write an entry point into a copy of its project, in a form that MLflow's backend carries whole to Databricks.
+
+Of a classic project that is one command with the values in it; of a Spark job, a driver program with its arguments.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -11,14 +18,36 @@ from mlops_tasks.backends.base import Job
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
 
+ENTRY_POINT = "main"
+"""The name of the one entry point that a classic project's copy has."""
+INTERPRETERS = {".py": "python {}", ".sh": "bash {}", ".R": "Rscript -e \"mlflow::mlflow_source('{}')\" --args"}
 DRIVER = Path(__file__).with_name("driver.py")
 DRIVER_NAME = "mlops_driver.py"
 
 
-def words(job: Job) -> list[str]:
-    """The project's own file and its arguments.
+def write(job: Job, folder: Path) -> None:
+    """Rewrite the MLproject file of the copy of the project in `folder`, which must not be a link."""
+    path = folder / job.project.mlproject
+    data = yaml_tree.load(path)
+    if job.project.spark_job is None:
+        data = _with_command(job, data)
+    else:
+        data = _with_driver(job, data)
+        (folder / DRIVER_NAME).write_bytes(DRIVER.read_bytes())
+    texts.write(path, yaml.safe_dump(data, sort_keys=False))
 
-    A script in the place of an entry point gets its parameters as MLflow's other backends hand them to it: its
+
+def fetched(job: Job) -> dict[str, str]:
+    """The parameters that MLflow downloads on the driver, to hand their local paths to the command."""
+    found = job.project.entry_points.get(job.entry_point)
+    paths = {name for name, each in found.parameters.items() if each.type == "path"} if found else set()
+    return {name: value for name, value in job.parameters.items() if name in paths and urlsplit(value).scheme}
+
+
+def words(job: Job) -> list[str]:
+    """A Spark job's own file and its arguments; ValueError for other projects.
+
+    A script in the place of an entry point gets its parameters as MLflow's other backends hand them over: its
     Databricks backend knows no scripts of a Spark job, and is sent the driver alone.
     """
     spark = job.project.spark_job
@@ -32,16 +61,30 @@ def words(job: Job) -> list[str]:
     return shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))[1:]
 
 
-def write_driver(job: Job, folder: Path) -> None:
-    """Have the copy of the project in `folder` run by a driver program of ours, with the job's words as given.
+def _with_driver(job: Job, data: Mapping[str, Any]) -> dict[str, Any]:
+    """MLflow splits an entry point's command at each blank, quoted or not; `parameters` of a `python_file` it keeps.
 
-    MLflow splits an entry point's command at each blank, whatever is quoted; a `python_file` with `parameters` it
-    sends as they are (mlflow/projects/databricks.py, 2.17 to 3.17).
+    (mlflow/projects/databricks.py, 2.17 to 3.17)
     """
-    path = folder / job.project.mlproject
-    data = yaml_tree.load(path)
-    spark = dict(data["databricks_spark_job"])
-    spark.update(python_file=DRIVER_NAME, parameters=words(job))
-    kept = {key: value for key, value in data.items() if key != "entry_points"}
-    texts.write(path, yaml.safe_dump({**kept, "databricks_spark_job": spark}, sort_keys=False))
-    (folder / DRIVER_NAME).write_bytes(DRIVER.read_bytes())
+    spark = {**data["databricks_spark_job"], "python_file": DRIVER_NAME, "parameters": words(job)}
+    return {**{key: value for key, value in data.items() if key != "entry_points"}, "databricks_spark_job": spark}
+
+
+def _with_command(job: Job, data: Mapping[str, Any]) -> dict[str, Any]:
+    """MLflow logs the values with their shell quotes, and quotes the entry point's name twice.
+
+    So there is one entry point under a plain name, with the values in its command. MLflow formats that once more:
+    braces of its own are doubled, and those of parameters that MLflow fetches stay. (mlflow/projects: databricks.py,
+    utils.py and _project_spec.py, 2.17 to 3.17)
+    """
+    left = fetched(job)
+    quoted = {name: f"\0{name}\0" if name in left else shlex.quote(value) for name, value in job.parameters.items()}
+    found = job.project.entry_points.get(job.entry_point)
+    if found:
+        command = found.command.format(**quoted)
+    else:
+        script = INTERPRETERS[PurePosixPath(job.entry_point).suffix].format(shlex.quote(job.entry_point))
+        command = " ".join([script, *(f"--{shlex.quote(name)} {value}" for name, value in quoted.items())])
+    command = re.sub("\0(.*?)\0", r"{\1}", command.replace("{", "{{").replace("}", "}}"))
+    written = {"command": command, **({"parameters": dict.fromkeys(left, "path")} if left else {})}
+    return {**data, "entry_points": {ENTRY_POINT: written}}

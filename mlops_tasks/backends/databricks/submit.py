@@ -1,4 +1,4 @@
-"""The submit itself: MLflow's own, each of its calls sent once."""
+"""Submit a project by MLflow's own backend, each of its calls sent once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Job
-from mlops_tasks.backends.databricks import classic
+from mlops_tasks.backends.databricks import entry
 from mlops_tasks.project.text import json_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.report import Report
@@ -28,11 +28,11 @@ ONE_TRY = {
 def try_submit(
     job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report
 ) -> tuple[str | None, Exception | None]:
-    """MLflow's own submit, one request for each of its calls; the fault it ended with, if any."""
+    """The id of the MLflow run that was made, or the fault that the submit ended in."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    # MLflow 3 keeps its tracking URI in the environment, too: it goes as it came
+    # MLflow 3 writes its tracking URI into the environment: among the variables it is put back
     variables = {**login.variables, **ONE_TRY, "MLFLOW_TRACKING_URI": login.tracking_uri}
     try:
         with (
@@ -41,12 +41,12 @@ def try_submit(
             report.waiting("submitting by MLflow's backend databricks"),
             mlflow_process.stdout_is_stderr(),
         ):
-            logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report tells it better
+            logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report says it better
             mlflow.set_tracking_uri(login.tracking_uri)
             submitted = mlflow.projects.run(
                 str(copy),
-                entry_point=classic.ENTRY_POINT,
-                parameters=classic.fetched(job),
+                entry_point=entry.ENTRY_POINT,
+                parameters=entry.fetched(job),
                 experiment_id=experiment_id,
                 run_name=job.run_name,
                 backend=BACKEND,
@@ -60,13 +60,13 @@ def try_submit(
 
 
 def may_pass(fault: Exception) -> bool:
-    """Whether the same submit may go well in a moment: no answer at all, or the workspace's own trouble."""
+    """Whether the same submit may succeed in a moment: there was no answer, or the workspace had a fault of its own."""
     from mlflow.exceptions import ExecutionException, MlflowException
 
     if isinstance(fault, MlflowException):
         passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
         return not isinstance(fault, ExecutionException) and fault.error_code in passing
-    return getattr(fault, "filename", None) is None  # what names a file is about that file
+    return getattr(fault, "filename", None) is None  # an OSError with a file name is about that file
 
 
 def first_line(fault: Exception) -> str:

@@ -1,8 +1,9 @@
-"""Job runs in a workspace: found, followed to their end, cancelled, and their output."""
+"""Find, follow and cancel the job runs of a workspace, and read what they printed."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any, NamedTuple
 
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Limits
-from mlops_tasks.backends.jobs import output
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
@@ -21,14 +21,22 @@ API = "2.0"
 OVER = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
 CANCELLED = {"CANCELED", "TIMEDOUT"}
 UNKNOWN = "INVALID_PARAMETER_VALUE"
-"""What the workspace says of a run that it does not know."""
+"""The error code for a run that the workspace does not know."""
 NOT_THERE_YET = 60
-"""Seconds in which a run that was just submitted may be unknown: what the API tells lags behind."""
+"""Seconds in which a run that was just submitted may be unknown: the API's answers lag behind."""
 STOPPED_WITHIN = 60
-"""Seconds for a cancelled run to end before we stop looking."""
+"""Seconds that a cancelled run is given to end."""
 STOPPING_INTERVAL = 0.5
 LISTED = 200
-"""How many runs, the newest, a run is looked for among."""
+"""How many runs, the newest, are searched for one."""
+
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+UNPACKED = "mlflow-project/"
+"""How each line of MLflow's `tar -v` begins, by which it unpacks the project (mlflow.projects.databricks)."""
+COPYING = re.compile(
+    r"mlflow, version .*|sending incremental file list|[0-9a-f]{64}\.tar\.gz|sent [\d,]+ bytes .*|total size is .*|"
+)
+"""The lines of its `mlflow --version` and `rsync -v` before that."""
 
 
 class JobState(NamedTuple):
@@ -47,7 +55,7 @@ class JobState(NamedTuple):
 
     @property
     def mlflow_status(self) -> str:
-        """What MLflow's run should say at this end."""
+        """The status that MLflow's run gets at this end."""
         if self.result == "SUCCESS":
             return "FINISHED"
         return "KILLED" if self.result in CANCELLED else "FAILED"
@@ -63,35 +71,37 @@ class TimedOut(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class JobRuns:
-    """Calls that are safe to repeat are repeated by the workspace's session, all but the looks of `follow`."""
+    """The workspace's session repeats a call that is safe to repeat; `follow` repeats its polls itself."""
 
     workspace: Workspace
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
     def follow(self, job_run_id: int, *, limits: Limits, age: float = 0) -> JobState:
-        """The run's end, each change of state told. Raises TimedOut, and WorkspaceError where contact is lost.
+        """The run's end; each change of its state is reported.
 
-        `age` is for how many seconds the run is known to be there; the workspace's own word counts more.
+        Raises TimedOut at the time limit, and WorkspaceError once contact is lost. `age` is for how many seconds the
+        run is known to exist; the workspace's own answer takes precedence.
         """
-        heard = self.clock()
-        begun, shown = heard - age, ""
+        report = self.workspace.report
+        answered = self.clock()
+        begun, shown = answered - age, ""
         while True:
             now, wait = self.clock(), limits.poll_interval
             try:
-                state = self.ask(job_run_id)
+                state = self.poll(job_run_id)
             except faults.ApiError as fault:
-                quiet = _Quiet(fault, job_run_id, since=now - heard, age=now - begun)
-                wait = max(wait, quiet.bear(limits, self._report))
+                missed = MissedPoll(fault, job_run_id, silence=now - answered, age=now - begun)
+                wait = max(wait, missed.wait_or_raise(limits, report))
             else:
-                heard = now
+                answered = now
                 if state.age is not None and not shown:
                     begun = now - state.age
                 if state.url and not shown:
-                    self._report.detail(state.url)
+                    report.detail(state.url)
                 if str(state) != shown:
                     shown = str(state)
-                    self._report.detail(f"{_elapsed(now - begun)}  {state}")
+                    report.detail(f"{_elapsed(now - begun)}  {state}")
                 if state.is_over:
                     return state
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
@@ -99,20 +109,26 @@ class JobRuns:
                 raise TimedOut
             self.pause(min(wait, left))
 
-    @property
-    def _report(self) -> Report:
-        return self.workspace.report
-
     def state(self, job_run_id: int) -> JobState:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
 
-    def cancel(self, job_run_id: int) -> JobState:
-        """Cancel the run and wait a moment for its end, which one that has ended already keeps.
+    def poll(self, job_run_id: int) -> JobState:
+        """The state, and the run's age, by one request that is not repeated; ApiError where the answer has no run."""
+        url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
+        answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id})
+        try:
+            found = answer.json()
+            return _read_state(found)._replace(age=_age(found, answer.headers.get("Date", "")))
+        except (ValueError, AttributeError) as fault:
+            raise faults.ApiError("no run is in its answer", where=url, cure="repeat", is_transient=True) from fault
 
-        One that goes on after that is answered as cancelled, though not over.
+    def cancel(self, job_run_id: int) -> JobState:
+        """Cancel the run and wait a moment for its end; one that has ended already keeps its own end.
+
+        The state of a run that goes on for longer is CANCELED, though not over.
         """
         self.workspace.jobs.cancel_run(job_run_id, version=API)
-        self._report.detail(f"job run {job_run_id} is being cancelled")
+        self.workspace.report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN
         while True:
             state = self.state(job_run_id)
@@ -123,7 +139,7 @@ class JobRuns:
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> str:
-        return output.join(self.workspace.jobs.get_run_output(job_run_id, version=API))
+        return join_output(self.workspace.jobs.get_run_output(job_run_id, version=API))
 
     def find(self, word: str) -> int | None:
         """The newest submitted run that has `word` in its name."""
@@ -131,40 +147,62 @@ class JobRuns:
         runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
         return int(runs[0]["run_id"]) if runs else None
 
-    def ask(self, job_run_id: int) -> JobState:
-        """The state by one request, whatever comes of it: following repeats it anyway."""
-        url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
-        answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id})
-        try:
-            found = answer.json()
-            return _read_state(found)._replace(age=_age(found, answer.headers.get("Date", "")))
-        except (ValueError, AttributeError) as fault:
-            raise faults.ApiError("no run is in its answer", where=url, cure="repeat", is_transient=True) from fault
 
-
-class _Quiet(NamedTuple):
-    """A look at a run that told nothing: `since` is seconds since the last that did, `age` since the run's start."""
+class MissedPoll(NamedTuple):
+    """A poll that failed: `silence` is seconds since the last one that did not, `age` seconds since the run's start."""
 
     fault: faults.ApiError
     job_run_id: int
-    since: float
+    silence: float
     age: float
 
-    def bear(self, limits: Limits, report: Report) -> float:
-        """For how many seconds the workspace wants to be left alone, if following goes on; else WorkspaceError."""
+    def wait_or_raise(self, limits: Limits, report: Report) -> float:
+        """Seconds to wait at least before the next poll, as the workspace asks; WorkspaceError once contact is lost."""
         is_young = self.fault.code == UNKNOWN and self.age < NOT_THERE_YET
-        if not (self.fault.is_transient or is_young) or self.since >= limits.lost_contact:
-            raise _lost(self.fault, self.job_run_id, self.since) from self.fault
-        asked = min(self.fault.retry_after or 0, limits.lost_contact - self.since)
+        if not (self.fault.is_transient or is_young) or self.silence >= limits.lost_contact:
+            how = f"no contact for {self.silence:.0f} s" if self.fault.is_transient else "following ended"
+            raise errors.WorkspaceError(
+                f"{how}, and job run {self.job_run_id} may go on: {self.fault.what}",
+                where=self.fault.where,
+                cure="once it answers again, `inv watch` follows it and `inv cancel` ends it",
+            ) from self.fault
+        asked = min(self.fault.retry_after or 0, limits.lost_contact - self.silence)
+        said = f"{_elapsed(self.age)}  no news: {self.fault.what}"
         if asked > limits.poll_interval:
-            report.detail(f"{_elapsed(self.age)}  no news: {self.fault.what}; looking again in {asked:.0f} s")
+            report.detail(f"{said}; looking again in {asked:.0f} s")
         else:
-            report.debug(f"{_elapsed(self.age)}  no news: {self.fault.what}")
+            report.debug(said)
         return asked
 
 
+def join_output(found: Mapping[str, Any]) -> str:
+    """What the task printed, then its error and trace unless it printed them itself; the last 5 MB at most."""
+    logs, trace, error = (str(found.get(key) or "").rstrip() for key in ("logs", "error_trace", "error"))
+    cut = "(the workspace keeps only the end of this output)" if found.get("logs_truncated") else ""
+    is_printed = set(_plain(error).splitlines()) <= set(_plain(f"{logs}\n{trace}").splitlines())
+    trace = "" if _plain(trace) in _plain(logs) else trace
+    return "\n".join(part for part in (cut, logs, trace, "" if is_printed else error) if part)
+
+
+def leave_out_unpacking(output: str) -> list[str]:
+    """The lines without those of MLflow's copying and unpacking, where the output begins with them."""
+    lines = output.splitlines()
+    last = 0
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(UNPACKED):
+            last = number
+        elif last or not COPYING.fullmatch(line):
+            break
+    return lines[last:]
+
+
+def _plain(text: str) -> str:
+    """Without colours, and without blanks at the ends of lines."""
+    return "\n".join(line.rstrip() for line in ESCAPES.sub("", text).splitlines())
+
+
 def _age(found: Mapping[str, Any], date: str) -> float | None:
-    """Seconds between the run's start and the answer's own date; None where it tells only one of them."""
+    """Seconds between the run's start and the answer's own date; None where the answer lacks one of them."""
     try:
         answered = parsedate_to_datetime(date).timestamp()
     except ValueError:
@@ -180,15 +218,6 @@ def _read_state(found: Mapping[str, Any]) -> JobState:
         result=str(state.get("result_state") or ""),
         message=" ".join(str(state.get("state_message") or "").split()),
         url=str(found.get("run_page_url") or ""),
-    )
-
-
-def _lost(fault: faults.ApiError, job_run_id: int, seconds: float) -> errors.WorkspaceError:
-    how = f"no contact for {seconds:.0f} s" if fault.is_transient else "following ended"
-    return errors.WorkspaceError(
-        f"{how}, and job run {job_run_id} may go on: {fault.what}",
-        where=fault.where,
-        cure="once it answers again, `inv watch` follows it and `inv cancel` ends it",
     )
 
 

@@ -1,4 +1,4 @@
-"""What became of an attempt in a workspace: its MLflow run and its job, by whatever is known of either."""
+"""Find the MLflow run and the job of an attempt, by whatever is known of either."""
 
 from __future__ import annotations
 
@@ -7,35 +7,39 @@ from dataclasses import dataclass
 
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Submitted
-from mlops_tasks.backends.databricks import submit
 from mlops_tasks.backends.jobs import following
 from mlops_tasks.release import Attempt
 from mlops_tasks.tracking import client as tracking
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
 LOOKS = 4
-"""How often a job is looked for whose submit had no answer: what the API lists lags behind."""
+"""How often a job is looked for whose submit had no answer: the API's lists lag behind."""
 WAIT = 2.0
 """Seconds before the second look, and as many more before each further one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptLookup:
+    """`backend` is the name of the backend that submitted the attempts."""
+
+    backend: str
     host: str
     jobs: following.JobRuns
     tracking: tracking.Tracking
     pause: Callable[[float], None]
 
     def find(self, attempt: Attempt, experiment_id: str) -> Submitted | None:
-        """The attempt's run and its job, by what is recorded, by what MLflow knows, by the path that names both.
+        """The attempt's run and its job, by the record, by MLflow's tags, by the path that both are named after.
 
-        A job is looked for LOOKS times, but once for a run that has ended already.
+        None without a run. A missing job is looked for LOOKS times while the run goes on, and once after its end.
+        WorkspaceError where there is a job and MLflow does not show its run yet.
         """
         run_id = attempt.run_id or self._find_run(attempt, experiment_id)
         if run_id is None:
             return None
         job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
-        for look in range(1, LOOKS if self._goes_on(run_id, job_run_id) else 1):
+        may_come = job_run_id is None and self.tracking.read_result(run_id)[1] in tracking.GOING_ON
+        for look in range(1, LOOKS if may_come else 1):
             self.pause(WAIT * look)
             job_run_id = self._find_job(run_id, attempt)
             if job_run_id is not None:
@@ -43,17 +47,13 @@ class AttemptLookup:
         return Submitted(
             run_id=run_id,
             experiment_id=experiment_id,
-            backend=submit.BACKEND,
+            backend=self.backend,
             job_run_id=job_run_id,
             submitted_at=attempt.submitted_at,
         )
 
-    def _goes_on(self, run_id: str, job_run_id: int | None) -> bool:
-        """Whether a run without a job may get one still."""
-        return job_run_id is None and self.tracking.read_result(run_id)[1] in tracking.GOING_ON
-
     def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
-        """What MLflow's search tells lags behind: a job without its run is a matter for later, not for another job."""
+        """MLflow's search lags behind: a job whose run is not shown yet must not lead to a second job."""
         filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
         job_run_id = None
         for look in range(LOOKS):
@@ -66,7 +66,7 @@ class AttemptLookup:
         raise errors.WorkspaceError(
             f"job run {job_run_id} was made, and MLflow does not show its run yet",
             where=self.host,
-            cure="`inv run` in a moment, which takes it up",
+            cure="`inv run` in a moment follows it",
         )
 
     def _find_job(self, run_id: str, attempt: Attempt) -> int | None:

@@ -1,4 +1,4 @@
-"""The end of what was submitted, while a person waits for it: the job cancelled, MLflow's run marked."""
+"""End what was submitted, while somebody waits who has pressed Ctrl-C: cancel the job, mark MLflow's run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 
 from mlops_tasks import errors
-from mlops_tasks.backends.base import GOES_ON, NotMarked, Submitted
+from mlops_tasks.backends.base import WATCH_OR_CANCEL, NotMarked, Submitted
 from mlops_tasks.backends.jobs import following
 from mlops_tasks.backends.jobs.lookup import AttemptLookup
 from mlops_tasks.release import Attempt
@@ -17,7 +17,7 @@ from mlops_tasks.workspace import faults
 
 @dataclass(frozen=True, kw_only=True)
 class RunStopping:
-    """`lookup` is one that waits little. NotMarked where MLflow could not be told of the end."""
+    """`lookup` is one of a workspace in haste. Raises NotMarked where the end could not be written to MLflow."""
 
     lookup: AttemptLookup
     report: Report
@@ -25,24 +25,23 @@ class RunStopping:
     def stop(self, submitted: Submitted) -> str | None:
         """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING.
 
-        The answer is how the job had ended by itself; None where it was us.
+        The answer is how the job had ended by itself; None where this call ended it.
         """
         with mlflow_process.fresh_clients():
             return self._stop(submitted)
 
     def stop_attempt(self, attempt: Attempt, experiment_id: str) -> None:
-        """End whatever was submitted, or say that it may go on."""
+        """End whatever was submitted for the attempt; warn that it may go on where that fails."""
         try:
             with mlflow_process.fresh_clients():
-                self._stop_what_there_is(attempt, experiment_id)
+                self._stop_attempt(attempt, experiment_id)
         except NotMarked:
             raise
         except errors.WorkspaceError:
-            self.report.warning(f"what was submitted may go on; {GOES_ON}")
+            self.report.warning(f"what was submitted may go on; {WATCH_OR_CANCEL}")
             raise
 
-    def _stop_what_there_is(self, attempt: Attempt, experiment_id: str) -> None:
-        """A job is ended also where MLflow does not show its run."""
+    def _stop_attempt(self, attempt: Attempt, experiment_id: str) -> None:
         try:
             found = self.lookup.find(attempt, experiment_id)
         except errors.WorkspaceError as fault:
@@ -67,8 +66,8 @@ class RunStopping:
 
     def _cancel_if_going_on(self, job_run_id: int) -> tuple[following.JobState, str | None]:
         """The job's end, and the same in words if it came to that by itself."""
-        with contextlib.suppress(faults.ApiError):  # it may be too young to be known, and cancelling it tells the rest
-            state = self.lookup.jobs.ask(job_run_id)
+        with contextlib.suppress(faults.ApiError):  # a run may be too young to be known, and can be cancelled already
+            state = self.lookup.jobs.poll(job_run_id)
             if state.is_over:
                 return state, str(state)
         state = self.lookup.jobs.cancel(job_run_id)

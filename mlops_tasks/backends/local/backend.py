@@ -1,4 +1,4 @@
-"""Runs on this machine: tracked by MLflow, executed in a child process, in an environment of their own."""
+"""Runs on this machine: tracked by MLflow, each in a child process with an environment of its own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mlops_tasks import errors, processes, slugs, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Limits, Submitted
-from mlops_tasks.backends.local import environment as environments
+from mlops_tasks.backends.databricks import entry
+from mlops_tasks.backends.local import environment
 from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
@@ -33,6 +33,8 @@ STRAYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class LocalRuns:
+    """The methods of `base.Runs`; a run here cannot be detached. `top` is the repository's top folder."""
+
     top: Path
     places: state.StateFolder
     environ: Mapping[str, str]
@@ -40,13 +42,12 @@ class LocalRuns:
     report: Report
 
     def find_experiment(self, job: Job) -> str:
-        track = self.tracking
         with self.report.waiting("opening MLflow's tracking store"):
             if job.experiment_id is not None:
-                return track.check_experiment(job.experiment_id)
+                return self.tracking.check_experiment(job.experiment_id)
             if job.experiment_name is None:
                 raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-            return track.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
+            return self.tracking.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
 
     def submit(self, job: Job) -> Submitted:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
@@ -72,7 +73,7 @@ class LocalRuns:
             code = self._execute(job, submitted, log=log)
             status = "FAILED" if code else "FINISHED"
             if code:
-                self.report.warning(_say_exit(code))
+                self.report.warning(_describe_exit(code))
         except processes.TimedOut:
             self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
@@ -84,17 +85,17 @@ class LocalRuns:
         return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=timed_out)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
-        """A run on a backend of another name may go on without us: only ours are marked KILLED."""
-        track = self.tracking
+        """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
         run_id = attempt.run_id
         if run_id is None and attempt.experiment_id is not None:
-            run_id = track.find_run(attempt.experiment_id, filter_string=f"tags.`mlops.attempt` = '{attempt.id}'")
-        tags = track.read_tags(run_id) if run_id else None
+            by_attempt = f"tags.`mlops.attempt` = '{attempt.id}'"
+            run_id = self.tracking.find_run(attempt.experiment_id, filter_string=by_attempt)
+        tags = self.tracking.read_tags(run_id) if run_id else None
         if run_id is None or tags is None:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
-            track.end_run(run_id, "KILLED")
+            self.tracking.end_run(run_id, "KILLED")
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
@@ -107,85 +108,94 @@ class LocalRuns:
         raise not_remote()
 
     def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> int:
-        track = self.tracking
+        """Run the entry point in the child program; the answer is its exit code, as a shell gives it.
+
+        A project that was patched in place runs where it is: it may hold anything, the whole repository too.
+        """
+        track, folder = self.tracking, job.project.folder
+        is_staged = folder.is_relative_to(self.places.folder)
         with (
-            self._environment(job, Report()) as (environment, same_mlflow),
-            self._work_folder(job) as folder,
+            self._environment(job, Report()) as (path, is_same_mlflow),
+            staging.disposable(folder) if is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
+            python = str(path / "bin" / "python") if path else "python"
             message = {
-                "project": str(folder),
-                "command": environments.spark_command(job, environment) if job.project.spark_job else None,
+                "project": str(work_folder),
+                "command": [python, *entry.words(job)] if job.project.spark_job else None,
                 "entry_point": job.entry_point,
                 "parameters": dict(job.given),
                 "experiment_id": submitted.experiment_id,
                 "run_id": submitted.run_id,
                 "backend": "local",
-                "storage": str(job.scratch),  # MLflow's for the run: left to itself it makes one that stays
+                "storage": str(job.scratch),  # without one MLflow makes a folder that stays
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
-                "through_server": not same_mlflow and not track.is_server,
+                "through_server": not is_same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
-                return self._start(message, environment, timeout=job.limits.timeout, log=log)
+                return processes.follow(
+                    [sys.executable, str(CHILD)],
+                    env={**self._child_environ(path), **track.login},
+                    message=json.dumps(message),
+                    log=log,
+                    show=self.report.output,
+                    timeout=job.limits.timeout,
+                )
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
 
-    def _work_folder(self, job: Job) -> contextlib.AbstractContextManager[Path]:
-        """A project that was patched in place may hold anything, the whole repository too: it runs where it is."""
-        folder = job.project.folder
-        is_staged = folder.is_relative_to(self.places.folder)
-        return staging.disposable(folder) if is_staged else contextlib.nullcontext(folder)
+    @contextlib.contextmanager
+    def _environment(self, job: Job, report: Report) -> Iterator[tuple[Path | None, bool]]:
+        """The job's environment (None where it is left to MLflow), and whether its MLflow is the running one."""
+        if job.env_manager != "auto":
+            yield None, True
+            return
+        lines = environment.read_lines(job.project, report=report)
+        from mlflow.version import VERSION
 
-    def _environment(self, job: Job, report: Report) -> contextlib.AbstractContextManager[tuple[Path | None, bool]]:
-        return environments.environment_of(job, places=self.places, environ=self.environ, run=self.run, report=report)
+        lines, constraints, same = environment.pin_mlflow(lines, VERSION)
+        if not same:
+            report.detail(f"the project pins another MLflow than {VERSION}: it will log through a local server")
+        with environment.built(
+            lines,
+            constraints=constraints,
+            project=job.project.folder,
+            folder=self.places.environments,
+            environ=self.environ,
+            run=self.run,
+            report=report,
+        ) as path:
+            yield path, same
 
-    def _start(self, message: Mapping[str, Any], environment: Path | None, *, timeout: float | None, log: Path) -> int:
-        return processes.follow(
-            [sys.executable, str(CHILD)],
-            env={**self._child_environ(environment), **self.tracking.login},
-            message=json.dumps(message),
-            log=log,
-            show=self.report.output,
-            timeout=timeout,
-        )
-
-    def _child_environ(self, environment: Path | None) -> dict[str, str]:
-        """Programs are found in the run's environment first, then beside the running interpreter, then on PATH."""
+    def _child_environ(self, path: Path | None) -> dict[str, str]:
+        """Programs are found in the run's environment at `path` first, then beside this interpreter, then on PATH."""
         env = {key: value for key, value in self.environ.items() if key not in STRAYS}
         if env.get("MLFLOW_REGISTRY_URI", "").startswith("databricks"):
             del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
-        beside = str(Path(sys.executable).parent)
-        folders = [beside, env.get("PATH", "/usr/bin:/bin")]
+        folders = [str(Path(sys.executable).parent), env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
         env["MLFLOW_ENV_ROOT"] = str(self.places.environments / "mlflow")
         env.pop("VIRTUAL_ENV", None)
-        if environment is not None:
-            env["VIRTUAL_ENV"] = str(environment)
-            folders.insert(0, str(environment / "bin"))
+        if path is not None:
+            env["VIRTUAL_ENV"] = str(path)
+            folders.insert(0, str(path / "bin"))
         env["PATH"] = ":".join(folders)
         return env
 
     def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
         track = self.tracking
         experiment_id, status, metrics = track.read_result(run_id)
+        is_elsewhere = "MLFLOW_TRACKING_URI" in self.environ
         return Run(
             run_id=run_id,
             experiment_id=experiment_id,
             status=status,
             backend=backend,
-            url=track.run_url(experiment_id, run_id) or (track.shown if self._is_elsewhere else ""),
+            url=track.run_url(experiment_id, run_id) or (track.shown if is_elsewhere else ""),
             entry_point=entry_point,
             metrics=metrics,
         )
-
-    @property
-    def _is_elsewhere(self) -> bool:
-        return "MLFLOW_TRACKING_URI" in self.environ
-
-    @cached_property
-    def _plugins(self) -> plugin.PluginRuns:
-        return plugin.PluginRuns(self.tracking, self.report)
 
     @cached_property
     def tracking(self) -> client.Tracking:
@@ -198,6 +208,10 @@ class LocalRuns:
             )
         return client.Tracking(uri, artifacts=self.places.artifacts)
 
+    @cached_property
+    def _plugins(self) -> plugin.PluginRuns:
+        return plugin.PluginRuns(self.tracking, self.report)
+
 
 def not_remote() -> errors.BadInput:
     return errors.BadInput(
@@ -207,8 +221,8 @@ def not_remote() -> errors.BadInput:
     )
 
 
-def _say_exit(code: int) -> str:
-    """As shells count: above 128 it is a signal's number."""
+def _describe_exit(code: int) -> str:
+    """As shells count, a code above 128 is 128 and the number of the signal that ended the program."""
     try:
         return f"the entry point was ended by {signal.Signals(code - 128).name}"
     except ValueError:

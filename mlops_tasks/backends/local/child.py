@@ -1,7 +1,7 @@
 """The program that runs one entry point, in a process of its own: MLflow's backends print past any redirection.
 
-Its first line of input is a JSON object; the end of its input means that nobody follows it any more, and it ends
-with all that it started. It is started by its path, and imports nothing of this package.
+The first line of its input is a JSON object. When its input ends, the command that followed it is gone: the program
+ends, with all that it started. It is started by its path, and imports nothing of this package.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _take_input() -> int:
-    """Our input, under a descriptor that no program inherits: an entry point that reads its own finds the end."""
+    """The program's input, under a descriptor that no child inherits; the entry point's own input is empty."""
     kept = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -60,7 +60,7 @@ def _run_project(job: Mapping[str, Any], uri: str) -> int:
     import mlflow
     from mlflow.exceptions import ExecutionException
 
-    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # what it tells of itself, the report tells better
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report says it better
     mlflow.set_tracking_uri(uri)
     try:
         mlflow.projects.run(
@@ -100,9 +100,9 @@ def _exit_code(returned: int) -> int:
 
 @contextlib.contextmanager
 def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
-    """The URI to log to: through a server of ours where the project's MLflow is another version.
+    """The URI to log to: that of a server started here where the project's MLflow is another version.
 
-    One version cannot read the other's database, or upgrades it without a word.
+    One version cannot read the other's database, or upgrades it without asking.
     """
     if not job["through_server"]:
         yield job["tracking_uri"]

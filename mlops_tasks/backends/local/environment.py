@@ -1,17 +1,17 @@
-"""What a run's environment must hold: from the project's files to requirement lines, with our MLflow in them."""
+"""Virtual environments for runs on this machine, built with uv from what the project asks for, and used again."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mlops_tasks import processes, state
-from mlops_tasks.backends.base import Job
-from mlops_tasks.backends.databricks import entry
-from mlops_tasks.backends.local import environments
+from mlops_tasks import errors, files, locks, processes, redaction, state, uv
 from mlops_tasks.project import environment, mlproject, requirements
 from mlops_tasks.report import Report
 
@@ -19,29 +19,36 @@ MLFLOW = ("mlflow", "mlflow-skinny")
 
 
 @contextlib.contextmanager
-def environment_of(
-    job: Job, *, places: state.StateFolder, environ: Mapping[str, str], run: processes.Runner, report: Report
-) -> Iterator[tuple[Path | None, bool]]:
-    """The job's environment (None where it is left to MLflow), and whether its MLflow is the running one."""
-    if job.env_manager != "auto":
-        yield None, True
-        return
-    lines = read_lines(job.project, report=report)
-    from mlflow.version import VERSION
+def built(
+    lines: Sequence[str],
+    *,
+    constraints: Sequence[str],
+    project: Path,
+    folder: Path,
+    environ: Mapping[str, str],
+    run: processes.Runner,
+    report: Report,
+) -> Iterator[Path]:
+    """The path of an environment below `folder` with the requirements `lines`, not pruned until the block ends.
 
-    lines, constraints, same = pin_mlflow(lines, VERSION)
-    if not same:
-        report.detail(f"the project pins another MLflow than {VERSION}: it will log through a local server")
-    with environments.built(
-        lines,
-        constraints=constraints,
-        project=job.project.folder,
-        folder=places.environments,
-        environ=environ,
-        run=run,
-        report=report,
-    ) as path:
-        yield path, same
+    Lines that name files count from `project`. One with the same inputs is used again. Raises StepFailed with uv's
+    own words.
+    """
+    inputs = {"python": sys.version, "base": sys.base_prefix, "requirements": lines, "constraints": constraints}
+    if any(line.startswith(("-", ".")) for line in lines):
+        inputs["project"] = str(project)
+    path = folder / files.digest(inputs)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.built_once(path.with_suffix(".lock")) as done:
+        if (path / "complete").exists():
+            report.debug("environment up to date")
+        else:
+            with report.waiting(f"building the environment ({len(lines)} requirements)"):
+                _build(path, lines, constraints, project=project, environ=environ, run=run)
+        done()
+        os.utime(path)
+        _prune(folder)
+        yield path
 
 
 def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str], bool]:
@@ -57,13 +64,8 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
     return list(lines), pins if same else [], same
 
 
-def spark_command(job: Job, environment_path: Path | None) -> list[str]:
-    """The program of a Spark job with the arguments that it gets on Databricks."""
-    return [str(environment_path / "bin" / "python") if environment_path else "python", *entry.words(job)]
-
-
 def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
-    """The requirement lines of the environment that the project asks for, on the cluster or in its YAML."""
+    """The requirement lines of the environment that the project asks for: a Spark job's libraries, or its YAML's."""
     if project.spark_job is not None:
         lines = list(project.spark_job.python_libraries)
         names = {parsed.name.lower() for line in lines if (parsed := requirements.parse(line))}
@@ -85,3 +87,44 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
 def _imports_pyspark(folder: Path) -> bool:
     imports = re.compile(r"^\s*(?:import|from)\s+pyspark\b", re.MULTILINE)
     return any(imports.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.rglob("*.py"))
+
+
+def _build(
+    path: Path,
+    lines: Sequence[str],
+    constraints: Sequence[str],
+    *,
+    project: Path,
+    environ: Mapping[str, str],
+    run: processes.Runner,
+) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    env = {key: value for key, value in uv.environment(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
+    command = str(uv.find())
+    _check(run([command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
+    wanted, limits = path / "requirements.txt", path / "constraints.txt"
+    wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+    python = str(path / "bin" / "python")
+    install = [command, "pip", "install", "--quiet", "--python", python, "-r", str(wanted), "-c", str(limits)]
+    _check(run(install, env=env, cwd=project), path)
+    (path / "complete").touch()
+
+
+def _check(done: processes.Completed, path: Path) -> None:
+    if done.returncode:
+        is_full = processes.ran_full(done)
+        first = "make room, then" if is_full else "correct the project's requirements, then `inv patch` and"
+        raise errors.StepFailed(
+            f"the run's environment cannot be built:\n{redaction.mask(processes.describe_failure(done))}",
+            where=path,
+            cure=f"{first} `inv run`",
+        )
+
+
+def _prune(folder: Path) -> None:
+    """Remove the environments that were not used for longest, with their locks, but none that is in use."""
+    names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
+    paths = sorted((folder / name for name in names), key=state.last_used, reverse=True)
+    for path in paths[state.KEPT :]:
+        locks.remove_unused(path, path.with_suffix(".lock"))

@@ -1,0 +1,194 @@
+"""Runs that are jobs in a workspace: all of a backend but the submit, which each such backend brings itself."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import posixpath
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from mlops_tasks import errors, processes
+from mlops_tasks.backends.base import Job, Limits, Submitted
+from mlops_tasks.backends.jobs import following, lookup, stopping
+from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
+from mlops_tasks.tracking import client
+from mlops_tasks.workspace import faults
+from mlops_tasks.workspace.api import Workspace
+
+MOST_RETRIES = 3
+"""By itself MLflow repeats a call for minutes, and for 22 minutes one to an address that nobody answers at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceRuns(ABC):
+    """The methods of `base.Runs`, with what is asked of an attempt that may have been cut off anywhere."""
+
+    backend: ClassVar[str]
+    """The name by which the setting `backend` and MLflow's tag know the backend."""
+
+    workspace: Workspace
+    run: processes.Runner
+    report: Report
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    @abstractmethod
+    def submit(self, job: Job) -> Submitted: ...
+
+    def find_experiment(self, job: Job) -> str:
+        if job.experiment_id is not None:
+            return self.tracking.check_experiment(job.experiment_id)
+        if job.experiment_name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        parent = posixpath.dirname(job.experiment_name)
+        if parent != "/":
+            self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
+        return self.tracking.ensure_experiment(job.experiment_name, folder_name="")
+
+    def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
+        return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log)
+
+    def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
+        if submitted.job_run_id is None:
+            raise ValueError("a run without a job")
+        try:
+            age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
+            state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age))
+        except following.TimedOut:
+            self.report.warning(f"stopped after the timeout of {limits.timeout:g} s")
+            state = self.jobs.cancel(submitted.job_run_id)
+            found = self._finish(submitted, state, entry_point=entry_point, log=log)
+            return found._replace(timed_out=found.status == "KILLED")
+        return self._finish(submitted, state, entry_point=entry_point, log=log)
+
+    def stop(self, submitted: Submitted) -> str | None:
+        return self._stopping.stop(submitted)
+
+    def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
+        found = self.attempts.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
+        if found is None:
+            return None
+        if found.job_run_id is None:
+            self.tracking.end_run(found.run_id, "FAILED")
+            return self._read(found, entry_point=attempt.entry_point, url="")
+        try:
+            state = self.jobs.state(found.job_run_id)
+        except faults.ApiError as fault:
+            if fault.is_missing or fault.code == following.UNKNOWN:
+                return None  # it may have been purged, or be another workspace's
+            raise
+        if self.tracking.read_tags(found.run_id) is None:
+            return None
+        if not state.is_over:
+            return found
+        return self._finish(found, state, entry_point=attempt.entry_point, log=None)
+
+    def find(self, run_id: str) -> tuple[Submitted, str]:
+        """Anybody's run by its MLflow id, and its entry point's name."""
+        tags = self.tracking.read_tags(run_id)
+        if tags is None or lookup.JOB_TAG not in tags:
+            raise errors.BadInput(
+                f"{self.workspace.login.host} knows no job of an MLflow run {run_id}",
+                where="RUN_ID",
+                cure="give the id of a run that was submitted there (`inv status` shows yours)",
+            )
+        experiment_id, _, _ = self.tracking.read_result(run_id)
+        submitted = Submitted(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            backend=self.backend,
+            job_run_id=int(tags[lookup.JOB_TAG]),
+        )
+        return submitted, tags.get("mlflow.project.entryPoint", "")
+
+    @contextlib.contextmanager
+    def stopped_when_cut_off(self, attempt: Attempt, experiment_id: str) -> Iterator[threading.Event]:
+        """Ctrl-C in the block ends what the block has submitted.
+
+        The block sets the event once there may be something to end: until then nothing is looked for.
+        """
+        begun = threading.Event()
+        try:
+            yield begun
+        except KeyboardInterrupt:
+            if begun.is_set():
+                self.report.detail("looking for what was submitted")
+                with errors.warn_on_failure(self.report.warning):
+                    self._stopping.stop_attempt(attempt, experiment_id)
+            raise
+
+    def _finish(self, submitted: Submitted, state: following.JobState, *, entry_point: str, log: Path | None) -> Run:
+        """The run as it ended: its output shown and kept in `log`, its status in MLflow made true."""
+        if log is not None and submitted.job_run_id is not None:
+            with errors.warn_on_failure(self.report.warning):
+                self._keep_output(submitted.job_run_id, log)
+        elif state.mlflow_status != "FINISHED":  # who followed the run has seen that
+            self.report.warning(f"job run {submitted.job_run_id} ended {state}")
+        self.tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
+        # MLflow on the cluster has tagged its run as a local one
+        self.tracking.set_tag(submitted.run_id, "mlflow.project.backend", self.backend)
+        return self._read(submitted, entry_point=entry_point, url=state.url)
+
+    def _keep_output(self, job_run_id: int, log: Path) -> None:
+        output = self.jobs.output(job_run_id)
+        if not output:  # as it may be of a shell command
+            self.report.detail("the workspace hands out no output of this job: the run's page may show it")
+            return
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
+        for line in following.leave_out_unpacking(output):
+            self.report.output(line)
+
+    def _read(self, submitted: Submitted, *, entry_point: str, url: str) -> Run:
+        experiment_id, status, metrics = self.tracking.read_result(submitted.run_id)
+        return Run(
+            run_id=submitted.run_id,
+            experiment_id=experiment_id,
+            status=status,
+            backend=self.backend,
+            url=url,
+            entry_point=entry_point,
+            job_run_id=submitted.job_run_id,
+            metrics=metrics,
+        )
+
+    @property
+    def jobs(self) -> following.JobRuns:
+        return self.attempts.jobs
+
+    @property
+    def tracking(self) -> client.Tracking:
+        return self.attempts.tracking
+
+    @cached_property
+    def attempts(self) -> lookup.AttemptLookup:
+        return self._look_in(self.workspace)
+
+    @cached_property
+    def _stopping(self) -> stopping.RunStopping:
+        return stopping.RunStopping(lookup=self._look_in(self.workspace.in_haste()), report=self.report)
+
+    def _look_in(self, workspace: Workspace) -> lookup.AttemptLookup:
+        """A lookup with that workspace's patience, also in MLflow and its databricks-sdk, which gives a call 60 s."""
+        login, patience = workspace.login, workspace.patience
+        within = math.ceil(patience.answer_within)
+        variables = {
+            **login.variables,
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(within),
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(min(len(patience.waits), MOST_RETRIES)),
+            "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(2 * within),
+        }
+        return lookup.AttemptLookup(
+            backend=self.backend,
+            host=login.host,
+            jobs=following.JobRuns(workspace=workspace, pause=self.pause),
+            tracking=client.Tracking(login.tracking_uri, artifacts=None, variables=variables),
+            pause=self.pause,
+        )
