@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 KEYS = {
     *("size", "generator", "experiment_id", "job_run_id", "submitted_at", "idempotency_token"),
-    *("MLFLOW_EXPERIMENT_ID", "mlflow.databricks.shellJobID", "mlflow.databricks.shellJobRunID"),
+    *("MLFLOW_EXPERIMENT_ID", "mlflow.databricks.shellJobID", "mlflow.databricks.shellJobRunID", "mlops.version"),
 }
 """Values that are another number or version in each release or on each machine."""
 

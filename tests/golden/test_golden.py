@@ -216,7 +216,8 @@ LAYOUTS = {"bundled": bundled, "adopted": adopted}
 RUN_FLAGS = {"bundled": ("--entry-point", "evaluate", "-P", "folds=3"), "adopted": ("-P", "model_name=a b")}
 
 
-@pytest.mark.parametrize("layout", [pytest.param("bundled", marks=pytest.mark.full), "adopted"])
+@pytest.mark.full
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_release_on_this_machine(tmp_path: Path, layout: str) -> None:
     seen = Recording(f"{layout}-local", tmp_path / "a repository")
     project = LAYOUTS[layout](seen.folder, "local")
@@ -268,6 +269,7 @@ def test_a_release_to_a_workspace(mlflow_server: MlflowServer, tmp_path: Path, l
 
 @contextmanager
 def opened(mlflow: MlflowServer) -> Iterator[Workspace]:
+    mlflow.ask("GET", "/health")  # starts it: on a busy machine that takes longer than a client waits
     mlflow.wipe()
     users = {THE_JOBS: "jobs@example.com", OURS: USER}
     with Workspace(mlflow=mlflow, reuse=True, users=users) as workspace:
