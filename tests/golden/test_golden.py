@@ -25,13 +25,13 @@ from typing import Any
 import pytest
 
 # all that is taken from the rest of the tests
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
 from tests.golden.masking import Mask
-from tests.inv import make_repository
-from tests.test_adoption import ADDED, DATA, DOWNLOAD, MODEL_NAME, PINS, PROJECT, THEIRS
-from tests.workspace.mlflow_server import MlflowServer
-from tests.workspace.server import Workspace
+from tests.support.adoption import ADDED, DATA, DOWNLOAD, MODEL_NAME, PINS, PROJECT, THEIRS
+from tests.support.repositories import make_repository
 
-pytest_plugins = ["tests.workspace.fixture"]  # the fixture mlflow_server
+pytest_plugins = ["tests.fake_workspace.fixture"]  # the fixture mlflow_server
 
 EXPECTED = Path(__file__).parent / "expected"
 STEPS = ("name", "build-wheel", "deploy", "patch", "run")
