@@ -109,6 +109,17 @@ def test_some_modules_of_the_standard_library_have_one_home(name: str) -> None:
     assert {path.relative_to(PACKAGE).as_posix() for path in MODULES if name in imports(path)} == HOMES[name]
 
 
+def test_the_spellings_of_a_place_have_one_home() -> None:
+    spellings = {"dbfs:", "/dbfs/", "/Volumes/", "/Workspace/"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in spellings
+    }
+    assert found == {"stores/uris.py"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_prints_but_the_console(path: Path) -> None:
     calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]

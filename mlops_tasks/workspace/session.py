@@ -58,13 +58,9 @@ class Session(requests.Session):
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """One call, repeated if it is a GET or has the same effect when it is sent twice."""
         path = urlsplit(url).path
-
-        def send() -> requests.Response:
-            return self.send_once(method, url, *args, **kwargs)
-
         if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
-            return self._persist(f"{method} {path}", send)
-        return send()
+            return self._persist(f"{method} {path}", lambda: self.send_once(method, url, *args, **kwargs))
+        return self.send_once(method, url, *args, **kwargs)
 
     def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         """One call, never repeated."""
