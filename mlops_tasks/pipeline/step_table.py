@@ -7,7 +7,7 @@ from dataclasses import replace
 from mlops_tasks import errors
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
-from mlops_tasks.release import Deployed, Release
+from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
 
 
@@ -79,46 +79,13 @@ def _take_patch(context: Context, release: Release, inputs: Inputs) -> Release:
     if inputs.wheel_uris:
         given = deploy.name_given(context, inputs.wheel_uris)
         release = release.with_step("deploy", BY_HAND, deployed=given)
-    return patch.patch_project(
-        release,
-        project=context.project,
-        deployed=_absolute(context, release),
-        staged_root=context.staged_root,
-        top=context.top,
-        placeholder=context.settings.placeholder,
-        include=context.settings.include,
-        workers=context.settings.workers,
-        cluster=context.cluster,
-        in_place=inputs.in_place,
-        dry_run=context.dry_run,
-        diff=inputs.diff,
-        reachable=context.target.is_reachable,
-        report=context.report,
-        runner=context.run,
-    )
+    return patch.patch_project(context, release, in_place=inputs.in_place, diff=inputs.diff)
 
 
 def _patch_digest(context: Context, release: Release) -> str:
-    from mlops_tasks.project import staging
     from mlops_tasks.steps import patch
 
-    copy = context.top / release.patched.project_dir if release.patched else None
-    is_staged = copy is not None and copy.is_relative_to(context.staged_root)
-    if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
-        return "changed"
-    return patch.patch_digest(
-        context.project,
-        deployed=_absolute(context, release),
-        placeholder=context.settings.placeholder,
-        include=context.settings.include,
-        workers=context.settings.workers,
-        cluster=context.cluster,
-        runner=context.run,
-    )
-
-
-def _absolute(context: Context, release: Release) -> tuple[Deployed, ...]:
-    return tuple(each._replace(uri=context.target.absolute_uri(each.uri)) for each in release.deployed or ())
+    return patch.patch_digest(context, release)
 
 
 def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release:

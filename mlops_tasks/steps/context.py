@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
+from mlops_tasks.release import Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.stores import base as stores
@@ -153,6 +154,11 @@ class Context:
     def warned(self) -> set[str]:
         """The warnings of this command so far: each is shown once, however many steps find it."""
         return set()
+
+    @cached_property
+    def preflighted(self) -> list[tuple[Wheel, ...] | None]:
+        """The wheels with which this command has looked for what will not work on its target."""
+        return []
 
     @cached_property
     def wheel_root(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -20,9 +22,15 @@ _DECODER = json.JSONDecoder()
 def load(path: Path, text: str) -> Any:
     """The data of a JSON file whose content is `text`. Raises BadInput."""
     with _translated(path, text):
-        return json.loads(text.removeprefix(texts.BOM))
+        return copy.deepcopy(_load(text))  # a caller may change it
 
 
+@functools.lru_cache(maxsize=32)
+def _load(text: str) -> Any:
+    return json.loads(text.removeprefix(texts.BOM))
+
+
+@functools.lru_cache(maxsize=32)
 def parse(path: Path, text: str) -> tree.Node:
     """The tree of a JSON file whose content is `text`. Raises BadInput."""
     load(path, text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import copy
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +21,15 @@ def load(path: Path, text: str | None = None) -> Any:
     """The data of a YAML file of one document; `text` is its content, where the caller has it. Raises BadInput."""
     content = texts.read(path) if text is None else text
     with _translated(path, content):
-        return yaml.safe_load(content)
+        return copy.deepcopy(_load(content))  # a caller may change it
 
 
+@functools.lru_cache(maxsize=32)
+def _load(content: str) -> Any:
+    return yaml.safe_load(content)
+
+
+@functools.lru_cache(maxsize=32)
 def parse(path: Path, text: str) -> tree.Node | None:
     """The tree of one YAML document; None where it has nothing but comments. Raises BadInput."""
     load(path, text)  # raises for whatever makes the document unusable
