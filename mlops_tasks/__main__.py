@@ -1,4 +1,4 @@
-"""`python -m mlops_tasks [FOLDER]`: lay the bundled project down where there is no tasks.py yet for `inv init`."""
+"""`python -m mlops_tasks [FOLDER]`: `inv init` where there is no tasks.py yet."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mlops_tasks.tasks import console, init
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mlops_tasks", description=init.init.__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd(), help="where to (default: here)")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd(), help="where to write it (default: here)")
     try:
-        init.lay_down(parser.parse_args().folder, report=console.standard())
+        init.write_template(parser.parse_args().folder, report=console.standard())
     except errors.ReleaseError as fault:
         console.standard().fail(str(fault))
         return int(fault.exit_code)

@@ -25,13 +25,11 @@ def held(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
+        if not _take(stream):
             holder = path.read_text(encoding="utf-8").strip() or "a process that has just begun"
             busy = f"another command holds this release: {holder}"
             if wait is None:
-                raise errors.OutOfOrder(busy, where=path, cure=cure) from fault
+                raise errors.OutOfOrder(busy, where=path, cure=cure)
             wait(busy)
             fcntl.flock(stream, fcntl.LOCK_EX)
         # `task` stands without `inv`, which would be shown with the flags of whoever meets the lock
@@ -46,12 +44,17 @@ def is_held(path: Path) -> bool:
     """Whether somebody holds the lock file `path`."""
     if not path.exists():
         return False
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with path.open("a") as stream:
+        return not _take(stream)
+
+
+def _take(stream: IO[str]) -> bool:
+    """Lock the file unless somebody else has locked it, and return whether that is done."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -71,10 +74,10 @@ def built_once(path: Path) -> Iterator[Callable[[], None]]:
 
 def remove_unused(folder: Path, lock_file: Path) -> None:
     """Remove a `folder` that was made under `built_once(lock_file)`, with its lock, unless somebody uses it now."""
-    with lock_file.open("a") as lock, contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-        lock_file.unlink(missing_ok=True)
+    with lock_file.open("a") as lock:
+        if _take(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+            lock_file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

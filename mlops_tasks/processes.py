@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from mlops_tasks import files
 
@@ -86,27 +86,21 @@ def follow(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    stdin = cast("IO[bytes]", child.stdin)
     reader = threading.Thread(target=_copy_lines, args=(child.stdout, log, show), daemon=True)
     reader.start()
     try:
-        _send(child, message)
+        with contextlib.suppress(BrokenPipeError):  # a child that is gone already shows that by its exit code
+            stdin.write(message.encode() + b"\n")
+            stdin.flush()
         return child.wait(timeout)
     except subprocess.TimeoutExpired as fault:
         raise TimedOut from fault
     finally:
         _end_group(child)
         reader.join(GRACE)
-        if child.stdin:
-            with contextlib.suppress(OSError):
-                child.stdin.close()
-
-
-def _send(child: subprocess.Popen[bytes], message: str) -> None:
-    """A child that is gone before it has read its input shows that by its exit code."""
-    if child.stdin:
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(message.encode() + b"\n")
-            child.stdin.flush()
+        with contextlib.suppress(OSError):
+            stdin.close()
 
 
 def _copy_lines(stream: IO[bytes], log: Path, show: Callable[[str], None]) -> None:

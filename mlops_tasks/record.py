@@ -1,4 +1,4 @@
-"""The record: a Release's only home between tasks. One file, written whole, locked from load to save."""
+"""The record of a release: the file that keeps it between two commands, written whole and locked from load to save."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_tasks.release import VERSION, Release
 
 class Record(Protocol):
     def begin(self) -> None:
-        """Called before a whole release: it starts from what is really recorded."""
+        """Forget the dry steps that were taken before: a whole release starts from the real record."""
 
     def load(self) -> Release | None:
         """The release as it was last saved; None before the first step."""
@@ -23,9 +23,9 @@ class Record(Protocol):
 
     @contextlib.contextmanager
     def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Keep everybody else from loading and saving; OutOfOrder says who is at it.
+        """Keep other commands from loading and saving while the block runs; OutOfOrder names the command that does.
 
-        `wait`, where given, is told that instead, and the lock is waited for.
+        `wait`, where given, gets that message instead, and the block begins once the lock is free.
         """
         yield
 
@@ -36,15 +36,18 @@ class RecordFile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "release.json"
+        self._known: tuple[tuple[int, ...], bytes] | None = None
+        """The file's state and its bytes as last read or written here: an unchanged file is not read again."""
 
     def begin(self) -> None:
-        """Nothing to do: what is here is what is really recorded."""
+        """Nothing to do: the file holds real steps alone."""
 
     def load(self) -> Release | None:
-        try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        text = self._read()
+        if text is None:
             return None
+        try:
+            data = json.loads(text)
         except ValueError as fault:
             raise self._unreadable("is cut off or not JSON") from fault
         if not isinstance(data, dict) or data.get("version") != VERSION:
@@ -55,9 +58,10 @@ class RecordFile:
             raise self._unreadable("does not hold what this version writes") from fault
 
     def save(self, release: Release) -> None:
-        text = json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n"
-        if not (self.path.exists() and self.path.read_text(encoding="utf-8") == text):
+        text = (json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n").encode("ascii")
+        if self._read() != text:
             self._write(self.path, text)
+            self._known = (self._state(), text)
         if release.run is not None:
             self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
 
@@ -66,10 +70,24 @@ class RecordFile:
         with locks.held(self.folder / "lock", task, wait=wait):
             yield
 
-    def _write(self, path: Path, text: str) -> None:
+    def _state(self) -> tuple[int, ...]:
+        """Another one after every write: each writes a new file."""
+        status = self.path.stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _read(self) -> bytes | None:
+        try:
+            state = self._state()
+            if self._known is None or self._known[0] != state:
+                self._known = (state, self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        return self._known[1]
+
+    def _write(self, path: Path, text: bytes) -> None:
         try:
             with files.written_whole(path) as stream:
-                stream.write(text.encode("utf-8"))
+                stream.write(text)
         except OSError as fault:
             raise errors.StepFailed(
                 f"the record cannot be written: {fault.strerror}", where=path, cure="make room there, then repeat"
@@ -82,9 +100,9 @@ class RecordFile:
 
 
 class ScratchRecord:
-    """A dry run's copy of the record: dry steps of one process build on each other, until a step is really taken.
+    """The record of dry runs: dry steps of one process build on each other, until a step is really taken.
 
-    Each copy is kept with the record that it started from: one that has changed since makes the copy worthless.
+    Each copy is kept with the record that it started from, and counts only while that record is unchanged.
     """
 
     _copies: dict[Path, tuple[Release | None, Release]] = {}  # noqa: RUF012 - `inv --dry name deploy` makes two objects

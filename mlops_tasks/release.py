@@ -85,7 +85,7 @@ class Attempt(NamedTuple):
 
     `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) follow once MLflow has given a run. `job` is the
     digest of what is run, so that the same command can tell its own attempt from another; `detached` says that it was
-    left to go on without us.
+    detached.
     """
 
     id: str

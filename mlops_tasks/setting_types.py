@@ -1,4 +1,4 @@
-"""Readers of one setting each: from what YAML, a variable or a flag holds to the typed value, or ValueError why not."""
+"""Readers of one value each: what YAML, a variable, a flag or Python holds becomes the typed value, or ValueError."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Settings: every setting as one typed value, read once at the door, with all faults in one message."""
+"""Settings: every setting, typed and checked, with its origin; all faults are in one message."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -24,50 +24,76 @@ def _setting(read: Callable[[object], object], meaning: str, default: Any = None
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a release is made of. Paths are as given: relative ones count from the folder that holds tasks.py.
+    """The settings of a release. Raises BadInput with every fault of the values given, as `read` does.
 
-    `timeout`, `poll_interval` and `lost_contact` are seconds. `origins` says for each key that is not at its
-    default where its value came from.
+    Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
+    `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
     version: str | None = _setting(setting_types.text, "branch, tag or commit of a project at a git URI")
     libraries: tuple[str, ...] = _setting(setting_types.texts, "folders (globs too) to build wheels from", ())
     local_version: bool = _setting(
-        setting_types.boolean, "give each wheel a local version that moves with the code", default=False
+        setting_types.boolean,
+        "end each wheel's version in +g<commit>, the last that changed its library",
+        default=False,
     )
-    target: str = _setting(setting_types.one_of("local", "databricks"), "where to release to", "local")
-    wheel_root: str | None = _setting(setting_types.text, "folder or URI below which each branch has its wheels")
+    target: str = _setting(
+        setting_types.one_of("local", "databricks"),
+        "where to release to: local or databricks (default: local)",
+        "local",
+    )
+    wheel_root: str | None = _setting(setting_types.text, "folder or URI below which each branch has its wheel folder")
     experiment: str = _setting(
         setting_types.text,
-        "name of the experiment; {project}, {branch}, {user}, {target}",
+        "name of the experiment; may hold {project}, {branch}, {user}, {target} (default: /Shared/{project}/{branch})",
         "/Shared/{project}/{branch}",
     )
-    branch: str | None = _setting(setting_types.text, "name of the branch, instead of the detected one")
-    entry_point: str = _setting(setting_types.text, "entry point or script to run", "main")
+    branch: str | None = _setting(setting_types.text, "name of the branch (default: detected)")
+    entry_point: str = _setting(setting_types.text, "entry point or script to run (default: main)", "main")
     parameters: Mapping[str, str] = _setting(
         setting_types.mapping, "a parameter of the entry point, key=value (repeatable)", {}
     )
     cluster: str | None = _setting(setting_types.text, "cluster spec (default: cluster.json of the project)")
     workers: bool = _setting(setting_types.boolean, "install the wheels on the workers too", default=False)
     placeholder: str = _setting(
-        setting_types.text, "text that stands for the wheels in the project's files", "WHEELPATH"
+        setting_types.text, "text that stands for the wheels in the project's files (default: WHEELPATH)", "WHEELPATH"
     )
     include: tuple[str, ...] = _setting(setting_types.texts, "files to stage although git ignores them (globs)", ())
-    backend: str = _setting(setting_types.text, "MLflow project backend, or auto", "auto")
-    env_manager: str = _setting(
-        setting_types.one_of("auto", "conda", "virtualenv", "uv", "local"), "who builds the run's environment", "auto"
+    backend: str = _setting(
+        setting_types.text, "MLflow project backend: local, or the name of a plugin (default: auto)", "auto"
     )
-    profile: str | None = _setting(setting_types.text, "profile in ~/.databrickscfg")
+    env_manager: str = _setting(
+        setting_types.one_of("auto", "conda", "virtualenv", "uv", "local"),
+        "who builds the run's environment: auto, conda, virtualenv, uv or local (default: auto)",
+        "auto",
+    )
+    profile: str | None = _setting(setting_types.text, "profile in ~/.databrickscfg to log in with")
     run_name: str | None = _setting(setting_types.text, "name of the MLflow run")
     tags: Mapping[str, str] = _setting(setting_types.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
-    poll_interval: float = _setting(setting_types.seconds, "seconds between two looks at a remote run", 5.0)
-    timeout: float | None = _setting(setting_types.seconds, "seconds after which a run is stopped")
-    lost_contact: float = _setting(
-        setting_types.seconds, "seconds without an answer after which a run is given up", 600.0
+    poll_interval: float = _setting(
+        setting_types.seconds, "seconds between two looks at a remote run (default: 5)", 5.0
     )
-    parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time", 4)
+    timeout: float | None = _setting(setting_types.seconds, "seconds after which a run is stopped (default: never)")
+    lost_contact: float = _setting(
+        setting_types.seconds,
+        "seconds without an answer after which a run on Databricks is left to itself (default: 600)",
+        600.0,
+    )
+    parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 4)", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        given = [
+            (key, getattr(self, key), key) for key, each in SETTINGS.items() if getattr(self, key) is not each.default
+        ]
+        values, _, faults = _parse(given)
+        if faults == [NO_PROJECT]:
+            raise errors.BadInput(NO_PROJECT, cure="give Settings the folder of your MLproject file as `project`")
+        if faults:
+            raise errors.BadInput(_join(faults), cure=f"correct {_it(faults)} where Settings is called")
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
 
     @classmethod
     def read(
@@ -81,27 +107,12 @@ class Settings:
         """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
 
         Parameters and tags given as flags are added to those from elsewhere and win. Raises BadInput with every fault
-        that was found; `config_file` is what it calls the file of `config`.
+        that was found; `config_file` is its name for the file of `config`.
         """
-        values: dict[str, Any] = {}
-        origins: dict[str, str] = {}
-        faults: list[str] = []
-        for key, raw, origin in _sources(config, environ, flags):
-            if key not in SETTINGS:
-                faults.append(f"{origin} is not a setting{_nearest(key, origin)}")
-                continue
-            try:
-                value = SETTINGS[key].metadata["read"](raw)
-            except ValueError as fault:
-                faults.append(f"{origin} {fault}")
-                continue
-            added = key in REPEATED and origin.startswith("-")
-            values[key] = {**values.get(key, {}), **value} if added else value
-            origins[key] = origin
-        if not values.get("project") and not any("project" in fault for fault in faults):
-            faults.append(NO_PROJECT)
+        values, origins, faults = _parse(_sources(config, environ, flags))
         if faults:
-            raise errors.BadInput(_say(faults), where=config_file if _is_in_file(faults) else "", cure=_cure(faults))
+            where = config_file if _is_in_file(faults) else ""
+            raise errors.BadInput(_join(faults), where=where, cure=_cure(faults))
         return cls(**values, origins=origins)
 
 
@@ -122,6 +133,28 @@ def _sources(
             yield key, value, REPEATED.get(key, f"--{key.replace('_', '-')}")
 
 
+def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """The typed values of (key, raw value, origin) in rising precedence, the origin of each, and all faults."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    faults: list[str] = []
+    for key, raw, origin in sources:
+        if key not in SETTINGS:
+            faults.append(f"{origin} is not a setting{_nearest(key, origin)}")
+            continue
+        try:
+            value = SETTINGS[key].metadata["read"](raw)
+        except ValueError as fault:
+            faults.append(f"{origin} {fault}")
+            continue
+        added = key in REPEATED and origin.startswith("-")
+        values[key] = {**values.get(key, {}), **value} if added else value
+        origins[key] = origin
+    if not values.get("project") and not any("project" in fault for fault in faults):
+        faults.append(NO_PROJECT)
+    return values, origins, faults
+
+
 def _nearest(key: str, origin: str) -> str:
     import difflib  # only a mistake has to wait for it
 
@@ -132,7 +165,7 @@ def _nearest(key: str, origin: str) -> str:
     return f"; did you mean {spelt}?"
 
 
-def _say(faults: list[str]) -> str:
+def _join(faults: list[str]) -> str:
     if len(faults) == 1:
         return faults[0]
     return "\n".join([f"{len(faults)} settings are wrong:", *(f"  - {fault}" for fault in faults)])
@@ -142,8 +175,12 @@ def _is_in_file(faults: list[str]) -> bool:
     return any(fault == NO_PROJECT or CONFIGURATION in fault for fault in faults)
 
 
+def _it(faults: list[str]) -> str:
+    return "it" if len(faults) == 1 else "them"
+
+
 def _cure(faults: list[str]) -> str:
-    """It names only the places where something is wrong."""
+    """Names only the places where something is wrong."""
     if faults == [NO_PROJECT]:
         return "write `mlops: {project: <folder of your MLproject>}` into invoke.yaml, or start from `inv init`"
     found = {
@@ -151,6 +188,4 @@ def _cure(faults: list[str]) -> str:
         "in the MLOPS_* variables": any("(environment)" in fault for fault in faults),
         "in the flags": any(fault.startswith("-") for fault in faults),
     }
-    return (
-        f"correct {'it' if len(faults) == 1 else 'them'} {' and '.join(each for each, is_so in found.items() if is_so)}"
-    )
+    return f"correct {_it(faults)} {' and '.join(each for each, is_so in found.items() if is_so)}"

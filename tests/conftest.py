@@ -12,7 +12,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from mlops_tasks.checkout import ci
+from mlops_tasks.checkout import ci_systems
 
 # a shell's background jobs ignore Ctrl-C, nohup the end of the terminal, and both hand that on to all that they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +22,7 @@ hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+CI_VARIABLES = {name for system in ci_systems.SYSTEMS for name in (system.marker, *system.branch, *system.fork)}
 
 SLOW = {
     *("tests.support.inv", "tests.support.sites"),  # whole `inv` commands
@@ -51,7 +52,7 @@ def _is_slow(module: ModuleType) -> bool:
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The suite runs inside CI systems and on laptops: neither may leak into what a test sees."""
     for variable in list(os.environ):
-        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in ci.VARIABLES:
+        if variable.startswith(("MLOPS_", "MLFLOW_", "INVOKE_", "GIT_", "DATABRICKS_")) or variable in CI_VARIABLES:
             monkeypatch.delenv(variable)
     config = tmp_path_factory.getbasetemp() / "gitconfig"
     config.write_text("[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,6 +96,35 @@ def test_no_settings_at_all_says_what_to_write_and_names_init() -> None:
     assert "`inv init`" in caught.value.cure
 
 
+def test_settings_made_in_python_are_checked_as_those_of_a_file_are() -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        Settings(project="training", target="databrick", timeout=-1, libraries=3)  # type: ignore[arg-type]
+
+    message = str(caught.value)
+    assert "3 settings are wrong:" in message
+    assert "target must be one of local, databricks, not 'databrick'" in message
+    assert "timeout must be a number of seconds above 0, not -1" in message
+    assert "libraries must be a list of texts (or one text with commas), not 3" in message
+    assert caught.value.cure == "correct them where Settings is called"
+
+
+def test_settings_made_in_python_need_a_project_too() -> None:
+    with pytest.raises(errors.BadInput, match="no project is set") as caught:
+        Settings()
+
+    assert "give Settings the folder of your MLproject file as `project`" in caught.value.cure
+
+
+def test_settings_made_in_python_take_the_form_of_those_that_are_read() -> None:
+    made = Settings(project=" training ", libraries=["a", "b"], parameters={"n": 3}, timeout=60)  # type: ignore[arg-type,dict-item]
+
+    assert made == read({"libraries": "a, b", "parameters": {"n": "3"}, "timeout": "60"})
+    assert made.libraries == ("a", "b")
+    assert isinstance(made.timeout, float)
+    with pytest.raises(errors.BadInput, match="target must be one of"):
+        dataclasses.replace(made, target="nowhere")
+
+
 @pytest.mark.parametrize("value", [True, None, [1]], ids=["boolean", "null", "list"])
 def test_a_parameter_without_one_obvious_text_must_be_quoted(value: object) -> None:
     with pytest.raises(errors.BadInput, match="put quotes around"):
@@ -118,6 +148,7 @@ def test_whatever_the_configuration_holds_is_read_or_refused_as_bad_input(config
     except errors.BadInput:
         return
     assert settings.project
+    assert dataclasses.replace(settings) == settings
 
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda key: "=" not in key), st.text()))

@@ -38,7 +38,3 @@ def _url(system: ci_systems.System, environ: Mapping[str, str]) -> str:
         return system.url.format_map(environ)
     except KeyError:
         return ""
-
-
-VARIABLES = frozenset(name for system in ci_systems.SYSTEMS for name in (system.marker, *system.branch, *system.fork))
-"""Every variable by which a CI system names the branch."""

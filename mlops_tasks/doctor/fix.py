@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +61,10 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
             cure="change that by hand, then `inv doctor --fix`",
         )
     notes: list[str] = []
-    wanted = [*_from_environment(project, notes), *(_from_cluster(spec, placeholder, notes) if spec else ())]
+    wanted = [
+        *_from_environment(project, notes),
+        *(cluster.to_requirements(spec, placeholder=placeholder, note=notes.append) if spec else ()),
+    ]
     files = [_rewrite_project(path, list(dict.fromkeys(wanted)), notes)]
     if cluster_file is not None and spec is not None and (spec.is_wrapped or spec.libraries):
         new = json.dumps(spec.cluster, indent=2) + "\n"
@@ -104,20 +107,6 @@ def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[
         else:
             yield line.split(" #", maxsplit=1)[0].strip()
     notes.append(f"{name} is no longer used: the job runs on the runtime's own Python and packages")
-
-
-def _from_cluster(spec: cluster.ClusterSpec, placeholder: str, notes: list[str]) -> Iterator[str]:
-    notes += [f"{key} of the cluster spec is left out: MLflow does not send it" for key in spec.others]
-    for each in spec.libraries:
-        pypi = each.get("pypi")
-        if isinstance(pypi, Mapping) and "repo" in pypi:
-            notes.append(f"{pypi.get('package')} will come from pip's own index: python_libraries have no `repo`")
-        if line := requirements.from_library(each, placeholder=placeholder):
-            yield line
-        else:
-            notes.append(
-                f"the library {json.dumps(dict(each))} is left out: MLflow does not install it for a Spark job"
-            )
 
 
 def _rewrite_project(path: Path, wanted: Sequence[str], notes: list[str]) -> Rewritten:

@@ -29,8 +29,12 @@ T = TypeVar("T")
 
 
 def look_ahead(context: Context, release: Release, *, force: bool) -> None:
-    """Report what may not work on a remote target; raises BadInput for what will not, unless `force` is given."""
-    if context.target.is_remote:
+    """Report what may not work on a remote target; raises BadInput for what will not, unless `force` is given.
+
+    One look a command is enough, however many of its steps send something.
+    """
+    if context.target.is_remote and release.wheels not in context.preflighted:
+        context.preflighted.append(release.wheels)
         rules.insist(examine(context, release), context.report, warned=context.warned, force=force)
 
 

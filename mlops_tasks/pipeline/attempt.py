@@ -1,24 +1,29 @@
-"""A run is submit, save, follow, save: the record is free while the run is followed, the attempt is not."""
+"""Take the run step: submit, record, follow to the end, record.
+
+The record is unlocked while the run is followed; the lock of the attempt is held all the time.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
-from mlops_tasks.pipeline import job_plan, run_record, staleness
+from mlops_tasks.pipeline import job_plan, staleness
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
 
 def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Release:
-    """Run the staged project and follow it to its end; RunFailed unless it finished.
+    """Run the staged project and follow the run to its end; RunFailed unless it finished.
 
-    An attempt at the same that was cut off is followed where it goes on; one that is detached is left alone.
+    Where an attempt at the same job was cut off and its run still goes on, that run is followed. OutOfOrder where a
+    detached run, or a run of another job, still goes on.
     """
     from mlops_tasks.doctor import reading
     from mlops_tasks.steps import run
@@ -38,21 +43,21 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
         with _closed_when_cut_off(context, release.attempt) as made:
             submitted = going_on or context.target.runs.submit(job)
             made.append(submitted)
-            run_record.save_submitted(context, submitted, detached=inputs.detach)
+            save_submitted(context, submitted, detached=inputs.detach)
             if inputs.detach:
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
-        release = run_record.save_end(context, found)
+        release = save_end(context, found)
     run.judge(found, timeout=context.settings.timeout, log=log, report=context.report)
     context.places.prune(context.record_folder, keep=job.project.folder)
     return release
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
-    """Raise OutOfOrder where a run goes on that `run` would not follow again, be it of another branch."""
+    """Raise OutOfOrder where a run goes on, of whichever branch, that the step run would refuse to follow again."""
     release = context.record.load()
     attempt = release.attempt if release else None
-    if attempt is None or attempt.ended or not context.target.is_remote or run_record.is_elsewhere(context, attempt):
+    if attempt is None or attempt.ended or not context.target.is_remote or is_elsewhere(context, attempt):
         return
     if not attempt.detached and _is_at_the_same(context, attempt, steps, inputs):
         return
@@ -62,7 +67,7 @@ def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) ->
 
 
 def _is_at_the_same(context: Context, attempt: Attempt, steps: staleness.Steps, inputs: Inputs) -> bool:
-    """Whether the command would run what the attempt runs: the same job, of a staged project that is not stale."""
+    """Whether the command would run the attempt's job, from a staged project that is not stale."""
     try:
         release = staleness.begin(context, steps, "run", inputs)
         return attempt.job == job_plan.identity(job_plan.prepare(context, release, inputs))
@@ -92,16 +97,15 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
 
 
 def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Submitted | None]:
-    """Find out what became of an attempt that nobody follows: what goes on, or the record with its end.
+    """The record with the end of an attempt that nobody follows, or the attempt's run where that still goes on.
 
-    One that has no run yet goes on as it is.
+    An attempt that has no run yet is kept: its id is used again.
     """
     attempt = release.attempt
     if attempt is None or attempt.ended:
         return release, None
-    if run_record.is_elsewhere(context, attempt):
+    if is_elsewhere(context, attempt):
         return _leave(context, release, attempt), None
-    attempt = run_record.with_experiment(context, attempt, lambda: job)
     found = context.target.runs.pick_up(attempt)
     if isinstance(found, Submitted):
         if attempt.detached or attempt.job != job_plan.identity(job):
@@ -109,8 +113,8 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
         context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
     if found is not None:
-        left = "was left to go on" if attempt.detached else "was cut off"
-        context.report.detail(f"an earlier attempt {left}; its run {found.run_id} is now {found.status}")
+        left = "detached" if attempt.detached else "cut off"
+        context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
     elif attempt.run_id is None:
         return release, None
     else:
@@ -121,7 +125,7 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
 
 
 def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
-    """The release without an attempt that was made for another host: it is not looked for here."""
+    """The release without an attempt that was made for another host: this host knows nothing of its run."""
     where = f"an earlier attempt was made at {attempt.host}"
     if attempt.run_id:
         cure = f"cancel it with that host's login: run {attempt.run_id}"  # as a command it would get this host's flags
@@ -134,7 +138,7 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
 
 
 def _detach(context: Context, submitted: Submitted) -> Release:
-    context.report.step("run", f"left to go on: run {submitted.run_id}, job run {submitted.job_run_id}")
+    context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}")
     context.report.detail(context.target.busy_cure)
     release = context.record.load()
     if release is None:
@@ -143,10 +147,10 @@ def _detach(context: Context, submitted: Submitted) -> Release:
 
 
 def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path]:
-    log = run_record.log_file(context, submitted.run_id)
+    log = log_file(context, submitted.run_id)
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
     context.report.detail(f"run {name}: entry point {job.entry_point} on {context.target.display_name}")
-    found = run_record.with_log(context, context.target.runs.follow(job, submitted, log=log), log)
+    found = with_log(context, context.target.runs.follow(job, submitted, log=log), log)
     if found.log:
         context.report.detail(f"log {found.log}")
     return found, log
@@ -164,10 +168,10 @@ def _stop(context: Context, submitted: Submitted) -> None:
 
 @contextlib.contextmanager
 def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[list[Submitted]]:
-    """Whatever cuts the block short, a run that has ended is recorded; what fails in that hides nothing.
+    """Record the run's end when the block is cut short, whatever cuts it short; a failure in that is a warning.
 
-    The block adds what it has submitted: a submit that is cut off itself clears up behind it. Of a place that does
-    not answer nothing can be learnt.
+    The block adds its submitted run to the list: a submit that is cut off cleans up by itself. After a WorkspaceError
+    nothing is asked: the workspace does not answer.
     """
     made: list[Submitted] = []
     try:
@@ -186,11 +190,57 @@ def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[
 def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, stop: bool) -> None:
     if stop:
         _stop(context, submitted)
-    begun = run_record.with_submitted(attempt, submitted) if attempt else None
+    begun = with_submitted(attempt, submitted) if attempt else None
     found = context.target.runs.pick_up(begun) if begun else None
     if isinstance(found, Run):
-        run_record.save_end(
-            context, run_record.with_log(context, found, run_record.log_file(context, submitted.run_id))
-        )
+        save_end(context, with_log(context, found, log_file(context, submitted.run_id)))
         if stop:
             context.report.detail(f"`inv watch {found.run_id}` shows what it printed")
+
+
+def log_file(context: Context, run_id: str) -> Path:
+    return context.record_folder / "runs" / f"{run_id}.log"
+
+
+def with_log(context: Context, found: Run, log: Path) -> Run:
+    return found._replace(log=context.relative(log)) if log.exists() else found
+
+
+def is_elsewhere(context: Context, attempt: Attempt) -> bool:
+    """Whether the attempt was made for another host than this command's: nothing of it is known here."""
+    return bool(attempt.host) and attempt.host != context.target.host
+
+
+def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
+    return attempt._replace(
+        run_id=submitted.run_id,
+        job_run_id=submitted.job_run_id,
+        experiment_id=submitted.experiment_id,
+        backend=submitted.backend,
+    )
+
+
+def save_submitted(context: Context, submitted: Submitted, *, detached: bool) -> None:
+    with context.record.locked("run", wait=context.report.detail):
+        release = context.record.load()
+        if release is not None and release.attempt is not None:
+            attempt = with_submitted(release.attempt, submitted)
+            attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
+            context.record.save(replace(release, attempt=attempt))
+
+
+def save_end(context: Context, found: Run) -> Release:
+    """Record the run's end, in the record as it is now: other steps may have been taken while the run went on."""
+    with context.record.locked("run", wait=context.report.detail):
+        release = context.record.load()
+        attempt = release.attempt if release else None
+        if release is None or attempt is None or attempt.run_id not in {None, found.run_id}:
+            raise errors.OutOfOrder(
+                f"the record was replaced while run {found.run_id} was followed ({found.status})",
+                where=context.record_folder,
+                cure="`inv status`",
+            )
+        attempt = attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
+        release = replace(release, attempt=attempt, run=found)
+        context.record.save(release)
+    return release

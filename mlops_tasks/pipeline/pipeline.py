@@ -1,9 +1,10 @@
-"""The five steps as one visible list, and the one way that each is taken: load the record, step, save the record."""
+"""Pipeline: the five steps of a release in order, each taken from the record and recorded."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors, locks, processes
@@ -26,8 +27,9 @@ STEPS: staleness.Steps = {
 class Pipeline:
     """The release of one project to one target.
 
-    `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method returns
-    the release as it is recorded afterwards, and raises a ReleaseError for whatever a person can mend.
+    `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method is one
+    command: it looks at the branch and the files anew, returns the release as it is recorded afterwards, and raises a
+    ReleaseError for whatever a person can correct.
     """
 
     def __init__(
@@ -51,71 +53,79 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        with self.context.places.usable():
-            step_table.check_inputs(self.context)
-            self._refuse_while_one_runs(inputs)
-        self.context.record.begin()
+        context = self._begin()
+        with context.places.usable():
+            step_table.check_inputs(context)
+            if not context.dry_run:
+                from mlops_tasks.pipeline import attempt
+
+                # the step run would be refused only after the four steps before it
+                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
+                    attempt.refuse_going_on(context, STEPS, inputs)
+        context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
-            release = self.take(step, inputs)
-        if release.run is not None and not self.context.dry_run:
-            from mlops_tasks.pipeline import status
+            release = _take(context, step, inputs)
+        if release.run is not None and not context.dry_run:
+            from mlops_tasks.pipeline import comparison
 
-            status.compare(self.context, release.run)
+            comparison.compare(context, release.run)
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        with self.context.places.usable():
-            self.context.places.create()
-            return self._take(step, inputs)
+        return _take(self._begin(), step, inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
-        """Follow a run that goes on without us to its end: the recorded attempt's, or the MLflow run `run_id`."""
+        """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
         from mlops_tasks.pipeline import watching
 
-        with self.context.places.usable():
-            return watching.watch(self.context, run_id)
+        context = self._begin()
+        with context.places.usable():
+            return watching.watch(context, run_id)
 
     def cancel(self, run_id: str | None = None) -> Release | None:
-        """End such a run."""
+        """End a detached run, and record its end."""
         from mlops_tasks.pipeline import watching
 
-        with self.context.places.usable():
-            return watching.cancel(self.context, run_id)
+        context = self._begin()
+        with context.places.usable():
+            return watching.cancel(context, run_id)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
-        with self.context.places.usable():
-            return self.context.record.load()
+        context = self._begin()
+        with context.places.usable():
+            return context.record.load()
 
     def show_status(self) -> Release | None:
         """The release as it is recorded, shown as a table of its steps."""
         from mlops_tasks.pipeline import status
 
-        release = self.load()
-        with self.context.places.usable():
-            status.show_status(self.context, STEPS, release)
+        context = self._begin()
+        with context.places.usable():
+            release = context.record.load()
+            status.show_status(context, STEPS, release)
         return release
 
-    def _refuse_while_one_runs(self, inputs: Inputs) -> None:
-        """Its own run would be refused, after four steps in vain."""
-        if not self.context.dry_run:
+    def _begin(self) -> Context:
+        """A Context that knows nothing yet: what it finds out holds for one command."""
+        self.context = replace(self.context)
+        return self.context
+
+
+def _take(context: Context, step: str, inputs: Inputs) -> Release:
+    with context.places.usable():
+        context.places.create()
+        if step == "run" and not context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            with locks.held(self.context.attempt_lock, "release", cure=self.context.target.busy_cure):
-                attempt.refuse_going_on(self.context, STEPS, inputs)
-
-    def _take(self, step: str, inputs: Inputs) -> Release:
-        if step == "run" and not self.context.dry_run:
-            from mlops_tasks.pipeline import attempt
-
-            return attempt.take_run(self.context, STEPS, inputs)
-        with self.context.record.locked(inputs.command or step):
-            release = STEPS[step].take(self.context, staleness.begin(self.context, STEPS, step, inputs), inputs)
-            self.context.record.save(release)
-            if not self.context.dry_run:
-                self.context.places.prune(self.context.record_folder)
+            return attempt.take_run(context, STEPS, inputs)
+        with context.record.locked(inputs.command or step):
+            release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
+            context.record.save(release)
+            if not context.dry_run:
+                context.places.prune(context.record_folder)
         return release

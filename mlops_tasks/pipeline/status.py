@@ -1,42 +1,18 @@
-"""What a person wants to see of a release as a whole: where it stands, and its run beside the branch's earlier ones."""
+"""A table of a release's steps: the state of each, and what it made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
-from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.release import Attempt, Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.tracking.client import PastRun
-
-EARLIER = 3
-"""How many earlier runs stand beside the last one: more do not fit on 80 columns."""
-
-
-def compare(context: Context, run: Run) -> None:
-    """A table of the run's metrics beside those of the experiment's earlier runs."""
-    found = context.target.runs.tracking.past_runs(run.experiment_id, limit=EARLIER + 3)
-    earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
-    columns = ["", "this run", *(_when(each) for each in earlier)]
-    shown = [
-        PastRun(run_id=run.run_id, entry_point=run.entry_point, status=run.status, started=0, metrics=run.metrics),
-        *earlier,
-    ]
-    names = sorted({name for each in shown for name in each.metrics})
-    rows = [
-        ["run", *(each.run_id[:8] for each in shown)],
-        ["entry point", *(each.entry_point for each in shown)],
-        ["status", *(each.status for each in shown)],
-        *([name, *(_number(each.metrics.get(name)) for each in shown)] for name in names),
-    ]
-    context.report.table(f"{context.project_name} on {context.facts.branch}", columns, rows, numbers=True)
 
 
 def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> None:
-    """A table of the steps: what each has made and whether that still holds."""
+    """Report the table: what each step has made and whether it is up to date, with a warning for a run that goes on."""
     if release is None:
         context.report.table(
             f"{context.project_name} on {context.settings.target}",
@@ -51,11 +27,11 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
     if release.branch != context.facts.branch:
         context.report.warning(f"this is the branch {context.facts.branch}: `inv name` begins its release")
     if _may_go_on(context, release.attempt):
-        context.report.warning(f"the last run may be going on without us: {context.target.busy_cure}")
+        context.report.warning(f"the last run may still be going on: {context.target.busy_cure}")
 
 
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
-    """Whether nobody here follows a run that its command's end does not end."""
+    """Whether the attempt's run is remote, may still be going on, and is followed by no command on this machine."""
     is_open = attempt is not None and not attempt.ended
     return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
 
@@ -64,7 +40,7 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
     made = _made(step, release)
     if step == "run" and release.attempt and not release.attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
-        left = "left to go on" if release.attempt.detached else cut_off
+        left = "detached" if release.attempt.detached else cut_off
         return ("going on" if locks.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
     if step == "run" and release.run:
         return release.run.status, made
@@ -78,7 +54,7 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
 
 
 def _freshness(context: Context, steps: staleness.Steps, step: str, release: Release) -> str:
-    """A step that is as it was, on top of one that is not, is behind that one."""
+    """`up to date`, `stale`, or `behind` the stale step that this one stands on."""
     try:
         chain = [*staleness.stands_on(steps, step, release), step]
         stale = staleness.find_stale(context, steps, chain, release)
@@ -98,11 +74,3 @@ def _made(step: str, release: Release) -> str:
         "run": [f"{release.run.run_id} log {release.run.log or '-'}"] if release.run else [],
     }
     return "\n".join(facts[step])
-
-
-def _when(run: PastRun) -> str:
-    return datetime.fromtimestamp(run.started / 1000, timezone.utc).astimezone().strftime("%d %b %H:%M:%S")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

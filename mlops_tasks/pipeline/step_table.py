@@ -1,25 +1,22 @@
-"""Each step of a release, bound to the context: which facts it is given, and what its digest watches."""
+"""Each step of a release as a Step: how it is taken, what its digest watches and which steps it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
-from mlops_tasks.release import Deployed, Release
+from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import uris
 
 
 def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import name
 
-    context.target.store(context.wheel_root)  # refuses a root that this target cannot write to
+    _ = context.store  # BadInput for a root that this target cannot write to
     if not context.is_fetched and not context.project_folder.is_dir():
-        _ = context.project  # refuses it in words of its own
+        _ = context.project  # BadInput that says what a project is
     if inputs.explain:
         for reason in context.facts.why:
             context.report.text(reason)
@@ -41,24 +38,13 @@ def _name_digest(context: Context, release: Release) -> str:
 def _take_build_wheel(context: Context, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_wheels(
-        release,
-        libraries=context.libraries,
-        top=context.top,
-        wheelhouse=context.places.wheels,
-        local_version=context.settings.local_version,
-        environ=context.environ,
-        runner=context.run,
-        report=context.report,
-    )
+    return build_wheel.build_wheels(context, release)
 
 
 def _build_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_digest(
-        context.libraries, local_version=context.settings.local_version, top=context.top, runner=context.run
-    )
+    return build_wheel.build_digest(context)
 
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -69,27 +55,13 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
         given = build_wheel.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
     reading.look_ahead(context, release, force=inputs.force)
-    return deploy.deploy_wheels(
-        release,
-        wheels=release.wheels or (),
-        folder=_wheel_folder(release),
-        store=context.store,
-        top=context.top,
-        parallel=context.settings.parallel_uploads,
-        report=context.report,
-        dry_run=context.dry_run,
-    )
+    return deploy.deploy_wheels(context, release, _wheel_folder(release))
 
 
 def _deploy_digest(context: Context, release: Release) -> str:
-    """What was deployed has to be there still: a run would otherwise fail late, or use what a cache remembers."""
     from mlops_tasks.steps import deploy
 
-    there = context.store.list_files(_wheel_folder(release))
-    whole = all(deploy.is_there(each, there) for each in release.wheels or ())
-    if not (context.dry_run or whole):
-        return "gone"
-    return deploy.deploy_digest(release.wheels or (), _wheel_folder(release))
+    return deploy.deploy_digest(context, release, _wheel_folder(release))
 
 
 def _wheel_folder(release: Release) -> str:
@@ -102,90 +74,18 @@ def _wheel_folder(release: Release) -> str:
 
 
 def _take_patch(context: Context, release: Release, inputs: Inputs) -> Release:
-    from mlops_tasks.steps import patch
+    from mlops_tasks.steps import deploy, patch
 
     if inputs.wheel_uris:
-        release = release.with_step("deploy", BY_HAND, deployed=_name_given(context, inputs.wheel_uris))
-    return patch.patch_project(
-        release,
-        project=context.project,
-        deployed=_absolute(context, release),
-        staged_root=context.staged_root,
-        top=context.top,
-        placeholder=context.settings.placeholder,
-        include=context.settings.include,
-        workers=context.settings.workers,
-        cluster=context.cluster,
-        in_place=inputs.in_place,
-        dry_run=context.dry_run,
-        diff=inputs.diff,
-        reachable=context.target.is_reachable,
-        report=context.report,
-        runner=context.run,
-    )
+        given = deploy.name_given(context, inputs.wheel_uris)
+        release = release.with_step("deploy", BY_HAND, deployed=given)
+    return patch.patch_project(context, release, in_place=inputs.in_place, diff=inputs.diff)
 
 
 def _patch_digest(context: Context, release: Release) -> str:
-    from mlops_tasks.project import staging
     from mlops_tasks.steps import patch
 
-    copy = context.top / release.patched.project_dir if release.patched else None
-    is_staged = copy is not None and copy.is_relative_to(context.staged_root)
-    if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
-        return "changed"
-    return patch.patch_digest(
-        context.project,
-        deployed=_absolute(context, release),
-        placeholder=context.settings.placeholder,
-        include=context.settings.include,
-        workers=context.settings.workers,
-        cluster=context.cluster,
-        runner=context.run,
-    )
-
-
-def _absolute(context: Context, release: Release) -> tuple[Deployed, ...]:
-    return tuple(each._replace(uri=context.target.absolute_uri(each.uri)) for each in release.deployed or ())
-
-
-def _name_given(context: Context, uris: Sequence[str]) -> tuple[Deployed, ...]:
-    """Wheels that somebody else put where they are; a local one is hashed, of others only the name is known."""
-    from packaging import utils
-
-    given = []
-    for uri in uris:
-        file_name = uri.rsplit("/", 1)[-1]
-        try:
-            distribution = utils.parse_wheel_filename(file_name)[0]
-        except utils.InvalidWheelFilename as fault:
-            raise errors.BadInput(
-                f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
-            ) from fault
-        path = _local_path(context, uri)
-        sha256 = _hash_given(path) if path else ""
-        given.append(Deployed(distribution=distribution, uri=context.relative(path) if path else uri, sha256=sha256))
-    return tuple(given)
-
-
-def _hash_given(path: Path) -> str:
-    from mlops_tasks import files
-
-    try:
-        return files.file_sha256(path)
-    except OSError as fault:
-        raise errors.BadInput(
-            f"there is no such wheel that can be read: {fault.strerror}",
-            where=path,
-            cure="give the URI of a wheel that exists",
-        ) from fault
-
-
-def _local_path(context: Context, uri: str) -> Path | None:
-    if uri.startswith("file:"):
-        return uris.to_path(uri)
-    if "://" in uri or uri.startswith(uris.REMOTE):
-        return None
-    return Path(uri).resolve()
+    return patch.patch_digest(context, release)
 
 
 def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release:

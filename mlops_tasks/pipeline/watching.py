@@ -1,4 +1,4 @@
-"""Runs that go on without us: found, followed again, ended."""
+"""Detached runs: find one, follow it to its end, or end it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
-from mlops_tasks.pipeline import job_plan, run_record
-from mlops_tasks.pipeline.inputs import NOTHING
+from mlops_tasks.pipeline import attempt as attempts
+from mlops_tasks.pipeline import job_plan
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
 
 def watch(context: Context, run_id: str | None) -> Release | None:
-    """Follow a run that goes on without us: the recorded attempt's, or another one by its id."""
+    """Follow a detached run to its end: the recorded attempt's, or the one of MLflow's `run_id`.
+
+    RunFailed unless it finished; OutOfOrder where no run is going on.
+    """
     from mlops_tasks.steps import run
 
     submitted, entry_point = _find(context, run_id)
@@ -28,8 +31,8 @@ def watch(context: Context, run_id: str | None) -> Release | None:
         except KeyboardInterrupt:
             context.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
-        release = run_record.save_end(context, found) if is_sole else _told(context, found)
-    log = run_record.log_file(context, submitted.run_id)
+        release = attempts.save_end(context, found) if is_sole else _as_recorded(context, found)
+    log = attempts.log_file(context, submitted.run_id)
     try:
         run.judge(found, timeout=limits.timeout, log=log, report=context.report)
     except errors.RunFailed as fault:
@@ -39,7 +42,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
 
 
 def cancel(context: Context, run_id: str | None) -> Release | None:
-    """End a run that goes on without us, and record that it has ended."""
+    """End a detached run, chosen as `watch` does, and record its end."""
     submitted, entry_point = _find(context, run_id)
     if context.dry_run:
         context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
@@ -48,7 +51,7 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
     with _sole_follower(context, "cancel", submitted) as is_sole:
         if is_sole:
             limits = job_plan.limits(context)._replace(timeout=None)
-            run_record.save_end(context, _watch(context, submitted, entry_point, limits))
+            attempts.save_end(context, _watch(context, submitted, entry_point, limits))
         release = context.record.load()
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
     context.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
@@ -56,7 +59,7 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
 
 
 def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
-    """A run that goes on without us, and its entry point: the recorded attempt's unless another one's id is given."""
+    """The run that `run_id` names, or else the recorded attempt's run, with its entry point."""
     release = context.record.load()
     attempt = release.attempt if release else None
     if run_id is not None and not (attempt and attempt.run_id == run_id and not attempt.ended):
@@ -65,7 +68,7 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
     if release is not None and attempt is not None and not attempt.ended and not context.dry_run:
         context.target.check()
         _refuse_elsewhere(context, attempt)
-        attempt = attempt if attempt.run_id else _find_unsaved(context, release, attempt)
+        attempt = attempt if attempt.run_id else _find_unsaved(context, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
@@ -84,7 +87,7 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
 
 
 def _refuse_elsewhere(context: Context, attempt: Attempt) -> None:
-    if run_record.is_elsewhere(context, attempt):
+    if attempts.is_elsewhere(context, attempt):
         raise errors.OutOfOrder(
             f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
             where=context.record_folder,
@@ -92,22 +95,21 @@ def _refuse_elsewhere(context: Context, attempt: Attempt) -> None:
         )
 
 
-def _find_unsaved(context: Context, release: Release, attempt: Attempt) -> Attempt:
-    """The attempt with the run that was made just before the command was cut off, which may have ended by now."""
+def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
+    """The attempt with the run that was made just before the command was cut off; the run may have ended by now."""
     with locks.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        attempt = run_record.with_experiment(context, attempt, lambda: job_plan.prepare(context, release, NOTHING))
         found = context.target.runs.pick_up(attempt)
         if isinstance(found, Run) and found.job_run_id is None:
             context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
-            run_record.save_end(context, found)
+            attempts.save_end(context, found)
         elif found is not None:
-            run_record.save_submitted(context, _as_submitted(found), detached=False)
+            attempts.save_submitted(context, _as_submitted(found), detached=False)
     saved = context.record.load()
     return saved.attempt if saved and saved.attempt else attempt
 
 
 def _as_submitted(found: Submitted | Run) -> Submitted:
-    """A job that has ended is followed as any other is: its output is shown, and its end told."""
+    """The run of a job that has ended is followed too: that shows the job's output and records its end."""
     if isinstance(found, Submitted):
         return found
     return Submitted(
@@ -120,7 +122,10 @@ def _as_submitted(found: Submitted | Run) -> Submitted:
 
 @contextlib.contextmanager
 def _sole_follower(context: Context, task: str, submitted: Submitted) -> Iterator[bool]:
-    """Whether the run is this release's own, and nobody else follows it: whoever does will record its end."""
+    """Whether this command is to record the run's end: the run is this release's own, and no other command follows it.
+
+    The lock of the attempt is held while the block runs.
+    """
     with contextlib.ExitStack() as stack:
         is_own = _is_own(context, submitted)
         try:
@@ -132,8 +137,8 @@ def _sole_follower(context: Context, task: str, submitted: Submitted) -> Iterato
         yield is_own
 
 
-def _told(context: Context, found: Run) -> Release | None:
-    """The record, where the run is its own; else what is known of that run alone."""
+def _as_recorded(context: Context, found: Run) -> Release | None:
+    """The record, where the run is its own; else a release that holds the run alone."""
     if _is_own(context, found):
         return context.record.load()
     return Release(target=context.settings.target, project=context.project_name, branch="", run=found)
@@ -145,13 +150,13 @@ def _is_own(context: Context, found: Submitted | Run) -> bool:
 
 
 def _limits(context: Context, submitted: Submitted) -> Limits:
-    """What this project gives its runs ends nobody else's, unless this very command says so."""
+    """The limits of the settings; a `timeout` ends other releases' runs only where it is a flag of this command."""
     limits = job_plan.limits(context)
     is_meant = _is_own(context, submitted) or context.settings.origins.get("timeout") == "--timeout"
     return limits if is_meant else limits._replace(timeout=None)
 
 
 def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
-    log = run_record.log_file(context, submitted.run_id)
+    log = attempts.log_file(context, submitted.run_id)
     found = context.target.runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
-    return run_record.with_log(context, found, log)
+    return attempts.with_log(context, found, log)

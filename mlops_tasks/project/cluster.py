@@ -1,4 +1,4 @@
-"""The cluster spec (JSON): the libraries in it, and the two forms that MLflow's Databricks backend understands.
+"""The cluster spec (JSON): its libraries, and the two forms that MLflow's Databricks backend understands.
 
 For a conda or python_env project that backend takes `libraries` only from the wrapped form, `{"new_cluster": {...},
 "libraries": [...]}`. For a databricks_spark_job project it sends the whole JSON as the cluster, so that form must be
@@ -8,12 +8,13 @@ flat, and its libraries come from MLproject (mlflow/projects/databricks.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
+from mlops_tasks.project import requirements
 from mlops_tasks.project.text import json_tree, tree
 from mlops_tasks.project.text import source as texts
 
@@ -22,7 +23,10 @@ FILE_NAME = "cluster.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """`cluster` is what describes the cluster itself; `others` are the keys beside it and `libraries`."""
+    """`cluster` describes the cluster itself; `others` are the keys beside it and `libraries`.
+
+    `is_wrapped` says that the file has `new_cluster` or `existing_cluster_id`.
+    """
 
     cluster: Mapping[str, Any]
     libraries: tuple[Mapping[str, Any], ...]
@@ -31,18 +35,18 @@ class ClusterSpec:
 
     @property
     def existing(self) -> Any:
-        """The id of a cluster that is there already, beside the described one or, in vain, inside it."""
+        """The id of an existing cluster; inside `new_cluster`, where Databricks ignores it, it counts too."""
         return self.others.get("existing_cluster_id", self.cluster.get("existing_cluster_id"))
 
 
 def find(named: Path | None, folder: Path) -> Path | None:
-    """The spec that the settings name, else the project's own in `folder`; None where there is neither."""
+    """The path of the spec: the one that the settings name, else the project's own; None where there is neither."""
     own = folder / FILE_NAME
     return named or (own if own.is_file() else None)
 
 
 def read(path: Path) -> ClusterSpec:
-    """The spec in either form; BadInput where it is of neither."""
+    """The spec in either form. Raises BadInput for what is neither."""
     data = json_tree.load(path, texts.read(path))
     if not isinstance(data, Mapping):
         raise _ill_formed("a cluster spec must be a JSON object", path)
@@ -66,6 +70,29 @@ def library_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
 def package_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
     """The libraries that are handed to pip."""
     yield from _entries(root, ("pypi", "package"))
+
+
+def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str], None]) -> Iterator[str]:
+    """The libraries as requirement lines for the python_libraries of a Spark job.
+
+    `note` gets a sentence on each part of the spec that is left out or changes its meaning there.
+    """
+    for key in spec.others:
+        note(f"{key} of the cluster spec is left out: MLflow does not send it")
+    for library in spec.libraries:
+        pypi, uri = library.get("pypi"), library.get("whl")
+        line = ""
+        if isinstance(pypi, Mapping) and isinstance(pypi.get("package"), str):
+            line = pypi["package"]
+            if "repo" in pypi:
+                note(f"{line} will come from pip's own index: python_libraries have no `repo`")
+        elif isinstance(uri, str) and (parts := requirements.read_wheel(uri, placeholder=placeholder)):
+            wheel = requirements.write_wheel(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
+            line = parts.path if parts.stands_for_all else wheel
+        if line:
+            yield line
+        else:
+            note(f"the library {json.dumps(library)} is left out: MLflow does not install it for a Spark job")
 
 
 def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What an entry point is run with: its parameters completed; what it cannot take is refused before anything runs."""
+"""The parameters of a run, checked against its entry point before anything runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
 
 SCRIPTS = {".py", ".sh", ".R"}
 EXPANDED = set("$`~")
-"""With these a shell makes another word of it."""
+"""A shell changes a word that holds one of these."""
 
 
 def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
 
-    A script (`train.py`, `check.sh`) takes any; a Spark job runs those of Python alone. Raises BadInput for an entry
-    point that is not there, for one without a value for each of its parameters, and for a parameter that it doesn't
-    have.
+    A script (`train.py`, `check.sh`) takes any parameters; a Spark job runs Python scripts alone. Raises BadInput for
+    an unknown entry point or parameter, for a parameter without a value, and for a command that cannot run.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
@@ -40,7 +39,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
     raise errors.BadInput(
         f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
         where=path,
-        cure="give one that is there with `--entry-point`, or a script of the project such as train.py",
+        cure="give one of these with `--entry-point`, or a script of the project such as train.py",
     )
 
 
@@ -60,12 +59,12 @@ def _check_script(project: Project, script: str) -> None:
         raise errors.BadInput(
             f"{script} is neither an entry point nor a file of the project{_nearest(script, project.entry_points)}",
             where=project.folder,
-            cure="give with `--entry-point` one that is there",
+            cure="give one of these, or a file of the project, with `--entry-point`",
         )
 
 
 def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None:
-    """Of `python script.py ...` the script is known; other commands may begin anywhere."""
+    """Of a classic project's command only `python SCRIPT.py ...` is checked: others may find their program anywhere."""
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
     _check_placeholders(entry_point, place, path)
     if project.spark_job is not None:
@@ -74,7 +73,7 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     try:
         words = shlex.split(entry_point.command)
     except ValueError:
-        return  # a shell may read it still
+        return  # a shell may still be able to read it
     first, script, *_ = [*words, "", ""]
     if first in {"python", "python3"} and script.endswith(".py") and not EXPANDED.intersection(script):
         _refuse(place, spark_command.find_missing(script, project.folder), path)
@@ -86,7 +85,7 @@ def _refuse(subject: str, fault: spark_command.Fault | None, path: Path) -> None
 
 
 def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None:
-    """MLflow formats the command with the parameters: a brace of any other use it takes for one of those."""
+    """Refuse braces that are no parameter: MLflow formats the command with `str.format`."""
     command, parameters = entry_point.command, entry_point.parameters
     try:
         used = [each for each in string.Formatter().parse(command) if each[1] is not None]
@@ -97,18 +96,20 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
         raise errors.BadInput(
             f"{place} cannot be formatted: {fault}",
             where=path,
-            cure="write braces of the command itself twice, and nothing but a parameter's name between others",
+            cure="write a parameter as {name}, and any other brace twice: {{ or }}",
         ) from fault
     if unknown:
         raise errors.BadInput(
             f"{place} uses {{{unknown[0]}}}, which is none of its parameters",
             where=path,
-            cure="declare it under the entry point's `parameters:`, or write braces of the command itself twice",
+            cure="declare it under the entry point's `parameters:`, or write each brace twice: {{ or }}",
         )
     formed = [name for _, name, spec, way in used if name and (spec or way) and parameters[name].type == "path"]
     if formed:
         raise errors.BadInput(
-            f"{place} gives the path {{{formed[0]}}} a form of its own", where=path, cure=f"write {{{formed[0]}}} alone"
+            f"{place} formats the path {{{formed[0]}}}: a path must stay as it is",
+            where=path,
+            cure=f"write {{{formed[0]}}} alone",
         )
 
 
@@ -136,7 +137,7 @@ def _complete(
 
 
 def _check_uri(name: str, value: str, kind: str, path: Path) -> None:
-    """As MLflow reads it, which tells a path from a URI by the scheme."""
+    """Refuse a parameter of type uri without a scheme, as MLflow does."""
     try:
         is_uri = kind not in {"path", "uri"} or bool(urlsplit(value).scheme)
     except ValueError:

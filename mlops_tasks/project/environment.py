@@ -1,4 +1,4 @@
-"""The environment YAML as data: what a project wants to have installed, and which of its places may name a wheel."""
+"""The environment YAML: the Python and the packages that it asks for, and the entries that may name a wheel."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:(?:[<>]=|=+)\s*(?P<version>\d+(?
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """`python` is the version asked for, without any operator; `conda` has package specifications of conda's form.
+    """`python` is a version without an operator; `conda` has package specifications in conda's form.
 
-    `pip` has requirement lines as they stand, in order, options such as `-r more.txt` among them.
+    `pip` has requirement lines as they stand, in order, with options such as `-r more.txt` among them.
     """
 
     python: str | None
@@ -27,9 +27,9 @@ class Environment:
 
 
 def load(path: Path, *, kind: str = "") -> Environment:
-    """What the YAML at `path` asks for; BadInput where that cannot be told.
+    """The environment that the YAML at `path` asks for. Raises BadInput for what is no environment.
 
-    `kind` is `conda` or `python` (MLflow's python_env); without it the file's form tells.
+    `kind` is `conda` or `python` (MLflow's python_env); without it the file's keys decide.
     """
     data = yaml_tree.load(path)
     if data is None:
@@ -50,7 +50,7 @@ def load(path: Path, *, kind: str = "") -> Environment:
 
 
 def entries(root: tree.Node | None, *, kind: str) -> Iterator[tree.Entry]:
-    """The places of the YAML that hold requirement lines: `dependencies`, or in a conda YAML its `pip:` sections."""
+    """The YAML's requirement lines with their places: `dependencies`, or in a conda YAML its `pip:` sections."""
     dependencies = tree.get(root, "dependencies")
     if kind == "python":
         yield from tree.entries(dependencies)

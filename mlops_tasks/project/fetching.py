@@ -1,4 +1,4 @@
-"""A project that lives at a git URI: fetched at one version, with nothing secret left behind."""
+"""A project at a git URI, fetched at one version; no credential is left on the disk."""
 
 from __future__ import annotations
 
@@ -18,46 +18,45 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 
 
 def is_uri(text: str) -> bool:
-    """Whether `text` names a git repository (`https://...#folder`, `git@host:path`), and not a folder."""
+    """Whether `text` names a git repository (`https://...#folder`, `git@host:path`) and not a folder."""
     return _URI.fullmatch(text) is not None
 
 
 def fetch(uri: str, *, version: str | None, into: Path, runner: processes.Runner) -> Path:
-    """The project's folder in a copy of the repository, `<into>/<commit>/<name of into>`, which is never rewritten.
+    """The project's folder in a copy of the repository, `<into>/<commit>/<name of into>`; a copy never changes.
 
-    `version` is a branch, a tag or a commit; without it the repository's own default counts. Raises StepFailed where
-    the repository cannot be reached, BadInput where it has no such version or subfolder.
+    `version` is a branch, a tag or a commit; None is the repository's default branch. Raises StepFailed where the
+    repository cannot be reached, BadInput where it has no such version or subfolder.
     """
     repository, _, subfolder = uri.partition("#")
-    copy = _bring(_Remote(repository, run=runner), version, into.absolute())
-    os.utime(copy.parent)
-    _check_subfolder(copy, subfolder, repository)
-    return copy / subfolder if subfolder else copy
-
-
-def _bring(remote: _Remote, version: str | None, into: Path) -> Path:
-    """The copy of what `version` means now: the one that is there already, or a new one."""
+    remote, into = _Remote(repository, run=runner), into.absolute()
     ref, commit = remote.resolve(version)
-    there = into / commit / into.name
-    if there.is_dir():
-        return there
-    with locks.workplace(into) as place:
-        copy = place / into.name
-        final = into / remote.check_out(copy, ref, commit)
-        try:
-            place.rename(final)
-        except OSError:
-            if not final.is_dir():  # else somebody was quicker, and one commit is one content
-                raise
-        return final / into.name
+    copy = into / commit / into.name
+    if not copy.is_dir():
+        with locks.workplace(into) as place:
+            copy = into / remote.check_out(place / into.name, ref, commit) / into.name
+            try:
+                place.rename(copy.parent)
+            except OSError:
+                if not copy.parent.is_dir():  # else another command was quicker, with the same commit
+                    raise
+    os.utime(copy.parent)
+    path = copy / subfolder if subfolder else copy
+    whole = path.resolve()
+    if not whole.is_dir() or not whole.is_relative_to(copy.resolve()):
+        raise errors.BadInput(
+            f"the repository has no folder {subfolder!r}",
+            where=remote.url,
+            cure="correct what follows `#` in the setting `project`",
+        )
+    return path
 
 
 class _Remote:
-    """One repository, asked by a URL without credentials.
+    """A repository, which git reads by a URL without credentials.
 
-    git is given those by a credential helper that reads them from its environment: a command line can be read by
-    every user of the machine, and a file stays where the process is killed. No other helper is asked, nor told to
-    keep them.
+    A credential helper of ours takes those from git's environment: every user of the machine can read a command line,
+    and a file stays when the process is killed. git asks no other helper, so none stores them.
     """
 
     def __init__(self, repository: str, *, run: processes.Runner) -> None:
@@ -66,9 +65,9 @@ class _Remote:
         self._run = run
 
     def check_out(self, copy: Path, ref: str, commit: str) -> str:
-        """The whole commit that was checked out.
+        """Fetch `ref` into `copy` and check it out: its whole commit.
 
-        As little is fetched as the server allows: a short commit, or an old server, needs the whole history.
+        A short commit, and a server that sends no single commit, need the whole history.
         """
         self._succeed(self._git("init", "--quiet", "--template=", str(copy)))
         wanted = "FETCH_HEAD"
@@ -87,7 +86,7 @@ class _Remote:
         refs = self._list_refs()
         for ref in ("HEAD",) if version is None else (f"refs/heads/{version}", f"refs/tags/{version}"):
             if ref in refs:
-                return ref, refs.get(f"{ref}^{{}}", refs[ref])  # of an annotated tag the commit
+                return ref, refs.get(f"{ref}^{{}}", refs[ref])  # the commit of an annotated tag
         if version is not None and _COMMIT.fullmatch(version):
             return version, version
         raise self._unknown(version or "HEAD")
@@ -102,17 +101,17 @@ class _Remote:
         return self._git("-C", str(copy), "fetch", "--quiet", "--no-tags", *options, "--", self.url, *refs)
 
     def _git(self, *arguments: str) -> processes.Completed:
-        # `true` answers git's question for a password with nothing: a release must fail there, not wait for a person
+        # `true` answers a question for a password with nothing: a release must fail then, not wait for a person
         settings = ["-c", "core.askPass=true", "-c", "advice.detachedHead=false", *self._helper()]
         try:
             return git.call(*settings, *arguments, run=self._run, variables=self._credentials())
         except FileNotFoundError as fault:
             raise errors.StepFailed(
-                "a project at a git URI needs git, which is not installed", where=self.url, cure="install git"
+                "a project at a git URI needs git, and git is not installed", where=self.url, cure="install git"
             ) from fault
 
     def _helper(self) -> Sequence[str]:
-        """The settings that ask us for this host's credentials, and nobody else."""
+        """The settings by which git takes this host's credentials from our helper alone."""
         if not self._credentials():
             return ()
         parts = urlsplit(self.url)
@@ -136,15 +135,5 @@ class _Remote:
         return errors.BadInput(
             f"the repository has no branch, tag or commit {version!r}",
             where=self.url,
-            cure="set `version` to one that it has",
-        )
-
-
-def _check_subfolder(copy: Path, subfolder: str, repository: str) -> None:
-    path = (copy / subfolder).resolve()
-    if not path.is_dir() or not path.is_relative_to(copy.resolve()):
-        raise errors.BadInput(
-            f"the repository has no folder {subfolder!r}",
-            where=redaction.show_repository(repository),
-            cure="correct what follows `#` in the setting `project`",
+            cure="set `version` to a branch, tag or commit of it",
         )

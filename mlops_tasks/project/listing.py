@@ -1,4 +1,4 @@
-"""Which files of a project's folder belong to a release: what git ignores, and what never should travel, does not."""
+"""The files of a project's folder that are staged: not those that git ignores, nor secrets and environments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
 
 LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
-"""Names that stay behind even where git does not ignore them: secrets, environments, results, our own folder."""
+"""Files and folders of these names (secrets, environments, results) are not staged even where git tracks them."""
 
 
 def list_files(
@@ -19,7 +19,8 @@ def list_files(
 ) -> tuple[str, ...]:
     """The files (and symbolic links) below `folder` to be staged, as sorted relative paths.
 
-    `include` are globs that bring back what would stay behind; `needed` are files that belong to it in any case.
+    `include` are globs of files to stage nevertheless; `needed` are files that are staged in any case. Raises BadInput
+    for a glob that leads out of the folder, StepFailed for a folder that cannot be read.
     """
     listed = git.list_files(folder, runner=run)
     if listed is not None and not any(name.lower() == "mlproject" for name in listed):
@@ -34,7 +35,7 @@ def list_files(
 
 
 def name_inside(path: Path, folder: Path) -> str:
-    """The path's name relative to `folder`, links to folders followed; empty where it does not lie below that."""
+    """`path` relative to `folder`, with links to folders followed; empty where it does not lie in it."""
     name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
     return "" if name.startswith("..") else Path(name).as_posix()
 
@@ -60,7 +61,7 @@ def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
 
 
 def _files_of(path: Path, folder: Path) -> list[str]:
-    """`path`, or the files below it; a link on the way there stands for what is behind it."""
+    """`path` or, of a folder, the files in it; where a link leads to `path`, that link alone."""
     name = path.relative_to(folder)
     on_the_way = [*reversed(name.parents), name][1:]
     link = next((each for each in on_the_way if (folder / each).is_symlink()), None)

@@ -1,4 +1,7 @@
-"""The MLproject file as data, read by the rules of MLflow's own reader (mlflow/projects/_project_spec.py)."""
+"""The MLproject file: its environment, entry points and Spark job, read by the rules of MLflow's own reader.
+
+Those are in mlflow/projects/_project_spec.py.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,10 @@ class SparkJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """`mlproject` is that file's name as it is spelt.
+    """`mlproject` is the MLproject file's name as it is spelt.
 
-    `kind` says what `environment_file` is, `conda` or `python`; it is `spark-job` for a Databricks Spark job, and
-    empty where nothing says what to install.
+    `kind` is that of `environment_file`, `conda` or `python`, or `spark-job` for a Databricks Spark job; it is empty
+    where the project does not say what to install.
     """
 
     folder: Path
@@ -56,8 +59,8 @@ class Project:
 
 
 def load(folder: Path) -> Project:
-    """The project in `folder`; BadInput where MLflow could not run it, or would ignore part of what it says."""
-    from mlops_tasks.project.text import yaml_tree  # PyYAML takes time that the users of the types alone need not spend
+    """The project in `folder`. Raises BadInput where MLflow could not run it, or would ignore part of its file."""
+    from mlops_tasks.project.text import yaml_tree  # slow to import, and most importers want the types alone
 
     path = _find(folder)
     data = _read_mapping(yaml_tree.load(path), "the MLproject file", path)
@@ -98,7 +101,7 @@ def _find(folder: Path) -> Path:
 
 
 def _check_keys(data: Mapping[str, Any], path: Path) -> None:
-    """MLflow ignores what it doesn't know, and with a misspelt `conda_env` the whole environment."""
+    """Refuse misspelt keys: MLflow ignores unknown ones, and with a misspelt `conda_env` the whole environment."""
     for key in data:
         near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
         if key not in _KEYS and near:
@@ -111,9 +114,9 @@ def _check_environments(data: Mapping[str, Any], path: Path) -> None:
     named = [field for field in _ENVIRONMENTS if field in data]
     if "docker_env" in named:
         raise errors.BadInput(
-            "docker_env is not supported: a container image has its wheels built in",
+            "docker_env is not supported: a container image brings its own wheels",
             where=path,
-            cure="replace it by conda_env or python_env, and name that environment's YAML file",
+            cure="replace it by `conda_env: FILE.yaml` or `python_env: FILE.yaml`",
         )
     if len(named) > 1:
         raise errors.BadInput(
@@ -145,7 +148,6 @@ def _find_environment(data: Mapping[str, Any], path: Path) -> tuple[str, Path | 
 
 
 def _read_entry_points(data: Mapping[str, Any], path: Path) -> Mapping[str, EntryPoint]:
-    """Those of the whole file's `data`, by name."""
     listed = _read_mapping(data.get("entry_points", {}), "entry_points", path)
     return {str(name): _read_entry_point(str(name), each, path) for name, each in listed.items()}
 

@@ -1,4 +1,4 @@
-"""References: the places of a project that name a wheel, patched to name what was deployed."""
+"""References to wheels in a project's files, found and rewritten to name the deployed wheels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHERE = (
     "python_libraries of a databricks_spark_job"
 )
 Role = Literal["conda", "python", "mlproject", "cluster"]
-"""What a file is: an environment YAML of one of two kinds, the MLproject file or the cluster spec."""
+"""The kinds of files that may name wheels: two of environment YAMLs, the MLproject file, the cluster spec."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One entry as it stood, and one of the entries that take its place."""
+    """An entry, and one of the entries that replace it."""
 
     distribution: str
     old: str
@@ -63,7 +63,10 @@ class Patch:
 
 @dataclass(frozen=True, kw_only=True)
 class Wheels:
-    """What was deployed, in dependency order, and whether any other wheel that a project names will be there."""
+    """The deployed wheels, in dependency order; `is_reachable` says whether a run can install another wheel.
+
+    `placeholder` is the text that stands for all of them.
+    """
 
     deployed: Sequence[Deployed]
     is_reachable: Callable[[str], bool]
@@ -73,9 +76,9 @@ class Wheels:
 def find_documents(
     project: mlproject.Project, folder: Path, *, spec: Path | None, original: Path | None
 ) -> list[Document]:
-    """The documents below `folder`, which is the project's own or a copy.
+    """The documents in `folder`, which is the project's own or a copy of it.
 
-    `spec` is the cluster spec among them, a copy of `original`.
+    `spec` is the cluster spec among them, or its copy, and `original` the spec itself.
     """
     sources: list[tuple[Path | None, Role]] = [
         (project.environment_file, "conda" if project.kind == "conda" else "python"),
@@ -93,9 +96,9 @@ def find_documents(
 
 
 def patch(document: Document, wheels: Wheels) -> Patch:
-    """The document with its references repointed; BadInput where a placeholder or an unknown wheel is left in it.
+    """The document with references to the deployed wheels. Messages name its original: that is the file to correct.
 
-    Messages name the original: that is the file to correct.
+    Raises BadInput for a placeholder or an unknown wheel that is left in it.
     """
     old = texts.read(document.original)
     new, changes = patch_text(document.original, old, role=document.role, wheels=wheels)
@@ -108,9 +111,9 @@ def write(patches: Iterable[Patch]) -> None:
 
 
 def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[str, list[Change]]:
-    """`text` with every reference pointing at what was deployed, and each change; nothing else is touched.
+    """`text` with references to the deployed wheels and every other character as it was, and the list of changes.
 
-    Raises BadInput for a wheel that nobody built, and for a placeholder where it cannot be replaced.
+    Raises BadInput for a wheel that is neither deployed nor reachable, OutOfOrder where nothing is deployed.
     """
     edits: list[texts.Edit] = []
     changes: list[Change] = []
@@ -135,7 +138,7 @@ def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[st
 
 
 def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> None:
-    """Raise BadInput for a placeholder that still stands anywhere in the file but in a comment."""
+    """Raise BadInput for a placeholder that is left anywhere but in a comment."""
     for scalar in _scalars(parse(path, text, role=role)):
         if placeholder in (scalar.value or ""):
             raise errors.BadInput(
@@ -146,9 +149,9 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
 
 
 def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:
-    """The document's entries that are nearly the placeholder, each with its place.
+    """The document's entries that are nearly the placeholder, each with its place before it.
 
-    They differ from it by their case, a sign between its words, or a letter or two.
+    Such an entry differs in case, in a sign between words, or in a letter or two.
     """
     path, text, role = patch.document.original, patch.old, patch.document.role
     found = [entry for entry, _ in _find_entries(parse(path, text, role=role), role) if placeholder not in entry.value]
@@ -177,14 +180,14 @@ def _find_entries(root: tree.Node | None, role: Role) -> Iterator[tuple[tree.Ent
         found = [(entry, False) for entry in tree.entries(libraries)]
     else:
         found = [(entry, False) for entry in environment.entries(root, kind=role)]
-    # two aliases of one list lead to the same items
+    # two aliases of one list have the same items
     yield from {entry.item.start: (entry, is_library) for entry, is_library in found}.values()
 
 
 def _resolve(
     entry: tree.Entry, wheels: Wheels, *, place: str
 ) -> tuple[requirements.WheelEntry, Sequence[Deployed]] | None:
-    """What the entry says, and the wheels that take its place; None where it is to stay as it is."""
+    """The entry taken apart, and the wheels that replace it; None where the entry stays as it is."""
     parts = requirements.read_wheel(entry.value, placeholder=wheels.placeholder)
     if parts is None:
         return None
@@ -197,11 +200,11 @@ def _resolve(
         return parts, chosen
     if wheels.placeholder in parts.path and not wheels.deployed:
         raise errors.OutOfOrder(
-            "there is no deployed wheel to put in the placeholder's place", where=place, cure="`inv deploy`"
+            "no wheel is deployed that could replace the placeholder", where=place, cure="`inv deploy`"
         )
     if not parts.path.startswith(("http://", "https://")) and not wheels.is_reachable(parts.path):
         raise errors.BadInput(
-            f"the wheel of {parts.distribution} is named, which nobody built and which is not there: {entry.value}",
+            f"this names a wheel of {parts.distribution}, which nobody built and which does not exist: {entry.value}",
             where=place,
             cure="add its library to the setting `libraries`, or correct the path (`include` stages an ignored file)",
         )
@@ -212,14 +215,14 @@ def _check_printable(values: Sequence[str], path: Path) -> None:
     for value in values:
         if not value.isprintable():
             raise errors.BadInput(
-                f"a wheel's URI holds a character that cannot be written there: {value!r}",
+                f"a wheel's URI has a character that cannot be written into this file: {value!r}",
                 where=path,
-                cure="set wheel_root to a place with a plainer name",
+                cure="set wheel_root to a place whose name has no such character",
             )
 
 
 def _scalars(root: tree.Node | None) -> Iterator[tree.Scalar]:
-    """Each scalar of the tree once, though aliases may lead to it on many ways."""
+    """Each scalar of the tree once, however many aliases it has."""
     seen: set[int] = set()
     waiting = [root] if root is not None else []
     while waiting:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging import utils
 from packaging.requirements import InvalidRequirement, Requirement
@@ -75,19 +74,6 @@ def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = 
     tail = f" ; {marker}" if marker else ""
     path = uris.to_cluster(uri)
     return f"{path}{bracketed}{tail}" if path.startswith("/") else f"{distribution}{bracketed} @ {uri}{tail}"
-
-
-def from_library(library: Mapping[str, Any], *, placeholder: str) -> str | None:
-    """A library of a cluster spec as a requirement line; None for a library that pip cannot install."""
-    pypi, uri = library.get("pypi"), library.get("whl")
-    if isinstance(pypi, Mapping) and isinstance(pypi.get("package"), str):
-        return str(pypi["package"])
-    parts = read_wheel(uri, placeholder=placeholder) if isinstance(uri, str) else None
-    if parts is None:
-        return None
-    if parts.stands_for_all:
-        return parts.path
-    return write_wheel(parts.path, parts.distribution, extras=parts.extras, marker=parts.marker)
 
 
 def from_conda(package: str) -> str:

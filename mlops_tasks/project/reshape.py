@@ -1,10 +1,9 @@
-"""Changes of form in a staged project: what MLflow's Databricks backend needs beyond the references themselves."""
+"""The form of a staged project that MLflow's Databricks backend needs, beyond references to wheels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -26,7 +25,7 @@ def reshape(
 ) -> list[Reference]:
     """Give the staged `project` and its cluster spec the form that the project's kind needs.
 
-    `workers` adds the wheels that the cluster would not install yet, and the references to those are returned.
+    `workers` adds the wheels that the cluster would not install otherwise; their references are returned.
     """
     is_spark = project.spark_job is not None
     roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
@@ -42,7 +41,7 @@ def reshape(
 
 
 def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Reference]:
-    """Give the spec of a conda or python_env project its wrapped form, with the wheels that were missing in it."""
+    """Give the spec of a conda or python_env project its wrapped form, and the `missing` wheels."""
     spec = cluster.read(path)
     if missing or not spec.is_wrapped:
         cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": each.uri} for each in missing)])
@@ -52,30 +51,23 @@ def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Referen
 def _flatten(
     project: mlproject.Project, path: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
 ) -> list[Reference]:
-    """Give the spec of a databricks_spark_job project its flat form; its libraries move into the MLproject file."""
+    """Give the spec of a Spark job its flat form; its libraries and the `missing` wheels go into the MLproject file."""
     moved: list[str] = []
     if path is not None:
         spec = cluster.read(path)
         if "existing_cluster_id" in spec.others:
             report.warning(f"{path.name}: MLflow starts no Spark job on an existing cluster")
             return []
-        if spec.others:
-            report.warning(f"{path.name}: MLflow has no place for {', '.join(spec.others)} in a Spark job")
-        moved = [line for each in spec.libraries if (line := _as_requirement(each, placeholder, report))]
+        moved = list(
+            cluster.to_requirements(
+                spec, placeholder=placeholder, note=lambda text: report.warning(f"{path.name}: {text}")
+            )
+        )
         if spec.is_wrapped or spec.libraries:
             cluster.write_flat(path, spec)
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
     _add_python_libraries(project, [*moved, *added])
     return [Reference(file=project.mlproject, old="", new=line) for line in added]
-
-
-def _as_requirement(library: Mapping[str, Any], placeholder: str, report: Report) -> str | None:
-    line = requirements.from_library(library, placeholder=placeholder)
-    if line is None:
-        report.warning(f"MLflow installs no {', '.join(library)} library for a Spark job: {library} is left out")
-    elif isinstance(library.get("pypi"), Mapping) and "repo" in library["pypi"]:
-        report.warning(f"{line} will come from pip's own index: a Spark job's libraries have no `repo`")
-    return line
 
 
 def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""The command of a Spark job's entry point: one Python file of the project and its arguments.
+"""The command of a Spark job's entry point, checked: `python`, one file of the project, and arguments.
 
-MLflow splits it at blanks, refuses it unless `python` comes first, sends the file that comes second, and hands that
-file the rest: no shell and no option of Python takes part (mlflow/projects/databricks.py, 2.17 to 3.17).
+MLflow splits the command at blanks, refuses it unless `python` comes first, sends the file that comes second, and
+passes the rest to that file, without a shell and Python's own options (mlflow/projects/databricks.py, 2.17 to 3.17).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NamedTuple
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")
 _EXPANDED = re.compile(r"\$[A-Za-z_({][^\s\"]*|`[^`]*`")
 _SHELL = re.compile(rf"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{{1,2}}\S*)(?!\S)|;(?!\S)|{_EXPANDED.pattern}|\n")
-"""What a shell would act on. Inside a word (`http://host/?a=1&b=2`) most of it is meant as it stands."""
+"""Text that a shell would act on. Inside a word (`http://host/?a=1&b=2`) most signs are ordinary characters."""
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*")
 
 
 class Fault(NamedTuple):
-    """`what` goes on after the entry point's name."""
+    """`what` is the rest of a sentence that begins with the entry point's name."""
 
     what: str
     cure: str
@@ -42,7 +42,7 @@ def find_fault(command: str, folder: Path) -> Fault | None:
 
 
 def find_missing(script: str, folder: Path) -> Fault | None:
-    """The fault of a file that is not there: what a parameter names is known later, an absolute path is elsewhere."""
+    """The fault of a file that is not in the project; None too for a parameter and for an absolute path."""
     if "{" in script or script.startswith("/") or (script and (folder / script).is_file()):
         return None
     return Fault(f"runs {script or 'nothing'}, which is no file of the project", "correct the name, or add the file")
@@ -60,7 +60,7 @@ def _find_shell(command: str, script: str) -> Fault | None:
 
 
 def _unquote(quoted: re.Match[str]) -> str:
-    """What a shell would find in it: in double quotes it expands."""
+    """A word in place of a quoted text, with what a shell would expand in double quotes."""
     return " ".join(["x", *_EXPANDED.findall(quoted[0])]) if quoted[0].startswith('"') else "x"
 
 

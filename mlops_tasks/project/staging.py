@@ -1,4 +1,4 @@
-"""The staged copy of a project: written beside its final place, named by its content, there whole or not at all."""
+"""Staged copies of a project, each in a folder named by its content, complete or not there at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODES = {"program": "755", "file": "644"}
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """For each file its SHA-256 and whether it can be executed, for each link where it leads.
+    """For each file its mode (755 or 644) and SHA-256, for each link its target.
 
     Raises StepFailed for a file that cannot be read.
     """
@@ -37,9 +37,9 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
 def copied(
     folder: Path, names: Sequence[str], *, plain: Sequence[str], staged_root: Path, report: Report
 ) -> Iterator[Path]:
-    """A copy of `names` under the folder's own name; it is gone after the block unless `settle` took it.
+    """A copy of `names` under the folder's own name, removed after the block unless `settle` moved it.
 
-    What is linked stays a link, but for the names in `plain`: those become files that can be written.
+    Links stay links, except for the names in `plain`: those become files, so that they can be written to.
     """
     with locks.workplace(staged_root) as place:
         copy = place / folder.name
@@ -52,13 +52,14 @@ def copied(
 
 
 def settle(copy: Path, *, staged_root: Path) -> Path:
-    """Give `copy` its final place, `<staged_root>/<digest>/<name>`; the same content that is there already stays."""
+    """Move `copy` to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path."""
     with _translated(copy):
-        _normalise_folders(copy)
+        for base, _, _ in os.walk(copy.parent):
+            Path(base).chmod(0o755)
         content = _content(copy)
         final = staged_root / _place(content) / copy.name
         if final.parent.exists() and _content(final) != content:
-            shutil.rmtree(final.parent)  # somebody changed it: its name promises a content that it has no more
+            shutil.rmtree(final.parent)  # it was changed, and its content is no longer the one that its name says
         if not final.parent.exists():
             copy.parent.rename(final.parent)
         os.utime(final.parent)
@@ -66,13 +67,13 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
 
 
 def is_as_settled(folder: Path) -> bool:
-    """Whether the staged `folder` is there and still has the content that its place is named by."""
+    """Whether the staged `folder` is there and still has the content that it is named by."""
     return folder.is_dir() and _place(_content(folder)) == folder.parent.name
 
 
 @contextlib.contextmanager
 def disposable(folder: Path) -> Iterator[Path]:
-    """A copy of the staged `folder` for one run, beside it: what the run leaves there is gone with the block."""
+    """A copy of the staged `folder` for one run, removed after the block with all that the run wrote into it."""
     with locks.workplace(folder.parent.parent, prefix=".run-") as place:
         copy = place / folder.name
         with _translated(folder, "inv run"):
@@ -83,23 +84,23 @@ def disposable(folder: Path) -> Iterator[Path]:
 
 
 def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
-    """Put an empty git repository around the staged copies.
+    """Make an empty git repository around the staged copies.
 
-    MLflow up to 2.17 writes the URL of the repository that it finds around a project, password included, into a tag.
+    MLflow up to 2.17 writes the URL of the repository around a project, password included, into a tag.
     """
     staged_root.mkdir(parents=True, exist_ok=True)
     if (staged_root / ".git").exists():
         return
-    with contextlib.suppress(FileNotFoundError):  # without git there is nothing that MLflow could ask
+    with contextlib.suppress(FileNotFoundError):  # without git MLflow cannot ask for a URL either
         done = git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
-        if done.returncode:  # half a repository would hide nothing, and would not be completed
+        if done.returncode:  # half a repository would hide nothing, and the next command would leave it so
             shutil.rmtree(staged_root / ".git", ignore_errors=True)
-            raise git.refused("the staged copies cannot be kept apart from the repository", done, where=staged_root)
+            raise git.refused("no git repository can be made around the staged copies", done, where=staged_root)
 
 
 def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
     def leads_to(link: Path) -> Path:
-        """Where the link leads; an absolute way to a place inside the project would lead back to the sources."""
+        """The link's target, relative where it is an absolute path into the project: that would lead to the sources."""
         target = link.readlink()
         inside = target.is_absolute() and target.is_relative_to(folder)
         return Path(os.path.relpath(target, link.parent)) if inside else target
@@ -115,14 +116,8 @@ def _warn_of_broken_links(copy: Path, report: Report) -> None:
     whole = copy.resolve()
     for path in sorted(copy.rglob("*")):
         if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(whole)):
-            report.warning(
-                f"{path.relative_to(copy)} links to {path.readlink()}, which is not part of the staged project"
-            )
-
-
-def _normalise_folders(copy: Path) -> None:
-    for base, _, _ in os.walk(copy.parent):
-        Path(base).chmod(0o755)
+            name, target = path.relative_to(copy), path.readlink()
+            report.warning(f"{name} links to {target}, which is not part of the staged project")
 
 
 def _content(folder: Path) -> dict[str, str]:
@@ -138,7 +133,7 @@ def _translated(folder: Path, task: str = "inv patch") -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        cure = f"{'make room' if files.is_full(fault) else 'mend that'}, then `{task}`"
+        cure = f"{'make room' if files.is_full(fault) else 'make it readable and writable'}, then `{task}`"
         raise errors.StepFailed(
             f"the project cannot be staged: {fault.strerror}", where=fault.filename or folder, cure=cure
         ) from fault

@@ -1,63 +1,44 @@
-"""build-wheel: wheels of the libraries that changed; the others stay as they are recorded."""
+"""Take the step build-wheel: a wheel of each library that changed; the others keep the wheel that is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from packaging import utils
 
-from mlops_tasks import errors, files, processes
+from mlops_tasks import errors, files
 from mlops_tasks.release import Release, Wheel
-from mlops_tasks.report import Report
+from mlops_tasks.steps.context import Context, LibraryState
 from mlops_tasks.wheels import building, metadata, sources, versions
 
 
-class _Made(NamedTuple):
-    """What a wheel is made of, as a digest, and the local version that moves with it: empty where none is wanted."""
-
-    digest: str
-    local: str = ""
-
-
-def build_digest(libraries: Sequence[Path], *, local_version: bool, top: Path, runner: processes.Runner) -> str:
+def build_digest(context: Context) -> str:
     """The digest over the libraries: where each is, what a wheel of it is made of, and its local version."""
-    return _combine({files.relative(each, top): _look_at(each, local_version, runner).digest for each in libraries})
+    return _combine({context.relative(each): _look_at(context, each).digest for each in context.libraries})
 
 
-def build_wheels(
-    release: Release,
-    *,
-    libraries: Sequence[Path],
-    local_version: bool,
-    top: Path,
-    wheelhouse: Path,
-    environ: Mapping[str, str],
-    runner: processes.Runner,
-    report: Report,
-) -> Release:
-    """A release with one wheel for each library, in dependency order, kept in `wheelhouse` by content.
+def build_wheels(context: Context, release: Release) -> Release:
+    """A release with one wheel for each library, in dependency order, kept below `.mlops/wheels` by content.
 
     Raises StepFailed where a build fails, BadInput where two libraries are one distribution.
     """
     recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
-    for library in libraries:
-        name, made = files.relative(library, top), _look_at(library, local_version, runner)
+    for library in context.libraries:
+        name, state = context.relative(library), _look_at(context, library)
         old = recorded.get(name)
-        if old is not None and old.sources == made.digest and _is_whole(old, top):
-            report.detail(f"{old.distribution} {old.version} is up to date ({name})")
+        if old is not None and old.sources == state.digest and _is_whole(old, context.top):
+            context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
-        with building.built(library, top=top, environ=environ, run=runner, report=report) as path:
-            found[name] = _keep(path, wheelhouse, top=top, library=name, made=made)
-        report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
-    wheels = _order(list(found.values()), top)
-    report.step("build-wheel", _describe(wheels))
-    return release.with_step(
-        "build-wheel", _combine({name: str(wheel.sources) for name, wheel in found.items()}), wheels=wheels
-    )
+        found[name] = _build(context, library, name, state)
+        del context.library_states[library]  # a build can write into the sources: the next step looks again
+        context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
+    wheels = _order(list(found.values()), context.top)
+    context.report.step("build-wheel", _describe(wheels))
+    digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
+    return release.with_step("build-wheel", digest, wheels=wheels)
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
@@ -69,27 +50,32 @@ def _combine(library_digests: Mapping[str, str]) -> str:
     return files.digest({"libraries": library_digests})
 
 
-def _look_at(library: Path, local_version: bool, run: processes.Runner) -> _Made:  # noqa: FBT001
-    digest = sources.library_digest(library, run=run)
-    if not local_version:
-        return _Made(digest)
-    local = versions.choose_local(library, sources.list_outside(library, run=run), digest=digest, run=run)
-    return _Made(files.digest({"sources": digest, "local": local}), local)
+def _look_at(context: Context, library: Path) -> LibraryState:
+    if library not in context.library_states:
+        digest, local = sources.library_digest(library, run=context.run), ""
+        if context.settings.local_version:
+            outside = sources.list_outside(library, run=context.run)
+            local = versions.choose_local(library, outside, digest=digest, run=context.run)
+            digest = files.digest({"sources": digest, "local": local})
+        context.library_states[library] = LibraryState(digest, local)
+    return context.library_states[library]
 
 
-def _keep(path: Path, wheelhouse: Path, *, top: Path, library: str, made: _Made) -> Wheel:
-    try:
-        path = _localise(path, made.local) if made.local else path
-        kept = wheelhouse / files.file_sha256(path)[:16] / path.name
-        with files.written_whole(kept) as target:
-            files.copy_stream(path, target, lambda _: None)
-    except OSError as fault:
-        raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
-    return _read(kept, top=top, library=library, digest=made.digest)
-
-
-def _localise(path: Path, local: str) -> Path:
-    return versions.with_version(path, versions.append_local(metadata.read(path).version, local))
+def _build(context: Context, library: Path, name: str, state: LibraryState) -> Wheel:
+    wheelhouse = context.places.wheels
+    with building.built(
+        library, top=context.top, environ=context.environ, run=context.run, report=context.report
+    ) as path:
+        try:
+            made = path
+            if state.local:
+                made = versions.with_version(path, versions.append_local(metadata.read(path).version, state.local))
+            kept = wheelhouse / files.file_sha256(made)[:16] / made.name
+            with files.written_whole(kept) as target:
+                files.copy_stream(made, target, lambda _: None)
+        except OSError as fault:
+            raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
+    return _read(kept, top=context.top, library=name, digest=state.digest)
 
 
 def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
+from mlops_tasks.release import Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.stores import base as stores
@@ -18,6 +19,13 @@ from mlops_tasks.stores import uris
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import base as targets
+
+
+class LibraryState(NamedTuple):
+    """The digest of all that a library's wheel is made of, and its local version: empty where none is wanted."""
+
+    digest: str
+    local: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -124,6 +132,11 @@ class Context:
         return sources.find_libraries(self.settings.libraries, base=self.root)
 
     @cached_property
+    def library_states(self) -> dict[Path, LibraryState]:
+        """The libraries as the steps of this command found them: each is looked at once, and again after its build."""
+        return {}
+
+    @cached_property
     def target(self) -> targets.Target:
         from mlops_tasks.targets import base as targets
 
@@ -141,6 +154,11 @@ class Context:
     def warned(self) -> set[str]:
         """The warnings of this command so far: each is shown once, however many steps find it."""
         return set()
+
+    @cached_property
+    def preflighted(self) -> list[tuple[Wheel, ...] | None]:
+        """The wheels with which this command has looked for what will not work on its target."""
+        return []
 
     @cached_property
     def wheel_root(self) -> str:

@@ -1,78 +1,107 @@
-"""deploy: the wheels into the branch's folder of the store, each verified after it was written."""
+"""Take the step deploy: the wheels in the branch's folder of the store, each verified after it was written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from packaging import utils
+
 from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
-from mlops_tasks.report import Report
-from mlops_tasks.stores import parallel as in_parallel
-from mlops_tasks.stores.base import Store, Stored
+from mlops_tasks.steps.context import Context
+from mlops_tasks.stores import parallel, uris
+from mlops_tasks.stores.base import Stored
 
 
-def deploy_digest(wheels: Sequence[Wheel], folder: str) -> str:
-    return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+def deploy_digest(context: Context, release: Release, folder: str) -> str:
+    """The digest over the wheels and their folder; another one where a wheel is gone from the folder.
 
-
-def is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
-    """Whether the folder `there` holds that wheel, as far as its store can tell."""
-    stored = there.get(Path(wheel.file).name)
-    return stored is not None and stored.size == wheel.size and stored.sha256 in {None, wheel.sha256}
-
-
-def deploy_wheels(
-    release: Release,
-    *,
-    wheels: Sequence[Wheel],
-    folder: str,
-    store: Store,
-    top: Path,
-    parallel: int,
-    report: Report,
-    dry_run: bool,
-) -> Release:
-    """A release with `wheels` (files relative to `top`) in `folder` of `store`, written `parallel` at a time.
-
-    What is there already is left alone. Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError
-    where the store refuses, where it holds other content under a wheel's name, and where it does not hold afterwards
-    what was written.
+    A run would otherwise fail late, or use what a cache remembers.
     """
-    missing = _plan(wheels, store.list_files(folder), folder=folder, report=report)
+    wheels = release.wheels or ()
+    there = context.store.list_files(folder)
+    if not context.dry_run and not all(_is_there(each, there) for each in wheels):
+        return "gone"
+    return _digest(wheels, folder)
+
+
+def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
+    """A release with its wheels in `folder` of the store; a wheel that is there already is left alone.
+
+    Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError where the store refuses, where it holds
+    other content under a wheel's name, and where it does not hold afterwards what was written.
+    """
+    wheels = release.wheels or ()
+    missing = _find_missing(context, wheels, folder)
     for wheel in missing:
-        _check_source(wheel, top / wheel.file)
-    if missing and not dry_run:
-        _write(missing, folder=folder, store=store, top=top, parallel=parallel, report=report)
-        _verify(missing, folder=folder, store=store)
-    report.step("deploy", _describe(wheels, missing, folder=folder, dry_run=dry_run))
+        _check_source(wheel, context.top / wheel.file)
+    if missing and not context.dry_run:
+        _write(context, missing, folder)
+    verb = "to write" if context.dry_run else "written"
+    context.report.step("deploy", f"{folder} ({len(missing)} {verb}, {len(wheels) - len(missing)} unchanged)")
     deployed = tuple(
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
         for wheel in wheels
     )
-    return release.with_step("deploy", deploy_digest(wheels, folder), deployed=deployed)
+    return release.with_step("deploy", _digest(wheels, folder), deployed=deployed)
 
 
-def _plan(wheels: Sequence[Wheel], there: dict[str, Stored], *, folder: str, report: Report) -> list[Wheel]:
+def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
+    """Wheels that are in place already, by the URIs or paths that the user gave; BadInput for what is no wheel.
+
+    The SHA-256 of a wheel that is not on this machine is unknown, and empty.
+    """
+    deployed = []
+    for uri in given:
+        try:
+            distribution = utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
+        except utils.InvalidWheelFilename as fault:
+            raise errors.BadInput(
+                f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
+            ) from fault
+        if uri.startswith("file:"):
+            path = uris.to_path(uri)
+        elif "://" in uri or uri.startswith(uris.REMOTE):
+            deployed.append(Deployed(distribution=distribution, uri=uri, sha256=""))
+            continue
+        else:
+            path = Path(uri).resolve()
+        deployed.append(Deployed(distribution=distribution, uri=context.relative(path), sha256=_hash_given(path)))
+    return tuple(deployed)
+
+
+def _digest(wheels: Sequence[Wheel], folder: str) -> str:
+    return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
+
+
+def _is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
+    """Whether a folder with the files `there` holds that wheel, as far as its store can tell."""
+    stored = there.get(Path(wheel.file).name)
+    return stored is not None and stored.size == wheel.size and stored.sha256 in {None, wheel.sha256}
+
+
+def _find_missing(context: Context, wheels: Sequence[Wheel], folder: str) -> list[Wheel]:
+    there = context.store.list_files(folder)
     missing = []
     for wheel in wheels:
         name = Path(wheel.file).name
         if name not in there:
-            report.detail(f"to write   {name} ({files.show_size(wheel.size)})")
+            context.report.detail(f"to write   {name} ({files.show_size(wheel.size)})")
             missing.append(wheel)
-        elif not is_there(wheel, there):
+        elif not _is_there(wheel, there):
             raise errors.WorkspaceError(
                 f"{name} is there already with other content, and is not overwritten under a running job",
                 where=folder,
                 cure="find out who changed it, remove that folder, then `inv deploy`",
             )
         else:
-            report.detail(f"unchanged  {name}")
+            context.report.detail(f"unchanged  {name}")
     return missing
 
 
 def _check_source(wheel: Wheel, source: Path) -> None:
-    """A folder is named after its wheels' content: anything else in it would stand in the way for ever."""
+    """A folder is named by its wheels' content: a file with other content would block that name for ever."""
     try:
         found = files.file_sha256(source)
     except OSError as fault:
@@ -85,17 +114,14 @@ def _check_source(wheel: Wheel, source: Path) -> None:
         )
 
 
-def _write(wheels: Sequence[Wheel], *, folder: str, store: Store, top: Path, parallel: int, report: Report) -> None:
+def _write(context: Context, wheels: Sequence[Wheel], folder: str) -> None:
+    store, paths = context.store, [context.top / wheel.file for wheel in wheels]
     store.make_folder(folder)
-    sources = [top / wheel.file for wheel in wheels]
-    with report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
-        in_parallel.write_files(sources, folder, store=store, parallel=parallel, moved=moved)
-
-
-def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:
+    with context.report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
+        parallel.write_files(paths, folder, store=store, parallel=context.settings.parallel_uploads, moved=moved)
     there = store.list_files(folder)
     for wheel in wheels:
-        if not is_there(wheel, there):
+        if not _is_there(wheel, there):
             raise errors.WorkspaceError(
                 f"{Path(wheel.file).name} does not hold what was written",
                 where=folder,
@@ -103,6 +129,12 @@ def _verify(wheels: Sequence[Wheel], *, folder: str, store: Store) -> None:
             )
 
 
-def _describe(wheels: Sequence[Wheel], missing: Sequence[Wheel], *, folder: str, dry_run: bool) -> str:
-    verb = "to write" if dry_run else "written"
-    return f"{folder} ({len(missing)} {verb}, {len(wheels) - len(missing)} unchanged)"
+def _hash_given(path: Path) -> str:
+    try:
+        return files.file_sha256(path)
+    except OSError as fault:
+        raise errors.BadInput(
+            f"there is no such wheel that can be read: {fault.strerror}",
+            where=path,
+            cure="give the URI of a wheel that exists",
+        ) from fault

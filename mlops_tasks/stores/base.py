@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mlops_tasks.workspace import faults
-
 
 class Stored(NamedTuple):
     """One file in a store: `size` in bytes, and its SHA-256 where the store finds it out cheaply."""
@@ -50,6 +48,8 @@ def same_content_is_fine(store: Store, source: Path, folder: str) -> Iterator[No
 
     An earlier try whose answer was lost has written it, or another release of the same wheel.
     """
+    from mlops_tasks.workspace import faults
+
     try:
         yield
     except faults.ApiError as fault:

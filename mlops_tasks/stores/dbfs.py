@@ -42,7 +42,11 @@ class DbfsStore:
         uri = f"{folder}/{source.name}"
         temporary = f"{folder}/.{source.name}.{os.urandom(4).hex()}.part"
         self._workspace.persist(f"writing {source.name}", lambda: self._put(source, temporary, moved))
-        self._check_whole(source, temporary)
+        kept, sent = self._workspace.dbfs.get_status(temporary)["file_size"], source.stat().st_size
+        if kept != sent:
+            raise errors.WorkspaceError(
+                f"DBFS has kept {kept} of the {sent} bytes of {source.name}", where=temporary, cure="`inv deploy` again"
+            )
         self._workspace.persist(f"writing {source.name}", lambda: self._move(temporary, uri, source))
         return uri
 
@@ -52,14 +56,6 @@ class DbfsStore:
         with form as (body, content_type):
             url = f"{self._workspace.login.host}/api/2.0/dbfs/put"
             self._workspace.session.request("POST", url, data=body, headers={"Content-Type": content_type})
-
-    def _check_whole(self, source: Path, path: str) -> None:
-        """Compare sizes before the file gets the name that a run looks for."""
-        found, sent = self._workspace.dbfs.get_status(path)["file_size"], source.stat().st_size
-        if found != sent:
-            raise errors.WorkspaceError(
-                f"DBFS has kept {found} of the {sent} bytes of {source.name}", where=path, cure="`inv deploy` again"
-            )
 
     def _move(self, temporary: str, uri: str, source: Path) -> None:
         """Fine where the same file is there in the end: the answer was lost, or another release has written it."""

@@ -49,18 +49,10 @@ class FolderStore:
 
 
 def _refused(what: str, path: Path, fault: OSError) -> errors.WorkspaceError:
+    why, cure = fault.strerror, "correct that, or set wheel_root to another folder"
     if files.is_full(fault):
-        return errors.WorkspaceError(
-            f"the wheel store {what}: no room ({fault.strerror})", where=path, cure="make room, then `inv deploy`"
-        )
-    if isinstance(fault, FileExistsError | NotADirectoryError):
-        return errors.WorkspaceError(
-            f"the wheel store {what}: a file stands where a folder should be",
-            where=path,
-            cure="move that file away, or set wheel_root to another folder",
-        )
-    return errors.WorkspaceError(
-        f"the wheel store {what}: {fault.strerror}",
-        where=path,
-        cure="correct that, or set wheel_root to another folder",
-    )
+        why, cure = f"no room ({fault.strerror})", "make room, then `inv deploy`"
+    elif isinstance(fault, FileExistsError | NotADirectoryError):
+        why = "a file stands where a folder should be"
+        cure = "move that file away, or set wheel_root to another folder"
+    return errors.WorkspaceError(f"the wheel store {what}: {why}", where=path, cure=cure)

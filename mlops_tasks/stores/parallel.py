@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,58 +23,43 @@ class Stopped(Exception):
 def write_files(
     sources: Sequence[Path], folder: str, *, store: Store, parallel: int, moved: Callable[[int], None]
 ) -> None:
-    """Write `sources` into `folder`, `parallel` at a time. The first fault, or Ctrl-C, ends all of it.
+    """Write `sources` into `folder`, `parallel` at a time. The first error, or Ctrl-C, ends all of it.
 
-    A write ends at its next block then. One that hangs in the network is left behind: its thread does not hold up
-    the end of the process, which a thread pool's would.
+    A write then ends at its next block. One that hangs in the network is left behind in a daemon thread: a thread
+    pool's would hold up the end of the process.
     """
-    batch = _Batch(sources, folder, store, moved)
-    crew = [threading.Thread(target=batch.work, daemon=True) for _ in range(min(parallel, len(sources)))]
+    stopped = threading.Event()
+    todo = deque(sources)
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def count(size: int) -> None:
+        if not stopped.is_set():
+            moved(size)
+        elif size > 0:
+            raise Stopped
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):  # none is left to write
+            while not stopped.is_set():
+                ended.put(_write(todo.popleft(), folder, store, count))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel, len(sources)))]
     try:
-        for thread in crew:
+        for thread in threads:
             thread.start()
         for _ in sources:
-            batch.await_one()
+            if (fault := ended.get()) is not None:
+                raise fault
     finally:
-        batch.stopped.set()
+        stopped.set()
         deadline = time.monotonic() + GRACE
-        for thread in crew:
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-class _Batch:
-    def __init__(self, sources: Sequence[Path], folder: str, store: Store, moved: Callable[[int], None]) -> None:
-        self.stopped = threading.Event()
-        self._folder, self._store, self._moved = folder, store, moved
-        self._todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        for source in sources:
-            self._todo.put(source)
-
-    def work(self) -> None:
-        """Write one file after the other, until there are none or this is to end."""
-        while not self.stopped.is_set():
-            try:
-                source = self._todo.get_nowait()
-            except queue.Empty:
-                return
-            self._ended.put(self._write(source))
-
-    def await_one(self) -> None:
-        """Wait for the next write to end, and raise what it ended with."""
-        fault = self._ended.get()
-        if fault is not None:
-            raise fault
-
-    def _write(self, source: Path) -> BaseException | None:
-        try:
-            self._store.write(source, self._folder, self._tell)
-        except BaseException as fault:  # noqa: BLE001 - it is raised where it is waited for
-            return fault
-        return None
-
-    def _tell(self, size: int) -> None:
-        if not self.stopped.is_set():
-            self._moved(size)
-        elif size > 0:
-            raise Stopped
+def _write(source: Path, folder: str, store: Store, moved: Callable[[int], None]) -> BaseException | None:
+    try:
+        store.write(source, folder, moved)
+    except BaseException as fault:  # noqa: BLE001 - raised by `write_files`
+        return fault
+    return None

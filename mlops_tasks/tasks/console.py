@@ -1,4 +1,4 @@
-"""How a person sees a report: results on stdout, all else on stderr. The only module that imports rich."""
+"""Console: a Report in a terminal, results on stdout and all else on stderr. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEP_WIDTH = 12
 class Console(Report):
     """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before.
 
-    `spell` gives the commands in what is said (`inv deploy`) the names that the user's collection has for them.
+    `spell` rewrites the commands in each text (`inv deploy`) as the user would type them.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Console(Report):
         return captured.get().splitlines()
 
     def _align(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-        """Columns of texts, the last one as long as it is: a path that is folded cannot be copied."""
+        """Columns of texts. The last one is never folded: a folded path cannot be copied."""
         lines = [
             list(row)
             for each in rows

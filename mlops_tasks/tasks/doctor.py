@@ -1,4 +1,4 @@
-"""`inv doctor`: what will not work on Databricks, said before anything is sent there."""
+"""`inv doctor`: the findings about a release to Databricks, shown before anything is sent there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SETTINGS = (*base.PATCHING, "backend")
 REHEARSED = """\
 the target here is local; this is what a release to Databricks would meet
-  (`--target databricks --wheel-root URI` asks it of that place for the wheels)"""
+  (with `--target databricks --wheel-root URI` that place is checked too)"""
 
 
 @invoke.task(
@@ -28,7 +28,7 @@ the target here is local; this is what a release to Databricks would meet
         "fix": "write the project as a databricks_spark_job first (with --dry-run: show that change only)",
         "json": "print the findings as JSON, and nothing else",
         "dry_run": "change nothing",
-        "verbose": "say of each topic that it was looked at",
+        "verbose": "name the topics in which nothing was found, too",
     },
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
@@ -49,12 +49,12 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
-    """A workspace that lets nobody in ends as it ends a release, whatever else was found."""
+    """A workspace that refuses the login gives its own exit code, whatever else was found."""
     kind = next((each.kind for each in wrong if each.kind is not errors.BadInput), errors.BadInput)
     return kind(
         f"{_count(len(wrong), 'thing')} will not work on Databricks",
         where=context.project_folder,
-        cure="what each error says after `do:`, then `inv doctor`",
+        cure="change what each error above says after `do:`, then `inv doctor`",
     )
 
 

@@ -1,4 +1,4 @@
-"""`inv init`: the bundled project, laid down in an empty or existing repository. It never overwrites."""
+"""`inv init`: the bundled project, written into an empty or existing repository. Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_tasks.tasks import base, session
 
 TEMPLATE = Path(__file__).parents[1] / "template"
 KEPT = {"tasks.py", "invoke.yaml", "README.md", ".gitignore"}
-"""Files that a repository has for reasons of its own: theirs stay as they are, and what to add is said."""
+"""Files that a repository may have already: they stay as they are, and the lines to add to them are shown."""
 
 BESIDE_OWN_TASKS = """\
 from invoke import Collection
@@ -28,23 +28,23 @@ ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke find
 @invoke.task(
     klass=base.ReleaseTask,
     help={
-        "folder": "where to (default: beside tasks.py)",
+        "folder": "where to write it (default: the folder of tasks.py or invoke.yaml, else this one)",
         "json": "print the names of the files made as JSON, and nothing else",
         "dry_run": "show what would be made, and make nothing",
     },
 )
 def init(c: invoke.Context, folder: str | None = None, **flags: Any) -> None:
-    """Lay down a complete small project to start from."""
+    """Write a complete small project to start from."""
     root = base.root_of(c)
     where = Path(folder) if folder else root
     # another folder's tasks.py has names of its own
     spell = base.spell_as_called if where.resolve() == root.resolve() else str
-    made = lay_down(where, report=session.open_report(flags, spell=spell), dry_run=session.is_dry(c, flags))
+    made = write_template(where, report=session.open_report(flags, spell=spell), dry_run=session.is_dry(c, flags))
     session.print_json({"made": list(made)}, flags)
 
 
-def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
-    """Copy the bundled project into `folder`: the paths of the files made, relative to it.
+def write_template(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
+    """Copy the bundled project into `folder`, and return the paths of the files made, relative to it.
 
     Raises BadInput, and writes nothing, where something else stands in the place of one of its files or folders.
     """
@@ -53,7 +53,7 @@ def lay_down(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[st
     if clashes:
         raise errors.BadInput(
             "\n  ".join(["in the way of the bundled project:", *map(str, clashes)]),
-            cure="move them away, or lay the project down elsewhere with `inv init --folder NAME`",
+            cure="move them away, or write the project elsewhere with `inv init --folder NAME`",
         )
     present = [name for name in names if os.path.lexists(folder / name)]
     made = tuple(name for name in names if name not in present)
@@ -69,10 +69,10 @@ def _files() -> list[str]:
 
 
 def _find_clashes(folder: Path, names: list[str]) -> list[Path]:
-    """What is no folder where one is needed, and what is there under a file's name with other content."""
+    """Paths in the way: no folder where one is needed, or other content under the name of a bundled file."""
     parents = sorted({folder / parent for name in names for parent in PurePosixPath(name).parents})
     others = [folder / name for name in names if name not in KEPT and not _is_same(folder, name)]
-    # a link that leads nowhere counts as there: what is written to it would land outside
+    # a broken link is in the way too: writing to it would make a file outside
     return [path for path in (*(each for each in parents if not each.is_dir()), *others) if os.path.lexists(path)]
 
 
@@ -81,7 +81,7 @@ def _is_same(folder: Path, name: str) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    """Nothing for what cannot be read: it is not ours, and stays as it is."""
+    """The content of `path`; empty where it cannot be read, for such a file is not ours."""
     try:
         return path.read_bytes()
     except OSError:
@@ -111,14 +111,14 @@ def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report) -
 
 
 def _next(to_add: dict[str, list[str]]) -> str:
-    """A release needs the lines for tasks.py and invoke.yaml; without the others it works too."""
+    """The next command. A release needs the lines for tasks.py and invoke.yaml, and works without the others."""
     if to_add.get("tasks.py"):
         return "add those lines, then inv mlops.release"
     return "add those lines, then inv release" if to_add.get("invoke.yaml") else "inv release"
 
 
 def _lines_to_add(folder: Path, name: str) -> list[str]:
-    """What their file needs and does not have; comments alone are not worth adding."""
+    """The lines that the user's file lacks; none where only comments are missing."""
     theirs = _read(folder / name).decode("utf-8", "replace")
     if name == "README.md":
         return []

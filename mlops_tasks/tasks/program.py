@@ -1,6 +1,6 @@
 """The command `mlops`: the tasks without a tasks.py, with the settings of the nearest invoke.yaml.
 
-`mlops deploy` is what `inv deploy` is in a repository whose tasks.py imports our namespace. A tasks.py is not read.
+A tasks.py that is there is not read: `inv` is the command for tasks of your own.
 """
 
 from __future__ import annotations

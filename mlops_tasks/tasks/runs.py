@@ -10,7 +10,9 @@ from mlops_tasks.tasks import base, session
 
 ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
 FOLLOWING = (*ENDING, "timeout")
-RUN_ID = {"run_id": "MLflow's id of a run that is not the last one here; a word that names a task is that task"}
+RUN_ID = {
+    "run_id": "MLflow's id of the run (default: the last one here); a word that names a task is taken as that task"
+}
 
 
 @invoke.task(klass=base.ReleaseTask, settings=base.PATCHING)

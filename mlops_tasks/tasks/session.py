@@ -1,4 +1,4 @@
-"""From a task's flags to the pipeline and its report, and from what was made to `--json`."""
+"""What a task needs around its one call: the pipeline made from flags and settings, the report, the `--json`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`; with `--json` the record is printed then, and of a run that failed too."""
+    """Do `action`, then print the record where `--json` asks for it, also after a run that failed."""
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
@@ -52,16 +52,16 @@ def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spe
 
 
 def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
-    """Whether nothing is to be done: by the task's own `--dry-run`, or by Invoke's `--dry`."""
+    """Whether nothing may be changed, by the task's own `--dry-run` or Invoke's `--dry`."""
     return flags["dry_run"] or bool(c.config.run.dry)
 
 
 def print_record(done: Release | None, flags: dict[str, Any]) -> None:
-    """With `--json` the record so far: an empty object before the first step."""
+    """With `--json` print the record so far, an empty object before the first step."""
     print_json(done.to_dict() if done else {}, flags)
 
 
 def print_json(made: dict[str, Any], flags: dict[str, Any]) -> None:
-    """With `--json` what a task has made, and only then."""
+    """With `--json` print `made`; without it print nothing."""
     if flags["json"]:
         console.standard().text(json.dumps(made, indent=2))

@@ -11,11 +11,11 @@ from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
 from mlops_tasks.tasks import base, session
 
-DETACH = "leave the run to itself once it is submitted"
+DETACH = "end once the run is submitted, and leave it running (see watch and cancel)"
 FORCE = "go on in spite of what the task `doctor` calls an error"
 
 
-@invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "say where the branch comes from"})
+@invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Choose the experiment's name and the branch's wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))

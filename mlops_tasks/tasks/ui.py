@@ -1,4 +1,4 @@
-"""`inv ui`: MLflow's own pages on what was tracked here."""
+"""`inv ui`: MLflow's own pages on the runs that were tracked on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlops_tasks.tasks import base, session
 @invoke.task(
     klass=base.ReleaseTask,
     help={
-        "port": "port on this machine (default 5000)",
+        "port": "port on this machine (default: 5000)",
         "json": "print the URL of the pages as JSON, and nothing else",
         "dry_run": "say what would be opened, and open nothing",
     },

@@ -1,4 +1,4 @@
-"""One library to one wheel: PEP 517 through `build`, isolated, with uv as its installer."""
+"""A wheel built from a library: PEP 517 through `build`, isolated, with uv as its installer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mlops_tasks.report import Report
 from mlops_tasks.wheels import copies
 
 SOURCE_DATE_EPOCH = "315532800"
-"""1980-01-01, the first moment that a zip file can hold: one time for all, so that the bytes are the same."""
+"""1980-01-01, the first time that a zip file can hold: always the same, so that the wheel's bytes are."""
 
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
-"""`python -m build` under one umask for all: setuptools keeps the modes of the files that it writes on the way."""
+"""`python -m build` under a fixed umask: setuptools keeps the modes of the files that it writes on the way."""
 
 STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS)
 """Variables that would let another environment into the isolated build, or the user's repository."""
@@ -31,9 +31,9 @@ LAST_WORDS = 30
 def built(
     library: Path, *, top: Path, environ: Mapping[str, str], run: processes.Runner, report: Report
 ) -> Iterator[Path]:
-    """The wheel of `library`, in a folder that goes with the block.
+    """The wheel of `library`, in a folder that is removed after the block.
 
-    Raises StepFailed with the build backend's own words.
+    Raises StepFailed with the last lines of the build backend's log.
     """
     build_environ = _environ(environ)
     with _copied(library, top=top, run=run) as (place, out):
@@ -52,14 +52,14 @@ def built(
 
 
 def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
-    """The error for `what` (such as "the wheel") that the file system refused to copy."""
-    cure = "make room, then `inv build-wheel`" if files.is_full(fault) else "mend that, then `inv build-wheel`"
+    """The error for `what` (such as "the wheel") that cannot be copied to or below `where`."""
+    cure = "make room, then `inv build-wheel`" if files.is_full(fault) else "make it readable, then `inv build-wheel`"
     return errors.StepFailed(f"{what} cannot be copied: {fault}", where=where, cure=cure)
 
 
 @contextlib.contextmanager
 def _copied(library: Path, *, top: Path, run: processes.Runner) -> Iterator[tuple[Path, Path]]:
-    """The library's place in a clean copy, and an empty folder for its wheel; both go with the block."""
+    """The library's folder in a clean copy, and an empty folder for its wheel; both are removed after the block."""
     with contextlib.ExitStack() as stack:
         try:
             folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)

@@ -1,4 +1,4 @@
-"""A clean copy of a library's sources to build from, in which git answers as it does in the original."""
+"""A clean copy of a library to build from, in which git gives the same answers as in the original."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CARRIED = r"^(core\.(filemode|symlinks|autocrlf|eol|ignorecase|precomposeunicod
 
 
 def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner) -> Path:
-    """Copy the repository around `library` to `into`, without what git ignores: the library's place in the copy.
+    """Copy the repository around `library` to `into`, without what git ignores: the library's folder in the copy.
 
-    The whole repository, since a readme, a path dependency or the version may come from outside the library's
-    folder. Without git it is everything below `top`.
+    The whole repository is copied, since a readme, a path dependency or the version may come from outside the
+    library's folder. Without git everything below `top` is.
     """
     around = git.top(library)
     tracked = git.list_files(around, runner=run) if around else None
@@ -59,9 +59,9 @@ def _copy(source: Path, target: Path, *, around: Path, link: Callable[[Path, Pat
 
 
 def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
-    """A git directory of the copy's own on the original's objects: same HEAD, branches, tags, and same index.
+    """Make a git directory in the copy with the original's HEAD, branches, tags and index, on the original's objects.
 
-    The user's repository is not touched, and no remote's URL (with its password) gets into the copy.
+    The original does not change, and no remote's URL (with its password) gets into the copy.
     """
     copied = ("index", "shallow", "info/attributes")
     # a linked work tree has some of these files of its own and shares others
@@ -73,21 +73,18 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     _ask(run, copy, *new)
     (own / "objects" / "info").mkdir(exist_ok=True)
     (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{(top / objects).resolve()}\n"))
-    _copy_git_files({name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}, own)
+    originals = {name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}
+    originals |= {path.name: path for path in originals["index"].parent.glob("sharedindex.*")}  # parts of a split index
+    for name, path in originals.items():
+        if path.exists():
+            (own / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, own / name)
     listed = _ask(run, top, "for-each-ref", "--format=%(objectname) %(refname) %(HEAD)", "refs/heads", "refs/tags")
     refs = [line.rstrip(" *") for line in listed.split("\n") if line]
     (own / "packed-refs").write_bytes(os.fsencode("".join(f"{ref}\n" for ref in refs)))
     checked_out = [line.split(" ")[1] for line in listed.split("\n") if line.endswith("*")]
     (own / "HEAD").write_bytes(os.fsencode(f"ref: {checked_out[0]}\n" if checked_out else _head(top, run)))
     _copy_settings(top, own / "config", run)
-
-
-def _copy_git_files(found: dict[str, Path], own: Path) -> None:
-    found |= {path.name: path for path in found["index"].parent.glob("sharedindex.*")}  # the rest of a split index
-    for name, path in found.items():
-        if path.exists():
-            (own / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, own / name)
 
 
 def _head(top: Path, run: processes.Runner) -> str:
@@ -97,7 +94,7 @@ def _head(top: Path, run: processes.Runner) -> str:
 
 
 def _copy_settings(top: Path, config: Path, run: processes.Runner) -> None:
-    """An exit code of 1 means that there are none of these settings."""
+    """Copy the settings of `_CARRIED`; git exits with 1 where there are none."""
     found = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
     for key, has_value, value in (entry.partition("\n") for entry in found.split("\0") if entry):
         _ask(run, config.parent, "config", "--file", str(config), key, value if has_value else "true")

@@ -1,4 +1,4 @@
-"""A wheel as its own metadata tells: what it is, what it needs, who built it."""
+"""The metadata of wheels: name, version, needs and generator; an order by need, and a name for a set of them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from mlops_tasks.release import Wheel
 CONTENT_LENGTH = 16
 
 _FAULTS = (OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile)
-"""What zipfile and packaging raise for damaged files: a wrong name or version is a ValueError, what zipfile cannot
-decompress or decrypt a RuntimeError."""
+"""Raised by zipfile and packaging for damaged files: ValueError for a wrong name or version, RuntimeError for what
+zipfile cannot decompress or decrypt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """`distribution` as METADATA spells it; `requires` are the normalised names of what it always depends on.
+    """`distribution` is spelt as in METADATA; `requires` has the normalised names that it depends on without extras.
 
-    `requires_python` is empty where it works with any.
+    `requires_python` is empty where any Python does.
     """
 
     distribution: str
@@ -40,7 +40,7 @@ class Metadata:
 
 
 def read(path: Path) -> Metadata:
-    """Raises BadInput for what is no wheel: by its name, as an archive, or by what is in it."""
+    """The metadata of the wheel at `path`. Raises BadInput for what is no wheel by its name, format or content."""
     if not path.is_file():
         raise errors.BadInput("there is no such file", where=path, cure="give the path of a wheel file")
     try:
@@ -48,7 +48,7 @@ def read(path: Path) -> Metadata:
         with zipfile.ZipFile(path) as archive:
             about, made = _parse(archive, "METADATA"), _parse(archive, "WHEEL")
         if (utils.canonicalize_name(str(about["Name"])), Version(str(about["Version"]))) != (distribution, version):
-            raise ValueError(f"it says that it is {about['Name']} {about['Version']}")
+            raise ValueError(f"its METADATA names {about['Name']} {about['Version']}")
     except _FAULTS as fault:
         raise errors.BadInput(f"not a wheel: {fault}", where=path, cure="give the path of a wheel file") from fault
     return Metadata(
@@ -61,7 +61,7 @@ def read(path: Path) -> Metadata:
 
 
 def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[str]]) -> tuple[Wheel, ...]:
-    """What a wheel needs comes before it; otherwise, and where they need each other, the order is by name.
+    """Each wheel after those that it needs; otherwise, and where wheels need each other, by name.
 
     `requires` has for each normalised distribution name the names that it depends on.
     """
@@ -75,7 +75,7 @@ def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[s
 
 
 def content(wheels: Sequence[Wheel]) -> str:
-    """16 hex digits over the wheels' names and SHA-256s: the last part of the path of their folder."""
+    """16 hex digits of a hash over the wheels' names and SHA-256s: the name of their folder."""
     lines = sorted(f"{Path(wheel.file).name} {wheel.sha256}\n" for wheel in wheels)
     return files.sha256("".join(lines).encode())[:CONTENT_LENGTH]
 
@@ -83,11 +83,11 @@ def content(wheels: Sequence[Wheel]) -> str:
 def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
     inner = [each for each in archive.namelist() if each.count("/") == 1 and each.endswith(f".dist-info/{name}")]
     if not inner:
-        raise KeyError(f"there is no {name} in it")
+        raise KeyError(f"it has no {name}")
     return email.parser.Parser().parsestr(archive.read(inner[0]).decode("utf-8", "replace"))
 
 
 def _name(line: str) -> str | None:
-    """What an extra needs does not count: the tests of two libraries may well need each other."""
+    """The name in a Requires-Dist; None for an extra's: the tests of two libraries may well need each other."""
     needed = requirements.parse(line)
     return None if needed is None or "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)

@@ -1,4 +1,4 @@
-"""Libraries as their sources: which folders they are, which files belong to one, and the digest of those."""
+"""The libraries of a repository: their folders, the files of each, and a digest that moves with them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mlops_tasks.checkout import git
 MARKS = ("pyproject.toml", "setup.py")
 _JUNK = {"__pycache__", ".git", ".hg", ".mlops", ".tox", ".nox", ".venv", ".mypy_cache", ".pytest_cache"}
 _BUILT = {"build", "dist"}
-"""Junk beside a pyproject.toml or setup.py alone: deeper down they are packages of those names."""
+"""Junk only beside a pyproject.toml or setup.py: deeper down these are packages of that name."""
 _FROM_GIT = re.compile(
     r"scm|hatch-vcs|vcs-versioning|versioningit|git-versioning|dynamic-versioning|dunamai|versioneer|\bpbr\b"
 )
-"""The build plugins that take a version from git; a chance match only means that a commit makes a wheel stale."""
+"""Build plugins that take a version from git; a chance match means no more than a needless build after a commit."""
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 
 
 def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
     """The library folders that `patterns` (folders and globs, relative to `base`) name, each once.
 
-    What else a glob matches is passed over. Raises BadInput for a folder without a pyproject.toml or setup.py, and
-    where no library is found at all.
+    Other matches of a glob are ignored. Raises BadInput for a named folder without a pyproject.toml or setup.py, and
+    where no library is found.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -49,7 +49,7 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
 
 
 def list_files(library: Path, *, run: processes.Runner) -> list[str]:
-    """The files of the library, sorted: what git tracks or would track, or without git all but what tools make."""
+    """The library's files, sorted: those that git tracks or would track, without git all but what tools make."""
     names = git.list_files(library, runner=run) or []
     return names if any(name in MARKS for name in names) else walk(library)
 
@@ -60,10 +60,10 @@ def walk(folder: Path) -> list[str]:
 
 
 def library_digest(library: Path, *, run: processes.Runner) -> str:
-    """The digest of what a wheel of `library` is made of: contents, paths and executable bits, never times.
+    """The digest of the sources of a wheel of `library`: contents, paths and executable bits, never times.
 
-    What its settings name outside the folder and what its links point at count too; so does the commit, where the
-    version comes from git. Raises StepFailed for a file that cannot be read.
+    Files outside the folder that its settings name or its links lead to count too, and the commit, where the version
+    comes from git. Raises StepFailed for a file that cannot be read.
     """
     try:
         return files.digest(_inputs(library, run))
@@ -76,7 +76,7 @@ def library_digest(library: Path, *, run: processes.Runner) -> str:
 
 
 def list_outside(library: Path, *, run: processes.Runner) -> list[str]:
-    """The files and folders beyond the library's own that it is made of, relative to it."""
+    """The files and folders outside of the library that a wheel of it is made of, relative to its folder."""
     found = _outside(library, list_files(library, run=run), _settings(library))
     paths = [Path(os.path.realpath(library / name)) for name in found]
     return [os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)]
@@ -103,7 +103,7 @@ def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
 
 
 def _expand(base: Path, pattern: str) -> list[Path]:
-    """What `pattern` matches, sorted; pathlib's own globs know no absolute patterns."""
+    """The matches of `pattern`, sorted; pathlib's own globs take no absolute patterns."""
     if not glob.has_magic(pattern):
         return [base / pattern]
     return [Path(path) for path in sorted(glob.glob(str(base / pattern), recursive=True))]  # noqa: PTH207
@@ -127,11 +127,11 @@ def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
-    """What `name` leads to: a file, or all of a folder; not a folder around the library, such as git's root."""
+    """The fingerprint of the file, or of all files of the folder, at `name`; none of a folder around the library."""
     path = Path(os.path.realpath(library / name))
     try:
         mode = path.stat().st_mode
-    except OSError:  # the settings' prose can look like a path
+    except OSError:  # a sentence in the settings can look like a path
         return None
     if stat.S_ISREG(mode):
         return files.fingerprint(path)

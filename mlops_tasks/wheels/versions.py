@@ -25,16 +25,16 @@ from mlops_tasks.checkout import git
 LENGTH = 12
 _VERSION = re.compile(rb"^version:[^\r\n]*", re.IGNORECASE | re.MULTILINE)
 _OWN_FOLDER = re.compile(r"([^/]+)-[^-/]+(\.dist-info|\.data)(/.*)")
-"""The folders in a wheel that bear its name and version, and what is in them."""
+"""A path below one of a wheel's folders whose names hold its name and version."""
 
 
 def choose_local(library: Path, outside: list[str], *, digest: str, run: processes.Runner) -> str:
     """`g` and 12 digits of the commit that last changed the library, or `d` and 12 of its sources' `digest`.
 
-    The commit says more and stays when others change something else, but is true only where the work tree holds what
-    that commit did, and is known only where the history reaches back to it: a shallow clone would take its first
-    commit for the last change. Everywhere else, and without git, the digest is as true. `outside` are the files beyond
-    the library's folder that it is made of, relative to it.
+    A commit can be looked up, and stays when something else changes; it is taken where the work tree has no changes
+    since and the history reaches back to it (a shallow clone would take its first commit for the last change).
+    Otherwise, and without git, the digest is. `outside` are the files beyond the library's folder that a wheel of it
+    is made of, relative to the folder.
     """
     commit = _last_change(library, [".", *outside], run)
     return f"g{commit[:LENGTH]}" if commit else f"d{digest[:LENGTH]}"
@@ -46,10 +46,10 @@ def append_local(version: str, local: str) -> str:
 
 
 def with_version(path: Path, version: str) -> Path:
-    """Write the wheel at `path` as one of `version` (as PEP 440 normalises it) into the same folder: its path.
+    """Write the wheel at `path` under `version` (normalised by PEP 440) into the same folder: the new wheel's path.
 
-    Files keep their order, contents, times, modes and compression, so that the same wheel gives the same bytes.
-    METADATA's version changes, RECORD's line on it, and the names that hold the version.
+    METADATA's version changes, RECORD's line on METADATA, and the names that hold the version. Files keep their order,
+    contents, times, modes and compression, so that the same wheel gives the same bytes.
     """
     distribution, _, rest = path.name.split("-", 2)
     new = path.with_name(f"{distribution}-{version}-{rest}")

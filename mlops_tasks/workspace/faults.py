@@ -169,8 +169,11 @@ def _explain(status: int, code: str, said: str) -> tuple[str, str]:
 
 
 def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
-    """The error of a call that had no answer. Trying again does not help where a certificate is not trusted."""
-    chain = " ".join(str(each) for each in _causes(fault))
+    """The error of a call that had no answer. Trying again helps neither against an invalid URL nor against bad TLS."""
+    import requests
+
+    passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError
+    chain = _said_by_all(fault)
     if "CERTIFICATE_VERIFY_FAILED" in chain:
         reason = re.search(r"certificate verify failed: [^()\"']+", chain)
         return ApiError(
@@ -179,32 +182,24 @@ def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
             cure="check the host's name; where a proxy has its own certificate, name it by REQUESTS_CA_BUNDLE",
         )
     return ApiError(
-        f"{host} cannot be reached: {_plain_reason(fault)}",
+        f"{host} cannot be reached: {_plain_reason(fault, chain)}",
         where=call,
         cure="check DATABRICKS_HOST (or the profile's host), the network and HTTPS_PROXY, then repeat",
-        is_transient=_may_pass(fault, chain),
+        is_transient=isinstance(fault, passing) and "WRONG_VERSION_NUMBER" not in chain,  # not so without TLS
     )
 
 
-def _may_pass(fault: BaseException, chain: str) -> bool:
-    """Whether a later try may succeed: not with an invalid URL, nor with a server that speaks no TLS."""
-    import requests
-
-    passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError
-    return isinstance(fault, passing) and "WRONG_VERSION_NUMBER" not in chain
-
-
-def _causes(fault: BaseException | None) -> list[BaseException]:
+def _said_by_all(fault: BaseException | None) -> str:
+    """The messages of `fault` and of all its causes."""
     found: list[BaseException] = []
     while fault is not None and fault not in found:
         found.append(fault)
         fault = fault.__cause__ or fault.__context__
-    return found
+    return " ".join(str(each) for each in found)
 
 
-def _plain_reason(fault: BaseException) -> str:
+def _plain_reason(fault: BaseException, chain: str) -> str:
     """The system's own words (`Connection refused`), out of the layers that each library wraps around them."""
-    chain = " ".join(str(each) for each in _causes(fault))
     found = re.search(r"\[Errno -?\d+\] ([A-Z][A-Za-z -]+)", chain)
     if found:
         return found[1].strip()

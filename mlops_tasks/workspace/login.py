@@ -62,10 +62,6 @@ def resolve(profile: str | None, environ: Mapping[str, str]) -> Login:
 
 def _plain_login(found: Credentials) -> Login:
     host, token = found.host, found.token
-
-    def config() -> Config:
-        return _configure(host=host, token=token, auth_type="pat")
-
     by_variables = set(found.spoken) >= credentials.PAIR and not found.profile
     return Login(
         host=host,
@@ -73,7 +69,7 @@ def _plain_login(found: Credentials) -> Login:
         profile=found.profile,
         origin="DATABRICKS_HOST and DATABRICKS_TOKEN" if by_variables else f"profile {found.name}",
         variables=found.variables,
-        config=config,
+        config=lambda: _configure(host=host, token=token, auth_type="pat"),
     )
 
 

@@ -58,13 +58,9 @@ class Session(requests.Session):
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         """One call, repeated if it is a GET or has the same effect when it is sent twice."""
         path = urlsplit(url).path
-
-        def send() -> requests.Response:
-            return self.send_once(method, url, *args, **kwargs)
-
         if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
-            return self._persist(f"{method} {path}", send)
-        return send()
+            return self._persist(f"{method} {path}", lambda: self.send_once(method, url, *args, **kwargs))
+        return self.send_once(method, url, *args, **kwargs)
 
     def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         """One call, never repeated."""
@@ -88,18 +84,12 @@ class Session(requests.Session):
             raise faults.from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
         if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
             raise faults.no_workspace(f"{host} {call}")
-        if not _is_json(answer):  # databricks-cli would end in a traceback
-            raise faults.garbled(f"{host} {call}")
+        try:
+            answer.json()  # databricks-cli would end in a traceback
+        except ValueError as fault:
+            raise faults.garbled(f"{host} {call}") from fault
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Fresh credentials for every try: a token may run out in between."""
         request.headers.update(self._login.headers())
         return request
-
-
-def _is_json(answer: requests.Response) -> bool:
-    try:
-        answer.json()
-    except ValueError:
-        return False
-    return True

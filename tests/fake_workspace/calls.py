@@ -1,4 +1,4 @@
-"""Calls of the workspace's handlers without a server between, for the tests of one API."""
+"""Calls of the workspace's handlers without a server, for the tests of one API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python environments as commands: uv does what takes long, pip puts the wheels in, which leaves its records."""
+"""Commands that make Python environments: uv makes them, pip installs the wheels and so leaves its records."""
 
 from __future__ import annotations
 

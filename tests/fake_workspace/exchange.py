@@ -1,4 +1,4 @@
-"""What passes between the server and the modules that answer for one API each."""
+"""Request, Answer and Refused: what the server and the modules of the APIs pass to each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failing on purpose: rules for single calls, and a slow line for all of them."""
+"""Faults on purpose: rules for single calls, and a slow line for all calls."""
 
 from __future__ import annotations
 

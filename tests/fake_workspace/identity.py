@@ -1,4 +1,4 @@
-"""Who may come in: tokens, the OAuth pair for service principals, and the question who one is."""
+"""Logins: tokens, OAuth for service principals, and the API that says whose a token is."""
 
 from __future__ import annotations
 

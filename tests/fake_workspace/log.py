@@ -1,4 +1,4 @@
-"""What the workspace was asked, for tests to look at. It holds no tokens."""
+"""A list of the requests that the workspace got, without tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong before a task has begun, and what the end of its run is then called."""
+"""Obstacle: an error that ends a run before its task begins."""
 
 from __future__ import annotations
 

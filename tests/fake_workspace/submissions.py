@@ -1,4 +1,4 @@
-"""What may be submitted, and how the workspace says no: before there is a run."""
+"""Checks of a job before there is a run of it, and the errors that a submit answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of one run, one after the other, which another thread may end."""
+"""The processes of one run, one after the other; another thread may end them."""
 
 from __future__ import annotations
 

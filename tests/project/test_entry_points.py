@@ -106,7 +106,7 @@ def test_a_command_that_mlflow_could_not_format_is_refused(tmp_path: Path, comma
 def test_a_path_that_is_formed_by_the_command_is_refused(tmp_path: Path, placeholder: str) -> None:
     text = f'entry_points: {{main: {{command: "cat {placeholder}", parameters: {{data: path}}}}}}\n'
 
-    with pytest.raises(errors.BadInput, match=r"gives the path \{data\} a form"):
+    with pytest.raises(errors.BadInput, match=r"formats the path \{data\}"):
         entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {"data": "x"})
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import parallel
 from tests.fake_workspace.server import Workspace
-from tests.support import inv, places, repositories, workspaces
+from tests.support import contexts, inv, places, repositories, workspaces
 from tests.support.places import Place
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
@@ -50,16 +51,8 @@ def make_wheels(top: Path, count: int, size: int = 1000) -> list[Wheel]:
 
 def deploy_to(place: Place, top: Path, wheels: list[Wheel], *, dry_run: bool = False) -> workspaces.Heard:
     heard = workspaces.Heard()
-    deploy.deploy_wheels(
-        START,
-        wheels=wheels,
-        folder=place.folder,
-        store=place.store,
-        top=top,
-        parallel=4,
-        report=heard,
-        dry_run=dry_run,
-    )
+    context = contexts.make_context(top, report=heard, dry_run=dry_run, store=place.store)
+    deploy.deploy_wheels(context, replace(START, wheels=tuple(wheels)), place.folder)
     return heard
 
 

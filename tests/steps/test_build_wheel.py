@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import uv
 
-from mlops_tasks import errors, files, processes
+from mlops_tasks import errors, files
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps import build_wheel
+from tests.support.contexts import make_context
 from tests.support.repositories import HATCHLING, commit, git, make_library, write
 
 SETUPTOOLS = 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
@@ -38,16 +39,9 @@ def build(
     heard: Heard | None = None,
     local_version: bool = False,
 ) -> Release:
-    return build_wheel.build_wheels(
-        before or Release(target="local", project="p", branch="main"),
-        libraries=libraries,
-        local_version=local_version,
-        top=top,
-        wheelhouse=top / ".mlops" / "wheels",
-        environ=os.environ,
-        runner=processes.run_command,
-        report=heard or Heard(),
-    )
+    named = tuple(str(library) for library in libraries)
+    context = make_context(top, report=heard, libraries=named, local_version=local_version)
+    return build_wheel.build_wheels(context, before or Release(target="local", project="p", branch="main"))
 
 
 def wheels_of(release: Release) -> tuple[Wheel, ...]:
@@ -228,9 +222,8 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
     library = make_library(tmp_path)
 
     def digest(*, local_version: bool) -> str:
-        return build_wheel.build_digest(
-            [library], local_version=local_version, top=tmp_path, runner=processes.run_command
-        )
+        context = make_context(tmp_path, libraries=(str(library),), local_version=local_version)
+        return build_wheel.build_digest(context)
 
     plain, uncommitted = digest(local_version=False), digest(local_version=True)
     commit(tmp_path)

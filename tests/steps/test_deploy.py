@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, folder
+from tests.support.contexts import make_context
 from tests.support.workspaces import Heard
 
 START = Release(target="local", project="p", branch="main")
@@ -27,20 +29,15 @@ def make_wheel(top: Path, name: str = "mylib", content: bytes = b"wheel") -> Whe
 
 
 def deploy_to(
-    top: Path, *wheels: Wheel, where: str = "store/main/0123", dry_run: bool = False
+    top: Path,
+    *wheels: Wheel,
+    where: str = "store/main/0123",
+    store: folder.FolderStore | None = None,
+    dry_run: bool = False,
 ) -> tuple[Release, Heard]:
     heard = Heard()
-    release = deploy.deploy_wheels(
-        START,
-        wheels=wheels,
-        folder=where,
-        store=folder.FolderStore(top=top),
-        top=top,
-        parallel=2,
-        report=heard,
-        dry_run=dry_run,
-    )
-    return release, heard
+    context = make_context(top, report=heard, dry_run=dry_run, store=store or folder.FolderStore(top=top))
+    return deploy.deploy_wheels(context, replace(START, wheels=wheels), where), heard
 
 
 def test_the_wheels_are_where_the_record_says(tmp_path: Path) -> None:
@@ -100,16 +97,7 @@ def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path
             return {}
 
     with pytest.raises(errors.WorkspaceError, match="does not hold what was written"):
-        deploy.deploy_wheels(
-            START,
-            wheels=[make_wheel(tmp_path)],
-            folder="store",
-            store=Forgetful(top=tmp_path),
-            top=tmp_path,
-            parallel=2,
-            report=Heard(),
-            dry_run=False,
-        )
+        deploy_to(tmp_path, make_wheel(tmp_path), where="store", store=Forgetful(top=tmp_path))
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_tasks import errors, processes, report
-from mlops_tasks.project import mlproject
+from mlops_tasks import errors, report
 from mlops_tasks.release import Deployed, Reference, Release
 from mlops_tasks.steps import patch
+from tests.support.contexts import make_context
 
 LIB = Deployed(distribution="my-lib", uri="file:///w/my_lib-2.0-py3-none-any.whl", sha256="1")
 CORE = Deployed(distribution="core", uri="file:///w/core-1.0-py3-none-any.whl", sha256="2")
@@ -67,34 +67,19 @@ def run_patch(
     to: Said | None = None,
     release: Release = RELEASE,
 ) -> Release:
-    return patch.patch_project(
-        release,
-        project=mlproject.load(folder),
-        deployed=deployed,
-        staged_root=folder.parent / "staged",
-        top=folder.parent,
-        placeholder="WHEELPATH",
-        include=include,
-        workers=workers,
-        cluster=cluster,
-        in_place=in_place,
-        dry_run=dry_run,
-        diff=diff,
-        reachable=lambda entry: Path(entry).is_file(),
-        report=to or Said(),
-        runner=processes.run_command,
-    )
+    settings: dict[str, Any] = {
+        "include": tuple(include),
+        "workers": workers,
+        "cluster": str(cluster) if cluster else None,
+    }
+    context = make_context(folder.parent, report=to, dry_run=dry_run, **settings)
+    release = replace(release, deployed=tuple(deployed))
+    return patch.patch_project(context, release, in_place=in_place, diff=diff)
 
 
 def digest_of(folder: Path, **changed: Any) -> str:
-    facts: dict[str, Any] = {
-        "deployed": [LIB],
-        "placeholder": "WHEELPATH",
-        "include": [],
-        "workers": False,
-        "cluster": None,
-    }
-    return patch.patch_digest(mlproject.load(folder), **{**facts, **changed}, runner=processes.run_command)
+    release = replace(RELEASE, deployed=changed.pop("deployed", (LIB,)))
+    return patch.patch_digest(make_context(folder.parent, **changed), release)
 
 
 def staged(folder: Path, release: Release) -> Path:
@@ -120,7 +105,7 @@ def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:
         Reference(file="env.yaml", old="WHEELPATH", new=f"core @ {CORE.uri}"),
         Reference(file="env.yaml", old="WHEELPATH", new=f"my-lib @ {LIB.uri}"),
     )
-    assert release.patched.project_dir.startswith("staged/")
+    assert release.patched.project_dir.startswith(".mlops/p/local/staged/")
     assert said.steps == [f"patch: 2 references in env.yaml -> {release.patched.project_dir}"]
 
 
@@ -130,10 +115,10 @@ def test_the_digest_watches_whatever_decides_how_the_copy_looks(folder: Path) ->
     assert release.digests["patch"] == first
     (folder / "outer.json").write_text("{}")
     changed = [
-        digest_of(folder, deployed=[LIB._replace(uri="file:///other/my_lib-2.0-py3-none-any.whl")]),
+        digest_of(folder, deployed=(LIB._replace(uri="file:///other/my_lib-2.0-py3-none-any.whl"),)),
         digest_of(folder, placeholder="X"),
         digest_of(folder, workers=True),
-        digest_of(folder, cluster=folder / "outer.json"),
+        digest_of(folder, cluster=str(folder / "outer.json")),
     ]
     (folder / "train.py").write_text("print(1)\n")
     assert len({first, *changed, digest_of(folder)}) == 6
@@ -147,7 +132,7 @@ def test_a_project_that_would_not_use_what_was_deployed_is_refused(folder: Path)
     write(folder, env="dependencies:\n- pip: [mlflow]\n")
     with pytest.raises(errors.BadInput, match=r"(?s)nothing in the project refers.*env\.yaml, MLproject"):
         run_patch(folder)
-    assert not [path for path in (folder.parent / "staged").iterdir() if path.name != ".git"]
+    assert not [path for path in (folder.parent / ".mlops/p/local/staged").iterdir() if path.name != ".git"]
 
 
 def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path) -> None:

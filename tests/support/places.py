@@ -1,4 +1,4 @@
-"""Each kind of store in a place of its own, with what is behind it."""
+"""Each kind of store, with one folder in it, and where the files of that folder are on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small repository that is released to a test workspace, and what that knows of its runs afterwards."""
+"""A small repository that is released to a test workspace, and what the workspace knows of its runs afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subjects made of small real projects: their files are written, and read by the package's own readers."""
+"""Subjects for the doctor's checks: small projects are written, and read by the package's own readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our side of the line to the test workspace: a client that notes what it says and waits for nothing."""
+"""A client of the test workspace that remembers what it reports and never waits."""
 
 from __future__ import annotations
 

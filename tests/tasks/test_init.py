@@ -24,7 +24,7 @@ class Heard(Report):
 def test_an_empty_folder_gets_the_whole_project_and_the_next_command(tmp_path: Path) -> None:
     heard = Heard()
 
-    made = init.lay_down(tmp_path, report=heard)
+    made = init.write_template(tmp_path, report=heard)
 
     assert {"tasks.py", "invoke.yaml", ".gitignore", "projects/training/MLproject"} <= set(made)
     assert sorted(made) == sorted(
@@ -44,9 +44,9 @@ def test_what_is_laid_down_can_be_named_and_built_at_once(tmp_path: Path) -> Non
 
 
 def test_laying_it_down_again_changes_nothing(tmp_path: Path) -> None:
-    init.lay_down(tmp_path, report=Report())
+    init.write_template(tmp_path, report=Report())
 
-    assert init.lay_down(tmp_path, report=Report()) == ()
+    assert init.write_template(tmp_path, report=Report()) == ()
 
 
 def test_an_existing_file_is_never_overwritten_and_nothing_else_is_written(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_an_existing_file_is_never_overwritten_and_nothing_else_is_written(tmp_p
     theirs.write_text("theirs")
 
     with pytest.raises(errors.BadInput, match=r"projects/training/train\.py"):
-        init.lay_down(tmp_path, report=Report())
+        init.write_template(tmp_path, report=Report())
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
     assert theirs.read_text() == "theirs"
@@ -68,7 +68,7 @@ def test_a_file_where_a_folder_belongs_is_named_and_nothing_is_written(name: str
     theirs.write_text("theirs")
 
     with pytest.raises(errors.BadInput, match=name):
-        init.lay_down(tmp_path, report=Report())
+        init.write_template(tmp_path, report=Report())
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
 
@@ -77,7 +77,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("theirs")
 
     with pytest.raises(errors.BadInput, match="here"):
-        init.lay_down(tmp_path / "here", report=Report())
+        init.write_template(tmp_path / "here", report=Report())
 
 
 def test_nothing_is_written_through_a_link_that_leads_nowhere(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_nothing_is_written_through_a_link_that_leads_nowhere(tmp_path: Path) ->
     (folder / "projects" / "training" / "train.py").symlink_to(tmp_path / "outside")
 
     with pytest.raises(errors.BadInput, match=r"train\.py"):
-        init.lay_down(folder, report=Report())
+        init.write_template(folder, report=Report())
 
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
 
@@ -96,7 +96,7 @@ def test_beside_tasks_of_their_own_the_lines_to_add_keep_both(tmp_path: Path) ->
     (tmp_path / "tasks.py").write_text(theirs)
     heard = Heard()
 
-    init.lay_down(tmp_path, report=heard)
+    init.write_template(tmp_path, report=heard)
 
     assert (tmp_path / "tasks.py").read_text() == theirs
     assert heard.lines[-1] == "next: add those lines, then inv mlops.release"
@@ -112,10 +112,10 @@ def test_settings_of_their_own_come_with_the_lines_to_add_first(tmp_path: Path) 
     (tmp_path / "invoke.yaml").write_text("run: {echo: true}\n")
     heard, again = Heard(), Heard()
 
-    init.lay_down(tmp_path, report=heard)
+    init.write_template(tmp_path, report=heard)
     added = [line.removeprefix("    ") for line in heard.lines if line.startswith("    ")]
     (tmp_path / "invoke.yaml").write_text("\n".join(["run: {echo: true}", *added, ""]))
-    init.lay_down(tmp_path, report=again)
+    init.write_template(tmp_path, report=again)
 
     assert "  project: projects/training" in added
     assert heard.lines[-1] == "next: add those lines, then inv release"
@@ -137,7 +137,7 @@ def test_a_tasks_file_that_has_ours_already_needs_nothing(tmp_path: Path) -> Non
     (tmp_path / "tasks.py").write_text("from mlops_tasks import namespace\n")
     heard = Heard()
 
-    init.lay_down(tmp_path, report=heard)
+    init.write_template(tmp_path, report=heard)
 
     assert "tasks.py is yours and stays as it is" in heard.lines
     assert heard.lines[-1] == "next: inv release"
@@ -147,7 +147,7 @@ def test_a_gitignore_of_their_own_stays_and_they_are_shown_what_to_add(tmp_path:
     (tmp_path / ".gitignore").write_text("theirs\n")
     heard = Heard()
 
-    init.lay_down(tmp_path, report=heard)
+    init.write_template(tmp_path, report=heard)
 
     assert (tmp_path / ".gitignore").read_text() == "theirs\n"
     assert {".gitignore is yours and stays as it is; add to it:", "    .mlops/"} <= set(heard.lines)
@@ -159,7 +159,7 @@ def test_a_folder_below_a_git_repository_is_in_it(repository: bool, tmp_path: Pa
         git("init", "-q", "-b", "main", cwd=tmp_path)
     heard = Heard()
 
-    init.lay_down(tmp_path / "below", report=heard)
+    init.write_template(tmp_path / "below", report=heard)
 
     assert any("no git repository" in line for line in heard.lines) is not repository
 

@@ -39,7 +39,7 @@ def site(staged: Site) -> Iterator[Site]:
 
 @pytest.fixture
 def left(site: Site) -> str:
-    """The id of a run that was left to go on."""
+    """The id of a detached run."""
     said = site.inv("run", "--detach", "-P", "text=a b")
     assert said.code == 0, said.err
     return str(site.record["attempt"]["run_id"])
@@ -58,7 +58,7 @@ def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
     assert tags["mlflow.source.name"] == "training"
     assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["attempt"]["job_run_id"])
     status = site.inv("status")
-    assert "left to go on" in status.out
+    assert "detached" in status.out
     assert "`inv watch` follows it, `inv cancel` ends it" in status.err
 
 
@@ -312,7 +312,7 @@ def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Sit
     said = site.inv("run")
 
     assert said.code == 0, said.err
-    assert f"was left to go on; its run {left} is now FINISHED" in said.err
+    assert f"was detached; its run {left} is now FINISHED" in said.err
     assert site.record["run"]["run_id"] != left
 
 

@@ -1,7 +1,9 @@
-"""JSON files: their data, and their tree with exact places. Faults come with file, line and column."""
+"""JSON files as data, and as trees with exact places; their errors name file, line and column."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -18,11 +20,19 @@ _DECODER = json.JSONDecoder()
 
 
 def load(path: Path, text: str) -> Any:
+    """The data of a JSON file whose content is `text`. Raises BadInput."""
     with _translated(path, text):
-        return json.loads(text.removeprefix(texts.BOM))
+        return copy.deepcopy(_load(text))  # a caller may change it
 
 
+@functools.lru_cache(maxsize=32)
+def _load(text: str) -> Any:
+    return json.loads(text.removeprefix(texts.BOM))
+
+
+@functools.lru_cache(maxsize=32)
 def parse(path: Path, text: str) -> tree.Node:
+    """The tree of a JSON file whose content is `text`. Raises BadInput."""
     load(path, text)
     with _translated(path, text):
         return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
@@ -43,10 +53,7 @@ def _translated(path: Path, text: str) -> Iterator[None]:
 
 
 def _value(text: str, index: int) -> tuple[tree.Node, int, int]:
-    """The node that begins after the white space at `index`, where it starts and where it ends.
-
-    The text is known to be valid, so one look at a character tells what follows.
-    """
+    """The node after the white space at `index`, its start and its end. The text is known to be valid."""
     start = _skip(text, index)
     if text[start] == "{":
         node, end = _mapping(text, start + 1)

@@ -1,4 +1,4 @@
-"""A project file as text: read and written without loss, with the place of a character and edits by position."""
+"""Project files as text, read and written without loss, and edited by position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """The characters from `start` up to `end` give way to `new`; an insertion where the two are the same."""
+    """Replace the characters from `start` up to `end` by `new`; insert it where the two are the same."""
 
     start: int
     end: int
@@ -25,9 +25,9 @@ class Edit:
 
 
 def read(path: Path) -> str:
-    """The file's characters, with its line ends and any byte order mark as they are.
+    """The file's text, with its own line ends and any byte order mark.
 
-    Raises BadInput where it cannot be read or is not UTF-8.
+    Raises BadInput for a file that cannot be read or is not UTF-8.
     """
     try:
         data = path.read_bytes()
@@ -49,9 +49,9 @@ def write(path: Path, text: str) -> None:
 
 
 def write_all(texts: Mapping[Path, str]) -> None:
-    """Write each file, or the one that a link leads to: all of them, or none where there is no room for all.
+    """Write each file, through links: all of them, or none where there is no room for all.
 
-    Raises StepFailed where one cannot be written.
+    Raises StepFailed for a file that cannot be written.
     """
     path = Path()
     try:
@@ -62,7 +62,7 @@ def write_all(texts: Mapping[Path, str]) -> None:
                 stream.flush()
     except OSError as fault:
         cure = "make room, then repeat" if files.is_full(fault) else "make it writable, then repeat"
-        raise errors.StepFailed(f"cannot be written: {fault.strerror}", where=path, cure=cure) from fault
+        raise errors.StepFailed(f"the file cannot be written: {fault.strerror}", where=path, cure=cure) from fault
 
 
 def show_place(path: Path, text: str, index: int) -> str:
@@ -73,14 +73,14 @@ def show_place(path: Path, text: str, index: int) -> str:
 
 
 def line_end_near(text: str, index: int) -> str:
-    """The line end that the text uses around `index`: the one before it, else the one after."""
+    """The last line end before `index`, else the first after it, else a line feed."""
     before = [match.group() for match in _LINE_END.finditer(text, 0, index)]
     after = _LINE_END.search(text, index)
     return before[-1] if before else after.group() if after else "\n"
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """`text` with all edits made. They may touch but not overlap; of insertions at one place the order is free."""
+    """`text` with all edits made. They may touch but not overlap; insertions at one place come in any order."""
     for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
         text = text[: edit.start] + edit.new + text[edit.end :]
     return text

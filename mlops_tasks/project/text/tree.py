@@ -1,4 +1,4 @@
-"""YAML and JSON as one kind of tree, in which every text knows the exact place that it has in its file."""
+"""YAML and JSON as one kind of tree, in which every text has its exact place in the file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlops_tasks.project.text import source as texts
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scalar:
-    """One value. `start` and `end` hold its content alone: quotes or a block's header included, no anchor, no tag.
+    """One value, from `start` to `end` with quotes or a block's header, without an anchor or a tag.
 
-    `value` is None for what is no text. `style` is YAML's own sign for it: `"`, `'`, `|`, `>`, or nothing where plain.
+    `value` is None for what is no text. `style` is YAML's sign for it: `"`, `'`, `|`, `>`, or empty for a plain one.
     """
 
     value: str | None
@@ -29,10 +29,9 @@ class Scalar:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """One item of a sequence. `node` is what an alias stands for.
+    """One item of a list, from `start` to `end` with a block item's dash, an anchor, a tag or the alias itself.
 
-    `start` and `end` hold the whole item: a block item's dash, an anchor, a tag or the alias itself included.
-    `column` is that of a block item's dash, None in flow style.
+    `node` is the value, also where an alias stands for it. `column` is the dash's, None in flow style.
     """
 
     node: Node
@@ -56,7 +55,7 @@ Node: TypeAlias = Scalar | List | Mapping
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """One item of a list of requirements or libraries, with the text in it that says what to install."""
+    """An item of a list of requirements or libraries, and the text in it that says what to install."""
 
     item: Item
     scalar: Scalar
@@ -67,7 +66,7 @@ class Entry:
 
 
 def get(node: Node | None, key: str) -> Node | None:
-    """What a mapping holds under `key`: of doubles the last, as all parsers do; YAML's merge key counts."""
+    """The value of `key` in a mapping: the last where there are several, as all parsers do; YAML's `<<` counts."""
     if not isinstance(node, Mapping):
         return None
     merged: list[Node] = []
@@ -87,10 +86,10 @@ def entries(node: Node | None) -> Iterator[Entry]:
 
 
 def replace(text: str, entry: Entry, values: Sequence[str]) -> list[texts.Edit]:
-    """The edits that put `values` (at least one) in the place of one entry, each an item of its own.
+    """The edits that replace one entry by `values` (at least one), each an item of its own in the entry's style.
 
-    They are written in the entry's own style. All but the last go before the entry, so that whatever follows
-    it (a comment, the end of the file) stays where it is. White space around the old text stays too.
+    All but the last go before the entry, so that what follows it (a comment, the end of the file) stays where it is.
+    White space around the old text stays too.
     """
     *before, last = values
     edits = [_rewrite(text, entry.scalar, last)]
@@ -118,9 +117,9 @@ def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
 
 
 def _copy(text: str, entry: Entry, value: str) -> str:
-    """One more item in front of `entry`, with what parts the two."""
+    """One more item before `entry`, with the characters that separate the two."""
     item, scalar = entry.item, entry.scalar
-    # what counts is where the item is: the text that an alias stands for may be elsewhere
+    # the style of the item's own place counts: the text that an alias stands for may be elsewhere
     spelt = spell(value, style=scalar.style, in_flow=item.column is None)
     if item.column is not None:
         return f"- {spelt}{texts.line_end_near(text, item.start)}{' ' * item.column}"
@@ -141,7 +140,7 @@ def spell(value: str, *, style: str, in_flow: bool) -> str:
 
 
 def _is_plain(value: str, *, in_flow: bool) -> bool:
-    """Whether YAML takes `value` for the same text without quotes: the parser itself knows best."""
+    """Whether YAML reads `value` as the same text without quotes, asked of the parser itself."""
     try:
         found: object = yaml.safe_load(f"[{value}]" if in_flow else f"- {value}\n")
     except (yaml.YAMLError, ValueError):

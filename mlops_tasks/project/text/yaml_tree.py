@@ -1,8 +1,10 @@
-"""YAML files: their data, and their tree with exact places. Faults come with file, line and column."""
+"""YAML files as data, and as trees with exact places; their errors name file, line and column."""
 
 from __future__ import annotations
 
 import bisect
+import copy
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +18,21 @@ from mlops_tasks.project.text import tree
 
 
 def load(path: Path, text: str | None = None) -> Any:
-    """The data of a YAML file of one document; `text` stands for its content where that is at hand."""
+    """The data of a YAML file of one document; `text` is its content, where the caller has it. Raises BadInput."""
     content = texts.read(path) if text is None else text
     with _translated(path, content):
-        return yaml.safe_load(content)
+        return copy.deepcopy(_load(content))  # a caller may change it
 
 
+@functools.lru_cache(maxsize=32)
+def _load(content: str) -> Any:
+    return yaml.safe_load(content)
+
+
+@functools.lru_cache(maxsize=32)
 def parse(path: Path, text: str) -> tree.Node | None:
-    """The tree of one YAML document; None where there is nothing but comments."""
-    load(path, text)  # whatever makes the document unusable is said here, before its places are looked at
+    """The tree of one YAML document; None where it has nothing but comments. Raises BadInput."""
+    load(path, text)  # raises for whatever makes the document unusable
     with _translated(path, text):
         return _Composer(text).compose()
 
@@ -35,7 +43,7 @@ def _translated(path: Path, text: str) -> Iterator[None]:
         yield
     except yaml.reader.ReaderError as fault:
         place = texts.show_place(path, text, fault.position)
-        raise _broken(f"a control character (U+{fault.character:04X}) is in it", place) from fault
+        raise _broken(f"it has a control character (U+{fault.character:04X})", place) from fault
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -51,10 +59,10 @@ def _broken(why: str, place: str) -> errors.BadInput:
 
 
 class _Composer:
-    """From PyYAML's events to a tree.
+    """A tree made from PyYAML's events.
 
-    Its nodes would not do: they keep no place for an alias, and an anchor or a tag belongs to their place. The
-    tokens beneath the events know where a scalar's content begins, and where a block item's dash is.
+    PyYAML's own nodes have no place for an alias, and their places include an anchor or a tag. The tokens beneath the
+    events have the start of a scalar's content and the place of a block item's dash.
     """
 
     def __init__(self, text: str) -> None:
@@ -91,7 +99,7 @@ class _Composer:
     def _resolve(self, event: Any) -> tree.Node:
         if event.anchor not in self._anchors:
             raise yaml.composer.ComposerError(
-                None, None, f"the alias *{event.anchor} lies within what it stands for", event.start_mark
+                None, None, f"the alias *{event.anchor} is inside the value that it stands for", event.start_mark
             )
         return self._anchors[event.anchor]
 
@@ -125,5 +133,5 @@ class _Composer:
 
 
 def _mark(mark: Any) -> Any:
-    """The mark of a token or an event: by its type it may be None, read from text it never is."""
+    """The mark itself: the stubs say that it may be None, and of text that is read it never is."""
     return mark

@@ -1,4 +1,4 @@
-"""What a stand-in says, and how it says that it was asked for more than it knows."""
+"""The output of a stand-in program, and its refusal of a call that MLflow doesn't make."""
 
 from __future__ import annotations
 
