@@ -9,13 +9,6 @@ from mlops_tasks import errors
 from mlops_tasks.workspace import runtimes
 from mlops_tasks.workspace.runtimes import Basis
 
-CLUSTERS = "databricks-sdk: databricks/sdk/service/compute.py"
-MLFLOW_BACKEND = "mlflow: mlflow/projects/databricks.py"
-READERS = "mlops_tasks: what a release refuses before it begins"
-RUNTIMES = runtimes.RELEASES
-UNTRIED = "no page and no client shows it"
-WORKSPACE = "the workspace itself"
-
 VERSION = 1
 Level = Literal["error", "warning", "note"]
 """An error will not work, a warning may not work or not as meant, a note is worth knowing."""
@@ -66,18 +59,29 @@ class Findings(NamedTuple):
         }
 
 
-def weakest(basis: Basis, *others: Basis) -> Basis:
-    """The basis of a finding that rests on several facts: assumed if one of them is."""
-    return "assumed" if "assumed" in others else basis
+class Evidence(NamedTuple):
+    """A page or the file of a client, how it shows a fact, and the findings that rest on that fact."""
+
+    basis: Basis
+    source: str
+
+    def assumed(self, *, when: bool = True) -> Evidence:
+        """The same page for what it does not quite say: a finding on it is assumed to hold."""
+        return self._replace(basis="assumed") if when else self
+
+    def error(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("error", what, str(where), cure, *self)
+
+    def warning(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("warning", what, str(where), cure, *self)
+
+    def note(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("note", what, str(where), cure, *self)
 
 
-def error(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("error", what, str(where), cure, basis, source)
-
-
-def warning(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("warning", what, str(where), cure, basis, source)
-
-
-def note(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("note", what, str(where), cure, basis, source)
+CLUSTERS = Evidence("documented", "databricks-sdk: databricks/sdk/service/compute.py")
+MLFLOW_BACKEND = Evidence("seen", "mlflow: mlflow/projects/databricks.py")
+READERS = Evidence("seen", "mlops_tasks: what a release refuses before it begins")
+RUNTIMES = Evidence("documented", runtimes.RELEASES)
+UNTRIED = Evidence("assumed", "no page and no client shows it")
+WORKSPACE = Evidence("seen", "the workspace itself")

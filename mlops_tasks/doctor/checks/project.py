@@ -11,8 +11,8 @@ from mlops_tasks.doctor.subject import Subject, Text
 from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
-MLFLOW_REGISTRY = "mlflow: mlflow/tracking/_model_registry"
-PROJECTS = "https://learn.microsoft.com/azure/databricks/archive/mlflow/projects"
+MLFLOW_REGISTRY = findings.Evidence("seen", "mlflow: mlflow/tracking/_model_registry")
+PROJECTS = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/archive/mlflow/projects")
 
 _URL = re.compile(r"(?:https?|ftp)://[^\s/]+/\S+\.(?:csv|tsv|json|zip|gz|data|parquet|xlsx?|txt)\b.*")
 _LEVELS = 3
@@ -21,7 +21,7 @@ _LEVELS = 3
 def check_readable(subject: Subject) -> Iterator[findings.Finding]:
     """The faults that a release stops at before its first step, docker_env among them, in the same words."""
     for fault in subject.unreadable:
-        yield findings.error(fault.what, where=fault.where, cure=fault.cure, basis="seen", source=findings.READERS)
+        yield findings.READERS.error(fault.what, where=fault.where, cure=fault.cure)
 
 
 def check_kind(subject: Subject) -> Iterator[findings.Finding]:
@@ -32,15 +32,13 @@ def check_kind(subject: Subject) -> Iterator[findings.Finding]:
     form = {"conda": "conda_env", "python": "python_env"}.get(project.kind, "plain")
     cure = "`inv doctor --fix` writes that form"
     reasons = fix.find_obstacles(project, subject.cluster)
-    yield findings.error(
+    yield PROJECTS.assumed(when=not runtime.is_ml).error(
         f"a {form} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters run MLflow "
         "Projects only as a databricks_spark_job",
         where=subject.place_of("spark_version"),
         cure=f"{cure} once this is fixed: {'; '.join(reasons)}"
         if reasons
         else f"{cure}; `inv doctor --fix --dry-run` shows it",
-        basis="documented" if runtime.is_ml else "assumed",
-        source=PROJECTS,
     )
 
 
@@ -64,19 +62,17 @@ def check_commands(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _judge(what: str, cure: str, where: str) -> findings.Finding:
-    return findings.error(what, where=where, cure=cure, basis="seen", source=findings.MLFLOW_BACKEND)
+    return findings.MLFLOW_BACKEND.error(what, where=where, cure=cure)
 
 
 def check_downloads(subject: Subject) -> Iterator[findings.Finding]:
     for script in subject.scripts:
         for node in ast.walk(_parse(script)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.fullmatch(node.value):
-                yield findings.note(
+                yield findings.UNTRIED.note(
                     f"it downloads {node.value}: a cluster may have no internet access, and the address may be gone",
                     where=_place(script, node),
                     cure="keep the data in the workspace (a volume, DBFS), and pass its path as a parameter",
-                    basis="assumed",
-                    source=findings.UNTRIED,
                 )
 
 
@@ -91,12 +87,10 @@ def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
                 continue
             is_known = isinstance(name, str)
             said = f"the model's name {name!r} lacks" if is_known else "check that the registered model's name has"
-            yield findings.note(
+            yield MLFLOW_REGISTRY.note(
                 f"{said} the three levels (catalog.schema.model) that MLflow 3 asks for on Databricks",
                 where=_place(script, node.value),
                 cure="give it such a name, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
-                basis="seen",
-                source=MLFLOW_REGISTRY,
             )
 
 

@@ -11,8 +11,8 @@ from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.workspace.runtimes import Basis
 
-PIP = "pip: `already installed with the same version`"
-WHEEL_TAGS = "https://packaging.python.org/specifications/platform-compatibility-tags/"
+PIP = findings.Evidence("seen", "pip: `already installed with the same version`")
+WHEEL_TAGS = findings.Evidence("documented", "https://packaging.python.org/specifications/platform-compatibility-tags/")
 
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = 35
@@ -23,12 +23,10 @@ def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
     for wheel in subject.wheels:
         for python, whose, where, basis in _pythons(subject):
             if not _allows(wheel.requires_python, python):
-                yield findings.error(
+                yield findings.RUNTIMES._replace(basis=basis).error(
                     f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
                     where=where,
                     cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
-                    basis=basis,
-                    source=findings.RUNTIMES,
                 )
 
 
@@ -36,12 +34,10 @@ def check_tags(subject: Subject) -> Iterator[findings.Finding]:
     for wheel in subject.wheels:
         for python, whose, where, basis in _pythons(subject):
             if not fits(wheel.tags, python):
-                yield findings.error(
+                yield WHEEL_TAGS._replace(basis=basis).error(
                     f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
                     where=where,
                     cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
-                    basis=basis,
-                    source=WHEEL_TAGS,
                 )
 
 
@@ -52,13 +48,11 @@ def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
     for wheel in subject.wheels:
         if "+" not in wheel.version:
             moved = f"{wheel.version}+g{(subject.commit or '<commit>')[:12]}"
-            yield findings.warning(
+            yield PIP.warning(
                 f"an existing cluster keeps the {wheel.distribution} {wheel.version} that it has: pip does not install "
                 "a new wheel of the same version, not even with --upgrade",
                 where=subject.place_of("existing_cluster_id"),
                 cure=f"set `local_version: true` (versions such as {moved} change with the code), or use a new cluster",
-                basis="seen",
-                source=PIP,
             )
 
 
