@@ -133,27 +133,23 @@ class Release:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Release":
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`, for a record of this VERSION.
 
         Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.
         """
-        values = dict(data)
-        if values.pop("version") != VERSION:
-            raise ValueError("not a record of this version")
-        for key, single in _SINGLE.items():
-            if key in values:
-                values[key] = single(**values[key])
-        for key, each in _SEVERAL.items():
-            if key in values:
-                values[key] = tuple(each(**item) for item in values[key])
-        if "patched" in values:
-            references = tuple(Reference.from_dict(item) for item in values["patched"]["references"])
-            values["patched"] = Patched(**{**values["patched"], "references": references})
-        return cls(**values)
+        known = {key: fact for key, fact in data.items() if key != "version"}
+        return cls(**{key: _READERS[key](fact) if key in _READERS else fact for key, fact in known.items()})
 
 
-_SINGLE: Mapping[str, Callable[..., object]] = {"names": Names, "run": Run, "attempt": Attempt}
-_SEVERAL: Mapping[str, Callable[..., object]] = {"wheels": Wheel, "deployed": Deployed}
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "names": lambda fact: Names(**fact),
+    "wheels": lambda fact: tuple(Wheel(**each) for each in fact),
+    "deployed": lambda fact: tuple(Deployed(**each) for each in fact),
+    "patched": lambda fact: Patched(**{**fact, "references": tuple(map(Reference.from_dict, fact["references"]))}),
+    "run": lambda fact: Run(**fact),
+    "attempt": lambda fact: Attempt(**fact),
+}
+"""How each fact is made from its form in JSON; the others are the same in both."""
 
 
 def _plain(fact: Any) -> Any:

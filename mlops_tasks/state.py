@@ -69,10 +69,9 @@ class StateFolder:
         the record of an earlier run names, and `keep` (the staged copy in use).
         """
         staged, runs = record_folder / "staged", record_folder / "runs"
-        for old in (*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)):
-            old.unlink(missing_ok=True)
-        for left in (*_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
-            left.unlink(missing_ok=True)
+        old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
+        for path in (*old, *_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
+            path.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):

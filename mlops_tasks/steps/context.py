@@ -59,8 +59,7 @@ class Context:
 
     @cached_property
     def record(self) -> record.Record:
-        real = record.RecordFile(self.record_folder)
-        return record.ScratchRecord(real) if self.dry_run else real
+        return (record.ScratchRecord if self.dry_run else record.Record)(self.record_folder)
 
     @property
     def record_folder(self) -> Path:
