@@ -57,7 +57,7 @@ class Findings(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """How a fact is known, and the page or the client's file that shows it. The methods make findings that rest on it."""
+    """How a fact is known, and the page or the client's file that shows it. The methods make findings from it."""
 
     basis: Basis
     source: str
