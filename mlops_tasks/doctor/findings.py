@@ -1,4 +1,4 @@
-"""Finding: one problem, its place, its cure and how it is known; Findings: all of them, and the topics without any."""
+"""Finding: one problem, its place, its cure and how it is known; Evidence: a source that findings rest on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from mlops_tasks import errors
 from mlops_tasks.workspace import runtimes
 from mlops_tasks.workspace.runtimes import Basis
 
-CLUSTERS = "databricks-sdk: databricks/sdk/service/compute.py"
-MLFLOW_BACKEND = "mlflow: mlflow/projects/databricks.py"
-READERS = "mlops_tasks: what a release refuses before it begins"
-RUNTIMES = runtimes.RELEASES
-UNTRIED = "no page and no client shows it"
-WORKSPACE = "the workspace itself"
-
 VERSION = 1
 Level = Literal["error", "warning", "note"]
 """An error will not work, a warning may not work or not as meant, a note is worth knowing."""
@@ -24,8 +17,8 @@ Level = Literal["error", "warning", "note"]
 class Finding(NamedTuple):
     """One thing that a check found. `where` is a file (with its line where there is one) or a setting.
 
-    `source` is the page behind `basis`, or the file of a client. `kind` is the class of error that ends a command:
-    BadInput, or what the login raised.
+    `basis` and `source` are those of its Evidence. `kind` is the class of error that ends a command: BadInput, or what
+    the login raised.
     """
 
     level: Level
@@ -37,11 +30,8 @@ class Finding(NamedTuple):
     kind: type[errors.ReleaseError] = errors.BadInput
 
     def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def lines(self) -> list[str]:
-        where = [f"in: {self.where}"] if self.where else []
-        return [self.what, *where, f"do: {self.cure}", f"{self.basis}: {self.source}"]
+        where = f"in: {self.where}\n" if self.where else ""
+        return f"{self.what}\n{where}do: {self.cure}\n{self.basis}: {self.source}"
 
     def to_dict(self) -> Mapping[str, str]:
         return {name: value for name, value in self._asdict().items() if name != "kind"}
@@ -66,18 +56,29 @@ class Findings(NamedTuple):
         }
 
 
-def weakest(basis: Basis, *others: Basis) -> Basis:
-    """The basis of a finding that rests on several facts: assumed if one of them is."""
-    return "assumed" if "assumed" in others else basis
+class Evidence(NamedTuple):
+    """How a fact is known, and the page or the client's file that shows it. The methods make findings from it."""
+
+    basis: Basis
+    source: str
+
+    def assumed(self, *, when: bool = True) -> Evidence:
+        """The same source with the basis `assumed`, for what the source does not quite say."""
+        return self._replace(basis="assumed") if when else self
+
+    def error(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("error", what, str(where), cure, *self)
+
+    def warning(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("warning", what, str(where), cure, *self)
+
+    def note(self, what: str, *, where: object = "", cure: str) -> Finding:
+        return Finding("note", what, str(where), cure, *self)
 
 
-def error(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("error", what, str(where), cure, basis, source)
-
-
-def warning(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("warning", what, str(where), cure, basis, source)
-
-
-def note(what: str, *, where: object = "", cure: str, basis: Basis, source: str) -> Finding:
-    return Finding("note", what, str(where), cure, basis, source)
+CLUSTERS = Evidence("documented", "databricks-sdk: databricks/sdk/service/compute.py")
+MLFLOW_BACKEND = Evidence("seen", "mlflow: mlflow/projects/databricks.py")
+READERS = Evidence("seen", "mlops_tasks: what a release refuses before it begins")
+RUNTIMES = Evidence("documented", runtimes.RELEASES)
+UNTRIED = Evidence("assumed", "no page and no client shows it")
+WORKSPACE = Evidence("seen", "the workspace itself")

@@ -8,20 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from mlops_tasks import errors
-from mlops_tasks.doctor.checks import (
-    cluster,
-    libraries,
-    mlflow,
-    project,
-    runtime,
-    wheels,
-    workspace,
-)
+from mlops_tasks.doctor.checks import cluster, libraries, mlflow, project, runtime, wheels, workspace
 from mlops_tasks.doctor.findings import WORKSPACE, Finding, Findings, Level
 from mlops_tasks.doctor.subject import Questions, Subject
 from mlops_tasks.report import Report
-
-__all__ = ["CHECKS", "Check", "check", "insist"]
 
 
 class Check(NamedTuple):
@@ -122,7 +112,7 @@ def _apply(each: Check, subject: Subject) -> list[Finding]:
     try:
         return list(each.rule(subject))
     except errors.WorkspaceError as fault:
-        return [Finding("warning", f"could not be checked: {fault.what}", fault.where, fault.cure, "seen", WORKSPACE)]
+        return [WORKSPACE.warning(f"could not be checked: {fault.what}", where=fault.where, cure=fault.cure)]
 
 
 def _one_line(finding: Finding) -> str:

@@ -34,7 +34,13 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
         _check_command(project, entry_point, found)
         return _complete(entry_point, found.parameters, parameters, path)
     if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
-        _check_script(project, entry_point)
+        if not (project.folder / entry_point).is_file():
+            known = _nearest(entry_point, project.entry_points)
+            raise errors.BadInput(
+                f"{entry_point} is neither an entry point nor a file of the project{known}",
+                where=project.folder,
+                cure="give one of these, or a file of the project, with `--entry-point`",
+            )
         return dict(parameters)
     raise errors.BadInput(
         f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
@@ -51,15 +57,6 @@ def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, 
             f"the Spark job always runs {python_file} with the parameters of MLproject: {given} would be ignored",
             where=path,
             cure=f"{kept}, or have entry_points instead of python_file",
-        )
-
-
-def _check_script(project: Project, script: str) -> None:
-    if not (project.folder / script).is_file():
-        raise errors.BadInput(
-            f"{script} is neither an entry point nor a file of the project{_nearest(script, project.entry_points)}",
-            where=project.folder,
-            cure="give one of these, or a file of the project, with `--entry-point`",
         )
 
 

@@ -51,10 +51,13 @@ def read(path: Path) -> Metadata:
             raise ValueError(f"its METADATA names {about['Name']} {about['Version']}")
     except _FAULTS as fault:
         raise errors.BadInput(f"not a wheel: {fault}", where=path, cure="give the path of a wheel file") from fault
+    parsed = [requirements.parse(line) for line in about.get_all("Requires-Dist", [])]
+    # the needs of an extra do not count: the tests of two libraries may well need each other
+    needed = [each.name for each in parsed if each is not None and "extra" not in str(each.marker)]
     return Metadata(
         distribution=str(about["Name"]),
         version=str(about["Version"]),
-        requires=frozenset(filter(None, (_name(line) for line in about.get_all("Requires-Dist", [])))),
+        requires=frozenset(map(utils.canonicalize_name, needed)),
         requires_python=str(about.get("Requires-Python", "")),
         generator=str(made.get("Generator", "")),
     )
@@ -85,9 +88,3 @@ def _parse(archive: zipfile.ZipFile, name: str) -> email.message.Message:
     if not inner:
         raise KeyError(f"it has no {name}")
     return email.parser.Parser().parsestr(archive.read(inner[0]).decode("utf-8", "replace"))
-
-
-def _name(line: str) -> str | None:
-    """The name in a Requires-Dist; None for an extra's: the tests of two libraries may well need each other."""
-    needed = requirements.parse(line)
-    return None if needed is None or "extra" in str(needed.marker) else utils.canonicalize_name(needed.name)

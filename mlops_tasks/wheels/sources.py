@@ -31,10 +31,13 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        for path in _expand(base, pattern):
+        is_glob = glob.has_magic(pattern)
+        # pathlib's own globs take no absolute patterns
+        names = sorted(glob.glob(str(base / pattern), recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
+        for path in map(Path, names):
             if _is_library(path):
                 found[path.resolve()] = None
-            elif not glob.has_magic(pattern):
+            elif not is_glob:
                 raise errors.BadInput(
                     f"no library found: {pattern} has neither pyproject.toml nor setup.py",
                     where=path,
@@ -93,20 +96,14 @@ def _inputs(library: Path, run: processes.Runner) -> dict[str, object]:
 
 
 def _settings(library: Path) -> str:
-    return "".join(_read(library / name) for name in (*MARKS, "setup.cfg"))
+    paths = [library / name for name in (*MARKS, "setup.cfg")]
+    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
 
 
 def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
     """The links among the library's files, and what its settings name outside the folder, sorted."""
     links = [name for name in names if (library / name).is_symlink()]
     return sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
-
-
-def _expand(base: Path, pattern: str) -> list[Path]:
-    """The matches of `pattern`, sorted; pathlib's own globs take no absolute patterns."""
-    if not glob.has_magic(pattern):
-        return [base / pattern]
-    return [Path(path) for path in sorted(glob.glob(str(base / pattern), recursive=True))]  # noqa: PTH207
 
 
 def _is_library(path: Path) -> bool:
@@ -143,10 +140,6 @@ def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
 def _holds(path: Path, library: Path) -> bool:
     """Whether `path` is around the library, as git's root is."""
     return library.resolve().is_relative_to(path)
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _describe(library: Path, run: processes.Runner) -> str:

@@ -13,9 +13,9 @@ from mlops_tasks.report import Report
 from tests.support import subjects
 
 TOPICS = [each.name for each in pkgutil.iter_modules(checks.__path__, f"{checks.__name__}.")]
-ERROR = findings.error("no cluster", where="cluster.json:1:1", cure="add it", basis="seen", source="a client")
-WARNING = findings.warning("old", cure="renew it", basis="documented", source="a page")
-NOTE = findings.note("known", cure="nothing", basis="assumed", source="nobody")
+ERROR = findings.Evidence("seen", "a client").error("no cluster", where="cluster.json:1:1", cure="add it")
+WARNING = findings.Evidence("documented", "a page").warning("old", cure="renew it")
+NOTE = findings.Evidence("assumed", "nobody").note("known", cure="nothing")
 
 
 class Told(Report):

@@ -9,11 +9,13 @@ from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
-ACCESS_MODES = "https://learn.microsoft.com/azure/databricks/compute/standard-limitations"
-CLUSTER_SIZE = "https://github.com/mlflow/mlflow/issues/1842"
-SINGLE_NODE = "https://github.com/databricks/terraform-provider-databricks/issues/3632"
-VOLUMES = "https://docs.databricks.com/en/volumes.html"
-WORKSPACE_FILES = "https://learn.microsoft.com/azure/databricks/files/workspace"
+ACCESS_MODES = findings.Evidence(
+    "documented", "https://learn.microsoft.com/azure/databricks/compute/standard-limitations"
+)
+CLUSTER_SIZE = findings.Evidence("documented", "https://github.com/mlflow/mlflow/issues/1842")
+SINGLE_NODE = findings.Evidence("documented", "https://github.com/databricks/terraform-provider-databricks/issues/3632")
+VOLUMES = findings.Evidence("documented", "https://docs.databricks.com/en/volumes.html")
+WORKSPACE_FILES = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/files/workspace")
 
 JOB_KEYS = {
     "access_control_list",
@@ -32,11 +34,8 @@ JOB_KEYS = {
     "webhook_notifications",
 }
 """Keys of a job, which a cluster does not have."""
-CURES = {
-    "run_name": "the setting `run_name`",
-    "timeout_seconds": "the setting `timeout`",
-    "tags": "the setting `tags`",
-}
+SETTINGS = {"run_name": "run_name", "timeout_seconds": "timeout", "tags": "tags"}
+"""The settings that stand for some of them."""
 STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
 WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
 """Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
@@ -45,12 +44,10 @@ WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SIN
 def check_there(subject: Subject) -> Iterator[findings.Finding]:
     project = subject.project
     if subject.cluster is None and project is not None and subject.uses_mlflow_backend and not subject.unreadable:
-        yield findings.error(
+        yield findings.MLFLOW_BACKEND.error(
             "there is no cluster spec, and MLflow starts nothing on Databricks without one",
             where=project.folder,
             cure="write cluster.json beside the MLproject file, or name one by the setting `cluster`",
-            basis="seen",
-            source=findings.MLFLOW_BACKEND,
         )
 
 
@@ -62,12 +59,10 @@ def check_new_cluster(subject: Subject) -> Iterator[findings.Finding]:
     others = subject.cluster.others if subject.cluster is not None else {}
     describes_another = "spark_version" in {**others, **subject.described_cluster}
     said = "MLflow does not notice it there, and Databricks has no such key" if nested else "MLflow refuses it"
-    yield findings.error(
+    yield findings.MLFLOW_BACKEND.error(
         f"existing_cluster_id is set: {said}",
         where=subject.place_of("existing_cluster_id"),
         cure="remove it" if describes_another else "describe a new_cluster in its place",
-        basis="seen",
-        source=findings.MLFLOW_BACKEND,
     )
 
 
@@ -83,12 +78,10 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     }
     for name, keys in needed.items():
         if spec.keys().isdisjoint(keys):
-            yield findings.error(
+            yield CLUSTER_SIZE.error(
                 f"the cluster spec has no {name}",
                 where=subject.cluster_text.path if subject.cluster_text is not None else "",
                 cure=f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
-                basis="documented",
-                source=CLUSTER_SIZE,
             )
 
 
@@ -97,25 +90,21 @@ def check_single_node(subject: Subject) -> Iterator[findings.Finding]:
     settings = spec.get("spark_conf")
     profile = settings.get("spark.databricks.cluster.profile") if isinstance(settings, dict) else None
     if spec.get("num_workers") == 0 and profile != "singleNode" and "is_single_node" not in spec:
-        yield findings.warning(
+        yield SINGLE_NODE.warning(
             "num_workers is 0, and the cluster is not described as a single node: Spark has no worker to run on",
             where=subject.place_of("num_workers"),
             cure='add spark_conf {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"} and '
             'custom_tags {"ResourceClass": "SingleNode"}',
-            basis="documented",
-            source=SINGLE_NODE,
         )
 
 
 def check_photon(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if runtime is not None and runtime.is_photon and subject.described_cluster.get("runtime_engine") == "PHOTON":
-        yield findings.error(
+        yield findings.CLUSTERS.error(
             "runtime_engine PHOTON cannot be combined with a spark_version that contains -photon-",
             where=subject.place_of("runtime_engine"),
             cure="remove -photon- from spark_version",
-            basis="documented",
-            source=findings.CLUSTERS,
         )
 
 
@@ -131,12 +120,10 @@ def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
             if key in beside
             else "it belongs to a job, and MLflow sends it as a part of the cluster"
         )
-        yield findings.warning(
+        yield findings.MLFLOW_BACKEND.assumed(when=key not in beside).warning(
             f"{key} is lost: {reason}",
             where=subject.place_of(key),
-            cure=f"use {CURES[key]}, and remove it here" if key in CURES else "remove it",
-            basis="seen" if key in beside else "assumed",
-            source=findings.MLFLOW_BACKEND,
+            cure=f"use the setting `{SETTINGS[key]}`, and remove it here" if key in SETTINGS else "remove it",
         )
 
 
@@ -155,35 +142,27 @@ def check_form(subject: Subject) -> Iterator[findings.Finding]:
         )
     else:
         return
-    yield findings.note(
-        what,
-        where=subject.place_of(key),
-        cure="nothing, if the project is released with `inv patch`",
-        basis="seen",
-        source=findings.MLFLOW_BACKEND,
+    yield findings.MLFLOW_BACKEND.note(
+        what, where=subject.place_of(key), cure="nothing, if the project is released with `inv patch`"
     )
 
 
 def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
     if subject.uses_mlflow_backend and _mode(subject) in STANDARD:
-        yield findings.error(
+        yield ACCESS_MODES.error(
             f"{_mode(subject)} (standard access mode) has no /dbfs, and MLflow's backend reads the project from there",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER",
-            basis="documented",
-            source=ACCESS_MODES,
         )
 
 
 def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if _mode(subject) in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
-        yield findings.error(
+        yield ACCESS_MODES.error(
             f"{_mode(subject)} (standard access mode) supports neither ML runtimes nor GPUs",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER, or choose a runtime without -ml-",
-            basis="documented",
-            source=ACCESS_MODES,
         )
 
 
@@ -193,34 +172,28 @@ def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
         return
     runtime = subject.runtime
     if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
-        yield findings.error(
+        yield VOLUMES.error(
             f"{runtime} has no volumes: they need runtime {runtimes.VOLUMES_BEGIN} or newer",
             where=subject.place_of("spark_version"),
             cure=subject.newer_or(runtimes.VOLUMES_BEGIN, "set wheel_root to dbfs:/..."),
-            basis="documented",
-            source=VOLUMES,
         )
     elif _mode(subject) in WITHOUT_CATALOG:
-        yield findings.error(
+        yield VOLUMES.assumed().error(
             f"data_security_mode {_mode(subject)} has no Unity Catalog, and cannot read "
             f"{(named or [subject.wheel_root])[0]}",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
-            basis="assumed",
-            source=VOLUMES,
         )
 
 
 def check_workspace_files(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if subject.store_kind == "workspace" and runtime and runtime.version < runtimes.WORKSPACE_FILES_BEGIN:
-        yield findings.error(
+        yield WORKSPACE_FILES.error(
             f"{runtime} cannot read {subject.wheel_root}: workspace files need runtime "
             f"{runtimes.WORKSPACE_FILES_BEGIN} or newer",
             where=subject.place_of("spark_version"),
             cure=subject.newer_or(runtimes.WORKSPACE_FILES_BEGIN, "set wheel_root to dbfs:/..."),
-            basis="documented",
-            source=WORKSPACE_FILES,
         )
 
 

@@ -9,10 +9,10 @@ from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
-CLI_WHEELS = "github.com/databricks/cli: bundle/trampoline/python_dbr_warning.go"
-LIBRARIES = "https://docs.databricks.com/libraries.html"
-LIBRARY_URIS = "https://github.com/dagster-io/dagster/issues/21326"
-PATCH = "mlops_tasks: steps/patch.py"
+CLI_WHEELS = findings.Evidence("seen", "github.com/databricks/cli: bundle/trampoline/python_dbr_warning.go")
+LIBRARIES = findings.Evidence("documented", "https://docs.databricks.com/libraries.html")
+LIBRARY_URIS = findings.Evidence("documented", "https://github.com/dagster-io/dagster/issues/21326")
+PATCH = findings.Evidence("seen", "mlops_tasks: steps/patch.py")
 
 SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """The beginnings of a URI from which Databricks installs a wheel."""
@@ -25,12 +25,10 @@ def check_dbfs(subject: Subject) -> Iterator[findings.Finding]:
     jars = ((uri, subject.place_of_library(uri)) for uri in subject.installed("jar"))
     for uri, where in [*subject.cluster_wheels(), *jars]:
         if uri.startswith(uris.DBFS):
-            yield findings.error(
+            yield LIBRARIES.assumed(when=runtime.version == runtimes.DBFS_LIBRARIES_END).error(
                 f"{runtime} installs no library from DBFS ({uri}): runtime 14.3 is the last that does",
                 where=where,
                 cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
-                basis="documented" if runtime.version > runtimes.DBFS_LIBRARIES_END else "assumed",
-                source=LIBRARIES,
             )
 
 
@@ -40,13 +38,11 @@ def check_workspace_wheels(subject: Subject) -> Iterator[findings.Finding]:
         return
     for uri, where in subject.cluster_wheels():
         if uri.startswith(uris.WORKSPACE):
-            yield findings.error(
+            yield CLI_WHEELS.error(
                 f"{runtime} installs no library from workspace files ({uri}): that needs runtime "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN} or newer",
                 where=where,
                 cure=subject.newer_or(runtimes.WORKSPACE_WHEELS_BEGIN, "set wheel_root to dbfs:/..."),
-                basis="seen",
-                source=CLI_WHEELS,
             )
 
 
@@ -55,12 +51,8 @@ def check_eggs(subject: Subject) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version < runtimes.EGGS_END:
         return
     for uri in subject.installed("egg"):
-        yield findings.error(
-            f"{runtime} installs no eggs ({uri})",
-            where=subject.place_of_library(uri),
-            cure="build a wheel instead",
-            basis="documented",
-            source=findings.CLUSTERS,
+        yield findings.CLUSTERS.error(
+            f"{runtime} installs no eggs ({uri})", where=subject.place_of_library(uri), cure="build a wheel instead"
         )
 
 
@@ -69,13 +61,11 @@ def check_requirements(subject: Subject) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version >= runtimes.REQUIREMENTS_BEGIN:
         return
     for path in subject.installed("requirements"):
-        yield findings.warning(
+        yield findings.CLUSTERS.assumed().warning(
             f"{runtime} may not install a requirements file ({path}): that needs runtime "
             f"{runtimes.REQUIREMENTS_BEGIN} or newer",
             where=subject.place_of("libraries"),
             cure="list its lines as pypi libraries",
-            basis="assumed",
-            source=findings.CLUSTERS,
         )
 
 
@@ -83,14 +73,12 @@ def check_schemes(subject: Subject) -> Iterator[findings.Finding]:
     """Databricks accepts such a library and fails the run later. A Spark job's libraries go to pip instead."""
     for uri in subject.installed():
         if not subject.is_ours(uri) and not uri.startswith(SCHEMES):
-            yield findings.error(
+            yield LIBRARY_URIS.error(
                 f"no library can be installed from {uri}",
                 where=subject.place_of_library(uri),
                 cure=f"write {uris.from_cluster(uri)}"
                 if uri.startswith(uris.FUSE)
                 else f"write a URI that begins with one of {', '.join(SCHEMES)}",
-                basis="documented",
-                source=LIBRARY_URIS,
             )
 
 
@@ -101,12 +89,10 @@ def check_wheel_packages(subject: Subject) -> Iterator[findings.Finding]:
     """
     for package in subject.packages:
         if subject.wheel_path(package) is not None and not subject.is_spark_job:
-            yield findings.warning(
+            yield findings.UNTRIED.warning(
                 f'it is not known whether Databricks installs {{"pypi": {{"package": "{package}"}}}}, a wheel\'s path',
                 where=subject.place_of_library(package),
                 cure='write {"whl": ...} instead',
-                basis="assumed",
-                source=findings.UNTRIED,
             )
     if not subject.is_spark_job or not subject.uses_mlflow_backend:
         return
@@ -116,13 +102,11 @@ def check_wheel_packages(subject: Subject) -> Iterator[findings.Finding]:
     if not paths:
         paths = [uri for uri in subject.library_uris() if subject.wheel_path(uri) is not None]
     if paths:
-        yield findings.note(
+        yield findings.UNTRIED.note(
             f"it is not known whether Databricks installs {', '.join(paths)} for a Spark job: a path in the place of "
             "a PyPI package",
             where=subject.place_of_python_library(paths[0]),
             cure="try it once with a small job",
-            basis="assumed",
-            source=findings.UNTRIED,
         )
 
 
@@ -135,13 +119,11 @@ def check_spark_job_kinds(subject: Subject) -> Iterator[findings.Finding]:
         repository = pypi.get("repo") if isinstance(pypi, Mapping) else None
         if kinds or repository:
             lost = f"the {kinds[0]} library" if kinds else f"the index {repository}"
-            yield findings.warning(
+            yield findings.MLFLOW_BACKEND.warning(
                 f"{lost} of the cluster spec is lost: MLflow installs only a Spark job's python_libraries, from "
                 "pip's own index",
                 where=subject.place_of("libraries"),
                 cure="install it with an init script, or remove it",
-                basis="seen",
-                source=findings.MLFLOW_BACKEND,
             )
 
 
@@ -151,13 +133,11 @@ def check_spark_job_dbfs(subject: Subject) -> Iterator[findings.Finding]:
     if runtime is None or runtime.version < runtimes.DBFS_LIBRARIES_END or not subject.is_spark_job:
         return
     if subject.store_kind == "dbfs" and subject.ships_wheels:
-        yield findings.warning(
+        yield LIBRARIES.assumed().warning(
             f"{runtime} installs no library from DBFS, and it is not known whether that includes a Spark job's wheel "
             f"below {subject.wheel_root}",
             where="wheel_root",
             cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
-            basis="assumed",
-            source=LIBRARIES,
         )
 
 
@@ -169,12 +149,10 @@ def check_there(subject: Subject) -> Iterator[findings.Finding]:
     for name, where in _named_wheels(subject):
         path = subject.wheel_path(name) or ""
         if not subject.is_ours(name) and path.startswith((*uris.REMOTE, uris.FUSE)) and not has_file(path):
-            yield findings.error(
+            yield findings.WORKSPACE.error(
                 f"there is no {path} in the workspace",
                 where=where,
                 cure="add its library to the setting `libraries`, or correct the path",
-                basis="seen",
-                source=findings.WORKSPACE,
             )
 
 
@@ -189,11 +167,9 @@ def check_fixed(subject: Subject) -> Iterator[findings.Finding]:
     """Patch replaces a wheel's path only while the wheel's name is one of our libraries'."""
     for name, where in _named_wheels(subject):
         if subject.is_ours(name) and subject.placeholder not in name:
-            yield findings.note(
+            yield PATCH.note(
                 f"{name} is a fixed path: patch points it at the wheel that was deployed; without patch the file at "
                 "that path is installed",
                 where=where,
                 cure=f"nothing, or write {subject.placeholder} in its place",
-                basis="seen",
-                source=PATCH,
             )

@@ -24,13 +24,11 @@ def check_runtime_fits(subject: Subject) -> Iterator[findings.Finding]:
     if client is None or runtime is None or runtime.python is None:
         return
     if not SpecifierSet(client.requires_python).contains(f"{runtime.python}.99"):
-        yield findings.error(
+        yield findings.MLFLOW_BACKEND.assumed(when=runtime.python_basis == "assumed").error(
             f"MLflow's backend installs its own version, {client.version}, on the cluster: that needs Python "
             f"{client.requires_python}, and {runtime} has {runtime.python}",
             where=subject.place_of("spark_version"),
             cure=_spare(runtime.python),
-            basis=findings.weakest("seen", runtime.python_basis),
-            source=findings.MLFLOW_BACKEND,
         )
 
 
@@ -44,13 +42,11 @@ def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
         return
     own = subject.runtime.python if subject.runtime is not None else None
     newest = f" (at most {NEWEST[asked]})" if asked in NEWEST else ""
-    yield findings.warning(
+    yield findings.MLFLOW_BACKEND.warning(
         f"the environment's Python {asked} cannot run MLflow {client.version}, which starts the entry point: the entry "
         f"point gets an older one{newest}",
         where=subject.place_of_python(),
         cure=f"ask for a Python that fits {fitting}" if own is None or fitting.contains(f"{own}.99") else _spare(own),
-        basis="seen",
-        source=findings.MLFLOW_BACKEND,
     )
 
 
@@ -63,13 +59,11 @@ def check_pin(subject: Subject) -> Iterator[findings.Finding]:
         if asked is None or asked.name.lower() not in NAMES or asked.url:
             continue
         if not asked.specifier.contains(client.version, prereleases=True):
-            yield findings.warning(
+            yield findings.MLFLOW_BACKEND.warning(
                 f"the environment asks for {asked}, and MLflow {client.version} starts it on the cluster: two "
                 "versions work on one run",
                 where=subject.place_of_requirement(line),
                 cure=f"ask for {asked.name}=={client.version}, or install one here that fits ({OLDEST} or newer)",
-                basis="seen",
-                source=findings.MLFLOW_BACKEND,
             )
 
 
@@ -81,13 +75,11 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
     listed = [requirements.parse(line) for line in (*subject.python_libraries, *subject.packages)]
     importing = next((each for each in subject.scripts if _IMPORT.search(each.text)), None)
     if importing is not None and not any(each is not None and each.name.lower() in NAMES for each in listed):
-        yield findings.warning(
+        yield findings.RUNTIMES.assumed().warning(
             f"{importing.path.name} imports mlflow, which {runtime} may not have (ML runtimes do), and nothing "
             "installs it",
             where=subject.project_text.path if subject.project_text is not None else "",
             cure="list mlflow under databricks_spark_job: python_libraries, or choose a runtime with -ml-",
-            basis="assumed",
-            source=findings.RUNTIMES,
         )
 
 

@@ -9,8 +9,8 @@ from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.workspace import runtimes
 
-PYTHONS = "https://devguide.python.org/versions/"
-SPARK_PYTHONS = "pyspark: pyspark/worker_util.py (PYTHON_VERSION_MISMATCH)"
+PYTHONS = findings.Evidence("documented", "https://devguide.python.org/versions/")
+SPARK_PYTHONS = findings.Evidence("seen", "pyspark: pyspark/worker_util.py (PYTHON_VERSION_MISMATCH)")
 
 PYTHON_ENDS = {
     "2.7": date(2020, 1, 1),
@@ -30,19 +30,15 @@ SUPPORTED = runtimes.Version(16, 4)
 
 def check_known(subject: Subject) -> Iterator[findings.Finding]:
     named = subject.described_cluster.get("spark_version")
-    if named is None:
-        return
     runtime = subject.runtime
-    if runtime is not None and runtime.is_known:
+    if named is None or (runtime is not None and runtime.is_known):
         return
     newer = runtime is not None and runtime.version > runtimes.NEWEST
-    yield findings.note(
+    yield findings.RUNTIMES.note(
         f"spark_version {named} is {'newer than' if newer else 'not in'} this package's table of runtimes: "
         "nothing that depends on its Python was checked",
         where=subject.place_of("spark_version"),
         cure="read its release notes for Python and MLflow",
-        basis="documented",
-        source=findings.RUNTIMES,
     )
 
 
@@ -55,13 +51,11 @@ def check_supported(subject: Subject) -> Iterator[findings.Finding]:
         if runtime.version in runtimes.DATED_ENDS
         else "any more"
     )
-    yield findings.warning(
+    yield findings.RUNTIMES.warning(
         f"{runtime} (spark_version {subject.described_cluster['spark_version']}) is not supported {since}, and "
         "Databricks may remove it without notice",
         where=subject.place_of("spark_version"),
         cure=f"choose a runtime with long-term support, such as {_suggest(subject, runtime)}",
-        basis="documented",
-        source=findings.RUNTIMES,
     )
 
 
@@ -77,12 +71,10 @@ def check_python_alive(subject: Subject) -> Iterator[findings.Finding]:
     end = PYTHON_ENDS.get(asked or "")
     if end is None or subject.today <= end:
         return
-    yield findings.warning(
+    yield PYTHONS.warning(
         f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages no longer support it",
         where=subject.place_of_python(),
         cure=_renew(subject),
-        basis="documented",
-        source=PYTHONS,
     )
 
 
@@ -102,11 +94,9 @@ def check_python_fits(subject: Subject) -> Iterator[findings.Finding]:
     runtime, asked = subject.runtime, subject.python
     if not subject.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
         return
-    yield findings.warning(
+    yield SPARK_PYTHONS.assumed(when=runtime.python_basis == "assumed").warning(
         f"the environment asks for Python {asked}, and {runtime} has {runtime.python}: code that the driver "
         "sends to Spark's workers (a UDF) fails between two Pythons",
         where=subject.place_of_python(),
         cure=f"ask for python={runtime.python}, or send no code to Spark's workers",
-        basis=findings.weakest("seen", runtime.python_basis),
-        source=SPARK_PYTHONS,
     )
