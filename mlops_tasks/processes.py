@@ -20,7 +20,7 @@ GRACE = 10.0
 
 
 class TimedOut(Exception):
-    """The program was stopped because its time was up."""
+    """The time of a program, or of a run in a workspace, is up. The program has been stopped."""
 
 
 class Runner(Protocol):

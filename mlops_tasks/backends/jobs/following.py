@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors
+from mlops_tasks import errors, processes
 from mlops_tasks.backends.base import Limits
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
@@ -65,10 +65,6 @@ class JobState(NamedTuple):
         return f"{words}: {self.message}" if self.message else words
 
 
-class TimedOut(Exception):
-    """The run was still going on when its time was up."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class JobRuns:
     """The workspace's session repeats a call that is safe to repeat; `follow` repeats its polls itself."""
@@ -108,7 +104,7 @@ class JobRuns:
                     return state
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
             if left <= 0:
-                raise TimedOut
+                raise processes.TimedOut
             self.pause(min(wait, left))
 
     def _miss(self, fault: faults.ApiError, job_run_id: int, limits: Limits, *, silence: float, age: float) -> float:
