@@ -73,6 +73,10 @@ class Submitted:
     submitted_at: float | None = None
 
 
+class TimedOut(Exception):
+    """The run was still going on when its time was up."""
+
+
 class NotMarked(errors.WorkspaceError):
     """A run's job was cancelled, or had ended, and its end could not be written to MLflow."""
 

@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks import errors
+from mlops_tasks.backends.base import Job, Submitted, TimedOut
 from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
@@ -125,7 +125,7 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
     try:
         found = ended.get(timeout=timeout)
     except queue.Empty as fault:
-        raise processes.TimedOut from fault
+        raise TimedOut from fault
     if isinstance(found, Exception):
         raise found
     return found

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Limits
+from mlops_tasks import errors
+from mlops_tasks.backends.base import Limits, TimedOut
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
@@ -104,7 +104,7 @@ class JobRuns:
                     return state
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
             if left <= 0:
-                raise processes.TimedOut
+                raise TimedOut
             self.pause(min(wait, left))
 
     def _miss(self, fault: faults.ApiError, job_run_id: int, limits: Limits, *, silence: float, age: float) -> float:

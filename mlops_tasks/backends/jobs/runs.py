@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Job, Limits, Submitted
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
 from mlops_tasks.backends.jobs import following, lookup, stopping
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
@@ -58,7 +58,7 @@ class WorkspaceRuns(ABC):
         timed_out = False
         try:
             state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age))
-        except processes.TimedOut:
+        except TimedOut:
             self.report.warning(f"stopped after the timeout of {limits.timeout:g} s")
             state, timed_out = self.jobs.cancel(submitted.job_run_id), True
         found = self._finish(submitted, state, entry_point=entry_point, log=log)
