@@ -80,7 +80,7 @@ def compare(form: SparkForm, folder: Path) -> str:
 
 def write(form: SparkForm) -> None:
     for path, _, new in form.files:
-        texts.write(path, new)
+        texts.write({path: new})
 
 
 def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.EntryPoint) -> Iterator[str]:
