@@ -54,10 +54,9 @@ def _flatten(
         if "existing_cluster_id" in content.others:
             report.warning(f"{name}: MLflow starts no Spark job on an existing cluster")
             return []
-        lines = cluster.to_requirements(
+        moved += cluster.to_requirements(
             content, placeholder=placeholder, note=lambda text: report.warning(f"{name}: {text}")
         )
-        moved = list(lines)
         if content.is_wrapped or content.libraries:
             cluster.write_flat(spec, content)
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
