@@ -86,24 +86,20 @@ def workplace(parent: Path, *, prefix: str = ".new-") -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as place,
-        _locked(Path(place), fcntl.LOCK_SH),
+        lock_folder(Path(place), fcntl.LOCK_SH),
     ):
         yield Path(place)
 
 
 def sweep(place: Path) -> None:
     """Remove a `workplace`, unless its block is still running."""
-    with contextlib.suppress(OSError), _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with contextlib.suppress(OSError), lock_folder(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
         shutil.rmtree(place, ignore_errors=True)
 
 
-def alone_in(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Wait until no other process is in such a block on `folder`, which exists."""
-    return _locked(folder, fcntl.LOCK_EX)
-
-
 @contextlib.contextmanager
-def _locked(folder: Path, operation: int) -> Iterator[None]:
+def lock_folder(folder: Path, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock on a `folder` that exists, by default alone: others that lock it wait until the block ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, operation)

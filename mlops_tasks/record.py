@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from mlops_tasks import errors, files, locks
 from mlops_tasks.release import VERSION, Release
 
 
-class Record(Protocol):
-    def begin(self) -> None:
-        """Forget the dry steps that were taken before: a whole release starts from the real record."""
-
-    def load(self) -> Release | None:
-        """The release as it was last saved; None before the first step."""
-
-    def save(self, release: Release) -> None: ...
-
-    @contextlib.contextmanager
-    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Keep other commands from loading and saving while the block runs; OutOfOrder names the command that does.
-
-        `wait`, where given, gets that message instead, and the block begins once the lock is free.
-        """
-        yield
-
-
-class RecordFile:
+class Record:
     """`release.json` in `folder`, with a copy by run id of every release that ended in a run."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,9 +21,10 @@ class RecordFile:
         """The file's state and its bytes as last read or written here: an unchanged file is not read again."""
 
     def begin(self) -> None:
-        """Nothing to do: the file holds real steps alone."""
+        """Forget the dry steps that were taken before: a whole release starts from the real record."""
 
     def load(self) -> Release | None:
+        """The release as it was last saved; None before the first step."""
         text = self._read()
         if text is None:
             return None
@@ -65,10 +47,14 @@ class RecordFile:
         if release.run is not None:
             self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
 
-    @contextlib.contextmanager
-    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        with locks.held(self.folder / "lock", task, wait=wait):
-            yield
+    def locked(
+        self, task: str, *, wait: Callable[[str], None] | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Keep other commands from loading and saving while the block runs; OutOfOrder names the command that does.
+
+        `wait`, where given, gets that message instead, and the block begins once the lock is free.
+        """
+        return locks.held(self.folder / "lock", task, wait=wait)
 
     def _state(self) -> tuple[int, ...]:
         """Another one after every write: each writes a new file."""
@@ -99,7 +85,7 @@ class RecordFile:
         )
 
 
-class ScratchRecord:
+class ScratchRecord(Record):
     """The record of dry runs: dry steps of one process build on each other, until a step is really taken.
 
     Each copy is kept with the record that it started from, and counts only while that record is unchanged.
@@ -107,20 +93,19 @@ class ScratchRecord:
 
     _copies: dict[Path, tuple[Release | None, Release]] = {}  # noqa: RUF012 - `inv --dry name deploy` makes two objects
 
-    def __init__(self, real: RecordFile) -> None:
-        self._real = real
-
     def begin(self) -> None:
-        self._copies.pop(self._real.path, None)
+        self._copies.pop(self.path, None)
 
     def load(self) -> Release | None:
-        real = self._real.load()
-        start, copy = self._copies.get(self._real.path, (None, None))
+        real = super().load()
+        start, copy = self._copies.get(self.path, (None, None))
         return real if copy is None or start != real else copy
 
     def save(self, release: Release) -> None:
-        self._copies[self._real.path] = (self._real.load(), release)
+        self._copies[self.path] = (super().load(), release)
 
-    @contextlib.contextmanager
-    def locked(self, task: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        yield
+    def locked(
+        self, task: str, *, wait: Callable[[str], None] | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Nothing to lock: no other process sees the copies."""
+        return contextlib.nullcontext()

@@ -1,4 +1,6 @@
-"""Release: the one object that the steps share, as a value and as its file's content."""
+"""Release: the value that each step takes and returns, and its form in the record."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -9,7 +11,7 @@ VERSION = 1
 
 
 class Names(NamedTuple):
-    """What `name` decided: an absolute experiment name, and the branch's own folder below the wheel root."""
+    """The names that the step name chose: an absolute experiment name, and the branch's folder below the wheel root."""
 
     experiment: str
     wheel_folder: str
@@ -51,7 +53,7 @@ class Reference(NamedTuple):
         return {"file": self.file, "from": self.old, "to": self.new}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, str]) -> "Reference":
+    def from_dict(cls, data: Mapping[str, str]) -> Reference:
         return cls(file=data["file"], old=data["from"], new=data["to"])
 
 
@@ -65,7 +67,7 @@ class Patched(NamedTuple):
 class Run(NamedTuple):
     """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder.
 
-    `timed_out` says that it was stopped by the setting `timeout`.
+    `timed_out` is set where the setting `timeout` ended it.
     """
 
     run_id: str
@@ -81,11 +83,10 @@ class Run(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One try at a run, recorded before anything is sent, with whatever finding its run needs: `host`, experiment, id.
+    """One try at a run, recorded before anything is sent. Its run is found again by `host`, experiment and `id`.
 
-    `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) follow once MLflow has given a run. `job` is the
-    digest of what is run, so that the same command can tell its own attempt from another; `detached` says that it was
-    detached.
+    `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) are known once MLflow has made the run. `job` is
+    the digest by which the same command knows its own attempt again. Nobody follows the run of a `detached` one.
     """
 
     id: str
@@ -122,7 +123,7 @@ class Release:
     attempt: Attempt | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
-    def with_step(self, step: str, digest: str, **facts: Any) -> "Release":
+    def with_step(self, step: str, digest: str, **facts: Any) -> Release:
         """A new release with one step's facts and the digest of the inputs that they came from."""
         return replace(self, digests={**self.digests, step: digest}, **facts)
 
@@ -132,28 +133,24 @@ class Release:
         return {"version": VERSION, **{key: _plain(fact) for key, fact in facts.items() if fact not in (None, {})}}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Release":
-        """The inverse of `to_dict`.
+    def from_dict(cls, data: Mapping[str, Any]) -> Release:
+        """The inverse of `to_dict`, for a record of this VERSION.
 
         Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.
         """
-        values = dict(data)
-        if values.pop("version") != VERSION:
-            raise ValueError("not a record of this version")
-        for key, single in _SINGLE.items():
-            if key in values:
-                values[key] = single(**values[key])
-        for key, each in _SEVERAL.items():
-            if key in values:
-                values[key] = tuple(each(**item) for item in values[key])
-        if "patched" in values:
-            references = tuple(Reference.from_dict(item) for item in values["patched"]["references"])
-            values["patched"] = Patched(**{**values["patched"], "references": references})
-        return cls(**values)
+        known = {key: fact for key, fact in data.items() if key != "version"}
+        return cls(**{key: _READERS[key](fact) if key in _READERS else fact for key, fact in known.items()})
 
 
-_SINGLE: Mapping[str, Callable[..., object]] = {"names": Names, "run": Run, "attempt": Attempt}
-_SEVERAL: Mapping[str, Callable[..., object]] = {"wheels": Wheel, "deployed": Deployed}
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "names": lambda fact: Names(**fact),
+    "wheels": lambda fact: tuple(Wheel(**each) for each in fact),
+    "deployed": lambda fact: tuple(Deployed(**each) for each in fact),
+    "patched": lambda fact: Patched(**{**fact, "references": tuple(map(Reference.from_dict, fact["references"]))}),
+    "run": lambda fact: Run(**fact),
+    "attempt": lambda fact: Attempt(**fact),
+}
+"""How each fact is made from its form in JSON; the others are the same in both."""
 
 
 def _plain(fact: Any) -> Any:

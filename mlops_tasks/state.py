@@ -1,4 +1,4 @@
-"""The folder `.mlops`: everything that we write, and where in it."""
+"""The folder `.mlops`: the place of every file that is written, and which of them may be removed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from mlops_tasks import errors, files, locks
 
 KEPT = 10
-"""How many staged copies, run logs, environments, wheels and fetched projects survive a pruning, of each kind."""
+"""How many staged copies, run logs, environments, wheels and fetched projects are kept, of each kind."""
 KEPT_RECORDS = 50
-"""How many records of runs do: they are small, and a run is found by its id."""
+"""How many records of runs are kept: they are small, and a run is found by its id."""
 RECENT = 3600
-"""Seconds for which whatever was used stays: somebody may be at work with it who has not recorded it yet."""
+"""Seconds for which a used file is kept: the command that uses it may not have recorded it yet."""
 
 HALF = r"\..*\.part"
-"""Files that `files.written_whole` did not come to the end of: those of wheels go with the folder that they are in."""
+"""Leftovers of interrupted writes; those of wheels go with their folder."""
 
 
 class StateFolder:
@@ -45,10 +45,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def usable(self) -> Iterator[None]:
-        """Raise StepFailed for whatever the file system refuses below this folder.
-
-        That a disk is full is known without a file's name, too: a failing write has none.
-        """
+        """Raise StepFailed for an OSError below this folder, and for a full disk, whose error may name no file."""
         try:
             yield
         except OSError as fault:
@@ -63,16 +60,15 @@ class StateFolder:
             ) from fault
 
     def prune(self, record_folder: Path, *, keep: Path | None = None) -> None:
-        """Let go of all but the newest of whatever grows with each release, and of what killed processes left.
+        """Remove all but the newest staged copies, logs, records and wheels, and the leftovers of killed processes.
 
-        What the current records name stays, such as an attempt that can still be resumed; so do deployed wheels that
-        the record of an earlier run names, and `keep` (the staged copy in use).
+        Kept are folders that a current record names, deployed wheels that the record of an earlier run names, and
+        `keep` (the staged copy in use).
         """
         staged, runs = record_folder / "staged", record_folder / "runs"
-        for old in (*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)):
-            old.unlink(missing_ok=True)
-        for left in (*_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
-            left.unlink(missing_ok=True)
+        old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
+        for path in (*old, *_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
+            path.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
             self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
@@ -82,7 +78,7 @@ class StateFolder:
             self._prune_folders(folder, keep=keep, records=("*/*/release.json", "*/*/runs/*.json"))
 
     def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str], kept: int = KEPT) -> None:
-        """Folders go by a hash or an attempt's id, which a record that names one holds as it is."""
+        """Remove old folders that no record names: each is called by a hash or an attempt's id."""
         if not (old := _oldest(folder, r"[0-9a-f]{16,64}", kept=kept)):
             return
         named = "".join(_read(path) for pattern in records for path in self.folder.glob(pattern))
@@ -92,7 +88,7 @@ class StateFolder:
 
 
 def last_used(path: Path) -> float:
-    """When `path` was last changed or touched (seconds since 1970); 0 for what somebody else has just pruned."""
+    """When `path` was last changed or touched (seconds since 1970); 0 where another command has just removed it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from mlops_tasks import errors
 
-SECTIONS = ("global", "install")
 _LISTS = {"extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "trusted-host": "UV_INSECURE_HOST"}
 _TEXTS = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -73,8 +72,7 @@ def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path])
     """The variables that make uv look where pip would; a variable that the user set for uv is left out."""
     settings = _read(config_files)
     for key in (*_LISTS, *_TEXTS, "no-index"):
-        value = environ.get("PIP_" + key.upper().replace("-", "_"))
-        if value:
+        if value := environ.get("PIP_" + key.upper().replace("-", "_")):
             settings[key] = value
     found = {variable: settings[key].strip() for key, variable in _TEXTS.items() if settings.get(key, "").strip()}
     for key, variable in _LISTS.items():
@@ -91,7 +89,7 @@ def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path])
 def _read(config_files: Iterable[Path]) -> dict[str, str]:
     """The settings of pip's sections; a file that is missing or that pip itself could not read has none."""
     settings: dict[str, str] = {}
-    for section in SECTIONS:
+    for section in ("global", "install"):
         for path in config_files:
             parser = configparser.RawConfigParser()
             try:

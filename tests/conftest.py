@@ -12,7 +12,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from mlops_tasks.checkout import ci_systems
+from mlops_tasks.checkout import ci
 
 # a shell's background jobs ignore Ctrl-C, nohup the end of the terminal, and both hand that on to all that they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,7 +22,7 @@ hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-CI_VARIABLES = {name for system in ci_systems.SYSTEMS for name in (system.marker, *system.branch, *system.fork)}
+CI_VARIABLES = {name for system in ci.SYSTEMS for name in (system.marker, *system.branch, *system.fork)}
 
 SLOW = {
     *("tests.support.inv", "tests.support.sites"),  # whole `inv` commands

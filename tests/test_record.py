@@ -29,7 +29,7 @@ WHOLE = Release(
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
-    kept = record.RecordFile(tmp_path)
+    kept = record.Record(tmp_path)
 
     kept.save(WHOLE)
 
@@ -37,7 +37,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 
 
 def test_the_file_has_the_version_first_and_no_key_for_what_is_not_known(tmp_path: Path) -> None:
-    kept = record.RecordFile(tmp_path)
+    kept = record.Record(tmp_path)
 
     kept.save(Release(target="local", project="p", branch="main"))
 
@@ -51,7 +51,7 @@ def test_a_reference_is_written_as_from_and_to() -> None:
 
 
 def test_a_release_that_ended_in_a_run_stays_findable_by_its_run_id(tmp_path: Path) -> None:
-    kept = record.RecordFile(tmp_path)
+    kept = record.Record(tmp_path)
 
     kept.save(WHOLE)
     kept.save(Release(target="local", project="p", branch="other"))
@@ -63,7 +63,7 @@ def test_a_release_that_ended_in_a_run_stays_findable_by_its_run_id(tmp_path: Pa
 def test_a_record_cut_off_anywhere_is_refused_with_the_file_and_what_to_type(
     tmp_path_factory: pytest.TempPathFactory, length: int
 ) -> None:
-    kept = record.RecordFile(tmp_path_factory.mktemp("cut"))
+    kept = record.Record(tmp_path_factory.mktemp("cut"))
     kept.path.write_text(json.dumps(WHOLE.to_dict())[:length])
 
     with pytest.raises(errors.OutOfOrder, match="cut off") as caught:
@@ -86,7 +86,7 @@ def test_a_record_cut_off_anywhere_is_refused_with_the_file_and_what_to_type(
     ],
 )
 def test_a_record_of_another_version_or_form_is_refused(tmp_path: Path, content: object) -> None:
-    kept = record.RecordFile(tmp_path)
+    kept = record.Record(tmp_path)
     kept.path.write_text(json.dumps(content))
 
     with pytest.raises(errors.OutOfOrder, match="record of this release"):
@@ -94,7 +94,7 @@ def test_a_record_of_another_version_or_form_is_refused(tmp_path: Path, content:
 
 
 def test_a_save_that_fails_leaves_the_record_as_it_was(tmp_path: Path) -> None:
-    kept = record.RecordFile(tmp_path)
+    kept = record.Record(tmp_path)
     kept.save(WHOLE)
     before = kept.path.read_bytes()
     (tmp_path / "runs").rename(tmp_path / "away")
@@ -108,7 +108,7 @@ def test_a_save_that_fails_leaves_the_record_as_it_was(tmp_path: Path) -> None:
 
 
 def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
-    with record.RecordFile(folder).locked("deploy"):
+    with record.Record(folder).locked("deploy"):
         held.set()
         done.wait(30)
 
@@ -120,7 +120,7 @@ def test_a_locked_record_says_who_is_at_it(tmp_path: Path) -> None:
     other.start()
     assert held.wait()
 
-    with pytest.raises(errors.OutOfOrder) as caught, record.RecordFile(tmp_path).locked("name"):
+    with pytest.raises(errors.OutOfOrder) as caught, record.Record(tmp_path).locked("name"):
         pass
     done.set()
     other.join()
@@ -132,41 +132,41 @@ def test_a_locked_record_says_who_is_at_it(tmp_path: Path) -> None:
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
-        with record.RecordFile(tmp_path).locked("run"):
+        with record.Record(tmp_path).locked("run"):
             os._exit(9)
     os.waitpid(child, 0)
 
-    with record.RecordFile(tmp_path).locked("name"):
+    with record.Record(tmp_path).locked("name"):
         pass
 
 
 def test_a_scratch_record_starts_from_the_file_and_leaves_it_alone(tmp_path: Path) -> None:
-    real = record.RecordFile(tmp_path)
+    real = record.Record(tmp_path)
     real.save(WHOLE)
 
-    record.ScratchRecord(real).save(Release(target="local", project="p", branch="tried"))
+    record.ScratchRecord(tmp_path).save(Release(target="local", project="p", branch="tried"))
 
-    kept = record.ScratchRecord(real).load()
+    kept = record.ScratchRecord(tmp_path).load()
     assert kept is not None
     assert kept.branch == "tried"
     assert real.load() == WHOLE
 
 
 def test_a_scratch_record_gives_way_to_a_step_that_was_really_taken(tmp_path: Path) -> None:
-    real = record.RecordFile(tmp_path)
-    record.ScratchRecord(real).save(Release(target="local", project="p", branch="tried"))
+    real = record.Record(tmp_path)
+    record.ScratchRecord(tmp_path).save(Release(target="local", project="p", branch="tried"))
 
     real.save(WHOLE)
 
-    assert record.ScratchRecord(real).load() == WHOLE
+    assert record.ScratchRecord(tmp_path).load() == WHOLE
 
 
 def test_a_scratch_record_can_be_begun_anew(tmp_path: Path) -> None:
-    real = record.RecordFile(tmp_path)
+    real = record.Record(tmp_path)
     real.save(WHOLE)
-    scratch = record.ScratchRecord(real)
+    scratch = record.ScratchRecord(tmp_path)
     scratch.save(Release(target="local", project="p", branch="tried"))
 
     scratch.begin()
 
-    assert record.ScratchRecord(real).load() == WHOLE
+    assert record.ScratchRecord(tmp_path).load() == WHOLE

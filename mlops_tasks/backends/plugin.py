@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Job, Submitted
-from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import process as mlflow_process
@@ -55,7 +54,7 @@ class PluginRuns:
                     experiment_id=experiment_id,
                     run_name=job.run_name,
                     backend=job.backend,
-                    backend_config=_read_cluster(job),
+                    backend_config=job.read_cluster(job.project.folder) or {},
                     env_manager=None if job.env_manager == "auto" else job.env_manager,
                     synchronous=False,
                 )
@@ -111,10 +110,3 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
     if isinstance(found, Exception):
         raise found
     return found
-
-
-def _read_cluster(job: Job) -> dict[str, Any]:
-    if job.cluster is None:
-        return {}
-    path = job.project.folder / job.cluster
-    return dict(json_tree.load(path, source.read(path)))

@@ -34,8 +34,10 @@ def gather(
     named = [(branch, f"given by {branch_origin}")] if branch else []
     if found:
         named.append((found.branch, f"{found.system} says so by {found.source}"))
-    if not named or (tree is not None and tree.branch is not None):
-        named += _ask_git(tree, root, runner)
+    if tree and tree.branch is not None:
+        named.append((tree.branch, "checked out in git"))
+    elif tree and tree.commit is not None and not named:
+        named.append(_name_detached(root, tree.commit, runner))
     if not named:
         raise errors.BadInput(
             "no branch is known: this is no git repository, and no CI system names one",
@@ -54,15 +56,10 @@ def gather(
     )
 
 
-def _ask_git(tree: git.WorkTree | None, root: Path, run: processes.Runner) -> list[tuple[str, str]]:
-    if tree is None:
-        return []
-    if tree.branch is not None:
-        return [(tree.branch, "checked out in git")]
-    if tree.commit is None:
-        return []
-    candidates = git.branches_at(root, tree.commit, runner=run)
+def _name_detached(root: Path, commit: str, run: processes.Runner) -> tuple[str, str]:
+    """The branch's name where HEAD is detached at `commit`, and why it is that."""
+    candidates = git.branches_at(root, commit, runner=run)
     if len(candidates) == 1:
-        return [(candidates[0], "HEAD is detached, and this is the one branch that points at it")]
+        return candidates[0], "HEAD is detached, and this is the one branch that points at it"
     why = f"several branches point at it: {', '.join(candidates)}" if candidates else "no branch points at it"
-    return [(tree.commit[: git.SHORT], f"HEAD is detached, and {why}, so its commit stands for the branch")]
+    return commit[: git.SHORT], f"HEAD is detached, and {why}, so its commit stands for the branch"

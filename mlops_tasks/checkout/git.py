@@ -50,23 +50,17 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
 
     Raises StepFailed where git refuses to read a work tree that is there. Who needs only its top asks `top`.
     """
-    found = top(folder)
+    found = _list(folder, "status", "--porcelain=v2", "--branch", run=runner)
     if found is None:
         return None
-    try:
-        status = call("status", "--porcelain=v2", "--branch", "-z", run=runner, cwd=folder)
-    except FileNotFoundError:
-        return None
-    if status.returncode:
-        raise _unreadable(found, status)
-    lines = status.stdout.split("\0")
+    around, lines = found
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
     return WorkTree(
-        top=found,
+        top=around,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
-        dirty=any(line and not line.startswith("# branch.") for line in lines),
+        dirty=any(not line.startswith("# branch.") for line in lines),
     )
 
 
@@ -95,17 +89,11 @@ def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
     a work tree and for a machine without git.
     """
-    around = top(folder)
-    if around is None:
+    listed = _list(folder, "ls-files", "--cached", "--others", "--exclude-standard", run=runner)
+    if listed is None:
         return None
-    try:
-        listed = call("ls-files", "-z", "--cached", "--others", "--exclude-standard", run=runner, cwd=folder)
-    except FileNotFoundError:
-        return None
-    if listed.returncode:
-        raise _unreadable(around, listed)
     found: set[str] = set()
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in listed[1]:
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
@@ -121,11 +109,21 @@ def refused(what: str, done: processes.Completed, *, where: Path) -> errors.Step
     return errors.StepFailed(f"{what}: {processes.describe_failure(done)}", where=where, cure=cure)
 
 
-def _unreadable(top: Path, status: processes.Completed) -> errors.StepFailed:
-    said = processes.describe_failure(status)
-    safe = f"git config --global --add safe.directory '{top}' (or give its files to yourself)"
-    return errors.StepFailed(
-        f"git refuses to read this work tree: {said.splitlines()[0]}",
-        where=top,
-        cure=safe if "safe.directory" in said else "do what git says",
-    )
+def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, list[str]] | None:
+    """The top of the work tree around `folder`, and what a git command lists; None without one, and without git."""
+    around = top(folder)
+    if around is None:
+        return None
+    try:
+        done = call(*arguments, "-z", run=run, cwd=folder)
+    except FileNotFoundError:
+        return None
+    if done.returncode:
+        said = processes.describe_failure(done)
+        safe = f"git config --global --add safe.directory '{around}' (or give its files to yourself)"
+        raise errors.StepFailed(
+            f"git refuses to read this work tree: {said.splitlines()[0]}",
+            where=around,
+            cure=safe if "safe.directory" in said else "do what git says",
+        )
+    return around, [line for line in done.stdout.split("\0") if line]

@@ -1,4 +1,4 @@
-"""Finding: one problem, its place, its cure and how it is known; Findings: all of them, and the topics without any."""
+"""Finding: one problem, its place, its cure and how it is known; Evidence: a source that findings rest on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Level = Literal["error", "warning", "note"]
 class Finding(NamedTuple):
     """One thing that a check found. `where` is a file (with its line where there is one) or a setting.
 
-    `source` is the page behind `basis`, or the file of a client. `kind` is the class of error that ends a command:
-    BadInput, or what the login raised.
+    `basis` and `source` are those of its Evidence. `kind` is the class of error that ends a command: BadInput, or what
+    the login raised.
     """
 
     level: Level
@@ -30,11 +30,8 @@ class Finding(NamedTuple):
     kind: type[errors.ReleaseError] = errors.BadInput
 
     def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def lines(self) -> list[str]:
-        where = [f"in: {self.where}"] if self.where else []
-        return [self.what, *where, f"do: {self.cure}", f"{self.basis}: {self.source}"]
+        where = f"in: {self.where}\n" if self.where else ""
+        return f"{self.what}\n{where}do: {self.cure}\n{self.basis}: {self.source}"
 
     def to_dict(self) -> Mapping[str, str]:
         return {name: value for name, value in self._asdict().items() if name != "kind"}
@@ -60,13 +57,13 @@ class Findings(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """A page or the file of a client, how it shows a fact, and the findings that rest on that fact."""
+    """How a fact is known, and the page or the client's file that shows it. The methods make findings from it."""
 
     basis: Basis
     source: str
 
     def assumed(self, *, when: bool = True) -> Evidence:
-        """The same page for what it does not quite say: a finding on it is assumed to hold."""
+        """The same source with the basis `assumed`, for what the source does not quite say."""
         return self._replace(basis="assumed") if when else self
 
     def error(self, what: str, *, where: object = "", cure: str) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -36,7 +37,12 @@ class SparkForm(NamedTuple):
 
 def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None) -> list[str]:
     """The reasons why the project cannot be a Spark job as it is, each as a clause."""
-    found = [reason for name, each in project.entry_points.items() for reason in _obstacles(project, name, each)]
+    found: list[str] = []
+    for name, each in project.entry_points.items():
+        if fault := spark_command.find_fault(each.command, project.folder):
+            found.append(f"the entry point {name} {fault.what} ({fault.cure})")
+        paths = [key for key, parameter in each.parameters.items() if parameter.type == "path"]
+        found += [f"the parameter {key} of {name} is of the type path, which a Spark job cannot have" for key in paths]
     if not project.entry_points:
         found.append("it has no entry points, and MLflow runs no Spark job without one")
     if spec is not None and spec.existing is not None:
@@ -69,7 +75,9 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
     if cluster_file is not None and spec is not None and (spec.is_wrapped or spec.libraries):
         new = json.dumps(spec.cluster, indent=2) + "\n"
         files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=new))
-    _check_loads(project, files[0].new)
+    with tempfile.TemporaryDirectory() as folder:  # the new MLproject must load: a Spark job's needs no other file
+        (Path(folder) / project.mlproject).write_text(files[0].new, encoding="utf-8")
+        mlproject.load(Path(folder))
     return SparkForm(files=tuple(files), notes=tuple(notes))
 
 
@@ -81,14 +89,6 @@ def compare(form: SparkForm, folder: Path) -> str:
 def write(form: SparkForm) -> None:
     for path, _, new in form.files:
         texts.write({path: new})
-
-
-def _obstacles(project: mlproject.Project, name: str, entry_point: mlproject.EntryPoint) -> Iterator[str]:
-    if fault := spark_command.find_fault(entry_point.command, project.folder):
-        yield f"the entry point {name} {fault.what} ({fault.cure})"
-    for key, each in entry_point.parameters.items():
-        if each.type == "path":
-            yield f"the parameter {key} of {name} is of the type path, which a Spark job cannot have"
 
 
 def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[str]:
@@ -115,7 +115,10 @@ def _rewrite_project(path: Path, wanted: Sequence[str], notes: list[str]) -> Rew
     data = {key: value for key, value in yaml_tree.load(path, old).items() if key not in _REPLACED}
     data["databricks_spark_job"] = {"python_libraries": list(wanted)}
     new = _edit(path, old, wanted)
-    if _load(new) != data:
+    loaded = None
+    with contextlib.suppress(yaml.YAMLError):
+        loaded = yaml.safe_load(new)
+    if loaded != data:
         notes.append(f"{path.name} is written anew, without its comments")
         new = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return Rewritten(path=path, old=old, new=new)
@@ -123,8 +126,8 @@ def _rewrite_project(path: Path, wanted: Sequence[str], notes: list[str]) -> Rew
 
 def _edit(path: Path, old: str, wanted: Sequence[str]) -> str:
     root = yaml_tree.parse(path, old)
-    edits = [_removal(old, pair) for pair in (root.pairs if isinstance(root, tree.Mapping) else ()) if _is_old(pair)]
-    text = texts.apply(old, [each for each in edits if each is not None])
+    removals = (_removal(old, *pair) for pair in (root.pairs if isinstance(root, tree.Mapping) else ()))
+    text = texts.apply(old, [each for each in removals if each is not None])
     end = texts.line_end_near(old, 0)
     lines = ["databricks_spark_job:", "  python_libraries:" if wanted else "  python_libraries: []"]
     lines += [f"    - {tree.spell(each, style='', in_flow=False)}" for each in wanted]
@@ -132,14 +135,9 @@ def _edit(path: Path, old: str, wanted: Sequence[str]) -> str:
     return text + gap + end.join(lines) + end
 
 
-def _is_old(pair: tuple[tree.Node, tree.Node]) -> bool:
-    return isinstance(pair[0], tree.Scalar) and pair[0].value in _REPLACED
-
-
-def _removal(text: str, pair: tuple[tree.Node, tree.Node]) -> texts.Edit | None:
-    """The lines of one plain `key: value`; None for a value that is more than that."""
-    key, value = pair
-    if not isinstance(key, tree.Scalar) or not isinstance(value, tree.Scalar):
+def _removal(text: str, key: tree.Node, value: tree.Node) -> texts.Edit | None:
+    """The lines of a plain `key: value` that the new form replaces; None for other keys and nested values."""
+    if not isinstance(key, tree.Scalar) or key.value not in _REPLACED or not isinstance(value, tree.Scalar):
         return None
     start = max(text.rfind("\n", 0, key.start), text.rfind("\r", 0, key.start)) + 1
     end = text.find("\n", value.end)
@@ -148,17 +146,3 @@ def _removal(text: str, pair: tuple[tree.Node, tree.Node]) -> texts.Edit | None:
         after = text[end:]
         end += len(after) - len(after.lstrip("\r\n"))  # one empty line of the two around it is enough
     return texts.Edit(start=start, end=end, new="")
-
-
-def _load(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
-
-
-def _check_loads(project: mlproject.Project, text: str) -> None:
-    """Read the new MLproject in a folder of its own: a Spark job's needs no other file. Raises BadInput."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / project.mlproject).write_text(text, encoding="utf-8")
-        mlproject.load(Path(folder))

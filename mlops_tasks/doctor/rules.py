@@ -13,8 +13,6 @@ from mlops_tasks.doctor.findings import WORKSPACE, Finding, Findings, Level
 from mlops_tasks.doctor.subject import Questions, Subject
 from mlops_tasks.report import Report
 
-__all__ = ["CHECKS", "Check", "check", "insist"]
-
 
 class Check(NamedTuple):
     """One rule of a topic. Without the parts of the Subject named in `needs` the rule is not run."""

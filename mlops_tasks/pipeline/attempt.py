@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -82,18 +83,21 @@ def _busy(context: Context, found: Submitted) -> errors.OutOfOrder:
 
 
 def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
-    """The release with an attempt at the job, and the job with the experiment that both name from now on."""
-    from mlops_tasks.steps import run
+    """The release with a new attempt at the job, and the job with the experiment that both name from now on.
 
+    An attempt that never got as far as a run keeps its id: its job may still be on the way.
+    """
     experiment_id = context.target.runs.find_experiment(job)
-    release = run.begin_attempt(
-        release,
+    earlier = release.attempt
+    is_open = earlier is not None and not earlier.ended and earlier.run_id is None
+    attempt = Attempt(
+        id=earlier.id if earlier is not None and is_open else uuid.uuid4().hex,
         job=job_plan.identity(job),
         host=context.target.host,
         experiment_id=experiment_id,
         entry_point=job.entry_point,
     )
-    return release, replace(job, experiment_id=experiment_id)
+    return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 
 
 def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Submitted | None]:
@@ -150,20 +154,10 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     log = log_file(context, submitted.run_id)
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
     context.report.detail(f"run {name}: entry point {job.entry_point} on {context.target.display_name}")
-    found = with_log(context, context.target.runs.follow(job, submitted, log=log), log)
+    found = with_log(context, context.target.runs.follow(job, submitted, log=log))
     if found.log:
         context.report.detail(f"log {found.log}")
     return found, log
-
-
-def _stop(context: Context, submitted: Submitted) -> None:
-    try:
-        context.target.runs.stop(submitted)
-    except NotMarked:
-        raise
-    except errors.WorkspaceError:
-        context.report.warning(f"run {submitted.run_id} could not be ended and may go on; {context.target.busy_cure}")
-        raise
 
 
 @contextlib.contextmanager
@@ -189,11 +183,17 @@ def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[
 
 def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, stop: bool) -> None:
     if stop:
-        _stop(context, submitted)
-    begun = with_submitted(attempt, submitted) if attempt else None
-    found = context.target.runs.pick_up(begun) if begun else None
+        try:
+            context.target.runs.stop(submitted)
+        except NotMarked:
+            raise
+        except errors.WorkspaceError:
+            cure = context.target.busy_cure
+            context.report.warning(f"run {submitted.run_id} could not be ended and may go on; {cure}")
+            raise
+    found = context.target.runs.pick_up(_with_submitted(attempt, submitted)) if attempt else None
     if isinstance(found, Run):
-        save_end(context, with_log(context, found, log_file(context, submitted.run_id)))
+        save_end(context, with_log(context, found))
         if stop:
             context.report.detail(f"`inv watch {found.run_id}` shows what it printed")
 
@@ -202,7 +202,9 @@ def log_file(context: Context, run_id: str) -> Path:
     return context.record_folder / "runs" / f"{run_id}.log"
 
 
-def with_log(context: Context, found: Run, log: Path) -> Run:
+def with_log(context: Context, found: Run) -> Run:
+    """The run with the place of its log, where there is one."""
+    log = log_file(context, found.run_id)
     return found._replace(log=context.relative(log)) if log.exists() else found
 
 
@@ -211,7 +213,7 @@ def is_elsewhere(context: Context, attempt: Attempt) -> bool:
     return bool(attempt.host) and attempt.host != context.target.host
 
 
-def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
+def _with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
     return attempt._replace(
         run_id=submitted.run_id,
         job_run_id=submitted.job_run_id,
@@ -221,16 +223,20 @@ def with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
 
 
 def save_submitted(context: Context, submitted: Submitted, *, detached: bool) -> None:
+    """Record the attempt's run, in the record as it is now."""
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         if release is not None and release.attempt is not None:
-            attempt = with_submitted(release.attempt, submitted)
+            attempt = _with_submitted(release.attempt, submitted)
             attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
             context.record.save(replace(release, attempt=attempt))
 
 
 def save_end(context: Context, found: Run) -> Release:
-    """Record the run's end, in the record as it is now: other steps may have been taken while the run went on."""
+    """Record the run's end, in the record as it is now: other steps may have been taken while the run went on.
+
+    Raises OutOfOrder where the record is no longer of that run.
+    """
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         attempt = release.attempt if release else None

@@ -1,14 +1,16 @@
-"""Inputs: what a user gives by hand for one call, in place of what an earlier step would have recorded."""
+"""Inputs: the flags of one command that are no settings, and the facts that they give by hand."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
 BY_HAND = "by hand"
-"""The digest of a step whose facts were given: nothing that could be watched makes them stale."""
+"""The digest of a step whose facts were given by hand: those never become stale."""
 
 
 class Inputs(NamedTuple):
-    """`wheels` are files, `wheel_uris` name wheels that are where a run can reach them.
+    """`wheels` are files; `wheel_uris` name wheels where a run can reach them. The rest are flags of the same names.
 
     `command` is the task that was called, where that is not the step's own.
     """
@@ -25,7 +27,7 @@ class Inputs(NamedTuple):
     command: str = ""
 
     def replaces(self, step: str) -> bool:
-        """Whether these inputs stand for what `step` would have recorded."""
+        """Whether these inputs take the place of the facts that `step` records."""
         given = {
             "build-wheel": self.wheels,
             "deploy": self.wheel_uris,

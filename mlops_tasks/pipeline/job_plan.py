@@ -1,4 +1,4 @@
-"""What is known of a run before it is begun: the job that a target is given."""
+"""The Job that a backend runs, from the settings, the record and the staged project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from mlops_tasks.steps.context import Context
 
 
 def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
-    """Everything that is known of the run before it is begun; nothing is sent, nothing is written."""
+    """The job without its attempt, tags and record. Nothing is sent or written.
+
+    Raises BadInput for an entry point or parameters that the project does not take, OutOfOrder without a staged copy.
+    """
     from mlops_tasks.project import entry_points, mlproject
 
     if release.patched is None:
@@ -63,7 +66,7 @@ def _experiment_name(release: Release, inputs: Inputs) -> str | None:
 
 
 def described(context: Context, job: Job, release: Release) -> Job:
-    """The job with what the run is tagged with, and the record that is logged with it."""
+    """The job with the run's tags, the attempt, and the record that is logged with the run."""
     from mlops_tasks.steps import run
 
     tags = run.run_tags(
@@ -74,7 +77,7 @@ def described(context: Context, job: Job, release: Release) -> Job:
 
 
 def _cluster_name(context: Context, staged: Project) -> str | None:
-    """The spec's name in the staged project: one from outside the project was brought in as its cluster.json."""
+    """The spec's name in the staged project, where a spec from outside the project is its cluster.json."""
     from mlops_tasks.project import cluster, listing
 
     named = listing.name_inside(context.cluster, context.project.folder) if context.cluster else ""
@@ -83,7 +86,7 @@ def _cluster_name(context: Context, staged: Project) -> str | None:
 
 
 def identity(job: Job) -> str:
-    """What makes two commands the same: the staged project, what is run of it, with what, and under which name."""
+    """The digest by which an attempt is known again: staged project, entry point, parameters, experiment, backend."""
     return files.digest(
         {
             "project": job.project.folder.parent.name,

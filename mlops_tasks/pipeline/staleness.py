@@ -1,4 +1,6 @@
-"""Whether a step may begin: the record is of this branch, holds what the step needs, and nothing of that is stale."""
+"""Begin a step: the record must be of this branch, hold what the step needs, and none of that may be stale."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +15,8 @@ from mlops_tasks.steps.context import Context
 class Step(NamedTuple):
     """One step of a release.
 
-    `needs` are the steps whose facts it reads, `digest` is over what its inputs are now, `watches` says in words
-    what that digest watches, and `flag` is how a later step is given by hand what this one would have recorded.
+    `needs` are the steps whose facts this one reads. `digest` is over its inputs as they are now, and `watches` names
+    those inputs in messages. `flag` gives a later step by hand the facts that this one would have recorded.
     """
 
     take: Callable[[Context, Release, Inputs], Release]
@@ -28,7 +30,7 @@ Steps = Mapping[str, Step]
 
 
 def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
-    """The recorded release, ready for `step`; OutOfOrder says what to type first."""
+    """The recorded release, ready for `step`; OutOfOrder, with the commands to type first, where it is not."""
     release = _of_this_branch(context.record.load(), context, step)
     chain = list(stands_on(steps, step, release, inputs))
     stale = find_stale(context, steps, chain, release)
@@ -59,7 +61,7 @@ def stands_on(steps: Steps, step: str, release: Release, inputs: Inputs = NOTHIN
 
 
 def _not_run(steps: Steps, missing: list[str], release: Release) -> list[str]:
-    """What has to be typed for `missing`, in order: they and what they need themselves."""
+    """The steps to take for `missing`, in order: those, and the steps that they need themselves."""
     wanted = set(missing)
     for each in reversed(list(steps)):
         if each in wanted:
@@ -68,7 +70,7 @@ def _not_run(steps: Steps, missing: list[str], release: Release) -> list[str]:
 
 
 def find_stale(context: Context, steps: Steps, chain: Sequence[str], release: Release) -> list[str]:
-    """Those of `chain` whose inputs changed; what stands on one of them is not asked, which may be elsewhere by now."""
+    """The steps of `chain` whose inputs changed. Steps after a stale one are skipped: their inputs may have moved."""
     found: list[str] = []
     for each in chain:
         known = each in _behind(steps, chain, found)
@@ -87,7 +89,7 @@ def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[st
 
 
 def _of_this_branch(release: Release | None, context: Context, step: str) -> Release:
-    """A release of another branch gives way to `name` alone, and not while a run of it is followed."""
+    """The release, or a new one; only the step name replaces another branch's, and not while its run is followed."""
     branch = context.facts.branch
     if release is not None and release.branch == branch:
         return release
@@ -99,12 +101,12 @@ def _of_this_branch(release: Release | None, context: Context, step: str) -> Rel
     if release is not None:
         with locks.held(context.attempt_lock, "name"):
             context.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
-            _tell_of_run(release, context)
+            _warn_of_run(release, context)
     return Release(target=context.settings.target, project=context.project_name, branch=branch)
 
 
-def _tell_of_run(release: Release, context: Context) -> None:
-    """A run that goes on without us is found by its id alone, once the record is another branch's."""
+def _warn_of_run(release: Release, context: Context) -> None:
+    """Name a detached run before another branch takes the record: from then on it is found by its id alone."""
     attempt = release.attempt
     if attempt is None or attempt.ended or not context.target.is_remote:
         return

@@ -89,7 +89,7 @@ def _patch_digest(context: Context, release: Release) -> str:
 
 
 def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release:
-    """What `run` would do, without an attempt and without a run."""
+    """Report what the step run would do; nothing is submitted or recorded as an attempt."""
     from mlops_tasks.doctor import reading
     from mlops_tasks.pipeline import job_plan
 
@@ -104,7 +104,7 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
 
 def check_inputs(context: Context) -> None:
-    """Read whatever can be read before the first step acts: the project's files, its entry point, the libraries."""
+    """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
     from mlops_tasks.project import cluster, entry_points, environment
 
     project = context.project

@@ -67,7 +67,12 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
         return context.target.runs.find(run_id)
     if release is not None and attempt is not None and not attempt.ended and not context.dry_run:
         context.target.check()
-        _refuse_elsewhere(context, attempt)
+        if attempts.is_elsewhere(context, attempt):
+            raise errors.OutOfOrder(
+                f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
+                where=context.record_folder,
+                cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
+            )
         attempt = attempt if attempt.run_id else _find_unsaved(context, attempt)
     if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
         raise errors.OutOfOrder(
@@ -84,15 +89,6 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
         submitted_at=attempt.submitted_at,
     )
     return submitted, attempt.entry_point
-
-
-def _refuse_elsewhere(context: Context, attempt: Attempt) -> None:
-    if attempts.is_elsewhere(context, attempt):
-        raise errors.OutOfOrder(
-            f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
-            where=context.record_folder,
-            cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
-        )
 
 
 def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
@@ -159,4 +155,4 @@ def _limits(context: Context, submitted: Submitted) -> Limits:
 def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
     log = attempts.log_file(context, submitted.run_id)
     found = context.target.runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
-    return attempts.with_log(context, found, log)
+    return attempts.with_log(context, found)

@@ -36,13 +36,14 @@ def build_wheels(context: Context, release: Release) -> Release:
         del context.library_states[library]  # a build can write into the sources: the next step looks again
         context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
-    context.report.step("build-wheel", _describe(wheels))
+    made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
+    context.report.step("build-wheel", "\n".join(made))
     digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
-    """Wheels that the user built, in dependency order; BadInput for what is none."""
+    """Wheels that the user built, in dependency order; BadInput for a file that is no wheel."""
     return _order([_read(path, top=top, library=None, digest=None) for path in paths], top)
 
 
@@ -104,18 +105,10 @@ def _order(wheels: Sequence[Wheel], top: Path) -> tuple[Wheel, ...]:
                 cure="rename one of them, or leave it out of `libraries`",
             )
         seen[name] = wheel
-    requires: dict[str, frozenset[str]] = {
-        name: metadata.read(top / wheel.file).requires for name, wheel in seen.items()
-    }
+    requires = {name: metadata.read(top / wheel.file).requires for name, wheel in seen.items()}
     return metadata.order_by_dependency(wheels, requires)
 
 
 def _is_whole(wheel: Wheel, top: Path) -> bool:
     path = top / wheel.file
     return path.is_file() and files.file_sha256(path) == wheel.sha256
-
-
-def _describe(wheels: Sequence[Wheel]) -> str:
-    return "\n".join(
-        f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels
-    )

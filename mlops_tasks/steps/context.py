@@ -30,7 +30,10 @@ class LibraryState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Context:
-    """`root` is the folder that holds tasks.py: relative paths in the settings count from there."""
+    """What one command works with: its settings, and the facts that its steps share.
+
+    `root` is the folder that holds tasks.py: relative paths in the settings count from there.
+    """
 
     root: Path
     settings: Settings
@@ -59,8 +62,7 @@ class Context:
 
     @cached_property
     def record(self) -> record.Record:
-        real = record.RecordFile(self.record_folder)
-        return record.ScratchRecord(real) if self.dry_run else real
+        return (record.ScratchRecord if self.dry_run else record.Record)(self.record_folder)
 
     @property
     def record_folder(self) -> Path:
@@ -68,19 +70,19 @@ class Context:
 
     @property
     def staged_root(self) -> Path:
-        """The staged copies of this release alone: what another project's release prunes does not reach here."""
+        """The folder of the staged copies of this release: another project's release prunes nothing in it."""
         return self.record_folder / "staged"
 
     @property
     def attempt_lock(self) -> Path:
-        """Held for as long as a run is followed; the system lets go of it however the process ends."""
+        """The file that is locked for as long as a run is followed."""
         return self.record_folder / "attempt.lock"
 
     @cached_property
     def project_name(self) -> str:
-        """The project as the record names it: relative to the top folder, or its URI without any password.
+        """The project's name in the record: its path below the top folder, or its URI without any password.
 
-        One that is the top folder itself goes by MLproject's `name`: two clones may lie in folders of any name.
+        A project in the top folder itself goes by MLproject's `name`: two clones may lie in folders of any name.
         """
         if self.is_fetched:
             return redaction.show_repository(self.settings.project)
@@ -99,7 +101,7 @@ class Context:
 
     @cached_property
     def project_folder(self) -> Path:
-        """Where the project's files are: the folder of the settings, or what `fetch` brings."""
+        """The folder of the project's files: the one that the settings name, or the fetched copy of a git URI."""
         if not self.is_fetched and self.settings.version is not None:
             raise errors.BadInput(
                 "the version is of a project at a git URI, and this one is a folder",

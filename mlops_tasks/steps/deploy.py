@@ -67,7 +67,15 @@ def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
             continue
         else:
             path = Path(uri).resolve()
-        deployed.append(Deployed(distribution=distribution, uri=context.relative(path), sha256=_hash_given(path)))
+        try:
+            sha256 = files.file_sha256(path)
+        except OSError as fault:
+            raise errors.BadInput(
+                f"there is no such wheel that can be read: {fault.strerror}",
+                where=path,
+                cure="give the URI of a wheel that exists",
+            ) from fault
+        deployed.append(Deployed(distribution=distribution, uri=context.relative(path), sha256=sha256))
     return tuple(deployed)
 
 
@@ -127,14 +135,3 @@ def _write(context: Context, wheels: Sequence[Wheel], folder: str) -> None:
                 where=folder,
                 cure=f"look at it in the {store.display_name} store and remove it, then `inv deploy`",
             )
-
-
-def _hash_given(path: Path) -> str:
-    try:
-        return files.file_sha256(path)
-    except OSError as fault:
-        raise errors.BadInput(
-            f"there is no such wheel that can be read: {fault.strerror}",
-            where=path,
-            cure="give the URI of a wheel that exists",
-        ) from fault

@@ -1,4 +1,4 @@
-"""name: the experiment's name, and the branch's own wheel folder."""
+"""Take the step name: the experiment's name, and the branch's own wheel folder."""
 
 from __future__ import annotations
 

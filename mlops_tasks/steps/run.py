@@ -1,14 +1,12 @@
-"""run: what is said of a run before it begins, and how its end is judged."""
+"""The tags of a run, and the verdict on its end."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import __version__, errors
-from mlops_tasks.release import Attempt, Deployed, Release, Run
+from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 
 LAST_WORDS = 15
@@ -16,25 +14,8 @@ LAST_WORDS = 15
 LAST_BYTES = 1 << 16
 
 
-def begin_attempt(release: Release, *, job: str, host: str, experiment_id: str, entry_point: str) -> Release:
-    """A release with a new attempt at what has the digest `job`, recorded before anything is sent.
-
-    One that never got as far as a run goes on under its id.
-    """
-    earlier = release.attempt
-    goes_on = earlier is not None and not earlier.ended and earlier.run_id is None
-    attempt = Attempt(
-        id=earlier.id if earlier is not None and goes_on else uuid.uuid4().hex,
-        job=job,
-        host=host,
-        experiment_id=experiment_id,
-        entry_point=entry_point,
-    )
-    return replace(release, attempt=attempt, run=None)
-
-
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """What is known of the release, as tags of its run; the user's own `tags` win."""
+    """The facts of the release as tags of its run; the user's own `tags` win."""
     facts = {
         "mlflow.user": user,
         "mlflow.source.name": release.project,
@@ -48,15 +29,21 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.attempt": release.attempt.id if release.attempt else "",
         "mlops.ci_url": ci_url,
         "mlops.version": __version__,
-        **_wheel_tags(release.deployed or ()),
+        **{
+            f"mlops.wheel.{each.distribution}": f"{Path(each.uri).name} sha256:{each.sha256}"
+            for each in release.deployed or ()
+        },
     }
-    return {**{key: _encodable(value) for key, value in facts.items() if value}, **tags}
+    # git takes any bytes for a branch's name, and no tracking store does
+    known = {key: value.encode("utf-8", "backslashreplace").decode("utf-8") for key, value in facts.items() if value}
+    return {**known, **tags}
 
 
 def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None:
-    """Say how the run ended; RunFailed unless it finished, with the log's place and, where unseen, its last words.
+    """Report how the run ended; RunFailed unless it finished.
 
-    `timeout` is what the run was given, in seconds.
+    The error names the log, and quotes its last lines where the report has not shown the output. `timeout` is the
+    run's own limit in seconds.
     """
     if run.status == "FINISHED":
         report.step("run", _describe(run))
@@ -68,10 +55,9 @@ def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None
     )
 
 
-def _cure(run: Run, timeout: float | None, told_by: str) -> str:
-    """Nothing is wrong with what was stopped."""
+def _cure(run: Run, timeout: float | None, shown_by: str) -> str:
     if run.status != "KILLED":
-        return f"mend what {told_by} shows, then `inv release` (or `inv run`, if only parameters were wrong)"
+        return f"fix what {shown_by} shows, then `inv release` (or `inv run`, if only parameters were wrong)"
     if timeout is None or not run.timed_out:
         return "`inv run` begins another"
     return (
@@ -91,12 +77,3 @@ def _last_words(log: Path) -> str:
         stream.seek(max(0, log.stat().st_size - LAST_BYTES))
         lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
     return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
-
-
-def _encodable(text: str) -> str:
-    """Git takes any bytes for a branch's name, and no tracking store does."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _wheel_tags(deployed: tuple[Deployed, ...]) -> dict[str, str]:
-    return {f"mlops.wheel.{each.distribution}": f"{Path(each.uri).name} sha256:{each.sha256}" for each in deployed}

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from mlops_tasks.workspace import faults
+
 
 class Stored(NamedTuple):
     """One file in a store: `size` in bytes, and its SHA-256 where the store finds it out cheaply."""
 
     size: int
-    sha256: str | None
+    sha256: str | None = None
 
 
 class Store(Protocol):
@@ -48,8 +50,6 @@ def same_content_is_fine(store: Store, source: Path, folder: str) -> Iterator[No
 
     An earlier try whose answer was lost has written it, or another release of the same wheel.
     """
-    from mlops_tasks.workspace import faults
-
     try:
         yield
     except faults.ApiError as fault:

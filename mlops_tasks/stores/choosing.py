@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors
-from mlops_tasks.stores import base, uris
+from mlops_tasks.stores import base, folder, uris
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlops_tasks.workspace.api import Workspace
 
 
 def choose_local(root: str, *, top: Path) -> base.Store:
     """A folder below `top`, or anywhere on this machine; BadInput for a place in a workspace or a URI."""
-    from mlops_tasks.stores import folder
-
     fault = ""
     if root.startswith(uris.REMOTE):
         fault = f"{root} lies in a Databricks workspace, and the local target writes to none"
@@ -30,15 +28,11 @@ def choose_local(root: str, *, top: Path) -> base.Store:
 
 def choose_remote(root: str, *, workspace: Workspace) -> base.Store:
     """The store in `workspace` that holds `root`; BadInput where none does."""
-    kind = uris.check_remote(root)
-    if kind == "dbfs":
-        from mlops_tasks.stores import dbfs
+    from mlops_tasks.stores import dbfs, volume, workspace_files
 
-        return dbfs.DbfsStore(workspace)
-    if kind == "volume":
-        from mlops_tasks.stores import volume
-
-        return volume.VolumeStore(workspace)
-    from mlops_tasks.stores import workspace_files
-
-    return workspace_files.WorkspaceFilesStore(workspace)
+    stores: Mapping[uris.Kind, Callable[[Workspace], base.Store]] = {
+        "dbfs": dbfs.DbfsStore,
+        "volume": volume.VolumeStore,
+        "workspace": workspace_files.WorkspaceFilesStore,
+    }
+    return stores[uris.check_remote(root)](workspace)

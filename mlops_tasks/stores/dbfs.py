@@ -28,7 +28,7 @@ class DbfsStore:
                 return {}
             raise
         files = [each for each in found.get("files", ()) if not each["is_dir"]]  # an empty folder has no such key
-        return {PurePosixPath(each["path"]).name: base.Stored(size=each["file_size"], sha256=None) for each in files}
+        return {PurePosixPath(each["path"]).name: base.Stored(size=each["file_size"]) for each in files}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.dbfs.mkdirs(folder)
@@ -53,9 +53,9 @@ class DbfsStore:
     def _put(self, source: Path, path: str, moved: Callable[[int], None]) -> None:
         """Safe to repeat: nobody else knows the temporary name."""
         form = uploads.opened_form(source, moved, fields={"path": path, "overwrite": "true"}, file_field="file")
-        with form as (body, content_type):
+        with form as (body, headers):
             url = f"{self._workspace.login.host}/api/2.0/dbfs/put"
-            self._workspace.session.request("POST", url, data=body, headers={"Content-Type": content_type})
+            self._workspace.session.request("POST", url, data=body, headers=headers)
 
     def _move(self, temporary: str, uri: str, source: Path) -> None:
         """Fine where the same file is there in the end: the answer was lost, or another release has written it."""

@@ -25,7 +25,7 @@ class VolumeStore:
     def list_files(self, folder: str) -> dict[str, base.Stored]:
         def look(sdk: WorkspaceClient) -> dict[str, base.Stored]:
             found = [each for each in sdk.files.list_directory_contents(folder) if not each.is_directory]
-            return {str(each.name): base.Stored(size=int(each.file_size or 0), sha256=None) for each in found}
+            return {str(each.name): base.Stored(size=int(each.file_size or 0)) for each in found}
 
         return self._workspace.ask_if_there(f"listing {folder}", look) or {}
 

@@ -26,9 +26,7 @@ class WorkspaceFilesStore:
     def list_files(self, folder: str) -> dict[str, base.Stored]:
         def look(sdk: WorkspaceClient) -> dict[str, base.Stored]:
             found = [each for each in sdk.workspace.list(folder) if not _is_folder(each)]
-            return {
-                PurePosixPath(str(each.path)).name: base.Stored(size=_size(sdk, each), sha256=None) for each in found
-            }
+            return {PurePosixPath(str(each.path)).name: base.Stored(size=_size(sdk, each)) for each in found}
 
         return self._workspace.ask_if_there(f"listing {folder}", look) or {}
 
@@ -41,8 +39,7 @@ class WorkspaceFilesStore:
 
         def put(sdk: WorkspaceClient) -> None:
             form = uploads.opened_form(source, moved, fields={"path": uri, "format": "AUTO"}, file_field="content")
-            with form as (body, content_type):
-                headers = {"Content-Type": content_type}
+            with form as (body, headers):
                 sdk.api_client.do("POST", "/api/2.0/workspace/import", data=body, headers=headers)
 
         with base.same_content_is_fine(self, source, folder):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from mlops_tasks import files
 from mlops_tasks.report import Report
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ class Console(Report):
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         if self._quiet or not self._err.isatty():
+            from mlops_tasks import files
+
             self.detail(f"{what} ({files.show_size(total)})")
             yield lambda _: None
             return

@@ -71,7 +71,7 @@ def _examine(pipeline: Pipeline) -> Findings:
 def _show(found: Findings, context: Context) -> None:
     report = context.report
     for each in found.found:
-        report.step(each.level, base.spell_as_called("\n".join(each.lines())))
+        report.step(each.level, base.spell_as_called(str(each)))
     for topic in found.fine:
         report.debug(f"{topic}: fine")
     for topic in found.unasked:

@@ -70,8 +70,8 @@ class Tracking:
 
     def ensure_experiment(self, name: str, *, folder_name: str) -> str:
         """The id of the experiment called `name`, which is made where it doesn't exist; BadInput for a deleted one."""
-        ours = None if self.is_server else self._artifacts
-        location = (ours / folder_name).as_uri() if ours else None
+        artifacts = None if self.is_server else self._artifacts
+        location = (artifacts / folder_name).as_uri() if artifacts else None
         with self._calling_mlflow():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)

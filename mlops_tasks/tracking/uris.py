@@ -55,7 +55,7 @@ def first_user(uri: str) -> Iterator[None]:
         return
     path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.alone_in(path.parent):
+    with locks.lock_folder(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA schema_version")  # MLflow would try for minutes to open what cannot be opened
         yield

@@ -57,25 +57,23 @@ class Workspace:
         Each further try is reported as `what`, and waited for with jitter. An action that is made of such actions is
         not repeated after one of them has been tried as often as allowed.
         """
-        for wait in self.patience.waits:
+        waits = iter(self.patience.waits)
+        while True:
             try:
                 return action()
             except faults.ApiError as fault:  # noqa: PERF203 - a try is a request
-                asked = max(fault.retry_after or 0.0, wait)
+                wait = next(waits, None)
+                fault.is_worn_out = fault.is_worn_out or wait is None
+                asked = max(fault.retry_after or 0.0, wait or 0.0)
                 if not fault.is_transient or fault.is_worn_out or asked > self.patience.longest_wait:
                     raise
                 delay = asked * random.uniform(1, 1.25)  # noqa: S311 - no secret
                 self.report.detail(f"{what}: {fault.what.splitlines()[0]}; trying again in {delay:.0f} s")
                 self.pause(delay)
-        try:
-            return action()
-        except faults.ApiError as fault:
-            fault.is_worn_out = True
-            raise
 
     @cached_property
     def session(self) -> session.Session:
-        return session.Session(self.login, patience=self.patience, persist=self.persist)
+        return session.Session(self)
 
     @cached_property
     def dbfs(self) -> DbfsService:

@@ -94,7 +94,8 @@ def find(profile: str | None, environ: Mapping[str, str]) -> Credentials:
         _check_known(named, sections, environ)
     if profile:
         _check_agreement(profile, sections[profile], spoken, environ)
-    name = named or (None if spoken else _default_profile(sections))
+    default = sections.get(SETTINGS_SECTION, {}).get("default_profile", "").strip() or "DEFAULT"
+    name = named or (None if spoken else default)
     return Credentials(
         spoken=spoken,
         section=sections.get(name or "", {}),
@@ -124,10 +125,8 @@ def _check_agreement(
     profile: str, section: Mapping[str, str], spoken: Mapping[str, str], environ: Mapping[str, str]
 ) -> None:
     for key, value in spoken.items():
-        pair = value, section.get(key, "")
-        if key == "host":
-            pair = whole_host(pair[0]), whole_host(pair[1])
-        if pair[0] != pair[1]:
+        other = section.get(key, "")
+        if value != other and (key != "host" or whole_host(value) != whole_host(other)):
             variable = f"{PREFIX}{key.upper()}"
             raise errors.BadInput(
                 f"the profile {profile} and {variable} of the environment disagree, and the environment would win",
@@ -153,10 +152,6 @@ def _read_profiles(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
         said = fault.strerror if isinstance(fault, OSError) else "it is not an INI file"
         raise errors.BadInput(f"the login file cannot be read: {said}", where=path, cure="correct it") from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
-
-
-def _default_profile(sections: Mapping[str, Mapping[str, str]]) -> str:
-    return sections.get(SETTINGS_SECTION, {}).get("default_profile", "").strip() or "DEFAULT"
 
 
 def _config_file(environ: Mapping[str, str]) -> Path:

@@ -8,10 +8,13 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors
+
+if TYPE_CHECKING:
+    import requests
 
 BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
 UNREADABLE = "(unreadable)"
@@ -43,7 +46,7 @@ class ApiError(errors.WorkspaceError):
         super().__init__(what, where=where, cure=cure)
         self.status = status
         self.code = code
-        self.is_transient = is_transient
+        self.is_transient = is_transient or status in TRANSIENT
         self.retry_after = retry_after
         self.is_worn_out = False
 
@@ -61,29 +64,57 @@ class ApiError(errors.WorkspaceError):
         return self.code in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"} or self.status == CONFLICT
 
 
+def check(answer: requests.Response, host: str, call: str) -> None:
+    """Raise ApiError for every answer but success in JSON. `call` is the method and path."""
+    where = f"{host} {call}"
+    if answer.is_redirect:  # not followed: a POST would become a GET, and the login would go to another host
+        target = urlsplit(answer.headers["Location"])
+        raise ApiError(
+            f"this host redirects to {target.scheme}://{target.hostname}{target.path}",
+            where=where,
+            cure=f"{CHECK_HOST}; write https:// where it is served so",
+        )
+    if not answer.ok:
+        raise from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
+    if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
+        raise no_workspace(where)
+    try:
+        answer.json()  # databricks-cli would end in a traceback
+    except ValueError as fault:  # cut off; the next one may be whole
+        raise ApiError(
+            "the answer cannot be read", where=where, cure=CHECK_HOST, code=UNREADABLE, is_transient=True
+        ) from fault
+
+
 def from_answer(host: str, call: str, *, status: int, headers: Mapping[str, str], body: str) -> ApiError:
-    """The error of an answer. `call` is the method and path."""
-    data = _parse(body)
-    code = data.get("error_code")
+    """The error of an answer that is a refusal, in any of the forms that are known: JSON, an HTML page, plain text."""
+    try:
+        data = json.loads(body)
+    except ValueError:
+        data = None
+    known = data if isinstance(data, dict) else {}
+    said = known.get("message") or known.get("error") or known.get("detail")
+    if not said:
+        page = re.search(r"<pre>(.*?)</pre>", body, re.DOTALL) or re.search(r"<title>(.*?)</title>", body, re.DOTALL)
+        said = page[1] if page else body
+    code = known.get("error_code")
     return _refused(
         f"{host} {call}",
         status=status,
         code="" if code is None else str(code),
-        said=_said(data, body),
+        said=_shorten(str(said)),
         retry_after=_seconds(headers.get("Retry-After", "")),
     )
 
 
 def of_first_call(fault: ApiError) -> ApiError:
     """`fault` of the first call, which asks for the user: the host or the login is wrong, and no wait helps."""
-    if fault.code == UNREADABLE:
+    if fault.code == UNREADABLE or fault.status == NOT_FOUND:
         return no_workspace(fault.where)
-    if fault.status is None:
-        fault.is_transient = False
     if fault.status == BAD_REQUEST:
         return refused_login(fault.where, said=fault.what)
-    if fault.status == NOT_FOUND:
-        return no_workspace(fault.where)
+    if fault.status is None:
+        fault.is_transient = False
     return fault
 
 
@@ -93,21 +124,6 @@ def refused_login(where: str, *, said: str) -> ApiError:
 
 def no_workspace(where: str) -> ApiError:
     return ApiError("this host does not answer as a Databricks workspace does", where=where, cure=CHECK_HOST)
-
-
-def garbled(where: str) -> ApiError:
-    """For an answer that was cut off: the next one may be whole."""
-    return ApiError("the answer cannot be read", where=where, cure=CHECK_HOST, code=UNREADABLE, is_transient=True)
-
-
-def sent_on(where: str, location: str) -> ApiError:
-    """A redirect is not followed: a POST would become a GET, and the login would go to another host."""
-    target = urlsplit(location)
-    return ApiError(
-        f"this host redirects to {target.scheme}://{target.hostname}{target.path}",
-        where=where,
-        cure=f"{CHECK_HOST}; write https:// where it is served so",
-    )
 
 
 @contextlib.contextmanager
@@ -143,15 +159,7 @@ def _status_of_class(fault: Exception) -> int:
 def _refused(where: str, *, status: int, code: str, said: str, retry_after: float | None) -> ApiError:
     """The workspace's message is shown, never decided upon: it differs by cloud and by year."""
     what, cure = _explain(status, code, said)
-    return ApiError(
-        what,
-        where=where,
-        cure=cure,
-        status=status,
-        code=code,
-        is_transient=status in TRANSIENT,
-        retry_after=retry_after,
-    )
+    return ApiError(what, where=where, cure=cure, status=status, code=code, retry_after=retry_after)
 
 
 def _explain(status: int, code: str, said: str) -> tuple[str, str]:
@@ -220,23 +228,6 @@ def _seconds(retry_after: str) -> float | None:
     except ValueError:
         return None
     return max(0.0, until.timestamp() - time.time())
-
-
-def _parse(body: str) -> Mapping[str, Any]:
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _said(data: Mapping[str, Any], body: str) -> str:
-    """The message of an answer in any of the forms that are known: JSON, an HTML page, or plain text."""
-    found = data.get("message") or data.get("error") or data.get("detail")
-    if not found:
-        page = re.search(r"<pre>(.*?)</pre>", body, re.DOTALL) or re.search(r"<title>(.*?)</title>", body, re.DOTALL)
-        found = page[1] if page else body
-    return _shorten(str(found))
 
 
 def _shorten(text: str) -> str:

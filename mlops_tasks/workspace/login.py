@@ -19,7 +19,6 @@ from mlops_tasks.workspace import credentials, faults
 from mlops_tasks.workspace.credentials import Credentials
 
 if TYPE_CHECKING:
-    from databricks.sdk.clock import Clock
     from databricks.sdk.config import Config
 
 PROBE_WITHIN = 10
@@ -74,8 +73,12 @@ def _plain_login(found: Credentials) -> Login:
 
 
 def _sdk_login(found: Credentials) -> Login:
-    if found.host:
-        _probe(found.host)
+    if found.host:  # one short try of databricks-sdk's first request, which it would itself try for minutes
+        path = "/.well-known/databricks-config"
+        try:
+            requests.get(f"{found.host}{path}", timeout=PROBE_WITHIN)
+        except requests.RequestException as fault:
+            raise faults.unreachable(found.host, f"GET {path}", fault) from fault
     try:
         config = _configure(host=found.host or None, profile=found.name)
     except ValueError as fault:
@@ -92,35 +95,14 @@ def _sdk_login(found: Credentials) -> Login:
     )
 
 
-def _probe(host: str) -> None:
-    """One short try of databricks-sdk's first request: databricks-sdk itself would try for minutes."""
-    path = "/.well-known/databricks-config"
-    try:
-        requests.get(f"{host}{path}", timeout=PROBE_WITHIN)
-    except requests.RequestException as fault:
-        raise faults.unreachable(host, f"GET {path}", fault) from fault
-
-
 def _configure(**known: Any) -> Config:
     """A configuration with which databricks-sdk tries each call once: `Workspace.persist` repeats and reports.
 
     A file goes as one streamed request. Warnings are silenced: databricks-sdk warns of all that it cannot find out
     about a host, whether or not it matters.
     """
-    from databricks.sdk.config import Config
-
-    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
-    return Config(
-        retry_timeout_seconds=1,
-        http_timeout_seconds=ANSWER_WITHIN,
-        disable_experimental_files_api_client=True,
-        clock=_impatient_clock(),
-        **known,
-    )
-
-
-def _impatient_clock() -> Clock:
     from databricks.sdk.clock import RealClock
+    from databricks.sdk.config import Config
 
     class ImpatientClock(RealClock):
         """Skips each wait, so that databricks-sdk gives up after one try."""
@@ -133,7 +115,14 @@ def _impatient_clock() -> Clock:
         def sleep(self, seconds: float) -> None:
             self.skipped += seconds
 
-    return ImpatientClock()
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
+    return Config(
+        retry_timeout_seconds=1,
+        http_timeout_seconds=ANSWER_WITHIN,
+        disable_experimental_files_api_client=True,
+        clock=ImpatientClock(),
+        **known,
+    )
 
 
 def _fresh_headers(config: Config) -> Mapping[str, str]:

@@ -76,7 +76,7 @@ DATED_ENDS = {
     Version(17, 3): date(2028, 10, 22),
 }
 _SHORT_LIVED_END = date(2025, 11, 9)
-"""Six months after 16.4, before which all short-lived runtimes below 17 came out."""
+"""Six months after 16.4, before which all short-lived runtimes below 17 came out: each has support for half a year."""
 
 
 class Runtime(NamedTuple):
@@ -118,12 +118,5 @@ def parse(spark_version: str) -> Runtime | None:
         python=era.python if era else None,
         python_basis=era.basis if era else "assumed",
         mlflow=_MLFLOW.get(version) if "ml" in words else None,
-        end_of_support=_end_of(version),
+        end_of_support=DATED_ENDS.get(version, _SHORT_LIVED_END if version < Version(17, 0) else None),
     )
-
-
-def _end_of(version: Version) -> date | None:
-    """Runtimes without long-term support are supported for half a year."""
-    if version in DATED_ENDS:
-        return DATED_ENDS[version]
-    return _SHORT_LIVED_END if version < Version(17, 0) else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 
 from mlops_tasks.workspace import faults
-from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
+from mlops_tasks.workspace.login import ANSWER_WITHIN
+
+if TYPE_CHECKING:
+    from mlops_tasks.workspace.api import Workspace
 
 CONNECT_WITHIN = 10
 """Seconds to open a connection; nothing has been sent until then."""
@@ -37,20 +39,11 @@ HASTY = Patience(answer_within=10, waits=(1.0,), longest_wait=10)
 
 
 class Session(requests.Session):
-    """A session for databricks-cli's clients and for calls of ours; raises ApiError for every answer but success.
+    """A session for databricks-cli's clients and for calls of ours; raises ApiError for every answer but success."""
 
-    `persist` makes a call again while that may help.
-    """
-
-    def __init__(
-        self,
-        login: Login,
-        *,
-        patience: Patience,
-        persist: Callable[[str, Callable[[], requests.Response]], requests.Response],
-    ) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._login, self._patience, self._persist = login, patience, persist
+        self._workspace = workspace
         self.auth = self._authorize
         for scheme in ("https://", "http://"):
             self.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS))
@@ -59,37 +52,25 @@ class Session(requests.Session):
         """One call, repeated if it is a GET or has the same effect when it is sent twice."""
         path = urlsplit(url).path
         if method == "GET" or path.endswith(IDEMPOTENT_POSTS):
-            return self._persist(f"{method} {path}", lambda: self.send_once(method, url, *args, **kwargs))
+            return self._workspace.persist(f"{method} {path}", lambda: self.send_once(method, url, *args, **kwargs))
         return self.send_once(method, url, *args, **kwargs)
 
     def send_once(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         """One call, never repeated."""
         path = urlsplit(url).path
         call = f"{method} {path}"
-        within = self._patience.upload_within if path.endswith(UPLOADS) else self._patience.answer_within
+        patience = self._workspace.patience
+        within = patience.upload_within if path.endswith(UPLOADS) else patience.answer_within
         kwargs.setdefault("timeout", (CONNECT_WITHIN, within))
         kwargs.setdefault("allow_redirects", False)
         try:
             answer = super().request(method, url, *args, **kwargs)
         except requests.RequestException as fault:
-            raise faults.unreachable(self._login.host, call, fault) from fault
-        self._check(answer, call)
+            raise faults.unreachable(self._workspace.login.host, call, fault) from fault
+        faults.check(answer, self._workspace.login.host, call)
         return answer
-
-    def _check(self, answer: requests.Response, call: str) -> None:
-        host = self._login.host
-        if answer.is_redirect:
-            raise faults.sent_on(f"{host} {call}", answer.headers["Location"])
-        if not answer.ok:
-            raise faults.from_answer(host, call, status=answer.status_code, headers=answer.headers, body=answer.text)
-        if answer.headers.get("Content-Type", "").startswith("text/html"):  # a proxy's, or a page to sign in at
-            raise faults.no_workspace(f"{host} {call}")
-        try:
-            answer.json()  # databricks-cli would end in a traceback
-        except ValueError as fault:
-            raise faults.garbled(f"{host} {call}") from fault
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Fresh credentials for every try: a token may run out in between."""
-        request.headers.update(self._login.headers())
+        request.headers.update(self._workspace.login.headers())
         return request

@@ -56,14 +56,14 @@ def opened(path: Path, moved: Callable[[int], None], *, before: bytes = b"", aft
 @contextlib.contextmanager
 def opened_form(
     path: Path, moved: Callable[[int], None], *, fields: Mapping[str, str], file_field: str
-) -> Iterator[tuple[FileBody, str]]:
-    """A multipart form with one file, and its content type: the clients' own forms hold the whole file in memory."""
+) -> Iterator[tuple[FileBody, dict[str, str]]]:
+    """A multipart form with one file, and its headers: the clients' own forms hold the whole file in memory."""
     boundary = os.urandom(16).hex()
     head = "".join(_part(boundary, f'name="{key}"', value) + "\r\n" for key, value in fields.items())
     head += _part(boundary, f'name="{file_field}"; filename="{path.name}"', "")
     tail = f"\r\n--{boundary}--\r\n"
     with opened(path, moved, before=head.encode("utf-8"), after=tail.encode("ascii")) as body:
-        yield body, f"multipart/form-data; boundary={boundary}"
+        yield body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
 def _part(boundary: str, disposition: str, value: str) -> str:

@@ -70,7 +70,7 @@ def test_a_run_ends_as_its_job_does(site: Site, ending: State, code: int, status
     if code:
         assert f"run {run['run_id']} ended {status}" in said.err
         assert f"in: {run['url']}" in said.err
-        assert ("mend what that page shows" in said.err) == (status == "FAILED")
+        assert ("fix what that page shows" in said.err) == (status == "FAILED")
 
 
 def test_a_run_that_never_ends_is_cancelled_at_its_time_limit(site: Site) -> None:

@@ -41,8 +41,8 @@ def test_a_form_is_what_it_says(tmp_path: Path) -> None:
     file.write_bytes(b"wheel")
     form = uploads.opened_form(file, lambda size: None, fields={"path": "/a b"}, file_field="file")
 
-    with form as (body, content_type):
-        boundary = content_type.partition("boundary=")[2]
+    with form as (body, headers):
+        boundary = headers["Content-Type"].partition("boundary=")[2]
         whole = b"".join(body)
 
     assert len(whole) == len(body)

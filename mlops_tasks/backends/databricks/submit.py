@@ -9,8 +9,6 @@ from typing import Any
 from mlops_tasks import errors
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import entry
-from mlops_tasks.project.text import json_tree
-from mlops_tasks.project.text import source as texts
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import process as mlflow_process
@@ -74,12 +72,11 @@ def first_line(fault: Exception) -> str:
 
 
 def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
-    """Read anew for each submit: MLflow writes keys of its own into the mapping that it is given."""
-    if job.cluster is None:
+    spec = job.read_cluster(copy)
+    if spec is None:
         raise errors.BadInput(
             "a run on Databricks needs a cluster spec, and the project has none",
             where=job.project.folder,
             cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
         )
-    path = copy / job.cluster
-    return dict(json_tree.load(path, texts.read(path)))
+    return spec

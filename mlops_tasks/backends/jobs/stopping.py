@@ -1,4 +1,4 @@
-"""End what was submitted, while somebody waits who has pressed Ctrl-C: cancel the job, mark MLflow's run."""
+"""End what was submitted, soon, as for a user who has pressed Ctrl-C: cancel the job, mark MLflow's run."""
 
 from __future__ import annotations
 

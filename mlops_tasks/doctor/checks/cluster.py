@@ -34,11 +34,8 @@ JOB_KEYS = {
     "webhook_notifications",
 }
 """Keys of a job, which a cluster does not have."""
-CURES = {
-    "run_name": "the setting `run_name`",
-    "timeout_seconds": "the setting `timeout`",
-    "tags": "the setting `tags`",
-}
+SETTINGS = {"run_name": "run_name", "timeout_seconds": "timeout", "tags": "tags"}
+"""The settings that stand for some of them."""
 STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
 WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
 """Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
@@ -126,7 +123,7 @@ def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
         yield findings.MLFLOW_BACKEND.assumed(when=key not in beside).warning(
             f"{key} is lost: {reason}",
             where=subject.place_of(key),
-            cure=f"use {CURES[key]}, and remove it here" if key in CURES else "remove it",
+            cure=f"use the setting `{SETTINGS[key]}`, and remove it here" if key in SETTINGS else "remove it",
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from mlops_tasks.doctor import findings, fix
 from mlops_tasks.doctor.subject import Subject, Text
@@ -48,59 +50,49 @@ def check_commands(subject: Subject) -> Iterator[findings.Finding]:
         return
     folder, python_file = subject.project.folder, subject.project.spark_job.python_file
     if python_file is not None and (fault := spark_command.find_missing(python_file, folder)):
-        yield _judge(
-            f"python_file {fault.what}", fault.cure, subject.place_in_project("databricks_spark_job", "python_file")
-        )
+        where = subject.place_in_project("databricks_spark_job", "python_file")
+        yield findings.MLFLOW_BACKEND.error(f"python_file {fault.what}", where=where, cure=fault.cure)
     for name, entry_point in subject.project.entry_points.items():
         if fault := spark_command.find_fault(entry_point.command, folder):
-            found = _judge(
-                f"the entry point {name} {fault.what}",
-                fault.cure,
-                subject.place_in_project("entry_points", name, "command"),
-            )
-            yield found if subject.may_run(name) else found._replace(level="note")
-
-
-def _judge(what: str, cure: str, where: str) -> findings.Finding:
-    return findings.MLFLOW_BACKEND.error(what, where=where, cure=cure)
+            judge = findings.MLFLOW_BACKEND.error if subject.may_run(name) else findings.MLFLOW_BACKEND.note
+            where = subject.place_in_project("entry_points", name, "command")
+            yield judge(f"the entry point {name} {fault.what}", where=where, cure=fault.cure)
 
 
 def check_downloads(subject: Subject) -> Iterator[findings.Finding]:
-    for script in subject.scripts:
-        for node in ast.walk(_parse(script)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.fullmatch(node.value):
-                yield findings.UNTRIED.note(
-                    f"it downloads {node.value}: a cluster may have no internet access, and the address may be gone",
-                    where=_place(script, node),
-                    cure="keep the data in the workspace (a volume, DBFS), and pass its path as a parameter",
-                )
+    for path, node in _walk(subject.scripts):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.fullmatch(node.value):
+            yield findings.UNTRIED.note(
+                f"it downloads {node.value}: a cluster may have no internet access, and the address may be gone",
+                where=_place(path, node),
+                cure="keep the data in the workspace (a volume, DBFS), and pass its path as a parameter",
+            )
 
 
 def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
     """From MLflow 3 on the default registry is Unity Catalog's, where a model's name has three levels."""
-    for script in subject.scripts:
-        for node in ast.walk(_parse(script)):
-            if not isinstance(node, ast.keyword) or node.arg != "registered_model_name":
+    for path, node in _walk(subject.scripts):
+        if not isinstance(node, ast.keyword) or node.arg != "registered_model_name":
+            continue
+        name = node.value.value if isinstance(node.value, ast.Constant) else None
+        said = "check that the registered model's name has"
+        if isinstance(name, str):
+            if len(name.split(".")) == _LEVELS:
                 continue
-            name = node.value.value if isinstance(node.value, ast.Constant) else None
-            if isinstance(name, str) and len(name.split(".")) == _LEVELS:
-                continue
-            is_known = isinstance(name, str)
-            said = f"the model's name {name!r} lacks" if is_known else "check that the registered model's name has"
-            yield MLFLOW_REGISTRY.note(
-                f"{said} the three levels (catalog.schema.model) that MLflow 3 asks for on Databricks",
-                where=_place(script, node.value),
-                cure="give it such a name, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
-            )
+            said = f"the model's name {name!r} lacks"
+        yield MLFLOW_REGISTRY.note(
+            f"{said} the three levels (catalog.schema.model) that MLflow 3 asks for on Databricks",
+            where=_place(path, node.value),
+            cure="give it such a name, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
+        )
 
 
-def _parse(script: Text) -> ast.AST:
-    """The script's tree; empty for what this Python cannot parse, since the run itself reports that."""
-    try:
-        return ast.parse(script.text)
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
+def _walk(scripts: Iterable[Text]) -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of each script, but of those that this Python cannot parse: the run itself reports that."""
+    for script in scripts:
+        with contextlib.suppress(SyntaxError, ValueError):
+            yield from ((script.path, node) for node in ast.walk(ast.parse(script.text)))
 
 
-def _place(script: Text, node: ast.expr) -> str:
-    return f"{script.path}:{node.lineno}:{node.col_offset + 1}"
+def _place(path: Path, node: ast.expr) -> str:
+    return f"{path}:{node.lineno}:{node.col_offset + 1}"

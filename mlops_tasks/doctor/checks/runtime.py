@@ -30,10 +30,8 @@ SUPPORTED = runtimes.Version(16, 4)
 
 def check_known(subject: Subject) -> Iterator[findings.Finding]:
     named = subject.described_cluster.get("spark_version")
-    if named is None:
-        return
     runtime = subject.runtime
-    if runtime is not None and runtime.is_known:
+    if named is None or (runtime is not None and runtime.is_known):
         return
     newer = runtime is not None and runtime.version > runtimes.NEWEST
     yield findings.RUNTIMES.note(

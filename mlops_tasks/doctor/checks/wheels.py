@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from packaging import tags, utils
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -20,25 +21,23 @@ _GLIBC = 35
 
 
 def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
-    for wheel in subject.wheels:
-        for python, whose, where, basis in _pythons(subject):
-            if not _allows(wheel.requires_python, python):
-                yield findings.RUNTIMES._replace(basis=basis).error(
-                    f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
-                    where=where,
-                    cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
-                )
+    for wheel, (python, whose, where, basis) in product(subject.wheels, _pythons(subject)):
+        if not _allows(wheel.requires_python, python):
+            yield findings.RUNTIMES._replace(basis=basis).error(
+                f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
+                where=where,
+                cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
+            )
 
 
 def check_tags(subject: Subject) -> Iterator[findings.Finding]:
-    for wheel in subject.wheels:
-        for python, whose, where, basis in _pythons(subject):
-            if not fits(wheel.tags, python):
-                yield WHEEL_TAGS._replace(basis=basis).error(
-                    f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
-                    where=where,
-                    cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
-                )
+    for wheel, (python, whose, where, basis) in product(subject.wheels, _pythons(subject)):
+        if not fits(wheel.tags, python):
+            yield WHEEL_TAGS._replace(basis=basis).error(
+                f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
+                where=where,
+                cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
+            )
 
 
 def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
@@ -58,21 +57,20 @@ def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
 
 def fits(found: frozenset[str], python: str) -> bool:
     """Whether a wheel with those tags installs on Linux with that Python (major and minor)."""
-    return not found.isdisjoint(str(each) for each in _supported(python))
-
-
-def parse_tags(file_name: str) -> frozenset[str]:
-    return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
-
-
-def _supported(python: str) -> Iterator[tags.Tag]:
     major, minor = (int(part) for part in python.split("."))
     names = [f"manylinux_2_{number}" for number in range(5, _GLIBC + 1)]
     names += ["manylinux1", "manylinux2010", "manylinux2014", "linux"]
     platforms = [f"{name}_{machine}" for name in names for machine in _MACHINES]
     own = f"cp{major}{minor}"
-    yield from tags.cpython_tags((major, minor), abis=[own, f"{own}m"], platforms=platforms)
-    yield from tags.compatible_tags((major, minor), interpreter=own, platforms=platforms)
+    supported = [
+        *tags.cpython_tags((major, minor), abis=[own, f"{own}m"], platforms=platforms),
+        *tags.compatible_tags((major, minor), interpreter=own, platforms=platforms),
+    ]
+    return not found.isdisjoint(str(each) for each in supported)
+
+
+def parse_tags(file_name: str) -> frozenset[str]:
+    return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
 
 
 def _pythons(subject: Subject) -> Iterator[tuple[str, str, str, Basis]]:

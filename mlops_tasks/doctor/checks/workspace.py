@@ -48,10 +48,9 @@ def check_wheel_root(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_login(subject: Subject) -> Iterator[findings.Finding]:
-    if subject.ask.log_in is None:
-        return
     try:
-        subject.ask.log_in()
+        if subject.ask.log_in is not None:
+            subject.ask.log_in()
     except errors.ReleaseError as fault:
         local = findings.Evidence("seen", "the variables and the login file here")
         evidence = findings.WORKSPACE if isinstance(fault, errors.WorkspaceError) else local
