@@ -69,8 +69,7 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     form, objects, *found = _ask(run, top, "rev-parse", "--show-object-format", *paths).splitlines()
     own = copy / ".git"
     # references in another form than files would leave those below unread
-    new = ("-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
-    _ask(run, copy, *new)
+    _ask(run, copy, "-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
     (own / "objects" / "info").mkdir(exist_ok=True)
     (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{(top / objects).resolve()}\n"))
     originals = {name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}
