@@ -50,10 +50,7 @@ class Record:
     def locked(
         self, task: str, *, wait: Callable[[str], None] | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        """Keep other commands from loading and saving while the block runs; OutOfOrder names the command that does.
-
-        `wait`, where given, gets that message instead, and the block begins once the lock is free.
-        """
+        """Keep other commands from loading and saving while the block runs, as `locks.held` does."""
         return locks.held(self.folder / "lock", task, wait=wait)
 
     def _state(self) -> tuple[int, ...]:

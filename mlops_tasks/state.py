@@ -26,6 +26,7 @@ class StateFolder:
     """`.mlops` below the top folder. It ignores itself, so that git never sees it."""
 
     def __init__(self, top: Path) -> None:
+        self.top = top
         self.folder = top / ".mlops"
         self.wheels = self.folder / "wheels"
         self.fetched = self.folder / "fetched"

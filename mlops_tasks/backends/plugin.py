@@ -1,13 +1,14 @@
-"""Run projects on a backend that is an MLflow plugin: MLflow submits, and its SubmittedRun follows."""
+"""Run projects through MLflow's own project backends: MLflow submits, and a plugin's SubmittedRun follows."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import queue
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors
+from mlops_tasks import errors, processes
 from mlops_tasks.backends.base import Job, Submitted
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
@@ -20,8 +21,45 @@ ENTRY_POINTS = "mlflow.project_backend"
 """The entry point group of MLflow's project backend plugins (mlflow.projects.backend.loader)."""
 
 
-def installed() -> list[str]:
-    return sorted({each.name for each in importlib.metadata.entry_points(group=ENTRY_POINTS)} - {"local"})
+def check(name: str) -> None:
+    """Raise BadInput, with the backends that the local target can use, unless the plugin `name` is installed."""
+    installed = sorted({each.name for each in importlib.metadata.entry_points(group=ENTRY_POINTS)} - {"local"})
+    reasons = {
+        "databricks": "runs in a workspace, and the local target writes to none",
+        "kubernetes": "needs docker_env, and an image takes no wheels from a project's files",
+    }
+    if name not in installed:
+        raise errors.BadInput(
+            f"the backend {name} {reasons.get(name, 'is not installed')}",
+            where="backend",
+            cure=f"use one of: {', '.join(['auto', 'local', *installed])}",
+        )
+
+
+def submit(job: Job, folder: Path, experiment_id: str, *, uri: str, report: Report) -> SubmittedRun:
+    """MLflow's handle of the run that the job's backend makes of the project in `folder`, tracked at `uri`.
+
+    Whatever MLflow and the backend raise is raised.
+    """
+    import mlflow
+
+    with (
+        mlflow_process.variables(MLFLOW_TRACKING_URI=uri),  # MLflow 3 would leave it changed
+        report.waiting(f"submitting to the backend {job.backend}"),
+        mlflow_process.stdout_is_stderr(),
+    ):
+        mlflow.set_tracking_uri(uri)
+        return mlflow.projects.run(
+            str(folder),
+            entry_point=job.entry_point,
+            parameters=dict(job.given),
+            experiment_id=experiment_id,
+            run_name=job.run_name,
+            backend=job.backend,
+            backend_config=job.read_cluster(folder) or {},
+            env_manager=None if job.env_manager == "auto" else job.env_manager,
+            synchronous=False,
+        )
 
 
 class PluginRuns:
@@ -37,27 +75,10 @@ class PluginRuns:
 
         StepFailed where the backend refuses the project.
         """
-        import mlflow
         from mlflow.exceptions import MlflowException
 
         try:
-            with (
-                mlflow_process.variables(MLFLOW_TRACKING_URI=self._track.uri),  # MLflow 3 would leave it changed
-                self._report.waiting(f"submitting to the backend {job.backend}"),
-                mlflow_process.stdout_is_stderr(),
-            ):
-                mlflow.set_tracking_uri(self._track.uri)
-                handle = mlflow.projects.run(
-                    str(job.project.folder),
-                    entry_point=job.entry_point,
-                    parameters=dict(job.given),
-                    experiment_id=experiment_id,
-                    run_name=job.run_name,
-                    backend=job.backend,
-                    backend_config=job.read_cluster(job.project.folder) or {},
-                    env_manager=None if job.env_manager == "auto" else job.env_manager,
-                    synchronous=False,
-                )
+            handle = submit(job, job.project.folder, experiment_id, uri=self._track.uri, report=self._report)
         except MlflowException as fault:
             raise errors.StepFailed(
                 f"the backend {job.backend} refused the project: {fault}",
@@ -69,34 +90,27 @@ class PluginRuns:
         try:
             self._track.describe_run(run_id, tags=job.tags, parameters={}, record=job.record)
         except BaseException:
-            self._cancel(run_id)
+            with errors.warn_on_failure(self._report.warning):
+                handle.cancel()
+                self._track.end_run(run_id, "KILLED")
             raise
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend=job.backend)
 
-    def follow(self, job: Job, run_id: str) -> None:
-        """Wait for the run's end and write it to MLflow; whatever cuts the wait short cancels the run."""
+    def wait(self, job: Job, run_id: str) -> bool:
+        """Whether the run ended well. Whatever cuts the wait short cancels the run: TimedOut, when its time is up."""
         handle = self._handles[run_id]
         try:
             what = f"following run {run_id[:8]} on {job.backend}"
             with self._report.waiting(what), mlflow_process.stdout_is_stderr():
-                status = "FINISHED" if _wait(handle, job.limits.timeout) else "FAILED"
-        except queue.Empty:
-            self._report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
-            handle.cancel()
-            status = "KILLED"
+                return _wait(handle, job.limits.timeout)
         except BaseException:
-            self._cancel(run_id)
+            with errors.warn_on_failure(self._report.warning):
+                handle.cancel()
             raise
-        self._track.end_run(run_id, status, overrule=status != "FINISHED")
-
-    def _cancel(self, run_id: str) -> None:
-        with errors.warn_on_failure(self._report.warning):
-            self._handles[run_id].cancel()
-            self._track.end_run(run_id, "KILLED", overrule=True)
 
 
 def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
-    """Whether the run ended well; queue.Empty when the time is up. MLflow's wait has no time limit: a thread waits."""
+    """Whether the run ended well; TimedOut when its time is up. MLflow's wait has no time limit: a thread waits."""
     ended: queue.Queue[bool | Exception] = queue.Queue()
 
     def wait() -> None:
@@ -106,7 +120,10 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
             ended.put(fault)
 
     threading.Thread(target=wait, daemon=True).start()
-    found = ended.get(timeout=timeout)
+    try:
+        found = ended.get(timeout=timeout)
+    except queue.Empty as fault:
+        raise processes.TimedOut from fault
     if isinstance(found, Exception):
         raise found
     return found

@@ -11,7 +11,6 @@ from mlops_tasks import errors, processes
 SHORT = 12
 """Characters of a commit that stand for a branch where there is none."""
 
-
 STRAYS = (
     "GIT_DIR",
     "GIT_WORK_TREE",

@@ -144,7 +144,6 @@ class Context:
 
         return targets.choose(
             self.settings.target,
-            top=self.top,
             places=self.places,
             environ=self.environ,
             run=self.run,

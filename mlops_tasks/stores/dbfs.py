@@ -21,12 +21,7 @@ class DbfsStore:
         self._workspace = workspace
 
     def list_files(self, folder: str) -> dict[str, base.Stored]:
-        try:
-            found = self._workspace.dbfs.list(folder)
-        except faults.ApiError as fault:
-            if fault.is_missing:
-                return {}
-            raise
+        found = faults.unless_missing(lambda: self._workspace.dbfs.list(folder)) or {}
         files = [each for each in found.get("files", ()) if not each["is_dir"]]  # an empty folder has no such key
         return {PurePosixPath(each["path"]).name: base.Stored(size=each["file_size"]) for each in files}
 

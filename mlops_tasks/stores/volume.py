@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mlops_tasks.stores import base
-from mlops_tasks.workspace import uploads
+from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class VolumeStore:
             found = [each for each in sdk.files.list_directory_contents(folder) if not each.is_directory]
             return {str(each.name): base.Stored(size=int(each.file_size or 0)) for each in found}
 
-        return self._workspace.ask_if_there(f"listing {folder}", look) or {}
+        return faults.unless_missing(lambda: self._workspace.ask(f"listing {folder}", look)) or {}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.files.create_directory(folder))

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops_tasks.stores import base
-from mlops_tasks.workspace import uploads
+from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class WorkspaceFilesStore:
             found = [each for each in sdk.workspace.list(folder) if not _is_folder(each)]
             return {PurePosixPath(str(each.path)).name: base.Stored(size=_size(sdk, each)) for each in found}
 
-        return self._workspace.ask_if_there(f"listing {folder}", look) or {}
+        return faults.unless_missing(lambda: self._workspace.ask(f"listing {folder}", look)) or {}
 
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.workspace.mkdirs(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks import processes, state
@@ -67,7 +66,6 @@ class Target(Protocol):
 def choose(
     name: str,
     *,
-    top: Path,
     places: state.StateFolder,
     environ: Mapping[str, str],
     run: processes.Runner,
@@ -80,4 +78,4 @@ def choose(
         return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
     from mlops_tasks.targets import local
 
-    return local.LocalTarget(top=top, places=places, environ=environ, run=run, report=report)
+    return local.LocalTarget(places=places, environ=environ, run=run, report=report)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
+from mlops_tasks.backends.base import WATCH_OR_CANCEL
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
@@ -29,18 +30,13 @@ class DatabricksTarget:
     run: processes.Runner
     report: Report
     display_name: str = "databricks"
+    busy_cure: str = WATCH_OR_CANCEL
     wheel_root: str = "dbfs:/wheels"
     is_remote: bool = True
 
     @property
     def host(self) -> str:
         return self.workspace.login.host
-
-    @property
-    def busy_cure(self) -> str:
-        from mlops_tasks.backends import base as backends
-
-        return backends.WATCH_OR_CANCEL
 
     def user(self) -> str:
         return self.workspace.user

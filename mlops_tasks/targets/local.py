@@ -7,10 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, processes, state
+from mlops_tasks import processes, state
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LocalTarget:
-    top: Path
     places: state.StateFolder
     environ: Mapping[str, str]
     run: processes.Runner
@@ -34,7 +32,7 @@ class LocalTarget:
 
     @property
     def wheel_root(self) -> str:
-        return self.places.store.relative_to(self.top).as_posix()
+        return self.places.store.relative_to(self.places.top).as_posix()
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""
@@ -44,10 +42,10 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
-        return choosing.choose_local(wheel_root, top=self.top)
+        return choosing.choose_local(wheel_root, top=self.places.top)
 
     def absolute_uri(self, uri: str) -> str:
-        return uri if "://" in uri or uri.startswith(uris.DBFS) else (self.top / uri).as_uri()
+        return uri if "://" in uri or uri.startswith(uris.DBFS) else (self.places.top / uri).as_uri()
 
     def has_volume(self, path: str) -> bool:
         return False
@@ -59,7 +57,10 @@ class LocalTarget:
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         if wanted not in {"auto", "local"}:
-            return _check_plugin(wanted), "you named it"
+            from mlops_tasks.backends import plugin
+
+            plugin.check(wanted)
+            return wanted, "you named it"
         why = "you named it" if wanted == "local" else "the target is local"
         if project.spark_job is not None:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
@@ -77,23 +78,4 @@ class LocalTarget:
     def runs(self) -> local_backend.LocalRuns:
         from mlops_tasks.backends.local import backend as local_backend
 
-        return local_backend.LocalRuns(
-            top=self.top, places=self.places, environ=self.environ, run=self.run, report=self.report
-        )
-
-
-def _check_plugin(wanted: str) -> str:
-    from mlops_tasks.backends import plugin
-
-    installed = plugin.installed()
-    if wanted in installed:
-        return wanted
-    reasons = {
-        "databricks": "runs in a workspace, and the local target writes to none",
-        "kubernetes": "needs docker_env, and an image takes no wheels from a project's files",
-    }
-    raise errors.BadInput(
-        f"the backend {wanted} {reasons.get(wanted, 'is not installed')}",
-        where="backend",
-        cure=f"use one of: {', '.join(['auto', 'local', *installed])}",
-    )
+        return local_backend.LocalRuns(places=self.places, environ=self.environ, run=self.run, report=self.report)

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_tasks import errors, redaction
+from mlops_tasks import errors, redaction, slugs
+from mlops_tasks.release import Run
 from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.tracking import uris
 
@@ -68,10 +69,21 @@ class Tracking:
     def is_server(self) -> bool:
         return self.uri.startswith(("http://", "https://"))
 
-    def ensure_experiment(self, name: str, *, folder_name: str) -> str:
+    def find_experiment(self, experiment_id: str | None, name: str | None) -> str:
+        """The id of the experiment that is given by its id or else by its name, for runs to be made under.
+
+        OutOfOrder where neither is given.
+        """
+        if experiment_id is not None:
+            return self.check_experiment(experiment_id)
+        if name is None:
+            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
+        return self.ensure_experiment(name)
+
+    def ensure_experiment(self, name: str) -> str:
         """The id of the experiment called `name`, which is made where it doesn't exist; BadInput for a deleted one."""
         artifacts = None if self.is_server else self._artifacts
-        location = (artifacts / folder_name).as_uri() if artifacts else None
+        location = (artifacts / slugs.slug(name)).as_uri() if artifacts else None
         with self._calling_mlflow():
             found = self._client.get_experiment_by_name(name) or self._create_experiment(name, location)
         return self._active(found)
@@ -102,14 +114,11 @@ class Tracking:
         record: Mapping[str, Any],
     ) -> str:
         """The id of a new run that is RUNNING; where describing it fails, it is marked FAILED."""
-        from mlflow.entities import Param
-
         with self._calling_mlflow():
             run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
             run_id = str(run.info.run_id)
             try:
-                self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
-                self._client.log_dict(run_id, dict(record), "release.json")
+                self.describe_run(run_id, tags={}, parameters=parameters, record=record)
             except BaseException:
                 with contextlib.suppress(Exception):  # the first fault is raised: it is the store's too
                     self._client.set_terminated(run_id, "FAILED")
@@ -131,11 +140,20 @@ class Tracking:
         with self._calling_mlflow():
             self._client.set_tag(run_id, key, value)
 
-    def read_result(self, run_id: str) -> tuple[str, str, dict[str, float]]:
-        """The run's experiment id, status and last metrics."""
+    def read_run(self, run_id: str, *, backend: str = "", entry_point: str = "") -> Run:
+        """The run as it is now, with its last metrics, and the URL of its page where a server shows one."""
         with self._calling_mlflow():
             run = self._client.get_run(run_id)
-        return str(run.info.experiment_id), str(run.info.status), dict(sorted(run.data.metrics.items()))
+        page = f"{self.shown.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+        return Run(
+            run_id=run_id,
+            experiment_id=str(run.info.experiment_id),
+            status=str(run.info.status),
+            backend=backend,
+            url=page if self.is_server else "",
+            entry_point=entry_point,
+            metrics=dict(sorted(run.data.metrics.items())),
+        )
 
     def read_tags(self, run_id: str) -> dict[str, str] | None:
         """The run's tags; None where the store knows no such run."""
@@ -155,11 +173,11 @@ class Tracking:
             found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None
 
-    def end_run(self, run_id: str, status: str, *, overrule: bool = False) -> None:
-        """Give the run its end status; a run that has ended keeps its own, unless that is to be overruled."""
+    def end_run(self, run_id: str, status: str, *, overrule: bool = True) -> None:
+        """Give the run its end status. A run that has ended keeps its own, unless a bad end is to overrule it."""
         with self._calling_mlflow():
             there = self._client.get_run(run_id).info.status
-            if there in GOING_ON or (overrule and there != status):
+            if there in GOING_ON or (overrule and status not in {"FINISHED", there}):
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
@@ -176,10 +194,6 @@ class Tracking:
             )
             for run in found
         ]
-
-    def run_url(self, experiment_id: str, run_id: str) -> str:
-        """The run's page, where a server shows one."""
-        return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if self.is_server else ""
 
     @cached_property
     def _client(self) -> MlflowClient:

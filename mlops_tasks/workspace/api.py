@@ -128,7 +128,7 @@ class Workspace:
             sdk.files.get_directory_metadata(path)
             return True
 
-        return self.ask_if_there(f"looking for {path}", look) or False
+        return faults.unless_missing(lambda: self.ask(f"looking for {path}", look)) or False
 
     def ask(self, what: str, action: Callable[[WorkspaceClient], T], *, uploads: bool = False) -> T:
         """The result of a call through databricks-sdk that is safe to repeat. Its faults are raised as ApiErrors."""
@@ -138,12 +138,3 @@ class Workspace:
                 return action(self._sdk_for_uploads if uploads else self.sdk)
 
         return self.persist(what, once)
-
-    def ask_if_there(self, what: str, action: Callable[[WorkspaceClient], T]) -> T | None:
-        """As `ask`; None where the workspace has no such thing."""
-        try:
-            return self.ask(what, action)
-        except faults.ApiError as fault:
-            if fault.is_missing:
-                return None
-            raise

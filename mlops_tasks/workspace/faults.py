@@ -6,15 +6,17 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors
 
 if TYPE_CHECKING:
     import requests
+
+T = TypeVar("T")
 
 BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, CONFLICT, THROTTLED = 400, 401, 403, 404, 409, 429
 UNREADABLE = "(unreadable)"
@@ -124,6 +126,16 @@ def refused_login(where: str, *, said: str) -> ApiError:
 
 def no_workspace(where: str) -> ApiError:
     return ApiError("this host does not answer as a Databricks workspace does", where=where, cure=CHECK_HOST)
+
+
+def unless_missing(action: Callable[[], T]) -> T | None:
+    """The result of `action`; None where the workspace has no such thing."""
+    try:
+        return action()
+    except ApiError as fault:
+        if fault.is_missing:
+            return None
+        raise
 
 
 @contextlib.contextmanager

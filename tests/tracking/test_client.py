@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tracking.Tracking:
 def _make_newer(path: Path) -> None:
     """A store whose schema has a revision (ffffffffffff) that this MLflow does not know."""
     elsewhere = path.parent / "elsewhere"  # MLflow keeps what it has opened by its URI
-    make(elsewhere).ensure_experiment("/Shared/a", folder_name="a")
+    make(elsewhere).ensure_experiment("/Shared/a")
     (elsewhere / "mlflow.db").rename(path)
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
@@ -44,15 +44,15 @@ def create_run(store: tracking.Tracking, experiment_id: str, **parameters: str) 
 
 
 def test_an_experiment_is_made_once_and_found_again(store: tracking.Tracking) -> None:
-    made = store.ensure_experiment("/Shared/a", folder_name="a")
+    made = store.ensure_experiment("/Shared/a")
 
-    assert store.ensure_experiment("/Shared/a", folder_name="a") == made
-    assert store.ensure_experiment("/Shared/b", folder_name="b") != made
+    assert store.ensure_experiment("/Shared/a") == made
+    assert store.ensure_experiment("/Shared/b") != made
 
 
 def test_a_run_has_its_parameters_as_given_its_tags_and_the_record(store: tracking.Tracking) -> None:
     odd = 'it\'s "q" é $HOME = x'
-    run_id = create_run(store, store.ensure_experiment("/Shared/a", folder_name="a"), text=odd)
+    run_id = create_run(store, store.ensure_experiment("/Shared/a"), text=odd)
 
     from mlflow import MlflowClient
 
@@ -63,18 +63,20 @@ def test_a_run_has_its_parameters_as_given_its_tags_and_the_record(store: tracki
 
 
 def test_a_run_is_marked_once_and_keeps_an_end_of_its_own(store: tracking.Tracking) -> None:
-    experiment_id = store.ensure_experiment("/Shared/a", folder_name="a")
+    experiment_id = store.ensure_experiment("/Shared/a")
     run_id = create_run(store, experiment_id)
-    assert store.read_result(run_id) == (experiment_id, "RUNNING", {})
+    begun = store.read_run(run_id)
+    assert (begun.experiment_id, begun.status, begun.metrics) == (experiment_id, "RUNNING", {})
 
     store.end_run(run_id, "KILLED")
     store.end_run(run_id, "FINISHED")
 
-    assert store.read_result(run_id) == (experiment_id, "KILLED", {})
+    ended = store.read_run(run_id)
+    assert (ended.experiment_id, ended.status, ended.metrics) == (experiment_id, "KILLED", {})
 
 
 def test_past_runs_are_newest_first(store: tracking.Tracking) -> None:
-    experiment_id = store.ensure_experiment("/Shared/past", folder_name="past")
+    experiment_id = store.ensure_experiment("/Shared/past")
     runs = [create_run(store, experiment_id) for _ in range(3)]
 
     assert [each.run_id for each in store.past_runs(experiment_id, limit=2)] == [runs[2], runs[1]]
@@ -88,11 +90,11 @@ def test_an_experiment_id_that_is_not_there_is_refused(store: tracking.Tracking)
 def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(store: tracking.Tracking) -> None:
     from mlflow import MlflowClient
 
-    experiment_id = store.ensure_experiment("/Shared/gone", folder_name="gone")
+    experiment_id = store.ensure_experiment("/Shared/gone")
     MlflowClient(store.uri).delete_experiment(experiment_id)
 
     with pytest.raises(errors.BadInput, match="is deleted") as caught:
-        store.ensure_experiment("/Shared/gone", folder_name="gone")
+        store.ensure_experiment("/Shared/gone")
     assert f"mlflow experiments restore --experiment-id {experiment_id}" in caught.value.cure
 
 
@@ -103,7 +105,7 @@ def test_a_server_that_cannot_be_reached_is_noticed_at_once(tmp_path: Path) -> N
     nobody = tracking.Tracking(f"http://127.0.0.1:{port}", artifacts=tmp_path)
 
     with pytest.raises(errors.WorkspaceError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
-        nobody.ensure_experiment("/Shared/a", folder_name="a")
+        nobody.ensure_experiment("/Shared/a")
 
 
 @pytest.mark.parametrize(
@@ -120,14 +122,14 @@ def test_a_store_that_cannot_be_used_is_said_in_one_line(
     make_bad(tmp_path / "mlflow.db")
 
     with pytest.raises(errors.WorkspaceError) as caught:
-        make(tmp_path).ensure_experiment("/Shared/a", folder_name="a")
+        make(tmp_path).ensure_experiment("/Shared/a")
 
     assert said in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
 def _first_use(folder: Path, answers: multiprocessing.Queue[str]) -> None:
-    answers.put(make(folder).ensure_experiment("/Shared/crowd", folder_name="crowd"))
+    answers.put(make(folder).ensure_experiment("/Shared/crowd"))
 
 
 @pytest.mark.full
@@ -151,7 +153,7 @@ def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(
         for port_part in (f":{port}", ":nonsense"):
             nobody = tracking.Tracking(f"http://ada:s3cret@127.0.0.1{port_part}", artifacts=tmp_path)
             with pytest.raises(errors.WorkspaceError, match=f"127.0.0.1{port_part} cannot be reached") as caught:
-                nobody.ensure_experiment("/Shared/a", folder_name="a")
+                nobody.ensure_experiment("/Shared/a")
             assert "s3cret" not in str(caught.value)
 
 
@@ -180,7 +182,7 @@ def test_a_servers_password_is_handed_to_mlflow_apart_from_the_address(
         address = f"http://127.0.0.1:{server.server_address[1]}"
         store = tracking.Tracking(address.replace("//", "//ada:s3%40cret@"), artifacts=tmp_path)
         with pytest.raises(errors.WorkspaceError, match="tracking store refused") as caught:
-            store.ensure_experiment("/Shared/a", folder_name="a")
+            store.ensure_experiment("/Shared/a")
         server.shutdown()
 
     assert store.uri == address
@@ -190,7 +192,7 @@ def test_a_servers_password_is_handed_to_mlflow_apart_from_the_address(
 
 
 def test_a_run_is_found_by_a_tag(store: tracking.Tracking) -> None:
-    experiment_id = store.ensure_experiment("/Shared/found", folder_name="found")
+    experiment_id = store.ensure_experiment("/Shared/found")
     run_id = create_run(store, experiment_id)
 
     assert store.find_run(experiment_id, filter_string="tags.`mlops.branch` = 'main'") == run_id

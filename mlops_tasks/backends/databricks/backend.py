@@ -19,7 +19,7 @@ SUBMITS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class DatabricksRuns(runs.WorkspaceRuns):
-    backend: ClassVar[str] = submit.BACKEND
+    backend: ClassVar[str] = "databricks"
 
     def submit(self, job: Job) -> Submitted:
         """Upload the project and have one job made of it; a fault before that leaves no run going on."""
@@ -54,7 +54,7 @@ class DatabricksRuns(runs.WorkspaceRuns):
                     self.report.detail(f"the submit failed ({said}), but it made a job, which is followed")
                 return found
             if found is not None:
-                self.tracking.end_run(found.run_id, "FAILED")
+                self.tracking.end_run(found.run_id, "FAILED", overrule=False)
             if fault is None or not submit.may_pass(fault):
                 break
             self.report.detail(f"no job was made ({said}); submitting again")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mlops_tasks import errors
+from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.report import Report
@@ -14,7 +15,6 @@ from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
 
-BACKEND = "databricks"
 ONE_TRY = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1",
@@ -26,35 +26,26 @@ ONE_TRY = {
 def try_submit(
     job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report
 ) -> tuple[str | None, Exception | None]:
-    """The id of the MLflow run that was made, or the fault that the submit ended in."""
-    import mlflow
+    """The id of the MLflow run that was made, or the fault that the submit ended in.
+
+    BadInput where the project has no cluster spec.
+    """
     from mlflow.exceptions import MlflowException
 
-    # MLflow 3 writes its tracking URI into the environment: among the variables it is put back
-    variables = {**login.variables, **ONE_TRY, "MLFLOW_TRACKING_URI": login.tracking_uri}
+    if job.cluster is None:
+        raise errors.BadInput(
+            "a run on Databricks needs a cluster spec, and the project has none",
+            where=job.project.folder,
+            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
+        )
+    written = replace(job, entry_point=entry.ENTRY_POINT, given=entry.fetched(job))
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report says it better
     try:
-        with (
-            mlflow_process.variables(**variables),
-            mlflow_process.fresh_clients(),
-            report.waiting("submitting by MLflow's backend databricks"),
-            mlflow_process.stdout_is_stderr(),
-        ):
-            logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report says it better
-            mlflow.set_tracking_uri(login.tracking_uri)
-            submitted = mlflow.projects.run(
-                str(copy),
-                entry_point=entry.ENTRY_POINT,
-                parameters=entry.fetched(job),
-                experiment_id=experiment_id,
-                run_name=job.run_name,
-                backend=BACKEND,
-                backend_config=_read_spec(job, copy),
-                env_manager=None if job.env_manager == "auto" else job.env_manager,
-                synchronous=False,
-            )
+        with mlflow_process.variables(**login.variables, **ONE_TRY), mlflow_process.fresh_clients():
+            handle = plugin.submit(written, copy, experiment_id, uri=login.tracking_uri, report=report)
     except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
         return None, fault
-    return str(submitted.run_id), None
+    return str(handle.run_id), None
 
 
 def may_pass(fault: Exception) -> bool:
@@ -69,14 +60,3 @@ def may_pass(fault: Exception) -> bool:
 
 def first_line(fault: Exception) -> str:
     return str(fault).strip().partition("\n")[0] or type(fault).__name__
-
-
-def _read_spec(job: Job, copy: Path) -> dict[str, Any]:
-    spec = job.read_cluster(copy)
-    if spec is None:
-        raise errors.BadInput(
-            "a run on Databricks needs a cluster spec, and the project has none",
-            where=job.project.folder,
-            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
-        )
-    return spec

@@ -77,13 +77,16 @@ class JobRuns:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
+    @property
+    def report(self) -> Report:
+        return self.workspace.report
+
     def follow(self, job_run_id: int, *, limits: Limits, age: float = 0) -> JobState:
         """The run's end; each change of its state is reported.
 
         Raises TimedOut at the time limit, and WorkspaceError once contact is lost. `age` is for how many seconds the
         run is known to exist; the workspace's own answer takes precedence.
         """
-        report = self.workspace.report
         answered = self.clock()
         begun, shown = answered - age, ""
         while True:
@@ -91,23 +94,43 @@ class JobRuns:
             try:
                 state = self.poll(job_run_id)
             except faults.ApiError as fault:
-                missed = MissedPoll(fault, job_run_id, silence=now - answered, age=now - begun)
-                wait = max(wait, missed.wait_or_raise(limits, report))
+                wait = max(wait, self._miss(fault, job_run_id, limits, silence=now - answered, age=now - begun))
             else:
                 answered = now
                 if state.age is not None and not shown:
                     begun = now - state.age
                 if state.url and not shown:
-                    report.detail(state.url)
+                    self.report.detail(state.url)
                 if str(state) != shown:
                     shown = str(state)
-                    report.detail(f"{_elapsed(now - begun)}  {state}")
+                    self.report.detail(f"{_elapsed(now - begun)}  {state}")
                 if state.is_over:
                     return state
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
             if left <= 0:
                 raise TimedOut
             self.pause(min(wait, left))
+
+    def _miss(self, fault: faults.ApiError, job_run_id: int, limits: Limits, *, silence: float, age: float) -> float:
+        """Seconds to wait at least after a failed poll, as the workspace asks; WorkspaceError once contact is lost.
+
+        `silence` is seconds since the last poll that did not fail, `age` seconds since the run's start.
+        """
+        is_young = fault.code == UNKNOWN and age < NOT_THERE_YET
+        if not (fault.is_transient or is_young) or silence >= limits.lost_contact:
+            how = f"no contact for {silence:.0f} s" if fault.is_transient else "following ended"
+            raise errors.WorkspaceError(
+                f"{how}, and job run {job_run_id} may go on: {fault.what}",
+                where=fault.where,
+                cure="once it answers again, `inv watch` follows it and `inv cancel` ends it",
+            ) from fault
+        asked = min(fault.retry_after or 0, limits.lost_contact - silence)
+        said = f"{_elapsed(age)}  no news: {fault.what}"
+        if asked > limits.poll_interval:
+            self.report.detail(f"{said}; looking again in {asked:.0f} s")
+        else:
+            self.report.debug(said)
+        return asked
 
     def state(self, job_run_id: int) -> JobState:
         return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
@@ -128,7 +151,7 @@ class JobRuns:
         The state of a run that goes on for longer is CANCELED, though not over.
         """
         self.workspace.jobs.cancel_run(job_run_id, version=API)
-        self.workspace.report.detail(f"job run {job_run_id} is being cancelled")
+        self.report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN
         while True:
             state = self.state(job_run_id)
@@ -146,33 +169,6 @@ class JobRuns:
         found = self.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=API)
         runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
         return int(runs[0]["run_id"]) if runs else None
-
-
-class MissedPoll(NamedTuple):
-    """A poll that failed: `silence` is seconds since the last one that did not, `age` seconds since the run's start."""
-
-    fault: faults.ApiError
-    job_run_id: int
-    silence: float
-    age: float
-
-    def wait_or_raise(self, limits: Limits, report: Report) -> float:
-        """Seconds to wait at least before the next poll, as the workspace asks; WorkspaceError once contact is lost."""
-        is_young = self.fault.code == UNKNOWN and self.age < NOT_THERE_YET
-        if not (self.fault.is_transient or is_young) or self.silence >= limits.lost_contact:
-            how = f"no contact for {self.silence:.0f} s" if self.fault.is_transient else "following ended"
-            raise errors.WorkspaceError(
-                f"{how}, and job run {self.job_run_id} may go on: {self.fault.what}",
-                where=self.fault.where,
-                cure="once it answers again, `inv watch` follows it and `inv cancel` ends it",
-            ) from self.fault
-        asked = min(self.fault.retry_after or 0, limits.lost_contact - self.silence)
-        said = f"{_elapsed(self.age)}  no news: {self.fault.what}"
-        if asked > limits.poll_interval:
-            report.detail(f"{said}; looking again in {asked:.0f} s")
-        else:
-            report.debug(said)
-        return asked
 
 
 def join_output(found: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_tasks import errors
@@ -23,10 +22,8 @@ class AttemptLookup:
     """`backend` is the name of the backend that submitted the attempts."""
 
     backend: str
-    host: str
     jobs: following.JobRuns
     tracking: tracking.Tracking
-    pause: Callable[[float], None]
 
     def find(self, attempt: Attempt, experiment_id: str) -> Submitted | None:
         """The attempt's run and its job, by the record, by MLflow's tags, by the path that both are named after.
@@ -38,9 +35,9 @@ class AttemptLookup:
         if run_id is None:
             return None
         job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
-        may_come = job_run_id is None and self.tracking.read_result(run_id)[1] in tracking.GOING_ON
+        may_come = job_run_id is None and self.tracking.read_run(run_id).status in tracking.GOING_ON
         for look in range(1, LOOKS if may_come else 1):
-            self.pause(WAIT * look)
+            self.jobs.pause(WAIT * look)
             job_run_id = self._find_job(run_id, attempt)
             if job_run_id is not None:
                 break
@@ -62,10 +59,10 @@ class AttemptLookup:
             job_run_id = None if run_id else self.jobs.find(attempt.id)
             if run_id or job_run_id is None:
                 return run_id
-            self.pause(WAIT * look)
+            self.jobs.pause(WAIT * look)
         raise errors.WorkspaceError(
             f"job run {job_run_id} was made, and MLflow does not show its run yet",
-            where=self.host,
+            where=self.jobs.workspace.login.host,
             cure="`inv run` in a moment follows it",
         )
 

@@ -20,6 +20,7 @@ from mlops_tasks.backends.jobs import following, lookup, stopping
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client
+from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 
@@ -43,14 +44,10 @@ class WorkspaceRuns(ABC):
     def submit(self, job: Job) -> Submitted: ...
 
     def find_experiment(self, job: Job) -> str:
-        if job.experiment_id is not None:
-            return self.tracking.check_experiment(job.experiment_id)
-        if job.experiment_name is None:
-            raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-        parent = posixpath.dirname(job.experiment_name)
+        parent = posixpath.dirname(job.experiment_name or "/")
         if parent != "/":
             self.workspace.folders.mkdirs(parent)  # MLflow makes no folders
-        return self.tracking.ensure_experiment(job.experiment_name, folder_name="")
+        return self.tracking.find_experiment(job.experiment_id, job.experiment_name)
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         return self.watch(submitted, limits=job.limits, entry_point=job.entry_point, log=log)
@@ -69,15 +66,16 @@ class WorkspaceRuns(ABC):
         return self._finish(submitted, state, entry_point=entry_point, log=log)
 
     def stop(self, submitted: Submitted) -> str | None:
-        return self._stopping.stop(submitted)
+        with self._in_haste() as attempts:
+            return stopping.stop(attempts, submitted)
 
     def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
         found = self.attempts.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
         if found is None:
             return None
         if found.job_run_id is None:
-            self.tracking.end_run(found.run_id, "FAILED")
-            return self._read(found, entry_point=attempt.entry_point, url="")
+            self.tracking.end_run(found.run_id, "FAILED", overrule=False)
+            return self.tracking.read_run(found.run_id, backend=self.backend, entry_point=attempt.entry_point)
         try:
             state = self.jobs.state(found.job_run_id)
         except faults.ApiError as fault:
@@ -99,10 +97,9 @@ class WorkspaceRuns(ABC):
                 where="RUN_ID",
                 cure="give the id of a run that was submitted there (`inv status` shows yours)",
             )
-        experiment_id, _, _ = self.tracking.read_result(run_id)
         submitted = Submitted(
             run_id=run_id,
-            experiment_id=experiment_id,
+            experiment_id=self.tracking.read_run(run_id).experiment_id,
             backend=self.backend,
             job_run_id=int(tags[lookup.JOB_TAG]),
         )
@@ -120,8 +117,8 @@ class WorkspaceRuns(ABC):
         except KeyboardInterrupt:
             if begun.is_set():
                 self.report.detail("looking for what was submitted")
-                with errors.warn_on_failure(self.report.warning):
-                    self._stopping.stop_attempt(attempt, experiment_id)
+                with errors.warn_on_failure(self.report.warning), self._in_haste() as attempts:
+                    stopping.stop_attempt(attempts, attempt, experiment_id)
             raise
 
     def _finish(self, submitted: Submitted, state: following.JobState, *, entry_point: str, log: Path | None) -> Run:
@@ -131,10 +128,11 @@ class WorkspaceRuns(ABC):
                 self._keep_output(submitted.job_run_id, log)
         elif state.mlflow_status != "FINISHED":  # who followed the run has seen that
             self.report.warning(f"job run {submitted.job_run_id} ended {state}")
-        self.tracking.end_run(submitted.run_id, state.mlflow_status, overrule=state.mlflow_status != "FINISHED")
+        self.tracking.end_run(submitted.run_id, state.mlflow_status)
         # MLflow on the cluster has tagged its run as a local one
         self.tracking.set_tag(submitted.run_id, "mlflow.project.backend", self.backend)
-        return self._read(submitted, entry_point=entry_point, url=state.url)
+        found = self.tracking.read_run(submitted.run_id, backend=self.backend, entry_point=entry_point)
+        return found._replace(url=state.url, job_run_id=submitted.job_run_id)
 
     def _keep_output(self, job_run_id: int, log: Path) -> None:
         output = self.jobs.output(job_run_id)
@@ -145,19 +143,6 @@ class WorkspaceRuns(ABC):
         log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
         for line in following.leave_out_unpacking(output):
             self.report.output(line)
-
-    def _read(self, submitted: Submitted, *, entry_point: str, url: str) -> Run:
-        experiment_id, status, metrics = self.tracking.read_result(submitted.run_id)
-        return Run(
-            run_id=submitted.run_id,
-            experiment_id=experiment_id,
-            status=status,
-            backend=self.backend,
-            url=url,
-            entry_point=entry_point,
-            job_run_id=submitted.job_run_id,
-            metrics=metrics,
-        )
 
     @property
     def jobs(self) -> following.JobRuns:
@@ -171,9 +156,10 @@ class WorkspaceRuns(ABC):
     def attempts(self) -> lookup.AttemptLookup:
         return self._look_in(self.workspace)
 
-    @cached_property
-    def _stopping(self) -> stopping.RunStopping:
-        return stopping.RunStopping(lookup=self._look_in(self.workspace.in_haste()), report=self.report)
+    @contextlib.contextmanager
+    def _in_haste(self) -> Iterator[lookup.AttemptLookup]:
+        with mlflow_process.fresh_clients():
+            yield self._look_in(self.workspace.in_haste())
 
     def _look_in(self, workspace: Workspace) -> lookup.AttemptLookup:
         """A lookup with that workspace's patience, also in MLflow and its databricks-sdk, which gives a call 60 s."""
@@ -187,8 +173,6 @@ class WorkspaceRuns(ABC):
         }
         return lookup.AttemptLookup(
             backend=self.backend,
-            host=login.host,
             jobs=following.JobRuns(workspace=workspace, pause=self.pause),
             tracking=client.Tracking(login.tracking_uri, artifacts=None, variables=variables),
-            pause=self.pause,
         )

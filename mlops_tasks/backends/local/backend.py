@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_tasks import errors, processes, slugs, state
+from mlops_tasks import errors, processes, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Limits, Submitted
 from mlops_tasks.backends.databricks import entry
@@ -33,9 +33,8 @@ STRAYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class LocalRuns:
-    """The methods of `base.Runs`; a run here cannot be detached. `top` is the repository's top folder."""
+    """The methods of `base.Runs`; a run here cannot be detached."""
 
-    top: Path
     places: state.StateFolder
     environ: Mapping[str, str]
     run: processes.Runner
@@ -43,11 +42,7 @@ class LocalRuns:
 
     def find_experiment(self, job: Job) -> str:
         with self.report.waiting("opening MLflow's tracking store"):
-            if job.experiment_id is not None:
-                return self.tracking.check_experiment(job.experiment_id)
-            if job.experiment_name is None:
-                raise errors.OutOfOrder("there is no experiment to run under", cure="`inv name`")
-            return self.tracking.ensure_experiment(job.experiment_name, folder_name=slugs.slug(job.experiment_name))
+            return self.tracking.find_experiment(job.experiment_id, job.experiment_name)
 
     def submit(self, job: Job) -> Submitted:
         """Build the environment first: a project that cannot be installed leaves no run behind."""
@@ -60,29 +55,30 @@ class LocalRuns:
         run_id = track.create_run(
             experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
         )
-        self.report.detail(f"tracking in {track.shown.replace(f'{self.top}/', '')}, experiment {experiment_id}")
+        self.report.detail(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
-        if submitted.backend != "local":
-            self._plugins.follow(job, submitted.run_id)
-            return self._read(submitted.run_id, entry_point=job.entry_point, backend=job.backend)
-        timed_out = False
+        run_id, timed_out = submitted.run_id, False
         try:
-            code = self._execute(job, submitted, log=log)
-            status = "FAILED" if code else "FINISHED"
-            if code:
-                self.report.warning(_describe_exit(code))
+            if submitted.backend == "local":
+                code = self._execute(job, submitted, log=log)
+                if code:
+                    self.report.warning(_describe_exit(code))
+                is_well = code == 0
+            else:
+                is_well = self._plugins.wait(job, run_id)
+            status = "FINISHED" if is_well else "FAILED"
         except processes.TimedOut:
             self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:
             with errors.warn_on_failure(self.report.warning):
-                self.tracking.end_run(submitted.run_id, "KILLED", overrule=True)
+                self.tracking.end_run(run_id, "KILLED")
             raise
-        self.tracking.end_run(submitted.run_id, status, overrule=status != "FINISHED")
-        return self._read(submitted.run_id, entry_point=job.entry_point)._replace(timed_out=timed_out)
+        self.tracking.end_run(run_id, status)
+        return self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)._replace(timed_out=timed_out)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
         """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
@@ -95,7 +91,7 @@ class LocalRuns:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
-            self.tracking.end_run(run_id, "KILLED")
+            self.tracking.end_run(run_id, "KILLED", overrule=False)
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
@@ -113,10 +109,9 @@ class LocalRuns:
         A project that was patched in place runs where it is: it may hold anything, the whole repository too.
         """
         track, folder = self.tracking, job.project.folder
-        is_staged = folder.is_relative_to(self.places.folder)
         with (
             self._environment(job, Report()) as (path, is_same_mlflow),
-            staging.disposable(folder) if is_staged else contextlib.nullcontext(folder) as work_folder,
+            staging.disposable(folder) if job.is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
             python = str(path / "bin" / "python") if path else "python"
             message = {
@@ -183,19 +178,10 @@ class LocalRuns:
         env["PATH"] = ":".join(folders)
         return env
 
-    def _read(self, run_id: str, *, entry_point: str, backend: str = "local") -> Run:
-        track = self.tracking
-        experiment_id, status, metrics = track.read_result(run_id)
+    def _read(self, run_id: str, *, entry_point: str, backend: str) -> Run:
+        found = self.tracking.read_run(run_id, entry_point=entry_point, backend=backend)
         is_elsewhere = "MLFLOW_TRACKING_URI" in self.environ
-        return Run(
-            run_id=run_id,
-            experiment_id=experiment_id,
-            status=status,
-            backend=backend,
-            url=track.run_url(experiment_id, run_id) or (track.shown if is_elsewhere else ""),
-            entry_point=entry_point,
-            metrics=metrics,
-        )
+        return found._replace(url=found.url or (self.tracking.shown if is_elsewhere else ""))
 
     @cached_property
     def tracking(self) -> client.Tracking:

@@ -16,6 +16,7 @@ from mlops_tasks.project import environment, mlproject, requirements
 from mlops_tasks.report import Report
 
 MLFLOW = ("mlflow", "mlflow-skinny")
+ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
 
 
 @contextlib.contextmanager
@@ -44,7 +45,16 @@ def built(
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(lines)} requirements)"):
-                _build(path, lines, constraints, project=project, environ=environ, run=run)
+                shutil.rmtree(path, ignore_errors=True)
+                program, python = str(uv.find()), str(path / "bin" / "python")
+                env = {key: value for key, value in uv.environment(environ).items() if key not in ACTIVATED}
+                _check(run([program, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
+                wanted, limits = path / "requirements.txt", path / "constraints.txt"
+                wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+                limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+                into = [program, "pip", "install", "--quiet", "--python", python]
+                _check(run([*into, "-r", str(wanted), "-c", str(limits)], env=env, cwd=project), path)
+                (path / "complete").touch()
         done()
         os.utime(path)
         _prune(folder)
@@ -87,28 +97,6 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
 def _imports_pyspark(folder: Path) -> bool:
     imports = re.compile(r"^\s*(?:import|from)\s+pyspark\b", re.MULTILINE)
     return any(imports.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.rglob("*.py"))
-
-
-def _build(
-    path: Path,
-    lines: Sequence[str],
-    constraints: Sequence[str],
-    *,
-    project: Path,
-    environ: Mapping[str, str],
-    run: processes.Runner,
-) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    env = {key: value for key, value in uv.environment(environ).items() if key not in {"VIRTUAL_ENV", "CONDA_PREFIX"}}
-    command = str(uv.find())
-    _check(run([command, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
-    wanted, limits = path / "requirements.txt", path / "constraints.txt"
-    wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-    python = str(path / "bin" / "python")
-    install = [command, "pip", "install", "--quiet", "--python", python, "-r", str(wanted), "-c", str(limits)]
-    _check(run(install, env=env, cwd=project), path)
-    (path / "complete").touch()
 
 
 def _check(done: processes.Completed, path: Path) -> None:
