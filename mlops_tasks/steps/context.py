@@ -140,9 +140,9 @@ class Context:
 
     @cached_property
     def target(self) -> targets.Target:
-        from mlops_tasks.targets import base as targets
+        from mlops_tasks.targets import choosing
 
-        return targets.choose(
+        return choosing.choose(
             self.settings.target,
             places=self.places,
             environ=self.environ,

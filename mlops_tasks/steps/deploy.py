@@ -84,9 +84,9 @@ def _digest(wheels: Sequence[Wheel], folder: str) -> str:
 
 
 def _is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
-    """Whether a folder with the files `there` holds that wheel, as far as its store can tell."""
+    """Whether a folder with the files `there` holds that wheel."""
     stored = there.get(Path(wheel.file).name)
-    return stored is not None and stored.size == wheel.size and stored.sha256 in {None, wheel.sha256}
+    return stored is not None and stored.matches(wheel.size, wheel.sha256)
 
 
 def _find_missing(context: Context, wheels: Sequence[Wheel], folder: str) -> list[Wheel]:

@@ -1,4 +1,4 @@
-"""Store: where wheels are put and listed, and the one rule for names that are taken."""
+"""Store: where wheels are put, listed and verified, and what happens when a name is taken."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from mlops_tasks import files
 from mlops_tasks.workspace import faults
 
 
@@ -15,6 +16,10 @@ class Stored(NamedTuple):
 
     size: int
     sha256: str | None = None
+
+    def matches(self, size: int, sha256: str) -> bool:
+        """Whether this is the file of that size and SHA-256, as far as the store can tell."""
+        return self.size == size and self.sha256 in {None, sha256}
 
 
 class Store(Protocol):
@@ -39,9 +44,10 @@ class Store(Protocol):
 
 
 def holds(store: Store, source: Path, folder: str) -> bool:
-    """Whether `store` has a file of `source`'s name and size in `folder`: no workspace says more about a file."""
+    """Whether `store` has the file `source` in `folder` under its own name."""
     there = store.list_files(folder).get(source.name)
-    return there is not None and there.size == source.stat().st_size
+    sha256 = files.file_sha256(source) if there and there.sha256 else ""
+    return there is not None and there.matches(source.stat().st_size, sha256)
 
 
 @contextlib.contextmanager
