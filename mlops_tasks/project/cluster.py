@@ -62,14 +62,16 @@ def read(path: Path) -> ClusterSpec:
     return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others=others, is_wrapped=is_wrapped)
 
 
-def library_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
-    """The libraries that are named by the URI of a wheel."""
-    yield from _entries(root, ("whl",), ("egg",))
-
-
-def package_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
-    """The libraries that are handed to pip."""
-    yield from _entries(root, ("pypi", "package"))
+def entries(root: tree.Node | None) -> Iterator[tree.Entry]:
+    """The libraries with their places: first those that are named by the URI of a wheel, then those for pip."""
+    libraries = tree.get(root, "libraries")
+    items = libraries.items if isinstance(libraries, tree.List) else ()
+    wheels = [(item, tree.get(item.node, key)) for item in items for key in ("whl", "egg")]
+    packages = [(item, tree.get(tree.get(item.node, "pypi"), "package")) for item in items]
+    for found, is_uri in ((wheels, True), (packages, False)):
+        for item, node in found:
+            if isinstance(node, tree.Scalar):
+                yield tree.Entry(item=item, scalar=node, is_uri=is_uri)
 
 
 def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str], None]) -> Iterator[str]:
@@ -106,19 +108,8 @@ def write_flat(path: Path, spec: ClusterSpec) -> None:
     _write(path, spec.cluster)
 
 
-def _entries(root: tree.Node | None, *ways: tuple[str, ...]) -> Iterator[tree.Entry]:
-    libraries = tree.get(root, "libraries")
-    for item in libraries.items if isinstance(libraries, tree.List) else ():
-        for way in ways:
-            node: tree.Node | None = item.node
-            for key in way:
-                node = tree.get(node, key)
-            if isinstance(node, tree.Scalar):
-                yield tree.Entry(item=item, scalar=node)
-
-
 def _write(path: Path, data: Mapping[str, Any]) -> None:
-    texts.write(path, json.dumps(data, indent=2) + "\n")
+    texts.write({path: json.dumps(data, indent=2) + "\n"})
 
 
 def _ill_formed(what: str, path: Path) -> errors.BadInput:

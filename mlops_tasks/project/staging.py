@@ -35,15 +35,22 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def copied(
-    folder: Path, names: Sequence[str], *, plain: Sequence[str], staged_root: Path, report: Report
+    folder: Path,
+    names: Sequence[str],
+    *,
+    plain: Sequence[str],
+    staged_root: Path,
+    report: Report,
+    prefix: str = ".new-",
+    task: str = "inv patch",
 ) -> Iterator[Path]:
     """A copy of `names` under the folder's own name, removed after the block unless `settle` moved it.
 
     Links stay links, except for the names in `plain`: those become files, so that they can be written to.
     """
-    with locks.workplace(staged_root) as place:
+    with locks.workplace(staged_root, prefix=prefix) as place:
         copy = place / folder.name
-        with _translated(folder):
+        with _translated(folder, task):
             copy.mkdir()
             for name in names:
                 _copy(folder, name, copy, report, is_plain=name in plain)
@@ -56,9 +63,8 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     with _translated(copy):
         for base, _, _ in os.walk(copy.parent):
             Path(base).chmod(0o755)
-        content = _content(copy)
-        final = staged_root / _place(content) / copy.name
-        if final.parent.exists() and _content(final) != content:
+        final = staged_root / _digest(copy) / copy.name
+        if final.parent.exists() and not is_as_settled(final):
             shutil.rmtree(final.parent)  # it was changed, and its content is no longer the one that its name says
         if not final.parent.exists():
             copy.parent.rename(final.parent)
@@ -68,19 +74,13 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
 
 def is_as_settled(folder: Path) -> bool:
     """Whether the staged `folder` is there and still has the content that it is named by."""
-    return folder.is_dir() and _place(_content(folder)) == folder.parent.name
+    return folder.is_dir() and _digest(folder) == folder.parent.name
 
 
-@contextlib.contextmanager
-def disposable(folder: Path) -> Iterator[Path]:
+def disposable(folder: Path) -> contextlib.AbstractContextManager[Path]:
     """A copy of the staged `folder` for one run, removed after the block with all that the run wrote into it."""
-    with locks.workplace(folder.parent.parent, prefix=".run-") as place:
-        copy = place / folder.name
-        with _translated(folder, "inv run"):
-            copy.mkdir()
-            for name in files.walk(folder):
-                _copy(folder, name, copy, Report(), is_plain=False)
-        yield copy
+    root, names = folder.parent.parent, files.walk(folder)
+    return copied(folder, names, plain=(), staged_root=root, report=Report(), prefix=".run-", task="inv run")
 
 
 def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
@@ -120,12 +120,9 @@ def _warn_of_broken_links(copy: Path, report: Report) -> None:
             report.warning(f"{name} links to {target}, which is not part of the staged project")
 
 
-def _content(folder: Path) -> dict[str, str]:
-    return {"": folder.name, **hash_files(folder, files.walk(folder))}
-
-
-def _place(content: dict[str, str]) -> str:
-    return files.digest(content)[:DIGEST_LENGTH]
+def _digest(folder: Path) -> str:
+    """The name of a folder for this content, with the folder's own name."""
+    return files.digest({"": folder.name, **hash_files(folder, files.walk(folder))})[:DIGEST_LENGTH]
 
 
 @contextlib.contextmanager

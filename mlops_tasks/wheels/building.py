@@ -36,7 +36,15 @@ def built(
     Raises StepFailed with the last lines of the build backend's log.
     """
     build_environ = _environ(environ)
-    with _copied(library, top=top, run=run) as (place, out):
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
+            work = Path(stack.enter_context(folder))
+            place = copies.copy_library(library, work / "sources", top=top, run=run)
+            out = work / "wheel"
+            out.mkdir()
+        except OSError as fault:
+            raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
             done = run(command, cwd=out, env=build_environ)
@@ -55,21 +63,6 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
     """The error for `what` (such as "the wheel") that cannot be copied to or below `where`."""
     cure = "make room, then `inv build-wheel`" if files.is_full(fault) else "make it readable, then `inv build-wheel`"
     return errors.StepFailed(f"{what} cannot be copied: {fault}", where=where, cure=cure)
-
-
-@contextlib.contextmanager
-def _copied(library: Path, *, top: Path, run: processes.Runner) -> Iterator[tuple[Path, Path]]:
-    """The library's folder in a clean copy, and an empty folder for its wheel; both are removed after the block."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
-            work = Path(stack.enter_context(folder))
-            place = copies.copy_library(library, work / "sources", top=top, run=run)
-            out = work / "wheel"
-            out.mkdir()
-        except OSError as fault:
-            raise not_copied("the sources", fault, where=library) from fault
-        yield place, out
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:

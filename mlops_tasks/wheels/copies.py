@@ -69,8 +69,7 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     form, objects, *found = _ask(run, top, "rev-parse", "--show-object-format", *paths).splitlines()
     own = copy / ".git"
     # references in another form than files would leave those below unread
-    new = ("-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
-    _ask(run, copy, *new)
+    _ask(run, copy, "-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
     (own / "objects" / "info").mkdir(exist_ok=True)
     (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{(top / objects).resolve()}\n"))
     originals = {name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}
@@ -82,22 +81,15 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     listed = _ask(run, top, "for-each-ref", "--format=%(objectname) %(refname) %(HEAD)", "refs/heads", "refs/tags")
     refs = [line.rstrip(" *") for line in listed.split("\n") if line]
     (own / "packed-refs").write_bytes(os.fsencode("".join(f"{ref}\n" for ref in refs)))
-    checked_out = [line.split(" ")[1] for line in listed.split("\n") if line.endswith("*")]
-    (own / "HEAD").write_bytes(os.fsencode(f"ref: {checked_out[0]}\n" if checked_out else _head(top, run)))
-    _copy_settings(top, own / "config", run)
-
-
-def _head(top: Path, run: processes.Runner) -> str:
-    """HEAD before a branch's first commit, or detached."""
-    branch = git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
-    return f"ref: {branch}\n" if branch else f"{_ask(run, top, 'rev-parse', 'HEAD')}\n"
-
-
-def _copy_settings(top: Path, config: Path, run: processes.Runner) -> None:
-    """Copy the settings of `_CARRIED`; git exits with 1 where there are none."""
-    found = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
-    for key, has_value, value in (entry.partition("\n") for entry in found.split("\0") if entry):
-        _ask(run, config.parent, "config", "--file", str(config), key, value if has_value else "true")
+    branch = next((line.split(" ")[1] for line in listed.split("\n") if line.endswith("*")), "")
+    # a branch is not listed before its first commit; a detached HEAD has none
+    branch = branch or git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
+    head = f"ref: {branch}" if branch else _ask(run, top, "rev-parse", "HEAD")
+    (own / "HEAD").write_bytes(os.fsencode(f"{head}\n"))
+    # git exits with 1 where there are none of these settings
+    settings = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
+    for key, has_value, value in (entry.partition("\n") for entry in settings.split("\0") if entry):
+        _ask(run, own, "config", "--file", str(own / "config"), key, value if has_value else "true")
 
 
 def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
