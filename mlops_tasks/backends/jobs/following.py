@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors
-from mlops_tasks.backends.base import Limits
+from mlops_tasks.backends.base import Limits, TimedOut
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
@@ -63,10 +63,6 @@ class JobState(NamedTuple):
     def __str__(self) -> str:
         words = f"{self.life} {self.result}".strip()
         return f"{words}: {self.message}" if self.message else words
-
-
-class TimedOut(Exception):
-    """The run was still going on when its time was up."""
 
 
 @dataclass(frozen=True, kw_only=True)

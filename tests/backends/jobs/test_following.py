@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.backends.base import Limits
+from mlops_tasks.backends.base import Limits, TimedOut
 from mlops_tasks.backends.jobs import following
-from mlops_tasks.backends.jobs.following import JobRuns, TimedOut
+from mlops_tasks.backends.jobs.following import JobRuns
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import api, login
 from tests.fake_workspace import runs
