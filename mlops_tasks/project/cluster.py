@@ -34,6 +34,11 @@ class ClusterSpec:
     is_wrapped: bool
 
     @property
+    def is_flat(self) -> bool:
+        """Whether the file is the cluster alone, as the spec of a Spark job must be."""
+        return not self.is_wrapped and not self.libraries
+
+    @property
     def existing(self) -> Any:
         """The id of an existing cluster; inside `new_cluster`, where Databricks ignores it, it counts too."""
         return self.others.get("existing_cluster_id", self.cluster.get("existing_cluster_id"))
@@ -100,16 +105,13 @@ def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str]
 def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str, Any]]) -> None:
     """The form for conda and python_env projects; an existing cluster is one of the `others` and stays."""
     cluster = {"new_cluster": spec.cluster} if spec.cluster or not spec.is_wrapped else {}
-    _write(path, {**cluster, "libraries": list(libraries), **spec.others})
-
-
-def write_flat(path: Path, spec: ClusterSpec) -> None:
-    """The form for databricks_spark_job projects: the cluster alone."""
-    _write(path, spec.cluster)
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
+    data = {**cluster, "libraries": list(libraries), **spec.others}
     texts.write({path: json.dumps(data, indent=2) + "\n"})
+
+
+def flat_text(spec: ClusterSpec) -> str:
+    """The file's text in the form for databricks_spark_job projects: the cluster alone."""
+    return json.dumps(spec.cluster, indent=2) + "\n"
 
 
 def _ill_formed(what: str, path: Path) -> errors.BadInput:

@@ -57,8 +57,8 @@ def _flatten(
         moved += cluster.to_requirements(
             content, placeholder=placeholder, note=lambda text: report.warning(f"{name}: {text}")
         )
-        if content.is_wrapped or content.libraries:
-            cluster.write_flat(spec, content)
+        if not content.is_flat:
+            texts.write({spec: cluster.flat_text(content)})
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
     path = project.folder / project.mlproject
     data = yaml_tree.load(path)

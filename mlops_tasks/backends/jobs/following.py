@@ -27,8 +27,6 @@ NOT_THERE_YET = 60
 STOPPED_WITHIN = 60
 """Seconds that a cancelled run is given to end."""
 STOPPING_INTERVAL = 0.5
-LISTED = 200
-"""How many runs, the newest, are searched for one."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 UNPACKED = "mlflow-project/"
@@ -159,12 +157,6 @@ class JobRuns:
 
     def output(self, job_run_id: int) -> str:
         return join_output(self.workspace.jobs.get_run_output(job_run_id, version=API))
-
-    def find(self, word: str) -> int | None:
-        """The newest submitted run that has `word` in its name."""
-        found = self.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=API)
-        runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
-        return int(runs[0]["run_id"]) if runs else None
 
 
 def join_output(found: Mapping[str, Any]) -> str:
