@@ -135,6 +135,8 @@ class Release:
 
         Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.
         """
+        if data["version"] != VERSION:
+            raise ValueError("not a record of this version")
         known = {key: fact for key, fact in data.items() if key != "version"}
         return cls(**{key: _READERS[key](fact) if key in _READERS else fact for key, fact in known.items()})
 

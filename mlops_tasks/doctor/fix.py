@@ -85,8 +85,7 @@ def compare(form: SparkForm, folder: Path) -> str:
 
 
 def write(form: SparkForm) -> None:
-    for path, _, new in form.files:
-        texts.write({path: new})
+    texts.write({path: new for path, _, new in form.files})
 
 
 def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
-from mlops_tasks.tracking.client import PastRun
+
+if TYPE_CHECKING:
+    from mlops_tasks.tracking.client import PastRun
 
 
 def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> None:
@@ -84,6 +87,8 @@ EARLIER = 3
 
 def compare(context: Context, run: Run) -> None:
     """A table of the run's metrics beside those of the experiment's earlier runs."""
+    from mlops_tasks.tracking.client import PastRun
+
     found = context.target.runs.tracking.past_runs(run.experiment_id, limit=EARLIER + 3)
     earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
     columns = ["", "this run", *(_when(each) for each in earlier)]

@@ -35,7 +35,7 @@ class ClusterSpec:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the file is the cluster alone, as the spec of a Spark job must be."""
+        """Whether the file has no more than the cluster and no libraries, as the spec of a Spark job must."""
         return not self.is_wrapped and not self.libraries
 
     @property

@@ -12,7 +12,7 @@ from mlops_tasks.settings import SETTINGS
 from mlops_tasks.tasks import base, session
 
 DETACH = "end once the run is submitted, and leave it running (see watch and cancel)"
-FORCE = "go on in spite of what the task `doctor` calls an error"
+FORCE = "continue in spite of what the task `doctor` calls an error"
 
 
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})

@@ -148,8 +148,12 @@ def built(
 
 
 def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
-    """The error for `what` (such as "the wheel") that cannot be copied to or below `where`."""
-    cure = "make room, then `inv build-wheel`" if files.is_full(fault) else "make it readable, then `inv build-wheel`"
+    """The error for `what` (such as "the wheel") that cannot be copied from or to `where`."""
+    cure = (
+        "make room, then `inv build-wheel`"
+        if files.is_full(fault)
+        else "make it readable and writable, then `inv build-wheel`"
+    )
     return errors.StepFailed(f"{what} cannot be copied: {fault}", where=where, cure=cure)
 
 
