@@ -43,11 +43,8 @@ class ReleaseError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  in: {self.where}")
-        lines.append(f"  do: {self.cure}")
-        return "\n".join(lines)
+        where = f"  in: {self.where}\n" if self.where else ""
+        return f"{self.what}\n{where}  do: {self.cure}"
 
 
 class StepFailed(ReleaseError):

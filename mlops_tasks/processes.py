@@ -14,10 +14,13 @@ from typing import IO, Protocol, cast
 from mlops_tasks import files
 
 Completed = subprocess.CompletedProcess[str]
-TimedOut = subprocess.TimeoutExpired
 
 GRACE = 10.0
 """Seconds between asking a process group to end (SIGTERM) and ending it (SIGKILL)."""
+
+
+class TimedOut(Exception):
+    """The program was stopped because its time was up."""
 
 
 class Runner(Protocol):
@@ -91,6 +94,8 @@ def follow(
             stdin.write(message.encode() + b"\n")
             stdin.flush()
         return child.wait(timeout)
+    except subprocess.TimeoutExpired as fault:
+        raise TimedOut from fault
     finally:
         _end_group(child)
         reader.join(GRACE)

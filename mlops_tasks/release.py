@@ -49,9 +49,6 @@ class Reference(NamedTuple):
     old: str
     new: str
 
-    def to_dict(self) -> dict[str, str]:
-        return {"file": self.file, "from": self.old, "to": self.new}
-
     @classmethod
     def from_dict(cls, data: Mapping[str, str]) -> Reference:
         return cls(file=data["file"], old=data["from"], new=data["to"])
@@ -138,6 +135,8 @@ class Release:
 
         Raises KeyError, TypeError or ValueError for anything that `to_dict` would not have written.
         """
+        if data["version"] != VERSION:
+            raise ValueError("not a record of this version")
         known = {key: fact for key, fact in data.items() if key != "version"}
         return cls(**{key: _READERS[key](fact) if key in _READERS else fact for key, fact in known.items()})
 
@@ -156,7 +155,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 def _plain(fact: Any) -> Any:
     """A fact as JSON has it."""
     if isinstance(fact, Reference):
-        return fact.to_dict()
+        return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
         return {key: _plain(value) for key, value in fact._asdict().items()}
     if isinstance(fact, tuple):

@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.repositories import make_repository, write
 
-pytest.importorskip("nox", reason="the extra `dev` installs it")
 ROOT = Path(__file__).parents[1]
 NOXFILE = """\
 import nox

@@ -170,3 +170,8 @@ def test_a_scratch_record_can_be_begun_anew(tmp_path: Path) -> None:
     scratch.begin()
 
     assert record.ScratchRecord(tmp_path).load() == WHOLE
+
+
+def test_a_release_is_not_made_of_another_versions_data() -> None:
+    with pytest.raises(ValueError, match="version"):
+        Release.from_dict({"version": 99, "target": "local", "project": "p", "branch": "b"})

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlops_tasks import errors
 from mlops_tasks.project import mlproject
-from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.release import Attempt, Run
 
 if TYPE_CHECKING:
@@ -62,16 +61,6 @@ class Job:
         """A folder for files of this attempt, which need not exist."""
         return self.release_folder / "attempts" / self.attempt
 
-    def read_cluster(self, folder: Path) -> dict[str, Any] | None:
-        """The cluster spec in `folder`, which is the project's or a copy of it; None where the project has none.
-
-        Read anew for each submit: MLflow writes keys of its own into the mapping that it is given.
-        """
-        if self.cluster is None:
-            return None
-        path = folder / self.cluster
-        return dict(json_tree.load(path, source.read(path)))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
@@ -82,6 +71,10 @@ class Submitted:
     backend: str
     job_run_id: int | None = None
     submitted_at: float | None = None
+
+
+class TimedOut(Exception):
+    """The run was still going on when its time was up."""
 
 
 class NotMarked(errors.WorkspaceError):

@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Job, Submitted
+from mlops_tasks import errors
+from mlops_tasks.backends.base import Job, Submitted, TimedOut
+from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import process as mlflow_process
@@ -43,6 +44,7 @@ def submit(job: Job, folder: Path, experiment_id: str, *, uri: str, report: Repo
     """
     import mlflow
 
+    cluster = folder / job.cluster if job.cluster else None
     with (
         mlflow_process.variables(MLFLOW_TRACKING_URI=uri),  # MLflow 3 would leave it changed
         report.waiting(f"submitting to the backend {job.backend}"),
@@ -56,7 +58,7 @@ def submit(job: Job, folder: Path, experiment_id: str, *, uri: str, report: Repo
             experiment_id=experiment_id,
             run_name=job.run_name,
             backend=job.backend,
-            backend_config=job.read_cluster(folder) or {},
+            backend_config=dict(json_tree.load(cluster, source.read(cluster))) if cluster else {},
             env_manager=None if job.env_manager == "auto" else job.env_manager,
             synchronous=False,
         )
@@ -123,7 +125,7 @@ def _wait(handle: SubmittedRun, timeout: float | None) -> bool:
     try:
         found = ended.get(timeout=timeout)
     except queue.Empty as fault:
-        raise processes.TimedOut from fault
+        raise TimedOut from fault
     if isinstance(found, Exception):
         raise found
     return found

@@ -18,7 +18,7 @@ class System(NamedTuple):
     `branch` are the variables that may name the branch, first one first, each with a function that makes the branch's
     name from its value, "" for none. `owner` gets the values of the variables `fork`, and returns what stands before
     the branch of a fork's pull request, "" for any other. `url` is the job's page, with variables in braces. `values`
-    are what all of them are looked up in.
+    are what all of these are looked up in, the page's after the environment itself.
     """
 
     name: str
@@ -53,7 +53,9 @@ def detect(environ: Environ) -> CiBranch | None:
             if branch := read(values.get(variable, "")):
                 owner = system.owner(*(values.get(each, "") for each in system.fork))
                 named = f"{owner}:{branch}" if owner else branch
-                return CiBranch(system=system.name, branch=named, source=variable, url=_url(system, environ))
+                return CiBranch(
+                    system=system.name, branch=named, source=variable, url=_url(system, {**environ, **values})
+                )
     return None
 
 

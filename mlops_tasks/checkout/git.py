@@ -64,7 +64,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
 
 
 def top(folder: Path) -> Path | None:
-    """The top folder of the work tree around `folder`, at the price of a look; None without one, and without git."""
+    """The top folder of the work tree around `folder`, found without a git process; None without git or a work tree."""
     whole = folder.resolve()
     if ".git" in whole.parts or shutil.which("git") is None:
         return None
@@ -119,9 +119,10 @@ def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, l
         return None
     if done.returncode:
         said = processes.describe_failure(done)
+        reason = next((line for line in said.splitlines() if line.startswith("fatal:")), said.splitlines()[0])
         safe = f"git config --global --add safe.directory '{around}' (or give its files to yourself)"
         raise errors.StepFailed(
-            f"git refuses to read this work tree: {said.splitlines()[0]}",
+            f"git refuses to read this work tree: {reason}",
             where=around,
             cure=safe if "safe.directory" in said else "do what git says",
         )

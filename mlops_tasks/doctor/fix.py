@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -72,9 +71,8 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
         *(cluster.to_requirements(spec, placeholder=placeholder, note=notes.append) if spec else ()),
     ]
     files = [_rewrite_project(path, list(dict.fromkeys(wanted)), notes)]
-    if cluster_file is not None and spec is not None and (spec.is_wrapped or spec.libraries):
-        new = json.dumps(spec.cluster, indent=2) + "\n"
-        files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=new))
+    if cluster_file is not None and spec is not None and not spec.is_flat:
+        files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=cluster.flat_text(spec)))
     with tempfile.TemporaryDirectory() as folder:  # the new MLproject must load: a Spark job's needs no other file
         (Path(folder) / project.mlproject).write_text(files[0].new, encoding="utf-8")
         mlproject.load(Path(folder))
@@ -87,8 +85,7 @@ def compare(form: SparkForm, folder: Path) -> str:
 
 
 def write(form: SparkForm) -> None:
-    for path, _, new in form.files:
-        texts.write(path, new)
+    texts.write({path: new for path, _, new in form.files})
 
 
 def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[str]:

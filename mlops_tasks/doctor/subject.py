@@ -196,9 +196,7 @@ class Subject:
 
     def place_of_library(self, value: str) -> str:
         """Where the cluster spec has the library `value`."""
-        root = self._cluster_root
-        entries = [*cluster.library_entries(root), *cluster.package_entries(root)]
-        return _place(self.cluster_text, _find_value(entries, value))
+        return _place(self.cluster_text, _find_value(cluster.entries(self._cluster_root), value))
 
     def place_of_requirement(self, value: str) -> str:
         """Where the environment YAML has the requirement `value`."""

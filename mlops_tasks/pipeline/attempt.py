@@ -49,7 +49,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
         release = save_end(context, found)
-    run.judge(found, timeout=context.settings.timeout, log=log, report=context.report)
+    run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
     context.places.prune(context.record_folder, keep=job.project.folder)
     return release
 
@@ -209,7 +209,7 @@ def with_log(context: Context, found: Run) -> Run:
 
 
 def is_elsewhere(context: Context, attempt: Attempt) -> bool:
-    """Whether the attempt was made for another host than this command's: nothing of it is known here."""
+    """Whether the attempt was made for another host than this command's, which cannot say what became of it."""
     return bool(attempt.host) and attempt.host != context.target.host
 
 

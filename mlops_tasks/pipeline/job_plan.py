@@ -78,9 +78,9 @@ def described(context: Context, job: Job, release: Release) -> Job:
 
 def _cluster_name(context: Context, staged: Project) -> str | None:
     """The spec's name in the staged project, where a spec from outside the project is its cluster.json."""
-    from mlops_tasks.project import cluster, listing
+    from mlops_tasks.project import cluster, staging
 
-    named = listing.name_inside(context.cluster, context.project.folder) if context.cluster else ""
+    named = staging.name_inside(context.cluster, context.project.folder) if context.cluster else ""
     name = named or cluster.FILE_NAME
     return name if (staged.folder / name).is_file() else None
 

@@ -67,9 +67,9 @@ class Pipeline:
         for step in STEPS:
             release = _take(context, step, inputs)
         if release.run is not None and not context.dry_run:
-            from mlops_tasks.pipeline import comparison
+            from mlops_tasks.pipeline import status
 
-            comparison.compare(context, release.run)
+            status.compare(context, release.run)
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:

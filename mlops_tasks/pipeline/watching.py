@@ -33,11 +33,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
             raise
         release = attempts.save_end(context, found) if is_sole else _as_recorded(context, found)
     log = attempts.log_file(context, submitted.run_id)
-    try:
-        run.judge(found, timeout=limits.timeout, log=log, report=context.report)
-    except errors.RunFailed as fault:
-        fault.release = release
-        raise
+    run.judge(found, release, timeout=limits.timeout, log=log, report=context.report)
     return release
 
 

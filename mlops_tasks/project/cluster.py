@@ -34,6 +34,11 @@ class ClusterSpec:
     is_wrapped: bool
 
     @property
+    def is_flat(self) -> bool:
+        """Whether the file has no more than the cluster and no libraries, as the spec of a Spark job must."""
+        return not self.is_wrapped and not self.libraries
+
+    @property
     def existing(self) -> Any:
         """The id of an existing cluster; inside `new_cluster`, where Databricks ignores it, it counts too."""
         return self.others.get("existing_cluster_id", self.cluster.get("existing_cluster_id"))
@@ -62,14 +67,16 @@ def read(path: Path) -> ClusterSpec:
     return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others=others, is_wrapped=is_wrapped)
 
 
-def library_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
-    """The libraries that are named by the URI of a wheel."""
-    yield from _entries(root, ("whl",), ("egg",))
-
-
-def package_entries(root: tree.Node | None) -> Iterator[tree.Entry]:
-    """The libraries that are handed to pip."""
-    yield from _entries(root, ("pypi", "package"))
+def entries(root: tree.Node | None) -> Iterator[tree.Entry]:
+    """The libraries with their places: first those that are named by the URI of a wheel, then those for pip."""
+    libraries = tree.get(root, "libraries")
+    items = libraries.items if isinstance(libraries, tree.List) else ()
+    wheels = [(item, tree.get(item.node, key)) for item in items for key in ("whl", "egg")]
+    packages = [(item, tree.get(tree.get(item.node, "pypi"), "package")) for item in items]
+    for found, is_uri in ((wheels, True), (packages, False)):
+        for item, node in found:
+            if isinstance(node, tree.Scalar):
+                yield tree.Entry(item=item, scalar=node, is_uri=is_uri)
 
 
 def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str], None]) -> Iterator[str]:
@@ -98,27 +105,13 @@ def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str]
 def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str, Any]]) -> None:
     """The form for conda and python_env projects; an existing cluster is one of the `others` and stays."""
     cluster = {"new_cluster": spec.cluster} if spec.cluster or not spec.is_wrapped else {}
-    _write(path, {**cluster, "libraries": list(libraries), **spec.others})
+    data = {**cluster, "libraries": list(libraries), **spec.others}
+    texts.write({path: json.dumps(data, indent=2) + "\n"})
 
 
-def write_flat(path: Path, spec: ClusterSpec) -> None:
-    """The form for databricks_spark_job projects: the cluster alone."""
-    _write(path, spec.cluster)
-
-
-def _entries(root: tree.Node | None, *ways: tuple[str, ...]) -> Iterator[tree.Entry]:
-    libraries = tree.get(root, "libraries")
-    for item in libraries.items if isinstance(libraries, tree.List) else ():
-        for way in ways:
-            node: tree.Node | None = item.node
-            for key in way:
-                node = tree.get(node, key)
-            if isinstance(node, tree.Scalar):
-                yield tree.Entry(item=item, scalar=node)
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    texts.write(path, json.dumps(data, indent=2) + "\n")
+def flat_text(spec: ClusterSpec) -> str:
+    """The file's text in the form for databricks_spark_job projects: the cluster alone."""
+    return json.dumps(spec.cluster, indent=2) + "\n"
 
 
 def _ill_formed(what: str, path: Path) -> errors.BadInput:

@@ -39,13 +39,13 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
             raise errors.BadInput(
                 f"{entry_point} is neither an entry point nor a file of the project{known}",
                 where=project.folder,
-                cure="give one of these, or a file of the project, with `--entry-point`",
+                cure="give an entry point or a file of the project with `--entry-point`",
             )
         return dict(parameters)
     raise errors.BadInput(
         f"there is no entry point {entry_point!r}{_nearest(entry_point, project.entry_points)}",
         where=path,
-        cure="give one of these with `--entry-point`, or a script of the project such as train.py",
+        cure="give an entry point with `--entry-point`, or a script of the project such as train.py",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -83,7 +83,10 @@ class _Remote:
 
     def resolve(self, version: str | None) -> tuple[str, str]:
         """The ref and the commit that `version` means: a branch before a tag before a commit."""
-        refs = self._list_refs()
+        done = self._git("ls-remote", "--quiet", "--", self.url)
+        self._succeed(done)
+        pairs = [line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line]
+        refs = {ref: commit for commit, ref in pairs if _COMMIT.fullmatch(commit)}
         for ref in ("HEAD",) if version is None else (f"refs/heads/{version}", f"refs/tags/{version}"):
             if ref in refs:
                 return ref, refs.get(f"{ref}^{{}}", refs[ref])  # the commit of an annotated tag
@@ -91,36 +94,24 @@ class _Remote:
             return version, version
         raise self._unknown(version or "HEAD")
 
-    def _list_refs(self) -> Mapping[str, str]:
-        done = self._git("ls-remote", "--quiet", "--", self.url)
-        self._succeed(done)
-        pairs = [line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line]
-        return {ref: commit for commit, ref in pairs if _COMMIT.fullmatch(commit)}
-
     def _fetch(self, copy: Path, *options: str, refs: Sequence[str]) -> processes.Completed:
         return self._git("-C", str(copy), "fetch", "--quiet", "--no-tags", *options, "--", self.url, *refs)
 
     def _git(self, *arguments: str) -> processes.Completed:
         # `true` answers a question for a password with nothing: a release must fail then, not wait for a person
-        settings = ["-c", "core.askPass=true", "-c", "advice.detachedHead=false", *self._helper()]
+        settings, variables = ["-c", "core.askPass=true", "-c", "advice.detachedHead=false"], {}
+        _, login = redaction.split_login(self._secret)
+        if login:  # git takes this host's credentials from our helper alone
+            parts = urlsplit(self.url)
+            key = f"credential.{parts.scheme}://{parts.netloc}"
+            settings += ["-c", f"{key}.helper=", "-c", f"{key}.helper={_HELPER}"]
+            variables = dict(zip((_USER, _PASSWORD), login, strict=True))
         try:
-            return git.call(*settings, *arguments, run=self._run, variables=self._credentials())
+            return git.call(*settings, *arguments, run=self._run, variables=variables)
         except FileNotFoundError as fault:
             raise errors.StepFailed(
                 "a project at a git URI needs git, and git is not installed", where=self.url, cure="install git"
             ) from fault
-
-    def _helper(self) -> Sequence[str]:
-        """The settings by which git takes this host's credentials from our helper alone."""
-        if not self._credentials():
-            return ()
-        parts = urlsplit(self.url)
-        key = f"credential.{parts.scheme}://{parts.netloc}"
-        return ("-c", f"{key}.helper=", "-c", f"{key}.helper={_HELPER}")
-
-    def _credentials(self) -> Mapping[str, str]:
-        _, login = redaction.split_login(self._secret)
-        return dict(zip((_USER, _PASSWORD), login, strict=True)) if login else {}
 
     def _succeed(self, done: processes.Completed) -> None:
         if done.returncode:

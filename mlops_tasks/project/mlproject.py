@@ -66,7 +66,8 @@ def load(folder: Path) -> Project:
     data = _read_mapping(yaml_tree.load(path), "the MLproject file", path)
     _check_keys(data, path)
     _check_environments(data, path)
-    entry_points = _read_entry_points(data, path)
+    listed = _read_mapping(data.get("entry_points", {}), "entry_points", path)
+    entry_points = {str(name): _read_entry_point(str(name), each, path) for name, each in listed.items()}
     spark_job = _read_spark_job(data, entry_points, path)
     kind, environment_file = ("spark-job", None) if spark_job else _find_environment(data, path)
     return Project(
@@ -145,11 +146,6 @@ def _find_environment(data: Mapping[str, Any], path: Path) -> tuple[str, Path | 
         if (path.parent / name).is_file():
             return kind, path.parent / name
     return "", None
-
-
-def _read_entry_points(data: Mapping[str, Any], path: Path) -> Mapping[str, EntryPoint]:
-    listed = _read_mapping(data.get("entry_points", {}), "entry_points", path)
-    return {str(name): _read_entry_point(str(name), each, path) for name, each in listed.items()}
 
 
 def _read_spark_job(data: Mapping[str, Any], entry_points: Mapping[str, EntryPoint], path: Path) -> SparkJob | None:

@@ -80,19 +80,17 @@ def find_documents(
 
     `spec` is the cluster spec among them, or its copy, and `original` the spec itself.
     """
-    sources: list[tuple[Path | None, Role]] = [
-        (project.environment_file, "conda" if project.kind == "conda" else "python"),
-        (project.folder / project.mlproject, "mlproject"),
-    ]
-    found = []
-    for source, role in sources:
-        if source is not None:
-            name = os.path.relpath(source, project.folder)
-            found.append(Document(path=folder / name, original=source, name=name, role=role))
+    placed: list[tuple[Path, Path, Role]] = []
+    if project.environment_file is not None:
+        path = folder / os.path.relpath(project.environment_file, project.folder)
+        placed.append((path, project.environment_file, "conda" if project.kind == "conda" else "python"))
+    placed.append((folder / project.mlproject, project.folder / project.mlproject, "mlproject"))
     if spec is not None and original is not None:
-        name = os.path.relpath(spec, folder)
-        found.append(Document(path=spec, original=original, name=name, role="cluster"))
-    return found
+        placed.append((spec, original, "cluster"))
+    return [
+        Document(path=path, original=source, name=os.path.relpath(path, folder), role=role)
+        for path, source, role in placed
+    ]
 
 
 def patch(document: Document, wheels: Wheels) -> Patch:
@@ -107,7 +105,7 @@ def patch(document: Document, wheels: Wheels) -> Patch:
 
 
 def write(patches: Iterable[Patch]) -> None:
-    texts.write_all({each.document.path: each.new for each in patches if each.new != each.old})
+    texts.write({each.document.path: each.new for each in patches if each.new != each.old})
 
 
 def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[str, list[Change]]:
@@ -117,29 +115,26 @@ def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[st
     """
     edits: list[texts.Edit] = []
     changes: list[Change] = []
-    for entry, is_library in _find_entries(parse(path, text, role=role), role):
-        found = _resolve(entry, wheels, place=texts.show_place(path, text, entry.scalar.start))
-        if found is None:
+    for entry in _find_entries(path, text, role):
+        parts = requirements.read_wheel(entry.value, placeholder=wheels.placeholder)
+        if parts is None:
             continue
-        parts, chosen = found
-        values = [
-            each.uri
-            if is_library
-            else requirements.write_wheel(each.uri, each.distribution, extras=parts.extras, marker=parts.marker)
-            for each in chosen
+        made = [
+            Change(distribution=each.distribution, old=entry.value, new=_write(each, entry, parts, path))
+            for each in wheels.deployed
+            if parts.stands_for_all or utils.canonicalize_name(each.distribution) == parts.distribution
         ]
-        _check_printable(values, path)
-        edits += tree.replace(text, entry, values)
-        changes += [
-            Change(distribution=each.distribution, old=entry.value, new=value)
-            for each, value in zip(chosen, values, strict=True)
-        ]
+        if made:
+            edits += tree.replace(text, entry, [each.new for each in made])
+            changes += made
+        else:
+            _check_other(entry, parts, wheels, place=texts.show_place(path, text, entry.scalar.start))
     return texts.apply(text, edits), changes
 
 
 def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> None:
     """Raise BadInput for a placeholder that is left anywhere but in a comment."""
-    for scalar in _scalars(parse(path, text, role=role)):
+    for scalar in _scalars(_parse(path, text, role)):
         if placeholder in (scalar.value or ""):
             raise errors.BadInput(
                 f"the placeholder {placeholder} cannot be replaced here: {scalar.value}",
@@ -154,11 +149,11 @@ def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:
     Such an entry differs in case, in a sign between words, or in a letter or two.
     """
     path, text, role = patch.document.original, patch.old, patch.document.role
-    found = [entry for entry, _ in _find_entries(parse(path, text, role=role), role) if placeholder not in entry.value]
     return [
         (texts.show_place(path, text, each.scalar.start), each.value)
-        for each in found
-        if difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)
+        for each in _find_entries(path, text, role)
+        if placeholder not in each.value
+        and difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)
     ]
 
 
@@ -166,38 +161,37 @@ def _plain(text: str) -> str:
     return re.sub(r"[-_. ]", "", text).lower()
 
 
-def parse(path: Path, text: str, *, role: Role) -> tree.Node | None:
+def _parse(path: Path, text: str, role: Role) -> tree.Node | None:
     return json_tree.parse(path, text) if role == "cluster" else yaml_tree.parse(path, text)
 
 
-def _find_entries(root: tree.Node | None, role: Role) -> Iterator[tuple[tree.Entry, bool]]:
-    """Each entry once, and whether it is a library named by its URI alone."""
+def _find_entries(path: Path, text: str, role: Role) -> Iterable[tree.Entry]:
+    root = _parse(path, text, role)
     if role == "cluster":
-        found = [(entry, True) for entry in cluster.library_entries(root)]
-        found += [(entry, False) for entry in cluster.package_entries(root)]
+        found = cluster.entries(root)
     elif role == "mlproject":
-        libraries = tree.get(tree.get(root, "databricks_spark_job"), "python_libraries")
-        found = [(entry, False) for entry in tree.entries(libraries)]
+        found = tree.entries(tree.get(tree.get(root, "databricks_spark_job"), "python_libraries"))
     else:
-        found = [(entry, False) for entry in environment.entries(root, kind=role)]
-    # two aliases of one list have the same items
-    yield from {entry.item.start: (entry, is_library) for entry, is_library in found}.values()
+        found = environment.entries(root, kind=role)
+    return {entry.item.start: entry for entry in found}.values()  # two aliases of one list have the same items
 
 
-def _resolve(
-    entry: tree.Entry, wheels: Wheels, *, place: str
-) -> tuple[requirements.WheelEntry, Sequence[Deployed]] | None:
-    """The entry taken apart, and the wheels that replace it; None where the entry stays as it is."""
-    parts = requirements.read_wheel(entry.value, placeholder=wheels.placeholder)
-    if parts is None:
-        return None
-    chosen = [
-        each
-        for each in wheels.deployed
-        if parts.stands_for_all or utils.canonicalize_name(each.distribution) == parts.distribution
-    ]
-    if chosen:
-        return parts, chosen
+def _write(wheel: Deployed, entry: tree.Entry, parts: requirements.WheelEntry, path: Path) -> str:
+    """The text that names `wheel` in place of the entry. Raises BadInput for a URI that no line can hold."""
+    value = wheel.uri
+    if not entry.is_uri:
+        value = requirements.write_wheel(value, wheel.distribution, extras=parts.extras, marker=parts.marker)
+    if not value.isprintable():
+        raise errors.BadInput(
+            f"a wheel's URI has a character that cannot be written into this file: {value!r}",
+            where=path,
+            cure="set wheel_root to a place whose name has no such character",
+        )
+    return value
+
+
+def _check_other(entry: tree.Entry, parts: requirements.WheelEntry, wheels: Wheels, *, place: str) -> None:
+    """Refuse an entry that no deployed wheel replaces, unless a run can install the wheel that it names."""
     if wheels.placeholder in parts.path and not wheels.deployed:
         raise errors.OutOfOrder(
             "no wheel is deployed that could replace the placeholder", where=place, cure="`inv deploy`"
@@ -208,17 +202,6 @@ def _resolve(
             where=place,
             cure="add its library to the setting `libraries`, or correct the path (`include` stages an ignored file)",
         )
-    return None
-
-
-def _check_printable(values: Sequence[str], path: Path) -> None:
-    for value in values:
-        if not value.isprintable():
-            raise errors.BadInput(
-                f"a wheel's URI has a character that cannot be written into this file: {value!r}",
-                where=path,
-                cure="set wheel_root to a place whose name has no such character",
-            )
 
 
 def _scalars(root: tree.Node | None) -> Iterator[tree.Scalar]:

@@ -97,7 +97,9 @@ def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ())
         if named is None or _URL.match(named["name"]):
             yield line
             continue
-        path = folder / _unquoted(named["name"])
+        name = re.sub(r"\s#.*$", "", named["name"]).strip()
+        is_quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "'\""
+        path = folder / (name[1:-1] if is_quoted else name)
         if named["flag"] in {"-c", "--constraint"}:
             yield f"-c {path}"
             continue
@@ -107,8 +109,3 @@ def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ())
         joined = re.sub(r"\\\r?\n", "", texts.read(path).removeprefix(texts.BOM))
         stripped = (re.sub(r"(^|\s)#.*$", "", each).strip() for each in joined.splitlines())
         yield from expand(filter(None, stripped), path.parent, inside=(*inside, path.resolve()))
-
-
-def _unquoted(name: str) -> str:
-    bare = re.sub(r"\s#.*$", "", name).strip()
-    return bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"" else bare

@@ -33,49 +33,39 @@ def reshape(
     missing = [each for each in wheels.deployed if workers and each.distribution not in named]
     if is_spark:
         return _flatten(project, spec, missing, placeholder=wheels.placeholder, report=report)
-    if spec is not None:
-        return _wrap(spec, missing, name=spec.relative_to(project.folder).as_posix())
-    if missing:
-        report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
-    return []
-
-
-def _wrap(path: Path, missing: Sequence[Deployed], *, name: str) -> list[Reference]:
-    """Give the spec of a conda or python_env project its wrapped form, and the `missing` wheels."""
-    spec = cluster.read(path)
-    if missing or not spec.is_wrapped:
-        cluster.write_wrapped(path, spec, [*spec.libraries, *({"whl": each.uri} for each in missing)])
+    if spec is None:
+        if missing:
+            report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
+        return []
+    content = cluster.read(spec)
+    if missing or not content.is_wrapped:
+        cluster.write_wrapped(spec, content, [*content.libraries, *({"whl": each.uri} for each in missing)])
+    name = spec.relative_to(project.folder).as_posix()
     return [Reference(file=name, old="", new=each.uri) for each in missing]
 
 
 def _flatten(
-    project: mlproject.Project, path: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
+    project: mlproject.Project, spec: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
 ) -> list[Reference]:
     """Give the spec of a Spark job its flat form; its libraries and the `missing` wheels go into the MLproject file."""
     moved: list[str] = []
-    if path is not None:
-        spec = cluster.read(path)
-        if "existing_cluster_id" in spec.others:
-            report.warning(f"{path.name}: MLflow starts no Spark job on an existing cluster")
+    if spec is not None:
+        content, name = cluster.read(spec), spec.name
+        if "existing_cluster_id" in content.others:
+            report.warning(f"{name}: MLflow starts no Spark job on an existing cluster")
             return []
-        moved = list(
-            cluster.to_requirements(
-                spec, placeholder=placeholder, note=lambda text: report.warning(f"{path.name}: {text}")
-            )
+        moved += cluster.to_requirements(
+            content, placeholder=placeholder, note=lambda text: report.warning(f"{name}: {text}")
         )
-        if spec.is_wrapped or spec.libraries:
-            cluster.write_flat(path, spec)
+        if not content.is_flat:
+            texts.write({spec: cluster.flat_text(content)})
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
-    _add_python_libraries(project, [*moved, *added])
-    return [Reference(file=project.mlproject, old="", new=line) for line in added]
-
-
-def _add_python_libraries(project: mlproject.Project, lines: Sequence[str]) -> None:
     path = project.folder / project.mlproject
     data = yaml_tree.load(path)
     job = data["databricks_spark_job"]
     listed = job.get("python_libraries") or []
-    fresh = [line for line in dict.fromkeys(lines) if line not in listed]
+    fresh = [line for line in dict.fromkeys([*moved, *added]) if line not in listed]
     if fresh:
         job["python_libraries"] = [*listed, *fresh]
-        texts.write(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        texts.write({path: yaml.safe_dump(data, sort_keys=False, allow_unicode=True)})
+    return [Reference(file=project.mlproject, old="", new=line) for line in added]

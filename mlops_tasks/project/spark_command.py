@@ -16,6 +16,10 @@ _EXPANDED = re.compile(r"\$[A-Za-z_({][^\s\"]*|`[^`]*`")
 _SHELL = re.compile(rf"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{{1,2}}\S*)(?!\S)|;(?!\S)|{_EXPANDED.pattern}|\n")
 """Text that a shell would act on. Inside a word (`http://host/?a=1&b=2`) most signs are ordinary characters."""
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*")
+_INSTEAD = {
+    "-m": "write `python FILE.py ...`, with a file that calls runpy.run_module",
+    "-c": "write that code into a file, and `python FILE.py ...`",
+}
 
 
 class Fault(NamedTuple):
@@ -37,7 +41,8 @@ def find_fault(command: str, folder: Path) -> Fault | None:
             _replace_program(first),
         )
     if script.startswith("-"):
-        return Fault(f"begins with `python {script}`, and MLflow takes {script} for the file to run", _spare(script))
+        cure = _INSTEAD.get(script, f"leave {script} out")
+        return Fault(f"begins with `python {script}`, and MLflow takes {script} for the file to run", cure)
     return find_missing(script, folder) or _find_shell(command, script)
 
 
@@ -70,11 +75,3 @@ def _replace_program(first: str) -> str:
     if "=" in first:
         return "set that under spark_env_vars of the cluster spec, and write `python FILE.py ...`"
     return "write `python FILE.py ...`, with a file that does the same"
-
-
-def _spare(option: str) -> str:
-    if option == "-m":
-        return "write `python FILE.py ...`, with a file that calls runpy.run_module"
-    if option == "-c":
-        return "write that code into a file, and `python FILE.py ...`"
-    return f"leave {option} out"

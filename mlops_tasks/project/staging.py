@@ -6,12 +6,78 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors, files, locks, processes
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
+
+LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
+"""Files and folders of these names (secrets, environments, results) are not staged even where git tracks them."""
+
+
+def list_files(
+    folder: Path, *, include: Sequence[str], needed: Iterable[str], run: processes.Runner, report: Report
+) -> tuple[str, ...]:
+    """The files (and symbolic links) below `folder` to be staged, as sorted relative paths.
+
+    `include` are globs of files to stage nevertheless; `needed` are files that are staged in any case. Raises BadInput
+    for a glob that leads out of the folder, StepFailed for a folder that cannot be read.
+    """
+    listed = git.list_files(folder, runner=run)
+    if listed is not None and not any(name.lower() == "mlproject" for name in listed):
+        report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
+        listed = None
+    if listed is None:
+        found = files.walk(folder, skip=_is_left_out, onerror=_refuse)
+    else:
+        found = [name for name in listed if not _stays_behind(folder, name)]
+    brought = [name for pattern in include for name in _expand(folder, pattern, report)]
+    return tuple(sorted({*found, *brought, *needed}))
+
+
+def name_inside(path: Path, folder: Path) -> str:
+    """`path` relative to `folder`, with links to folders followed; empty where it does not lie in it."""
+    name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
+    return "" if name.startswith("..") else Path(name).as_posix()
+
+
+def _stays_behind(folder: Path, name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return any(_is_left_out(folder.joinpath(*parts[:count])) for count in range(1, len(parts) + 1))
+
+
+def _is_left_out(path: Path) -> bool:
+    return path.name in LEFT_OUT or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
+
+
+def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
+    if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        raise errors.BadInput(
+            f"{pattern!r} leads out of the project's folder", where="include", cure="give globs relative to that folder"
+        )
+    names = [name for path in folder.glob(pattern) for name in _files_of(path, folder)]
+    if not names:
+        report.warning(f"include: nothing in the project matches {pattern!r}")
+    return names
+
+
+def _files_of(path: Path, folder: Path) -> list[str]:
+    """`path` or, of a folder, the files in it; where a link leads to `path`, that link alone."""
+    name = path.relative_to(folder)
+    on_the_way = [*reversed(name.parents), name][1:]
+    link = next((each for each in on_the_way if (folder / each).is_symlink()), None)
+    if link is None and path.is_dir():
+        return [(name / each).as_posix() for each in files.walk(path, onerror=_refuse)]
+    return [(link or name).as_posix()]
+
+
+def _refuse(fault: OSError) -> None:
+    raise errors.StepFailed(
+        f"the project's folder cannot be read: {fault.strerror}", where=fault.filename, cure="make it readable"
+    ) from fault
+
 
 DIGEST_LENGTH = 16
 _MODES = {"program": "755", "file": "644"}
@@ -35,15 +101,22 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def copied(
-    folder: Path, names: Sequence[str], *, plain: Sequence[str], staged_root: Path, report: Report
+    folder: Path,
+    names: Sequence[str],
+    *,
+    plain: Sequence[str],
+    staged_root: Path,
+    report: Report,
+    prefix: str = ".new-",
+    task: str = "inv patch",
 ) -> Iterator[Path]:
     """A copy of `names` under the folder's own name, removed after the block unless `settle` moved it.
 
     Links stay links, except for the names in `plain`: those become files, so that they can be written to.
     """
-    with locks.workplace(staged_root) as place:
+    with locks.workplace(staged_root, prefix=prefix) as place:
         copy = place / folder.name
-        with _translated(folder):
+        with _translated(folder, task):
             copy.mkdir()
             for name in names:
                 _copy(folder, name, copy, report, is_plain=name in plain)
@@ -56,9 +129,8 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
     with _translated(copy):
         for base, _, _ in os.walk(copy.parent):
             Path(base).chmod(0o755)
-        content = _content(copy)
-        final = staged_root / _place(content) / copy.name
-        if final.parent.exists() and _content(final) != content:
+        final = staged_root / _digest(copy) / copy.name
+        if final.parent.exists() and not is_as_settled(final):
             shutil.rmtree(final.parent)  # it was changed, and its content is no longer the one that its name says
         if not final.parent.exists():
             copy.parent.rename(final.parent)
@@ -68,19 +140,13 @@ def settle(copy: Path, *, staged_root: Path) -> Path:
 
 def is_as_settled(folder: Path) -> bool:
     """Whether the staged `folder` is there and still has the content that it is named by."""
-    return folder.is_dir() and _place(_content(folder)) == folder.parent.name
+    return folder.is_dir() and _digest(folder) == folder.parent.name
 
 
-@contextlib.contextmanager
-def disposable(folder: Path) -> Iterator[Path]:
+def disposable(folder: Path) -> contextlib.AbstractContextManager[Path]:
     """A copy of the staged `folder` for one run, removed after the block with all that the run wrote into it."""
-    with locks.workplace(folder.parent.parent, prefix=".run-") as place:
-        copy = place / folder.name
-        with _translated(folder, "inv run"):
-            copy.mkdir()
-            for name in files.walk(folder):
-                _copy(folder, name, copy, Report(), is_plain=False)
-        yield copy
+    root, names = folder.parent.parent, files.walk(folder)
+    return copied(folder, names, plain=(), staged_root=root, report=Report(), prefix=".run-", task="inv run")
 
 
 def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
@@ -120,12 +186,9 @@ def _warn_of_broken_links(copy: Path, report: Report) -> None:
             report.warning(f"{name} links to {target}, which is not part of the staged project")
 
 
-def _content(folder: Path) -> dict[str, str]:
-    return {"": folder.name, **hash_files(folder, files.walk(folder))}
-
-
-def _place(content: dict[str, str]) -> str:
-    return files.digest(content)[:DIGEST_LENGTH]
+def _digest(folder: Path) -> str:
+    """The name of a folder for this content, with the folder's own name."""
+    return files.digest({"": folder.name, **hash_files(folder, files.walk(folder))})[:DIGEST_LENGTH]
 
 
 @contextlib.contextmanager

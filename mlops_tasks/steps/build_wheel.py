@@ -33,7 +33,7 @@ def build_wheels(context: Context, release: Release) -> Release:
             found[name] = old
             continue
         found[name] = _build(context, library, name, state)
-        del context.library_states[library]  # a build can write into the sources: the next step looks again
+        context.library_states.clear()  # a build can write into any sources: the next step looks again
         context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)

@@ -135,14 +135,14 @@ class Context:
 
     @cached_property
     def library_states(self) -> dict[Path, LibraryState]:
-        """The libraries as the steps of this command found them: each is looked at once, and again after its build."""
+        """The libraries as the steps of this command found them: each is looked at once, and again after a build."""
         return {}
 
     @cached_property
     def target(self) -> targets.Target:
-        from mlops_tasks.targets import base as targets
+        from mlops_tasks.targets import choosing
 
-        return targets.choose(
+        return choosing.choose(
             self.settings.target,
             places=self.places,
             environ=self.environ,
@@ -158,7 +158,7 @@ class Context:
 
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:
-        """The wheels with which this command has looked for what will not work on its target."""
+        """The wheels for which this command has run the checks of the doctor."""
         return []
 
     @cached_property

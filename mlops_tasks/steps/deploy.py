@@ -10,7 +10,8 @@ from packaging import utils
 from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.steps.context import Context
-from mlops_tasks.stores import parallel, uris
+from mlops_tasks.stores import base as stores
+from mlops_tasks.stores import uris
 from mlops_tasks.stores.base import Stored
 
 
@@ -84,9 +85,9 @@ def _digest(wheels: Sequence[Wheel], folder: str) -> str:
 
 
 def _is_there(wheel: Wheel, there: Mapping[str, Stored]) -> bool:
-    """Whether a folder with the files `there` holds that wheel, as far as its store can tell."""
+    """Whether a folder with the files `there` holds that wheel."""
     stored = there.get(Path(wheel.file).name)
-    return stored is not None and stored.size == wheel.size and stored.sha256 in {None, wheel.sha256}
+    return stored is not None and stored.matches(wheel.size, wheel.sha256)
 
 
 def _find_missing(context: Context, wheels: Sequence[Wheel], folder: str) -> list[Wheel]:
@@ -126,7 +127,7 @@ def _write(context: Context, wheels: Sequence[Wheel], folder: str) -> None:
     store, paths = context.store, [context.top / wheel.file for wheel in wheels]
     store.make_folder(folder)
     with context.report.transfer(f"writing to {folder}", sum(wheel.size for wheel in wheels)) as moved:
-        parallel.write_files(paths, folder, store=store, parallel=context.settings.parallel_uploads, moved=moved)
+        stores.write_files(paths, folder, store=store, parallel=context.settings.parallel_uploads, moved=moved)
     there = store.list_files(folder)
     for wheel in wheels:
         if not _is_there(wheel, there):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, files
 from mlops_tasks.project import cluster as clusters
-from mlops_tasks.project import environment, fetching, listing, mlproject, references, reshape, staging
+from mlops_tasks.project import environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
@@ -92,11 +92,11 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
     project, settings, target = context.project, context.settings, context.target
     spec = clusters.find(context.cluster, project.folder)
     parts = (project.folder / project.mlproject, project.environment_file, spec)
-    needed = [name for part in parts if part is not None and (name := listing.name_inside(part, project.folder))]
+    needed = [name for part in parts if part is not None and (name := staging.name_inside(part, project.folder))]
     deployed = [each._replace(uri=target.absolute_uri(each.uri)) for each in release.deployed or ()]
     return _Inputs(
         project=project,
-        names=listing.list_files(
+        names=staging.list_files(
             project.folder, include=settings.include, needed=needed, run=context.run, report=report
         ),
         needed=tuple(needed),
@@ -159,7 +159,7 @@ def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
     """The copy's own spec: one from outside the project comes in as its cluster.json."""
     if inputs.cluster is None:
         return None
-    name = listing.name_inside(inputs.cluster, inputs.project.folder)
+    name = staging.name_inside(inputs.cluster, inputs.project.folder)
     if not name:
         brought = copy / clusters.FILE_NAME
         brought.unlink(missing_ok=True)  # a link there would lead the copy into somebody's file
@@ -168,7 +168,7 @@ def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
 
 
 def _check_environment(project: mlproject.Project) -> None:
-    if project.environment_file is not None and not listing.name_inside(project.environment_file, project.folder):
+    if project.environment_file is not None and not staging.name_inside(project.environment_file, project.folder):
         raise errors.BadInput(
             f"the environment {os.path.relpath(project.environment_file, project.folder)} lies outside the project's "
             "folder, and only that folder is released",
@@ -212,7 +212,7 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
     """Warn of paths that lead out of the project's folder: a run has that folder alone."""
     lines = [(project.mlproject, each.command) for each in project.entry_points.values()]
     if project.environment_file is not None:
-        name = listing.name_inside(project.environment_file, project.folder)
+        name = staging.name_inside(project.environment_file, project.folder)
         lines += [(name, line) for line in environment.load(copy / name, kind=project.kind).pip]
     for name, line in lines:
         if "../" in line:

@@ -39,8 +39,8 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
     return {**known, **tags}
 
 
-def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None:
-    """Report how the run ended; RunFailed unless it finished.
+def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path, report: Report) -> None:
+    """Report how the run ended; RunFailed, with the `release` of the run, unless it finished.
 
     The error names the log, and quotes its last lines where the report has not shown the output. `timeout` is the
     run's own limit in seconds.
@@ -48,11 +48,13 @@ def judge(run: Run, *, timeout: float | None, log: Path, report: Report) -> None
     if run.status == "FINISHED":
         report.step("run", _describe(run))
         return
-    raise errors.RunFailed(
+    failed = errors.RunFailed(
         f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
         cure=_cure(run, timeout, "the log" if log.exists() else "that page"),
     )
+    failed.release = release
+    raise failed
 
 
 def _cure(run: Run, timeout: float | None, shown_by: str) -> str:

@@ -1,12 +1,17 @@
-"""Store: where wheels are put and listed, and the one rule for names that are taken."""
+"""Store: where wheels are put, listed and verified, and what happens when a name is taken."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from mlops_tasks import files
 from mlops_tasks.workspace import faults
 
 
@@ -15,6 +20,10 @@ class Stored(NamedTuple):
 
     size: int
     sha256: str | None = None
+
+    def matches(self, size: int, sha256: str) -> bool:
+        """Whether this is the file of that size and SHA-256, as far as the store can tell."""
+        return self.size == size and self.sha256 in {None, sha256}
 
 
 class Store(Protocol):
@@ -39,9 +48,10 @@ class Store(Protocol):
 
 
 def holds(store: Store, source: Path, folder: str) -> bool:
-    """Whether `store` has a file of `source`'s name and size in `folder`: no workspace says more about a file."""
+    """Whether `store` has the file `source` in `folder` under its own name."""
     there = store.list_files(folder).get(source.name)
-    return there is not None and there.size == source.stat().st_size
+    sha256 = files.file_sha256(source) if there and there.sha256 else ""
+    return there is not None and there.matches(source.stat().st_size, sha256)
 
 
 @contextlib.contextmanager
@@ -55,3 +65,56 @@ def same_content_is_fine(store: Store, source: Path, folder: str) -> Iterator[No
     except faults.ApiError as fault:
         if not (fault.is_taken and holds(store, source, folder)):
             raise
+
+
+GRACE = 2.0
+"""Seconds for the writes under way to notice that they are to end."""
+
+
+class Stopped(Exception):
+    """Raised in a write that is no longer wanted."""
+
+
+def write_files(
+    sources: Sequence[Path], folder: str, *, store: Store, parallel: int, moved: Callable[[int], None]
+) -> None:
+    """Write `sources` into `folder`, `parallel` at a time. The first error, or Ctrl-C, ends all of it.
+
+    A write then ends at its next block. One that hangs in the network is left behind in a daemon thread: a thread
+    pool's would hold up the end of the process.
+    """
+    stopped = threading.Event()
+    todo = deque(sources)
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def count(size: int) -> None:
+        if not stopped.is_set():
+            moved(size)
+        elif size > 0:
+            raise Stopped
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):  # none is left to write
+            while not stopped.is_set():
+                ended.put(_write(todo.popleft(), folder, store, count))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel, len(sources)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in sources:
+            if (fault := ended.get()) is not None:
+                raise fault
+    finally:
+        stopped.set()
+        deadline = time.monotonic() + GRACE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _write(source: Path, folder: str, store: Store, moved: Callable[[int], None]) -> BaseException | None:
+    try:
+        store.write(source, folder, moved)
+    except BaseException as fault:  # noqa: BLE001 - raised by `write_files`
+        return fault
+    return None

@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
 def choose_local(root: str, *, top: Path) -> base.Store:
     """A folder below `top`, or anywhere on this machine; BadInput for a place in a workspace or a URI."""
-    fault = ""
     if root.startswith(uris.REMOTE):
         fault = f"{root} lies in a Databricks workspace, and the local target writes to none"
     elif uris.has_scheme(root):
         fault = f"{root} is no folder, and the local target has no other store for wheels"
-    if fault:
-        cure = "give a folder (`--wheel-root FOLDER`), or leave wheel_root out"
-        raise errors.BadInput(fault, where="wheel_root", cure=cure)
-    return folder.FolderStore(top=top)
+    else:
+        return folder.FolderStore(top=top)
+    cure = "give a folder (`--wheel-root FOLDER`), or leave wheel_root out"
+    raise errors.BadInput(fault, where="wheel_root", cure=cure)
 
 
 def choose_remote(root: str, *, workspace: Workspace) -> base.Store:

@@ -1,12 +1,9 @@
-"""Choose the target, the place where wheels are kept and projects run. No other module asks which one it is."""
+"""Target: the place where wheels are kept and projects run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_tasks import processes, state
-from mlops_tasks.report import Report
 from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
@@ -61,21 +58,3 @@ class Target(Protocol):
 
     def check_detaching(self) -> None:
         """Raise BadInput where every run ends with the command that follows it."""
-
-
-def choose(
-    name: str,
-    *,
-    places: state.StateFolder,
-    environ: Mapping[str, str],
-    run: processes.Runner,
-    profile: str | None,
-    report: Report,
-) -> Target:
-    if name == "databricks":
-        from mlops_tasks.targets import databricks
-
-        return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
-    from mlops_tasks.targets import local
-
-    return local.LocalTarget(places=places, environ=environ, run=run, report=report)

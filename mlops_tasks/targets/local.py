@@ -51,9 +51,7 @@ class LocalTarget:
         return False
 
     def is_reachable(self, entry: str) -> bool:
-        if entry.startswith(("http://", "https://")):
-            return True
-        return uris.to_path(entry).is_file()
+        return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         if wanted not in {"auto", "local"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import doctor, init, runs, steps, ui
+from mlops_tasks.tasks import doctor, init, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -14,9 +14,9 @@ namespace = invoke.Collection(
     steps.run,
     steps.release,
     init.init,
-    runs.status,
+    steps.status,
     doctor.doctor,
     ui.ui,
-    runs.watch,
-    runs.cancel,
+    steps.watch,
+    steps.cancel,
 )

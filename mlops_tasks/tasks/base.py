@@ -128,7 +128,7 @@ class Word(Flag):
 
 
 def _is_no_word(frame: FrameType | None) -> bool:
-    """Whether Invoke's parser, which may be asking, is at the end of a command or at what stands for itself."""
+    """Whether Invoke's parser, which may be asking, is at the end of a command, at a flag or at the name of a task."""
     while frame and frame.f_code.co_name in {"missing_positional_args", "<listcomp>"}:
         frame = frame.f_back
     if frame is None or not isinstance(parser := frame.f_locals.get("self"), ParseMachine):

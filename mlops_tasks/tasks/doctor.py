@@ -12,7 +12,6 @@ from mlops_tasks.tasks import base, console, session
 
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
-    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.steps.context import Context
 
 SETTINGS = (*base.PATCHING, "backend")
@@ -33,19 +32,19 @@ the target here is local; this is what a release to Databricks would meet
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
-    pipeline = session.open_pipeline(c, flags)
+    context = session.open_pipeline(c, flags).context
     if fix:
-        _fix(pipeline.context)
-        if pipeline.context.dry_run:
+        _fix(context)
+        if context.dry_run:
             return
-        pipeline = session.open_pipeline(c, flags)  # the project was read before it changed
-    found = _examine(pipeline)
+        context = session.open_pipeline(c, flags).context  # the project was read before it changed
+    found = _examine(context)
     if flags["json"]:
         console.standard().text(json.dumps(found.to_dict(), indent=2))
     else:
-        _show(found, pipeline.context)
+        _show(found, context)
     if wrong := found.of("error"):
-        raise _refuse(wrong, pipeline.context)
+        raise _refuse(wrong, context)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
@@ -58,14 +57,13 @@ def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
     )
 
 
-def _examine(pipeline: Pipeline) -> Findings:
+def _examine(context: Context) -> Findings:
     from mlops_tasks.doctor import reading
 
-    context = pipeline.context
     if not context.target.is_remote:
         context.report.detail(REHEARSED)
     with context.places.usable():
-        return reading.examine(context, pipeline.load(), login=True)
+        return reading.examine(context, context.record.load(), login=True)
 
 
 def _show(found: Findings, context: Context) -> None:

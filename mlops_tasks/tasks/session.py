@@ -47,7 +47,7 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
 
 
 def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spell_as_called) -> console.Console:
-    """The console as a task's switches want it."""
+    """The console for a task, by its switches `--quiet`, `--verbose` and `--json`."""
     return console.standard(quiet=flags["quiet"], verbose=flags["verbose"], results=not flags["json"], spell=spell)
 
 

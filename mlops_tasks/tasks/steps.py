@@ -1,4 +1,4 @@
-"""The tasks of the five steps, and `release`, which takes them all."""
+"""The tasks of the five steps, `release`, which takes them all, and `status`, `watch` and `cancel`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_tasks.settings import SETTINGS
 from mlops_tasks.tasks import base, session
 
 DETACH = "end once the run is submitted, and leave it running (see watch and cancel)"
-FORCE = "go on in spite of what the task `doctor` calls an error"
+FORCE = "continue in spite of what the task `doctor` calls an error"
 
 
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})
@@ -104,3 +104,29 @@ def release(
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
     session.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
+
+
+ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
+FOLLOWING = (*ENDING, "timeout")
+RUN_ID = {
+    "run_id": "MLflow's id of the run (default: the last one here); a word that names a task is taken as that task"
+}
+
+
+@invoke.task(klass=base.ReleaseTask, settings=base.PATCHING)
+def status(c: invoke.Context, **flags: Any) -> None:
+    """Show what each step has made and whether that still holds."""
+    pipeline = session.open_pipeline(c, flags)
+    session.print_record(pipeline.show_status(), flags)
+
+
+@invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
+def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
+    """Follow a detached run to its end."""
+    session.work(c, flags, lambda pipeline: pipeline.watch(run_id))
+
+
+@invoke.task(klass=base.ReleaseTask, settings=ENDING, positional=["run_id"], help=RUN_ID)
+def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
+    """Cancel a detached run."""
+    session.work(c, flags, lambda pipeline: pipeline.cancel(run_id))

@@ -128,11 +128,12 @@ class Tracking:
     def describe_run(
         self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]
     ) -> None:
-        """Add `tags`, `parameters` and the record to a run that a backend has made."""
+        """Add `tags`, `parameters` and the record to a run that exists."""
         from mlflow.entities import Param, RunTag
 
         with self._calling_mlflow():
-            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            if tags:
+                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
             self._client.log_dict(run_id, dict(record), "release.json")
 

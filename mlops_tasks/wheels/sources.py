@@ -69,7 +69,11 @@ def library_digest(library: Path, *, run: processes.Runner) -> str:
     comes from git. Raises StepFailed for a file that cannot be read.
     """
     try:
-        return files.digest(_inputs(library, run))
+        names, settings = list_files(library, run=run), _settings(library)
+        described = _describe(library, run) if _FROM_GIT.search(settings) else ""
+        own = _hash_all(library, names)
+        outside = {name: _hash_outside(library, name, run) for name in _outside(library, names, settings)}
+        return files.digest({"files": own, "outside": outside, "git": described})
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the library cannot be read: {fault.strerror}",
@@ -83,16 +87,6 @@ def list_outside(library: Path, *, run: processes.Runner) -> list[str]:
     found = _outside(library, list_files(library, run=run), _settings(library))
     paths = [Path(os.path.realpath(library / name)) for name in found]
     return [os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)]
-
-
-def _inputs(library: Path, run: processes.Runner) -> dict[str, object]:
-    names, settings = list_files(library, run=run), _settings(library)
-    described = _describe(library, run) if _FROM_GIT.search(settings) else ""
-    return {
-        "files": _hash_all(library, names),
-        "outside": {name: _hash_outside(library, name, run) for name in _outside(library, names, settings)},
-        "git": described,
-    }
 
 
 def _settings(library: Path) -> str:

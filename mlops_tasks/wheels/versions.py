@@ -36,8 +36,23 @@ def choose_local(library: Path, outside: list[str], *, digest: str, run: process
     Otherwise, and without git, the digest is. `outside` are the files beyond the library's folder that a wheel of it
     is made of, relative to the folder.
     """
-    commit = _last_change(library, [".", *outside], run)
-    return f"g{commit[:LENGTH]}" if commit else f"d{digest[:LENGTH]}"
+    paths = (".", *outside)
+
+    def ask(*arguments: str) -> str | None:
+        """The answer; None where git has none, as for a path outside of the repository or before the first commit."""
+        done = git.call(*arguments, run=run, cwd=library)
+        return None if done.returncode else done.stdout.strip()
+
+    try:
+        changed = ask("status", "--porcelain", "--", *paths)
+        commit = ask("log", "-1", "--format=%H", "--", *paths) if changed == "" else None
+        shallow = ask("rev-parse", "--git-path", "shallow") if commit else None
+    except FileNotFoundError:  # there is no git
+        commit = shallow = None
+    # a shallow clone lists its first commits there: an earlier one may be the last that changed the library
+    cut_off = library / shallow if shallow else None
+    is_cut_off = cut_off is not None and cut_off.is_file() and commit in cut_off.read_text(encoding="ascii").split()
+    return f"g{commit[:LENGTH]}" if commit and not is_cut_off else f"d{digest[:LENGTH]}"
 
 
 def append_local(version: str, local: str) -> str:
@@ -62,34 +77,15 @@ def with_version(path: Path, version: str) -> Path:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(new, "w") as target:
         changed = _change(source, version, rename)
         for info in source.infolist():
-            copy = _copy_info(info, rename(info.filename))
+            copy = zipfile.ZipInfo(rename(info.filename), info.date_time)
+            copy.compress_type, copy.external_attr = info.compress_type, info.external_attr
+            copy.create_system, copy.file_size = info.create_system, info.file_size
             if info.filename in changed:
                 target.writestr(copy, changed[info.filename])
                 continue
             with source.open(info) as stream, target.open(copy, "w") as out:
                 shutil.copyfileobj(stream, out)
     return new
-
-
-def _last_change(library: Path, paths: list[str], run: processes.Runner) -> str:
-    """The commit that last changed `paths`; empty where it is not known, or the work tree differs from it."""
-
-    def ask(*arguments: str) -> str | None:
-        """The answer; None where git has none, as for a path outside of the repository or before the first commit."""
-        done = git.call(*arguments, run=run, cwd=library)
-        return None if done.returncode else done.stdout.strip()
-
-    try:
-        changed = ask("status", "--porcelain", "--", *paths)
-        commit = ask("log", "-1", "--format=%H", "--", *paths) if changed == "" else None
-        shallow = ask("rev-parse", "--git-path", "shallow") if commit else None
-    except FileNotFoundError:  # there is no git
-        return ""
-    # a shallow clone lists its first commits there: an earlier one may be the last that changed the library
-    cut_off = library / shallow if shallow else None
-    if cut_off is not None and cut_off.is_file() and commit in cut_off.read_text(encoding="ascii").split():
-        return ""
-    return commit or ""
 
 
 def _change(source: zipfile.ZipFile, version: str, rename: Callable[[str], str]) -> dict[str, bytes]:
@@ -103,10 +99,3 @@ def _change(source: zipfile.ZipFile, version: str, rename: Callable[[str], str])
     for name, *rest in filter(None, csv.reader(io.StringIO(source.read(record).decode("utf-8"), newline=""))):
         writer.writerow([rename(name), *((f"sha256={digest}", str(len(new))) if name == metadata else rest)])
     return {metadata: new, record: out.getvalue().encode("utf-8")}
-
-
-def _copy_info(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
-    copy = zipfile.ZipInfo(name, info.date_time)
-    copy.compress_type, copy.external_attr = info.compress_type, info.external_attr
-    copy.create_system, copy.file_size = info.create_system, info.file_size
-    return copy

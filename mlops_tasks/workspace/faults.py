@@ -53,10 +53,6 @@ class ApiError(errors.WorkspaceError):
         self.is_worn_out = False
 
     @property
-    def is_unanswered(self) -> bool:
-        return self.status is None or self.status >= 500  # noqa: PLR2004 - the server's own faults
-
-    @property
     def is_missing(self) -> bool:
         return self.code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"} or (self.status == NOT_FOUND and not self.code)
 

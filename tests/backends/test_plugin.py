@@ -104,7 +104,7 @@ def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: t
 
     assert said.code == 5
     record = json.loads(next((folder / ".mlops").glob("*/local/release.json")).read_text())
-    assert record["run"]["status"] == status
+    assert (record["run"]["status"], record["run"]["timed_out"]) == (status, "--timeout" in arguments)
     assert client_of(folder).get_run(record["run"]["run_id"]).info.status == status
 
 

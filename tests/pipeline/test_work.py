@@ -119,6 +119,16 @@ def test_a_library_that_its_own_build_changes_is_stale_in_the_same_release(folde
         make_pipeline(folder).release()
 
 
+def test_a_library_that_another_ones_build_changes_is_stale_in_the_same_release(folder: Path) -> None:
+    make_pipeline(folder).take("name")
+    make_pipeline(folder).take("build-wheel")
+    setup = WRITES_INTO_ITS_SOURCES.format(library=str(folder / "libs" / "mylib"))
+    write(folder, {"libs/zlib/setup.py": setup.replace('name="mylib"', 'name="zlib"').replace('["mylib"]', "[]")})
+
+    with pytest.raises(ReleaseError, match=r"the libraries' files .* changed since build-wheel ran"):
+        make_pipeline(folder).release()
+
+
 def test_each_step_of_one_pipeline_sees_the_files_and_the_branch_as_they_are_then(folder: Path) -> None:
     ours = make_pipeline(folder)
     first = ours.take("name"), ours.take("build-wheel")

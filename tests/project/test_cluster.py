@@ -28,8 +28,7 @@ def test_both_forms_say_the_same(tmp_path: Path, data: dict[str, Any], is_wrappe
     assert (spec.cluster, spec.libraries, spec.is_wrapped, spec.others) == (FLAT, (WHEEL,), is_wrapped, {})
     cluster.write_wrapped(tmp_path / "wrapped.json", spec, spec.libraries)
     assert json.loads((tmp_path / "wrapped.json").read_text()) == {"new_cluster": FLAT, "libraries": [WHEEL]}
-    cluster.write_flat(tmp_path / "flat.json", spec)
-    assert json.loads((tmp_path / "flat.json").read_text()) == FLAT
+    assert json.loads(cluster.flat_text(spec)) == FLAT
 
 
 def test_an_existing_cluster_stays_what_it_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors, processes, report
-from mlops_tasks.project import listing
+from mlops_tasks.project import staging
 
 Git = Callable[..., str]
 
@@ -34,7 +34,7 @@ def list_files(
     run: processes.Runner = processes.run_command,
     to: Warnings | None = None,
 ) -> tuple[str, ...]:
-    return listing.list_files(folder, include=include, needed=["MLproject"], run=run, report=to or Warnings())
+    return staging.list_files(folder, include=include, needed=["MLproject"], run=run, report=to or Warnings())
 
 
 def without_git(

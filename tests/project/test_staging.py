@@ -112,6 +112,17 @@ def test_what_is_no_file_is_not_staged(tmp_path: Path) -> None:
     assert "pipe" in said.said[0]
 
 
+def test_a_pipe_in_a_staged_copy_blocks_neither_a_run_nor_the_next_patch(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    staged = stage(project, root, ["MLproject"])
+    os.mkfifo(staged / "pipe")
+
+    assert not staging.is_as_settled(staged)
+    with staging.disposable(staged) as work:
+        assert names_in(work) == ["MLproject"]
+    assert names_in(stage(project, root, ["MLproject"])) == ["MLproject"]
+
+
 def test_the_hashes_tell_content_mode_and_where_links_lead(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     (project / "link").symlink_to("a")

@@ -16,7 +16,7 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps import deploy
-from mlops_tasks.stores import parallel
+from mlops_tasks.stores import base as stores
 from tests.fake_workspace.server import Workspace
 from tests.support import contexts, inv, places, repositories, workspaces
 from tests.support.places import Place
@@ -145,7 +145,7 @@ def test_the_first_fault_is_told_and_ends_the_other_uploads(
     workspace: Workspace, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three uploads hang while the fourth is refused: none of them is waited for, and no further one begins."""
-    monkeypatch.setattr(parallel, "GRACE", 0.2)
+    monkeypatch.setattr(stores, "GRACE", 0.2)
     gate = threading.Event()
     method, path = place.calls[0]
     held = [workspace.faults.add(method, path, call=number, gate=gate) for number in (1, 2, 3)]

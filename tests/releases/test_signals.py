@@ -18,7 +18,7 @@ from mlops_tasks.backends.databricks import archive
 from mlops_tasks.backends.databricks.backend import DatabricksRuns
 from mlops_tasks.backends.jobs import following, lookup
 from mlops_tasks.pipeline import attempt as attempts
-from mlops_tasks.workspace import session
+from mlops_tasks.workspace import api
 from tests.fake_workspace import runs
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.runs import Mode
@@ -126,7 +126,7 @@ def test_ctrl_c_during_the_run_gives_mlflow_little_time_too(site: Site, monkeypa
     said = site.inv("run")
 
     assert (said.code, site.record["run"]["status"]) == (130, "KILLED"), said.err
-    assert 2 * session.HASTY.answer_within in made or not hasattr(rest_utils, "get_workspace_client")
+    assert 2 * api.HASTY.answer_within in made or not hasattr(rest_utils, "get_workspace_client")
 
 
 def test_ctrl_c_while_mlflow_cannot_be_told_says_that_the_job_has_ended(

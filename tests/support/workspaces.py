@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlops_tasks import report
-from mlops_tasks.workspace import api, login, session
+from mlops_tasks.workspace import api, login
 from tests.fake_workspace.server import Workspace
 
 
@@ -34,7 +34,7 @@ def connect(
     environ: Mapping[str, str] | None = None,
     *,
     profile: str | None = None,
-    patience: session.Patience = session.PATIENT,
+    patience: api.Patience = api.PATIENT,
 ) -> Ours:
     heard, waited = Heard(), list[float]()
     found = login.resolve(profile, workspace.environment if environ is None else environ)

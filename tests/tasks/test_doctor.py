@@ -189,6 +189,17 @@ def test_a_project_at_a_git_uri_cannot_be_fixed(tmp_path: Path) -> None:
     assert "at a git URI" in said.err
 
 
+def test_a_project_at_a_git_uri_is_fetched_once(tmp_path: Path) -> None:
+    cluster = '{"spark_version": "16.4.x-scala2.12", "node_type_id": "m5.large", "num_workers": 1}'
+    theirs = make_repository(tmp_path / "theirs", CLUSTER=cluster)
+    ours = make_repository(tmp_path / "ours")
+
+    said = inv("doctor", "--project", f"{theirs.as_uri()}#training", cwd=ours)
+
+    assert said.code == 2
+    assert said.err.count("fetching") == 1
+
+
 def test_the_fixed_project_still_releases_on_this_machines_terms(tmp_path: Path) -> None:
     folder = make_repository(tmp_path)
     assert inv("doctor", "--fix", cwd=folder).code in {0, 2}

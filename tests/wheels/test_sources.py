@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors, files, processes
-from mlops_tasks.wheels import copies, sources
+from mlops_tasks.wheels import building, sources
 from tests.support.repositories import commit, git, make_library, write
 
 
@@ -18,7 +18,7 @@ def digest(library: Path) -> str:
 
 
 def copy(library: Path, *, top: Path, into: Path) -> Path:
-    return copies.copy_library(library, into, top=top, run=processes.run_command)
+    return building.copy_library(library, into, top=top, run=processes.run_command)
 
 
 def say_version(folder: Path) -> tuple[str, str, str]:
@@ -152,7 +152,7 @@ def test_large_files_elsewhere_are_linked_and_the_librarys_own_copied(tmp_path: 
     top = tmp_path / "top"
     library = make_library(top)
     for path in (library / "mylib" / "model.bin", top / "data.bin"):
-        path.write_bytes(bytes(copies.LARGE + 1))
+        path.write_bytes(bytes(building.LARGE + 1))
     if with_git:
         commit(top)
 

@@ -5,7 +5,7 @@ import ssl
 import pytest
 import requests
 
-from mlops_tasks.workspace import faults, session
+from mlops_tasks.workspace import api, faults
 from tests.fake_workspace.server import Workspace
 from tests.support import workspaces
 
@@ -71,7 +71,7 @@ def test_a_certificate_is_told_from_a_connection_that_broke() -> None:
 def test_what_databricks_sdk_raises_is_the_same_fault(
     workspace: Workspace, status: int, body: object, code: str, transient: bool
 ) -> None:
-    ours = workspaces.connect(workspace, patience=session.Patience(waits=()))
+    ours = workspaces.connect(workspace, patience=api.Patience(waits=()))
     workspace.faults.add("GET", LIST, status=status, body=body)
 
     with pytest.raises(faults.ApiError) as caught:

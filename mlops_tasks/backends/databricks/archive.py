@@ -18,7 +18,7 @@ from pathlib import Path
 from mlops_tasks import errors, files, processes
 from mlops_tasks.backends.base import Job
 from mlops_tasks.backends.databricks import entry
-from mlops_tasks.project import listing, staging
+from mlops_tasks.project import staging
 from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
 from mlops_tasks.stores.base import holds
@@ -54,7 +54,7 @@ def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:
     if job.is_staged:
         shutil.copytree(source, copy, symlinks=True)
     else:  # patched in place: what git ignores stays behind, as it does in staging
-        names = listing.list_files(source, include=(), needed=(), run=run, report=report)
+        names = staging.list_files(source, include=(), needed=(), run=run, report=report)
         for name in names:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, copy / name, follow_symlinks=False)

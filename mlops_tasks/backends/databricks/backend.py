@@ -2,16 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from mlops_tasks import errors
+from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Submitted
-from mlops_tasks.backends.databricks import archive, entry, submit
+from mlops_tasks.backends.databricks import archive, entry
 from mlops_tasks.backends.jobs import lookup, runs
 from mlops_tasks.release import Attempt, Run
+from mlops_tasks.report import Report
 from mlops_tasks.stores import dbfs
+from mlops_tasks.tracking import client as tracking
+from mlops_tasks.tracking import process as mlflow_process
+from mlops_tasks.workspace.login import ANSWER_WITHIN, Login
+
+ONE_TRY = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_WITHIN),
+}
+"""MLflow repeats a submit whose answer was lost, and two jobs run: clients made under these send exactly one."""
+
+
+def try_submit(
+    job: Job, copy: Path, experiment_id: str, *, login: Login, report: Report
+) -> tuple[str | None, Exception | None]:
+    """The id of the MLflow run that was made, or the fault that the submit ended in.
+
+    BadInput where the project has no cluster spec.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if job.cluster is None:
+        raise errors.BadInput(
+            "a run on Databricks needs a cluster spec, and the project has none",
+            where=job.project.folder,
+            cure="write a cluster.json with spark_version, node_type_id and num_workers, or set `cluster`",
+        )
+    written = replace(job, entry_point=entry.ENTRY_POINT, given=entry.fetched(job))
+    logging.getLogger("mlflow.projects").setLevel(logging.WARNING)  # the report says it better
+    try:
+        with mlflow_process.variables(**login.variables, **ONE_TRY), mlflow_process.fresh_clients():
+            handle = plugin.submit(written, copy, experiment_id, uri=login.tracking_uri, report=report)
+    except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
+        return None, fault
+    return str(handle.run_id), None
+
+
+def may_pass(fault: Exception) -> bool:
+    """Whether the same submit may succeed in a moment: there was no answer, or the workspace had a fault of its own."""
+    from mlflow.exceptions import ExecutionException, MlflowException
+
+    if isinstance(fault, MlflowException):
+        passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+        return not isinstance(fault, ExecutionException) and fault.error_code in passing
+    return getattr(fault, "filename", None) is None  # an OSError with a file name is about that file
+
+
+def first_line(fault: Exception) -> str:
+    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+
 
 SUBMITS = 3
 """How often a submit is begun that failed, for a moment's reasons, before any job was made."""
@@ -46,8 +99,8 @@ class DatabricksRuns(runs.WorkspaceRuns):
         attempt = Attempt(id=job.attempt)
         for _ in range(SUBMITS):
             login = self.workspace.login
-            run_id, fault = submit.try_submit(job, copy, experiment_id, login=login, report=self.report)
-            said = submit.first_line(fault) if fault else "there is no trace of one"
+            run_id, fault = try_submit(job, copy, experiment_id, login=login, report=self.report)
+            said = first_line(fault) if fault else "there is no trace of one"
             found = self.attempts.find(attempt._replace(run_id=run_id), experiment_id)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
@@ -55,7 +108,7 @@ class DatabricksRuns(runs.WorkspaceRuns):
                 return found
             if found is not None:
                 self.tracking.end_run(found.run_id, "FAILED", overrule=False)
-            if fault is None or not submit.may_pass(fault):
+            if fault is None or not may_pass(fault):
                 break
             self.report.detail(f"no job was made ({said}); submitting again")
         raise errors.WorkspaceError(

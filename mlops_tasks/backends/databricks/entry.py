@@ -34,7 +34,7 @@ def write(job: Job, folder: Path) -> None:
     else:
         data = _with_driver(job, data)
         (folder / DRIVER_NAME).write_bytes(DRIVER.read_bytes())
-    texts.write(path, yaml.safe_dump(data, sort_keys=False))
+    texts.write({path: yaml.safe_dump(data, sort_keys=False)})
 
 
 def fetched(job: Job) -> dict[str, str]:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors
-from mlops_tasks.backends.base import Limits
+from mlops_tasks.backends.base import Limits, TimedOut
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
@@ -27,8 +27,6 @@ NOT_THERE_YET = 60
 STOPPED_WITHIN = 60
 """Seconds that a cancelled run is given to end."""
 STOPPING_INTERVAL = 0.5
-LISTED = 200
-"""How many runs, the newest, are searched for one."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 UNPACKED = "mlflow-project/"
@@ -63,10 +61,6 @@ class JobState(NamedTuple):
     def __str__(self) -> str:
         words = f"{self.life} {self.result}".strip()
         return f"{words}: {self.message}" if self.message else words
-
-
-class TimedOut(Exception):
-    """The run was still going on when its time was up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +157,6 @@ class JobRuns:
 
     def output(self, job_run_id: int) -> str:
         return join_output(self.workspace.jobs.get_run_output(job_run_id, version=API))
-
-    def find(self, word: str) -> int | None:
-        """The newest submitted run that has `word` in its name."""
-        found = self.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=API)
-        runs = [each for each in found.get("runs", ()) if word in str(each.get("run_name", ""))]
-        return int(runs[0]["run_id"]) if runs else None
 
 
 def join_output(found: Mapping[str, Any]) -> str:

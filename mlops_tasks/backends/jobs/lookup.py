@@ -11,6 +11,8 @@ from mlops_tasks.release import Attempt
 from mlops_tasks.tracking import client as tracking
 
 JOB_TAG = "mlflow.databricks.shellJobRunID"
+LISTED = 200
+"""How many job runs, the newest, are searched for an attempt's."""
 LOOKS = 4
 """How often a job is looked for whose submit had no answer: the API's lists lag behind."""
 WAIT = 2.0
@@ -56,7 +58,7 @@ class AttemptLookup:
         for look in range(LOOKS):
             found = (self.tracking.find_run(experiment_id, filter_string=each) for each in filters)
             run_id = next((each for each in found if each), None)
-            job_run_id = None if run_id else self.jobs.find(attempt.id)
+            job_run_id = None if run_id else self.find_job(attempt)
             if run_id or job_run_id is None:
                 return run_id
             self.jobs.pause(WAIT * look)
@@ -66,6 +68,12 @@ class AttemptLookup:
             cure="`inv run` in a moment follows it",
         )
 
+    def find_job(self, attempt: Attempt) -> int | None:
+        """The newest submitted job run that has the attempt's id in its name."""
+        found = self.jobs.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=following.API)
+        runs = [each for each in found.get("runs", ()) if attempt.id in str(each.get("run_name", ""))]
+        return int(runs[0]["run_id"]) if runs else None
+
     def _find_job(self, run_id: str, attempt: Attempt) -> int | None:
         tag = (self.tracking.read_tags(run_id) or {}).get(JOB_TAG)
-        return int(tag) if tag else self.jobs.find(attempt.id)
+        return int(tag) if tag else self.find_job(attempt)

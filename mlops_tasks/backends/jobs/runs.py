@@ -8,14 +8,14 @@ import posixpath
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Job, Limits, Submitted
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
 from mlops_tasks.backends.jobs import following, lookup, stopping
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
@@ -38,7 +38,6 @@ class WorkspaceRuns(ABC):
     workspace: Workspace
     run: processes.Runner
     report: Report
-    pause: Callable[[float], None] = field(default=time.sleep)
 
     @abstractmethod
     def submit(self, job: Job) -> Submitted: ...
@@ -55,15 +54,15 @@ class WorkspaceRuns(ABC):
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
         if submitted.job_run_id is None:
             raise ValueError("a run without a job")
+        age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
+        timed_out = False
         try:
-            age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
             state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age))
-        except following.TimedOut:
+        except TimedOut:
             self.report.warning(f"stopped after the timeout of {limits.timeout:g} s")
-            state = self.jobs.cancel(submitted.job_run_id)
-            found = self._finish(submitted, state, entry_point=entry_point, log=log)
-            return found._replace(timed_out=found.status == "KILLED")
-        return self._finish(submitted, state, entry_point=entry_point, log=log)
+            state, timed_out = self.jobs.cancel(submitted.job_run_id), True
+        found = self._finish(submitted, state, entry_point=entry_point, log=log)
+        return found._replace(timed_out=timed_out and found.status == "KILLED")
 
     def stop(self, submitted: Submitted) -> str | None:
         with self._in_haste() as attempts:
@@ -173,6 +172,6 @@ class WorkspaceRuns(ABC):
         }
         return lookup.AttemptLookup(
             backend=self.backend,
-            jobs=following.JobRuns(workspace=workspace, pause=self.pause),
+            jobs=following.JobRuns(workspace=workspace),
             tracking=client.Tracking(login.tracking_uri, artifacts=None, variables=variables),
         )

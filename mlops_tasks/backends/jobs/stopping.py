@@ -50,7 +50,7 @@ def _find(attempts: AttemptLookup, attempt: Attempt, experiment_id: str) -> Subm
     try:
         return attempts.find(attempt, experiment_id)
     except errors.WorkspaceError as fault:
-        job_run_id = attempts.jobs.find(attempt.id)
+        job_run_id = attempts.find_job(attempt)
         if job_run_id is None:
             raise
         raise _not_marked(job_run_id, attempts.jobs.cancel(job_run_id), fault) from fault

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, processes, state
 from mlops_tasks.backends import plugin
-from mlops_tasks.backends.base import Job, Limits, Submitted
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.local import environment
 from mlops_tasks.checkout import git
@@ -70,7 +70,7 @@ class LocalRuns:
             else:
                 is_well = self._plugins.wait(job, run_id)
             status = "FINISHED" if is_well else "FAILED"
-        except processes.TimedOut:
+        except (processes.TimedOut, TimedOut):
             self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
             status, timed_out = "KILLED", True
         except BaseException:

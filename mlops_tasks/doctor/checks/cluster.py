@@ -134,7 +134,7 @@ def check_form(subject: Subject) -> Iterator[findings.Finding]:
         return
     if subject.is_classic and not spec.is_wrapped and spec.libraries:
         key, what = "libraries", "MLflow drops the libraries of a flat cluster spec; patch wraps the staged copy"
-    elif subject.is_spark_job and (spec.is_wrapped or spec.libraries):
+    elif subject.is_spark_job and not spec.is_flat:
         key = "new_cluster" if spec.is_wrapped else "libraries"
         what = (
             "MLflow sends a Spark job's whole spec as the cluster; patch makes the staged copy flat, and moves its "

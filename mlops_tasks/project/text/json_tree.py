@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from mlops_tasks import errors
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree
 
-_SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
@@ -27,7 +25,7 @@ def load(path: Path, text: str) -> Any:
 
 @functools.lru_cache(maxsize=32)
 def _load(text: str) -> Any:
-    return json.loads(text.removeprefix(texts.BOM))
+    return json.loads(_without_mark(text))
 
 
 @functools.lru_cache(maxsize=32)
@@ -35,7 +33,12 @@ def parse(path: Path, text: str) -> tree.Node:
     """The tree of a JSON file whose content is `text`. Raises BadInput."""
     load(path, text)
     with _translated(path, text):
-        return _value(text, len(text) - len(text.removeprefix(texts.BOM)))[0]
+        return _value(_without_mark(text), 0)[0]
+
+
+def _without_mark(text: str) -> str:
+    """`text` with a blank for its byte order mark, so that every character keeps its place."""
+    return " " + text.removeprefix(texts.BOM) if text.startswith(texts.BOM) else text
 
 
 @contextmanager
@@ -43,8 +46,7 @@ def _translated(path: Path, text: str) -> Iterator[None]:
     try:
         yield
     except json.JSONDecodeError as fault:
-        shift = len(text) - len(text.removeprefix(texts.BOM))
-        place = texts.show_place(path, text, fault.pos + shift)
+        place = texts.show_place(path, text, fault.pos)
         raise errors.BadInput(
             f"the file is not valid JSON: {fault.msg}", where=place, cure="correct the JSON at that place"
         ) from fault
@@ -53,13 +55,10 @@ def _translated(path: Path, text: str) -> Iterator[None]:
 
 
 def _value(text: str, index: int) -> tuple[tree.Node, int, int]:
-    """The node after the white space at `index`, its start and its end. The text is known to be valid."""
+    """The node that begins at `index` or after it, its start and its end. The text is known to be valid."""
     start = _skip(text, index)
-    if text[start] == "{":
-        node, end = _mapping(text, start + 1)
-        return node, start, end
-    if text[start] == "[":
-        node, end = _list(text, start + 1)
+    if text[start] in "{[":
+        node, end = _mapping(text, start + 1) if text[start] == "{" else _list(text, start + 1)
         return node, start, end
     value, end = _DECODER.raw_decode(text, start)
     scalar = tree.Scalar(value=value if isinstance(value, str) else None, start=start, end=end, style='"', in_flow=True)
@@ -70,26 +69,21 @@ def _mapping(text: str, index: int) -> tuple[tree.Node, int]:
     pairs = []
     while text[index := _skip(text, index)] != "}":
         key, _, end = _value(text, index)
-        value, _, end = _value(text, _skip(text, end) + 1)
+        value, _, index = _value(text, end)
         pairs.append((key, value))
-        index = _skip_comma(text, end)
     return tree.Mapping(pairs=tuple(pairs)), index + 1
 
 
 def _list(text: str, index: int) -> tuple[tree.Node, int]:
     items = []
     while text[index := _skip(text, index)] != "]":
-        node, start, end = _value(text, index)
-        items.append(tree.Item(node=node, start=start, end=end, column=None))
-        index = _skip_comma(text, end)
+        node, start, index = _value(text, index)
+        items.append(tree.Item(node=node, start=start, end=index, column=None))
     return tree.List(items=tuple(items)), index + 1
 
 
 def _skip(text: str, index: int) -> int:
-    match = _SPACE.match(text, index)
-    return match.end() if match else index
-
-
-def _skip_comma(text: str, index: int) -> int:
-    index = _skip(text, index)
-    return index + 1 if text[index] == "," else index
+    """The place of the next value or closing bracket: in a valid text only these signs come before it."""
+    while text[index] in " \t\r\n,:":
+        index += 1
+    return index

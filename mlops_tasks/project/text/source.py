@@ -44,11 +44,7 @@ def read(path: Path) -> str:
         ) from fault
 
 
-def write(path: Path, text: str) -> None:
-    write_all({path: text})
-
-
-def write_all(texts: Mapping[Path, str]) -> None:
+def write(texts: Mapping[Path, str]) -> None:
     """Write each file, through links: all of them, or none where there is no room for all.
 
     Raises StepFailed for a file that cannot be written.

@@ -55,10 +55,14 @@ Node: TypeAlias = Scalar | List | Mapping
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """An item of a list of requirements or libraries, and the text in it that says what to install."""
+    """An item of a list of requirements or libraries, and the text in it that says what to install.
+
+    `is_uri` says that the text is the URI of a wheel alone, and no requirement.
+    """
 
     item: Item
     scalar: Scalar
+    is_uri: bool = False
 
     @property
     def value(self) -> str:
@@ -103,17 +107,12 @@ def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
     if scalar.style not in {"|", ">"}:
         old = scalar.value or ""
         lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
-        return texts.Edit(
-            start=scalar.start,
-            end=scalar.end,
-            new=spell(lead + value + tail, style=scalar.style, in_flow=scalar.in_flow),
-        )
-    header = re.compile(r"[^\r\n\x85\u2028\u2029]*").match(text, scalar.start)
-    content = re.compile(r"\s*(?P<words>.*\S)\s*", re.DOTALL).fullmatch(
-        text, header.end() if header else scalar.start, scalar.end
-    )
-    start, end = content.span("words") if content else (scalar.end, scalar.end)
-    return texts.Edit(start=start, end=end, new=value)
+        new = spell(lead + value + tail, style=scalar.style, in_flow=scalar.in_flow)
+        return texts.Edit(start=scalar.start, end=scalar.end, new=new)
+    _, *content = re.split(r"[\r\n\x85\u2028\u2029]", text[scalar.start : scalar.end], maxsplit=1)  # after the header
+    body = "".join(content)
+    start = scalar.end - len(body.lstrip())
+    return texts.Edit(start=start, end=start + len(body.strip()), new=value)
 
 
 def _copy(text: str, entry: Entry, value: str) -> str:

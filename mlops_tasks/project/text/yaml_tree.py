@@ -66,32 +66,28 @@ class _Composer:
     """
 
     def __init__(self, text: str) -> None:
-        tokens = list(yaml.scan(text, Loader=yaml.SafeLoader))
-        self._content_starts = {
-            _mark(token.end_mark).index: _mark(token.start_mark).index
-            for token in tokens
-            if isinstance(token, yaml.ScalarToken)
-        }
-        self._dashes = [_mark(token.start_mark) for token in tokens if isinstance(token, yaml.BlockEntryToken)]
-        self._dash_starts = [mark.index for mark in self._dashes]
-        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        # Any, here and below: the stubs say that a mark may be None, and of text that is read it never is
+        tokens: list[Any] = list(yaml.scan(text, Loader=yaml.SafeLoader))
+        self._content_starts = {each.end_mark.index: each.start_mark.index for each in tokens if each.id == "<scalar>"}
+        self._dashes = [each.start_mark for each in tokens if each.id == "-"]
+        self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
         self._anchors: dict[str, tree.Node] = {}
 
     def compose(self) -> tree.Node | None:
-        for event in self._events:
-            if isinstance(event, yaml.NodeEvent):
-                return self._node(event, in_flow=False)
-        return None
+        first = next((event for event in self._events if isinstance(event, yaml.NodeEvent)), None)
+        return None if first is None else self._node(first, in_flow=False)
 
     def _node(self, event: Any, *, in_flow: bool) -> tree.Node:
         if isinstance(event, yaml.AliasEvent):
             return self._resolve(event)
-        if isinstance(event, yaml.ScalarEvent):
-            node: tree.Node = self._scalar(event, in_flow=in_flow)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = self._list(in_flow=bool(event.flow_style))
-        else:
+        if isinstance(event, yaml.SequenceStartEvent):
+            node: tree.Node = self._list(in_flow=bool(event.flow_style))
+        elif isinstance(event, yaml.MappingStartEvent):
             node = self._mapping(in_flow=bool(event.flow_style))
+        else:
+            end, style = event.end_mark.index, event.style or ""
+            start = self._content_starts.get(end, end)
+            node = tree.Scalar(value=event.value, start=start, end=end, style=style, in_flow=in_flow)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
@@ -103,25 +99,15 @@ class _Composer:
             )
         return self._anchors[event.anchor]
 
-    def _scalar(self, event: Any, *, in_flow: bool) -> tree.Scalar:
-        end = event.end_mark.index
-        return tree.Scalar(
-            value=event.value,
-            start=self._content_starts.get(end, end),
-            end=end,
-            style=event.style or "",
-            in_flow=in_flow,
-        )
-
     def _list(self, *, in_flow: bool) -> tree.List:
         items = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             node = self._node(event, in_flow=in_flow)
-            start, column = _mark(event.start_mark).index, None
+            start, column = event.start_mark.index, None
             if not in_flow:
-                dash = self._dashes[bisect.bisect_right(self._dash_starts, start) - 1]
+                dash = self._dashes[bisect.bisect_right(self._dashes, start, key=lambda mark: mark.index) - 1]
                 start, column = dash.index, dash.column
-            items.append(tree.Item(node=node, start=start, end=_mark(event.end_mark).index, column=column))
+            items.append(tree.Item(node=node, start=start, end=event.end_mark.index, column=column))
         return tree.List(items=tuple(items))
 
     def _mapping(self, *, in_flow: bool) -> tree.Mapping:
@@ -130,8 +116,3 @@ class _Composer:
             key = self._node(event, in_flow=in_flow)
             pairs.append((key, self._node(next(self._events), in_flow=in_flow)))
         return tree.Mapping(pairs=tuple(pairs))
-
-
-def _mark(mark: Any) -> Any:
-    """The mark itself: the stubs say that it may be None, and of text that is read it never is."""
-    return mark

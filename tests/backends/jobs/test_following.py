@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.backends.base import Limits
-from mlops_tasks.backends.jobs import following
-from mlops_tasks.backends.jobs.following import JobRuns, TimedOut
+from mlops_tasks.backends.base import Limits, TimedOut
+from mlops_tasks.backends.jobs import following, lookup
+from mlops_tasks.backends.jobs.following import JobRuns
+from mlops_tasks.release import Attempt
 from mlops_tasks.report import Report
+from mlops_tasks.tracking.client import Tracking
 from mlops_tasks.workspace import api, login
 from tests.fake_workspace import runs
 from tests.fake_workspace.runs import Mode, State
@@ -237,8 +239,9 @@ def test_a_job_is_found_by_a_word_in_its_name(jobs: JobRuns, workspace: Workspac
     first = submit(jobs, workspace, Mode(ending=runs.SUCCESS))
     submit(jobs, workspace, Mode(ending=runs.SUCCESS), run_name="another")
 
-    assert jobs.find("/abc/") == first
-    assert jobs.find("nothing") is None
+    attempts = lookup.AttemptLookup(backend="databricks", jobs=jobs, tracking=Tracking("unused", artifacts=None))
+    assert attempts.find_job(Attempt(id="/abc/")) == first
+    assert attempts.find_job(Attempt(id="nothing")) is None
 
 
 def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace: Workspace) -> None:

@@ -229,7 +229,7 @@ def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
     with start(folder, "ui", "--port", str(port)) as ui, contextlib.ExitStack() as stack:
         stack.callback(ui.kill)
         assert ui.stderr is not None
-        next(line for line in ui.stderr if "startup complete" in line or "Listening at" in line)
+        next(line for line in ui.stderr if "Uvicorn running on" in line or "Listening at" in line)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
             assert answer.status == 200
         ui.send_signal(signal.SIGINT)

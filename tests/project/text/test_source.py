@@ -11,7 +11,7 @@ from mlops_tasks.project.text import source as texts
 def test_line_ends_and_a_byte_order_mark_survive_reading_and_writing(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\rc: \xc3\xa9")
-    texts.write(path, texts.read(path))
+    texts.write({path: texts.read(path)})
     assert path.read_bytes() == b"\xef\xbb\xbfa: 1\r\nb: 2\rc: \xc3\xa9"
 
 
@@ -19,7 +19,7 @@ def test_a_file_keeps_its_mode_when_it_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "train.sh"
     path.write_text("one")
     path.chmod(0o750)
-    texts.write(path, "two")
+    texts.write({path: "two"})
     assert (path.read_text(), oct(path.stat().st_mode & 0o777)) == ("two", "0o750")
 
 
@@ -61,6 +61,6 @@ def test_the_nearest_line_end_is_the_one_before_else_the_one_after(text: str, in
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     one = tmp_path / "one.yaml"
     with pytest.raises(errors.StepFailed, match="cannot be written") as caught:
-        texts.write_all({one: "1", Path("/proc/none/two.yaml"): "2"})
+        texts.write({one: "1", Path("/proc/none/two.yaml"): "2"})
     assert caught.value.where == "/proc/none/two.yaml"
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.workspace import session
+from mlops_tasks.workspace import api
 from tests.fake_workspace.server import Workspace
 from tests.support import places, workspaces
 
@@ -69,7 +69,7 @@ def test_what_does_not_mend_is_told_in_the_workspaces_own_words(
         call(ours)
 
     assert caught.value.exit_code == 4
-    assert len(workspace.requests.of("POST", path)) == 1 + len(session.PATIENT.waits)
+    assert len(workspace.requests.of("POST", path)) == 1 + len(api.PATIENT.waits)
     assert ours.waited == sorted(ours.waited)
     assert 31 <= sum(ours.waited) <= 40
 
@@ -142,7 +142,7 @@ def stalled(workspace: Workspace) -> Iterator[threading.Event]:
 def test_a_server_that_stalls_is_given_up(
     workspace: Workspace, stalled: threading.Event, path: str, call: Call
 ) -> None:
-    ours = workspaces.connect(workspace, patience=session.Patience(answer_within=0.1, waits=(1.0, 2.0)))
+    ours = workspaces.connect(workspace, patience=api.Patience(answer_within=0.1, waits=(1.0, 2.0)))
     workspace.faults.add("POST", path, gate=stalled)
 
     with pytest.raises(errors.WorkspaceError, match="cannot be reached: no answer in time"):
@@ -156,7 +156,7 @@ def test_an_upload_is_waited_for_longer_than_other_calls(
     workspace: Workspace, stalled: threading.Event, tmp_path: Path, place: str
 ) -> None:
     (wheel := tmp_path / "a-1-py3-none-any.whl").write_bytes(b"wheel")
-    ours = workspaces.connect(workspace, patience=session.Patience(answer_within=30, upload_within=0.1, waits=()))
+    ours = workspaces.connect(workspace, patience=api.Patience(answer_within=30, upload_within=0.1, waits=()))
     found = places.REMOTE[place](workspace, ours)
     found.store.make_folder(found.folder)
     method, path = found.calls[0]
@@ -175,7 +175,7 @@ def test_in_haste_little_is_repeated_and_the_login_not_tried_again(workspace: Wo
 
     assert len(workspace.requests.of("POST", MKDIRS)) == 2
     assert len(workspace.requests.of("GET", "/api/2.0/preview/scim/v2/Me")) == 1
-    assert session.HASTY.answer_within < session.PATIENT.answer_within
+    assert api.HASTY.answer_within < api.PATIENT.answer_within
 
 
 def test_in_haste_a_server_that_asks_for_much_time_is_given_none(workspace: Workspace, ours: workspaces.Ours) -> None:
