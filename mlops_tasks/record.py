@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,9 +78,8 @@ class Record:
             ) from fault
 
     def _unreadable(self, why: str) -> errors.OutOfOrder:
-        return errors.OutOfOrder(
-            f"the record of this release {why}", where=self.path, cure=f"rm '{self.path}', then `inv name`"
-        )
+        cure = f"rm {shlex.quote(str(self.path))}, then `inv name`"
+        return errors.OutOfOrder(f"the record of this release {why}", where=self.path, cure=cure)
 
 
 class ScratchRecord(Record):

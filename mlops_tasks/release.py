@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -146,18 +147,24 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "wheels": lambda fact: tuple(Wheel(**each) for each in fact),
     "deployed": lambda fact: tuple(Deployed(**each) for each in fact),
     "patched": lambda fact: Patched(**{**fact, "references": tuple(map(Reference.from_dict, fact["references"]))}),
-    "run": lambda fact: Run(**fact),
+    "run": lambda fact: Run(**{**fact, "metrics": {key: _number(each) for key, each in fact["metrics"].items()}}),
     "attempt": lambda fact: Attempt(**fact),
 }
 """How each fact is made from its form in JSON; the others are the same in both."""
 
 
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def _plain(fact: Any) -> Any:
-    """A fact as JSON has it."""
+    """A fact as JSON has it, which knows neither NaN nor infinity."""
+    if isinstance(fact, float) and not math.isfinite(fact):
+        return None
     if isinstance(fact, Reference):
         return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
         return {key: _plain(value) for key, value in fact._asdict().items()}
     if isinstance(fact, tuple):
         return [_plain(each) for each in fact]
-    return dict(fact) if isinstance(fact, Mapping) else fact
+    return {key: _plain(value) for key, value in fact.items()} if isinstance(fact, Mapping) else fact

@@ -126,7 +126,7 @@ def _sources(
         if value is not None:
             yield key, value, f"mlops.{key} {CONFIGURATION}"
     for variable, text in environ.items():
-        if variable.startswith(PREFIX):
+        if variable.startswith(PREFIX) and text:  # CI systems pass an input that was not given as an empty variable
             yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
     for key, value in flags.items():
         if value is not None and value is not False:

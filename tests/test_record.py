@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,19 @@ def test_a_scratch_record_can_be_begun_anew(tmp_path: Path) -> None:
 def test_a_release_is_not_made_of_another_versions_data() -> None:
     with pytest.raises(ValueError, match="version"):
         Release.from_dict({"version": 99, "target": "local", "project": "p", "branch": "b"})
+
+
+def test_a_metric_that_is_no_number_is_null_in_json_and_nan_again(tmp_path: Path) -> None:
+    kept = record.Record(tmp_path)
+    metrics = {"loss": math.nan, "most": math.inf, "auc": 0.5}
+    kept.save(replace(WHOLE, run=WHOLE.run and WHOLE.run._replace(metrics=metrics)))
+
+    assert json.loads(kept.path.read_text())["run"]["metrics"] == {"loss": None, "most": None, "auc": 0.5}
+    loaded = record.Record(tmp_path).load()
+    assert loaded is not None
+    assert loaded.run is not None
+    assert {name: str(value) for name, value in loaded.run.metrics.items()} == {
+        "loss": "nan",
+        "most": "nan",
+        "auc": "0.5",
+    }

@@ -171,3 +171,9 @@ def test_the_cure_names_only_the_places_where_something_is_wrong(
         Settings.read(config={"project": "p", **config}, environ=environ, flags=flags)
 
     assert caught.value.cure == cure
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    settings = Settings.read(config={"project": "p"}, environ={"MLOPS_BRANCH": "", "MLOPS_TARGET": ""}, flags={})
+
+    assert (settings.branch, settings.target) == (None, "local")

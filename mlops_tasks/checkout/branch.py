@@ -1,5 +1,6 @@
 """The facts of the checkout: its top folder, the branch and where its name comes from, the commit."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,12 @@ def gather(
         named.append((tree.branch, "checked out in git"))
     elif tree and tree.commit is not None and not named:
         named.append(_name_detached(root, tree.commit, runner))
+    if not named and shutil.which("git") is None:
+        raise errors.BadInput(
+            "no branch is known: git is not installed, or not on PATH, and no CI system names one",
+            where=root,
+            cure="install git, give `--branch NAME`, or set MLOPS_BRANCH",
+        )
     if not named:
         raise errors.BadInput(
             "no branch is known: this is no git repository, and no CI system names one",

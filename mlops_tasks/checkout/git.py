@@ -1,6 +1,7 @@
 """What git says about the work tree around a folder: its top, branch, commit, changes and files."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,7 +121,7 @@ def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, l
     if done.returncode:
         said = processes.describe_failure(done)
         reason = next((line for line in said.splitlines() if line.startswith("fatal:")), said.splitlines()[0])
-        safe = f"git config --global --add safe.directory '{around}' (or give its files to yourself)"
+        safe = f"git config --global --add safe.directory {shlex.quote(str(around))} (or give its files to yourself)"
         raise errors.StepFailed(
             f"git refuses to read this work tree: {reason}",
             where=around,

@@ -56,6 +56,8 @@ class Pipeline:
         context = self._begin()
         with context.places.usable():
             step_table.check_inputs(context)
+            if inputs.detach:
+                context.target.check_detaching()
             if not context.dry_run:
                 from mlops_tasks.pipeline import attempt
 
@@ -69,7 +71,10 @@ class Pipeline:
         if release.run is not None and not context.dry_run:
             from mlops_tasks.pipeline import status
 
-            status.compare(context, release.run)
+            try:
+                status.compare(context, release.run)
+            except errors.WorkspaceError as fault:  # the run itself is finished and recorded
+                context.report.warning(f"the earlier runs cannot be shown: {fault.what}")
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
@@ -84,6 +89,7 @@ class Pipeline:
 
         context = self._begin()
         with context.places.usable():
+            context.places.create()
             return watching.watch(context, run_id)
 
     def cancel(self, run_id: str | None = None) -> Release | None:
@@ -92,6 +98,7 @@ class Pipeline:
 
         context = self._begin()
         with context.places.usable():
+            context.places.create()
             return watching.cancel(context, run_id)
 
     def load(self) -> Release | None:

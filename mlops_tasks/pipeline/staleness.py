@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -96,7 +97,7 @@ def _of_this_branch(release: Release | None, context: Context, step: str) -> Rel
     if release is not None and step != "name":
         raise errors.OutOfOrder(
             f"the record is of the branch {release.branch}, and this is {branch}",
-            cure=f"`inv name` to begin the release of {branch}, or give `--branch {release.branch}`",
+            cure=f"`inv name` to begin the release of {branch}, or give `--branch {shlex.quote(release.branch)}`",
         )
     if release is not None:
         with locks.held(context.attempt_lock, "name"):

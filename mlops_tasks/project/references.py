@@ -101,6 +101,10 @@ def patch(document: Document, wheels: Wheels) -> Patch:
     old = texts.read(document.original)
     new, changes = patch_text(document.original, old, role=document.role, wheels=wheels)
     check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
+    if document.role in {"conda", "python"}:
+        lines = [entry.value for entry in _find_entries(document.original, new, document.role)]
+        for path in requirements.find_other_files(lines, document.original.parent):
+            _check_other_file(path, wheels)
     return Patch(document=document, old=old, new=new, changes=tuple(changes))
 
 
@@ -140,6 +144,21 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
                 f"the placeholder {placeholder} cannot be replaced here: {scalar.value}",
                 where=texts.show_place(path, text, scalar.start),
                 cure=f"let it end an entry of its own in {WHERE}",
+            )
+
+
+def _check_other_file(path: Path, wheels: Wheels) -> None:
+    """Raise BadInput for a reference in a file that a `-r` or `-c` line names: an installer would look it up."""
+    ours = {utils.canonicalize_name(each.distribution) for each in wheels.deployed}
+    for number, line in enumerate(texts.read(path).splitlines(), start=1):
+        text = line.partition(" #")[0].strip()
+        parts = requirements.read_wheel(text, placeholder=wheels.placeholder)
+        is_left = wheels.placeholder in text and not text.startswith("#")
+        if is_left or (parts is not None and parts.distribution in ours):
+            raise errors.BadInput(
+                f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
+                where=f"{path}:{number}",
+                cure="move that line into the environment YAML, beside the line that names this file",
             )
 
 

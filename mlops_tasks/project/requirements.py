@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging import utils
 from packaging.requirements import InvalidRequirement, Requirement
@@ -37,11 +38,13 @@ class WheelEntry:
 
 
 def parse(line: str) -> Requirement | None:
-    """The requirement in `line`, without a comment after ` #`; None for paths, pip's options and what is no line."""
+    """The requirement in `line`, its name normalised; None for paths, pip's options and what is no requirement."""
     try:
-        return Requirement(line.split(" #", maxsplit=1)[0].strip())
+        found = Requirement(line.split(" #", maxsplit=1)[0].strip())
     except InvalidRequirement:
         return None
+    found.name = utils.canonicalize_name(found.name)
+    return found
 
 
 def read_wheel(entry: str, *, placeholder: str) -> WheelEntry | None:
@@ -93,19 +96,48 @@ def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ())
     path. Raises BadInput for a file that cannot be read, and for one that includes itself.
     """
     for line in lines:
-        named = _OTHER_FILE.fullmatch(line.strip())
-        if named is None or _URL.match(named["name"]):
+        named = _other_file(line, folder)
+        if named is None:
             yield line
-            continue
-        name = re.sub(r"\s#.*$", "", named["name"]).strip()
-        is_quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "'\""
-        path = folder / (name[1:-1] if is_quoted else name)
-        if named["flag"] in {"-c", "--constraint"}:
-            yield f"-c {path}"
-            continue
-        if path.resolve() in inside:
-            raise errors.BadInput("the file names itself, directly or not", where=path, cure="take that `-r` line out")
-        # as pip reads a file: a backslash at the end joins two lines, and what follows ` #` is a comment
-        joined = re.sub(r"\\\r?\n", "", texts.read(path).removeprefix(texts.BOM))
-        stripped = (re.sub(r"(^|\s)#.*$", "", each).strip() for each in joined.splitlines())
-        yield from expand(filter(None, stripped), path.parent, inside=(*inside, path.resolve()))
+        elif named.is_constraint:
+            yield f"-c {named.path}"
+        elif named.path.resolve() in inside:
+            raise errors.BadInput(
+                "the file names itself, directly or not", where=named.path, cure="take that `-r` line out"
+            )
+        else:
+            yield from expand(_lines(named.path), named.path.parent, inside=(*inside, named.path.resolve()))
+
+
+def find_other_files(lines: Iterable[str], folder: Path) -> list[Path]:
+    """Every file that `-r` and `-c` name in `lines`, directly or in such a file, each once."""
+    found: list[Path] = []
+    left = [(line, folder) for line in lines]
+    while left:
+        named = _other_file(*left.pop())
+        if named is not None and named.path not in found:
+            found.append(named.path)
+            left += [(line, named.path.parent) for line in _lines(named.path)]
+    return found
+
+
+class _OtherFile(NamedTuple):
+    path: Path
+    is_constraint: bool
+
+
+def _other_file(line: str, folder: Path) -> _OtherFile | None:
+    """The file of requirements or constraints that `line` names; None for any other line, and for a URL."""
+    named = _OTHER_FILE.fullmatch(line.strip())
+    if named is None or _URL.match(named["name"]):
+        return None
+    name = re.sub(r"\s#.*$", "", named["name"]).strip()
+    is_quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "'\""
+    return _OtherFile(folder / (name[1:-1] if is_quoted else name), named["flag"] in {"-c", "--constraint"})
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file as pip reads them: a backslash at the end joins two, and what follows ` #` is a comment."""
+    joined = re.sub(r"\\\r?\n", "", texts.read(path).removeprefix(texts.BOM))
+    stripped = (re.sub(r"(^|\s)#.*$", "", each).strip() for each in joined.splitlines())
+    return [line for line in stripped if line]

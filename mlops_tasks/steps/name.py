@@ -55,11 +55,14 @@ def _last_part(project: str) -> str:
 def _fields_of(template: str) -> set[str]:
     where = f"experiment: {template}"
     try:
-        fields = {name for _, name, form, change in string.Formatter().parse(template) if name is not None}
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as fault:
         raise _refused(
             f"the template {template!r} has a brace too many or too few", f"experiment: {template}"
         ) from fault
+    if odd := [name for _, name, form, change in parts if form or change]:
+        raise _refused(f"the template {template!r} has more than a name in the braces of {odd[0]}", where)
+    fields = {str(name) for _, name, _, _ in parts}
     unknown = sorted(fields - set(FIELDS))
     if unknown:
         raise _refused(f"the template {template!r} has the unknown field {{{unknown[0]}}}", where)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 GOING_ON = {"RUNNING", "SCHEDULED"}
+SEARCHED = 100
+"""How many of an experiment's newest runs are looked through for those that no other run started."""
 UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow raises for an answer that it does not expect; some versions do so for every error without a message."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -182,9 +184,10 @@ class Tracking:
                 self._client.set_terminated(run_id, status)
 
     def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        """The experiment's `limit` newest runs, the newest first."""
+        """The experiment's `limit` newest runs, the newest first; a run that another run started is none of them."""
         with self._calling_mlflow():
-            found = self._client.search_runs([experiment_id], max_results=limit, order_by=["start_time DESC"])
+            found = self._client.search_runs([experiment_id], max_results=SEARCHED, order_by=["start_time DESC"])
+        found = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
         return [
             PastRun(
                 run_id=run.info.run_id,
@@ -193,7 +196,7 @@ class Tracking:
                 started=run.info.start_time,
                 metrics=dict(run.data.metrics),
             )
-            for run in found
+            for run in found[:limit]
         ]
 
     @cached_property

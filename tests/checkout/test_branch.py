@@ -79,3 +79,12 @@ def test_where_nobody_knows_a_branch_it_says_what_to_pass(tmp_path: Path) -> Non
 
     assert "--branch NAME" in caught.value.cure
     assert "MLOPS_BRANCH" in caught.value.cure
+
+
+def test_a_missing_git_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(errors.BadInput, match="git is not installed") as caught:
+        gather(repository)
+
+    assert "install git" in caught.value.cure

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import mlops_tasks
-from mlops_tasks import Pipeline, ReleaseError, Settings
+from mlops_tasks import Pipeline, ReleaseError, Settings, errors
 from mlops_tasks.report import Report
+from mlops_tasks.tracking.client import Tracking
 from tests.support.inv import inv, start
 from tests.support.repositories import git, make_repository, write
 
@@ -139,3 +140,40 @@ def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path
     ended = [(process.communicate()[1], process.returncode) for process in started]
 
     assert [code for _, code in ended] == [0] * 3, ended
+
+
+def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: Path) -> None:
+    with pytest.raises(ReleaseError, match="ends with the command"):
+        pipeline(folder).release(mlops_tasks.Inputs(detach=True))
+
+    assert pipeline(folder).load() is None
+
+
+def test_a_finished_release_ends_well_where_its_earlier_runs_cannot_be_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise errors.WorkspaceError("MLflow's tracking store refused: 403", cure="ask for the right to read")
+
+    monkeypatch.setattr(Tracking, "past_runs", refuse)
+
+    run = pipeline(folder).release().run
+
+    assert run is not None
+    assert run.status == "FINISHED"
+
+
+def test_a_branch_in_what_is_to_be_typed_is_quoted(folder: Path) -> None:
+    pipeline(folder, branch="x;$(touch here)").take("name")
+
+    with pytest.raises(ReleaseError) as caught:
+        pipeline(folder).take("build-wheel")
+
+    assert "--branch 'x;$(touch here)'" in caught.value.cure
+
+
+def test_watching_leaves_nothing_that_git_sees(folder: Path) -> None:
+    with pytest.raises(ReleaseError):
+        pipeline(folder).watch()
+
+    assert git("status", "--porcelain", cwd=folder) == git("status", "--porcelain", "--", "training", cwd=folder)

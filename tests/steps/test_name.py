@@ -137,6 +137,9 @@ def test_a_leading_workspace_is_stripped() -> None:
         pytest.param("/Shared/{brunch}", "unknown field {brunch}", id="unknown field"),
         pytest.param("/Shared/{branch.__class__}", "unknown field", id="attribute"),
         pytest.param("/Shared/{branch", "brace", id="open brace"),
+        pytest.param("/Shared/{branch:d}", "more than a name in the braces of branch", id="format"),
+        pytest.param("/Shared/{branch:{user}}", "more than a name in the braces of branch", id="nested format"),
+        pytest.param("/Shared/{branch!r}", "more than a name in the braces of branch", id="conversion"),
     ],
 )
 def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str) -> None:

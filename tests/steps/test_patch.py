@@ -402,3 +402,27 @@ def test_in_place_a_link_stays_one(folder: Path) -> None:
 
     assert (folder / "env.yaml").is_symlink()
     assert LIB.uri in (folder.parent / "shared.yaml").read_text()
+
+
+@pytest.mark.parametrize("option", ["-r", "-c"])
+@pytest.mark.parametrize(
+    "line", ["WHEELPATH", "/dbfs/libs/my_lib-1.0-py3-none-any.whl", "my-lib @ file:///w/my_lib-1.0-py3-none-any.whl"]
+)
+def test_a_wheel_named_in_another_file_of_requirements_is_refused_with_its_line(
+    folder: Path, option: str, line: str
+) -> None:
+    write(folder, env=CONDA.replace("- mlflow", f"- {option} more.txt"))
+    (folder / "more.txt").write_text("# WHEELPATH stands here\n-r last.txt\n")
+    (folder / "last.txt").write_text(f"requests\n{line}\n")
+
+    with pytest.raises(errors.BadInput, match="only the environment's own lines are patched") as caught:
+        run_patch(folder)
+
+    assert caught.value.where == f"{folder / 'last.txt'}:2"
+
+
+def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(folder: Path) -> None:
+    write(folder, env=CONDA.replace("- mlflow", "- -r more.txt"))
+    (folder / "more.txt").write_text("requests\ntheirs @ https://example.org/theirs-1.0-py3-none-any.whl\n")
+
+    run_patch(folder)

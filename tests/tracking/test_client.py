@@ -82,6 +82,14 @@ def test_past_runs_are_newest_first(store: tracking.Tracking) -> None:
     assert [each.run_id for each in store.past_runs(experiment_id, limit=2)] == [runs[2], runs[1]]
 
 
+def test_a_run_that_another_run_started_is_no_past_run(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/workflow")
+    parent, child = (create_run(store, experiment_id) for _ in range(2))
+    store.set_tag(child, "mlflow.parentRunId", parent)
+
+    assert [each.run_id for each in store.past_runs(experiment_id, limit=1)] == [parent]
+
+
 def test_an_experiment_id_that_is_not_there_is_refused(store: tracking.Tracking) -> None:
     with pytest.raises(errors.BadInput, match="no experiment with the id 4711"):
         store.check_experiment("4711")

@@ -66,7 +66,7 @@ def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str]
 
     A project that pins another version gets that one.
     """
-    wanted = [parsed for line in lines if (parsed := requirements.parse(line)) and parsed.name.lower() in MLFLOW]
+    wanted = [parsed for line in lines if (parsed := requirements.parse(line)) and parsed.name in MLFLOW]
     pins = [f"{name}=={version}" for name in MLFLOW]
     if not wanted:
         return [*lines, f"mlflow=={version}"], pins, True
@@ -78,7 +78,7 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
     """The requirement lines of the environment that the project asks for: a Spark job's libraries, or its YAML's."""
     if project.spark_job is not None:
         lines = list(project.spark_job.python_libraries)
-        names = {parsed.name.lower() for line in lines if (parsed := requirements.parse(line))}
+        names = {parsed.name for line in lines if (parsed := requirements.parse(line))}
         return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
     if project.environment_file is None:
         return []

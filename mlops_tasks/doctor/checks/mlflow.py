@@ -56,7 +56,7 @@ def check_pin(subject: Subject) -> Iterator[findings.Finding]:
         return
     for line in subject.environment.pip:
         asked = requirements.parse(line)
-        if asked is None or asked.name.lower() not in NAMES or asked.url:
+        if asked is None or asked.name not in NAMES or asked.url:
             continue
         if not asked.specifier.contains(client.version, prereleases=True):
             yield findings.MLFLOW_BACKEND.warning(
@@ -74,7 +74,7 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
         return
     listed = [requirements.parse(line) for line in (*subject.python_libraries, *subject.packages)]
     importing = next((each for each in subject.scripts if _IMPORT.search(each.text)), None)
-    if importing is not None and not any(each is not None and each.name.lower() in NAMES for each in listed):
+    if importing is not None and not any(each is not None and each.name in NAMES for each in listed):
         yield findings.RUNTIMES.assumed().warning(
             f"{importing.path.name} imports mlflow, which {runtime} may not have (ML runtimes do), and nothing "
             "installs it",
