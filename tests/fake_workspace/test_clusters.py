@@ -258,6 +258,7 @@ def test_a_serverless_task_has_the_libraries_of_its_environment(workspace: Works
     assert workspace.jobs.output(run_id) == "42 False\n"
 
 
+@pytest.mark.full
 def test_a_classic_project_runs_by_the_command_that_mlflow_sends(
     workspace: Workspace, wheel: Path, tmp_path: Path
 ) -> None:

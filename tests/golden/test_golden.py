@@ -336,6 +336,7 @@ def test_settings_that_do_not_exist(tmp_path: Path) -> None:
     seen.check()
 
 
+@pytest.mark.full
 def test_a_run_that_fails(tmp_path: Path) -> None:
     seen = Recording("failing-run", make_repository(tmp_path / "a repository", SETTINGS=QUICK))
     for step in STEPS[:-1]:
@@ -352,6 +353,7 @@ def test_a_run_that_fails(tmp_path: Path) -> None:
     seen.check()
 
 
+@pytest.mark.full
 def test_what_goes_stale(tmp_path: Path) -> None:
     seen = Recording("stale", make_repository(tmp_path / "a repository", SETTINGS=QUICK))
     for step in STEPS[:-1]:

@@ -68,6 +68,7 @@ def test_the_doctor_names_each_thing_that_is_dead_in_it(adopted: Path) -> None:
     assert len(found) == len(expected)
 
 
+@pytest.mark.full
 def test_mended_it_is_released_on_this_machine(mended: Path) -> None:
     said = inv("release", cwd=mended)
 

@@ -169,7 +169,7 @@ def test_a_classic_project_that_fails_shows_what_the_workspace_tells(classic: Si
 @pytest.mark.parametrize(
     ("form", "store"),
     [
-        pytest.param("spark", "volume", id="Spark job, volume"),
+        pytest.param("spark", "volume", marks=pytest.mark.full, id="Spark job, volume"),
         pytest.param("spark", "dbfs", marks=pytest.mark.full, id="Spark job, DBFS"),
         pytest.param("spark", "workspace", marks=pytest.mark.full, id="Spark job, workspace files"),
         pytest.param("classic", "dbfs", marks=pytest.mark.full, id="classic, DBFS"),

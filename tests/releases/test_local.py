@@ -73,6 +73,7 @@ def run_of(folder: Path, said: Said) -> Any:
     return MlflowClient(f"sqlite:///{folder / '.mlops' / 'mlflow.db'}").get_run(run_id)
 
 
+@pytest.mark.full
 def test_five_commands_one_chain_and_release_leave_equal_records(tmp_path: Path) -> None:
     folder = make_repository(tmp_path / "a repository")
 

@@ -166,7 +166,7 @@ def test_ctrl_c_while_neither_the_job_ends_nor_mlflow_can_be_told_says_that_it_i
     assert site.runs("RUNNING") == []
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.full)])
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_during_the_submit_leaves_nothing_going_on(
     site: Site, running: subprocess.Popen[str], number: int, code: int, after: bool
@@ -350,7 +350,9 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     assert job_ends(site) == [runs.CANCELED]
 
 
-@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+@pytest.mark.parametrize(
+    "task", ["run", pytest.param("watch", marks=pytest.mark.full), pytest.param("cancel", marks=pytest.mark.full)]
+)
 def test_another_job_that_was_submitted_just_before_a_crash_is_found_and_no_second_one_made(
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:
@@ -372,7 +374,7 @@ def test_another_job_that_was_submitted_just_before_a_crash_is_found_and_no_seco
 
 
 @pytest.mark.parametrize("task", ["watch", "cancel"])
-@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("made", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch, task: str, made: bool
 ) -> None:
