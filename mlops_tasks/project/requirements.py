@@ -115,9 +115,10 @@ def find_other_files(lines: Iterable[str], folder: Path) -> list[Path]:
     left = [(line, folder) for line in lines]
     while left:
         named = _other_file(*left.pop())
-        if named is not None and named.path not in found:
-            found.append(named.path)
-            left += [(line, named.path.parent) for line in _lines(named.path)]
+        path = named.path.resolve() if named is not None else None  # one file may be named in ever longer ways
+        if path is not None and path not in found:
+            found.append(path)
+            left += [(line, path.parent) for line in _lines(path)]
     return found
 
 

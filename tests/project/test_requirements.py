@@ -124,3 +124,9 @@ def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: 
         list(requirements.expand(["-rgone.txt"], tmp_path))
     with pytest.raises(errors.BadInput, match="names itself"):
         list(requirements.expand(["--requirement=loop.txt"], tmp_path))
+
+
+def test_a_file_that_names_itself_by_a_longer_way_is_found_once(tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text(f"requests\n-r ../{tmp_path.name}/more.txt\n")
+
+    assert requirements.find_other_files(["-r more.txt"], tmp_path) == [tmp_path / "more.txt"]
