@@ -21,7 +21,6 @@ class ExitCode(IntEnum):
     OUT_OF_ORDER = 3
     WORKSPACE = 4
     RUN_FAILED = 5
-    GATE_NOT_MET = 6
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -29,17 +29,21 @@ def build_wheels(context: Context, release: Release) -> Release:
         name, state = context.relative(library), _look_at(context, library)
         old = recorded.get(name)
         if old is not None and old.sources == state.digest and _is_whole(old, context.top):
-            context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
         found[name] = _build(context, library, name, state)
         context.library_states.clear()  # a build can write into any sources: the next step looks again
-        context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
-    made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
+    for wheel in wheels:
+        context.report.debug(f"{Path(wheel.file).name} of {wheel.library}: sha256 {wheel.sha256}")
+    made = (f"{Path(each.file).name} ({files.show_size(each.size)}, {_said(each, recorded)})" for each in wheels)
     context.report.step("build-wheel", "\n".join(made))
     digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
+
+
+def _said(wheel: Wheel, recorded: Mapping[str | None, Wheel]) -> str:
+    return "up to date" if recorded.get(wheel.library) is wheel else "built"
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:

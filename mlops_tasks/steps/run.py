@@ -12,6 +12,9 @@ from mlops_tasks.report import Report
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
 LAST_BYTES = 1 << 16
+SHOWN_METRICS = 4
+WIDTH = 64
+"""Characters for a run and its metrics on one line of a terminal of 80 columns, beside the step's name."""
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -68,8 +71,11 @@ def _cure(run: Run, timeout: float | None, shown_by: str) -> str:
 
 
 def _describe(run: Run) -> str:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:4])
-    return f"{run.status} {run.run_id}" + (f" ({metrics})" if metrics else "") + (f"\n{run.url}" if run.url else "")
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:SHOWN_METRICS])
+    said = f"{run.status} {run.run_id}"
+    fits = len(said) + len(metrics) < WIDTH
+    lines = [f"{said} ({metrics})" if metrics and fits else said, "" if fits else metrics, run.url]
+    return "\n".join(filter(None, lines))
 
 
 def _last_words(log: Path) -> str:
