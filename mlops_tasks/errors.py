@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @unique
 class ExitCode(IntEnum):
-    """How every task ends; the README lists the same numbers."""
+    """How every task ends; docs/reference.md lists the same numbers."""
 
     DONE = 0
     STEP_FAILED = 1

@@ -36,4 +36,6 @@ def test_another_place_or_word_is_one(old: str, new: str) -> None:
 
 
 def test_a_line_that_is_not_printed_is_one() -> None:
-    assert "-run " in compare_readme.compare("".join(compare_readme.shown().splitlines(keepends=True)[:-1]))
+    assert "-             accuracy" in compare_readme.compare(
+        "".join(compare_readme.shown().splitlines(keepends=True)[:-1])
+    )
