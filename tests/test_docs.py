@@ -43,7 +43,7 @@ def test_every_setting_has_its_row() -> None:
 
 
 def test_a_default_is_the_one_that_counts() -> None:
-    shown = {}
+    shown: dict[str, str] = {}
     for keys, defaults, _ in rows("reference.md", "Settings"):
         shown.update(zip(re.findall(r"`(\w+)`", keys), defaults.split(", "), strict=False))
 
