@@ -49,8 +49,7 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
 
 
 def read_subject(context: Context, release: Release | None) -> Subject:
-    """Everything known at this point, without asking the workspace. The record of another branch is ignored."""
-    own = release if release is not None and release.branch == context.facts.branch else None
+    """Everything known at this point, without asking the workspace."""
     settings = context.settings
     faults: list[errors.BadInput] = []
 
@@ -67,7 +66,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     kind = project.kind if project is not None else ""
     if project is not None and context.target.is_remote:
         tried(lambda: context.target.choose_backend(settings.backend, project))
-    built = tuple(_built_wheels(context, own))
+    built = tuple(_built_wheels(context, release))
     # the Python files directly in the folder are what the project runs; others it may only carry along
     scripts = sorted(project.folder.glob("*.py")) if project is not None else ()
     return Subject(
@@ -81,7 +80,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         environment_text=_text(environment_file),
         wheels=built,
         ours=frozenset(_own_names(context, built)),
-        experiment=own.names.experiment if own and own.names else uris.without_workspace(settings.experiment),
+        experiment=release.names.experiment if release and release.names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
 from mlops_tasks.checkout.branch import Facts, gather
-from mlops_tasks.release import Wheel
+from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.stores import base as stores
@@ -62,16 +63,39 @@ class Context:
 
     @cached_property
     def record(self) -> record.Record:
-        return (record.ScratchRecord if self.dry_run else record.Record)(self.record_folder)
+        kind = record.ScratchRecord if self.dry_run else record.Record
+        return kind(self.record_folder, runs=self.runs_folder)
+
+    @cached_property
+    def other_releases(self) -> tuple[Release, ...]:
+        """What is recorded here of other branches, targets and projects, the last used first."""
+        found = []
+        for path in self.places.records():
+            with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):  # it is told where it is needed itself
+                if path.parent != self.record_folder:
+                    found.append(record.parse(path.read_bytes(), path=path))
+        return tuple(found)
+
+    @property
+    def release_folder(self) -> Path:
+        """The folder of this project's releases to this target, of whichever branch."""
+        return self.places.release_folder(slugs.slug(self.project_name), self.settings.target)
 
     @property
     def record_folder(self) -> Path:
-        return self.places.record_folder(slugs.slug(self.project_name), self.settings.target)
+        """The folder of this branch's record, with its locks."""
+        names = slugs.slug(self.project_name), self.settings.target, slugs.slug(self.facts.branch)
+        return self.places.record_folder(*names)
 
     @property
     def staged_root(self) -> Path:
         """The folder of the staged copies of this release: another project's release prunes nothing in it."""
-        return self.record_folder / "staged"
+        return self.release_folder / "staged"
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of the runs' logs and records, each by its run's id."""
+        return self.release_folder / "runs"
 
     @property
     def attempt_lock(self) -> Path:

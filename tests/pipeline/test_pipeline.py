@@ -167,9 +167,24 @@ def test_a_branch_in_what_is_to_be_typed_is_quoted(folder: Path) -> None:
     pipeline(folder, branch="x;$(touch here)").take("name")
 
     with pytest.raises(ReleaseError) as caught:
-        pipeline(folder).take("build-wheel")
+        pipeline(folder).take("deploy")
 
     assert "--branch 'x;$(touch here)'" in caught.value.cure
+
+
+def test_a_branch_that_is_returned_to_is_as_it_was_left(folder: Path) -> None:
+    ours = pipeline(folder)
+    for step in ("name", "build-wheel", "deploy", "patch"):
+        left = ours.take(step)
+    git("checkout", "-q", "-b", "other", cwd=folder)
+    try:
+        begun = ours.take("name")
+    finally:
+        git("checkout", "-q", "main", cwd=folder)
+
+    assert (begun.branch, begun.wheels) == ("other", None)
+    assert ours.load() == left
+    assert pipeline(folder, branch="other").load() == begun
 
 
 def test_watching_leaves_nothing_that_git_sees(folder: Path) -> None:

@@ -46,7 +46,7 @@ PYTHON_ENV = "name: training\npython_env: env.yaml\nentry_points: {main: {comman
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    (path,) = (folder / ".mlops").glob("*/local/branches/*/release.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
