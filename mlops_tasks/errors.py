@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING
@@ -45,6 +46,11 @@ class ReleaseError(Exception):
     def __str__(self) -> str:
         where = f"  in: {self.where}\n" if self.where else ""
         return f"{self.what}\n{where}  do: {self.cure}"
+
+
+def typed(*words: object) -> str:
+    """A command, or a part of one, for a message: each word is quoted where a shell would read more into it."""
+    return shlex.join(map(str, words))
 
 
 class StepFailed(ReleaseError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mlops_tasks.release import VERSION, Release
 
 
 class Record:
-    """`release.json` in `folder`, a branch's own, with a copy in `runs` by run id of each release that ended in a run."""
+    """A branch's `release.json` in `folder`, and in `runs` a copy by run id of each release that ended in a run."""
 
     def __init__(self, folder: Path, *, runs: Path | None = None) -> None:
         self.folder = folder
@@ -83,7 +82,7 @@ def parse(text: bytes, *, path: Path) -> Release:
 
 
 def _unreadable(why: str, path: Path) -> errors.OutOfOrder:
-    cure = f"rm {shlex.quote(str(path))}, then `inv name`"
+    cure = f"{errors.typed('rm', path)}, then `inv name`"
     return errors.OutOfOrder(f"the record of this release {why}", where=path, cure=cure)
 
 

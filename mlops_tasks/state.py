@@ -89,7 +89,7 @@ class StateFolder:
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
                 locks.sweep(left)
         self._prune_folders(release_folder / "attempts", keep=keep, records=(RECORDS,), kept=0)
-        for folder in self.store.glob("*"):
+        for folder in self.store.glob("*/*"):
             self._prune_folders(folder, keep=keep, records=(RECORDS, "*/*/runs/*.json"))
 
     def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str], kept: int = KEPT) -> None:

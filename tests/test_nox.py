@@ -51,7 +51,7 @@ def test_a_session_passes_its_arguments_to_the_task(repository: Path) -> None:
     done = nox(repository, "-s", "mlops-name", "--", "--branch", "trial", prefix="mlops-")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("name         /Shared/training/trial\n")
+    assert done.stdout.startswith("name         /Shared/repository/training/trial\n")
     assert (repository / ".mlops/training/local/branches/trial/release.json").is_file()
 
 

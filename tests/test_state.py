@@ -46,20 +46,16 @@ def test_pruning_keeps_the_newest_and_what_is_in_use(tmp_path: Path) -> None:
 def test_pruning_spares_what_a_record_names_and_what_was_just_used(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
     wheels = make_aged(places.wheels, state.KEPT + 3)
-    deployed = make_aged(places.store / "main", state.KEPT + 3, first=100)
+    deployed = make_aged(places.store / "repository" / "main", state.KEPT + 3, first=100)
     os.utime(wheels[1])
-    write(
-        places.folder,
-        {
-            "training/local/branches/main/release.json": f'{{"file": ".mlops/wheels/{wheels[0].name}/a.whl"}}',
-            "training/local/runs/r.json": f'{{"uri": ".mlops/workspace/wheels/main/{deployed[2].name}/a.whl"}}',
-        },
-    )
+    main = {"training/local/branches/main/release.json": f'{{"file": ".mlops/wheels/{wheels[0].name}/a.whl"}}'}
+    run = {"training/local/runs/r.json": f'{{"uri": ".mlops/workspace/wheels/repository/main/{deployed[2].name}/a"}}'}
+    write(places.folder, main | run)
 
     places.prune(places.release_folder("other", "local"))
 
     assert sorted(places.wheels.iterdir()) == sorted({wheels[0], wheels[1], *wheels[4:]})
-    assert sorted((places.store / "main").iterdir()) == deployed[2:]
+    assert sorted((places.store / "repository" / "main").iterdir()) == deployed[2:]
 
 
 def test_of_all_that_just_was_used_nothing_is_pruned(tmp_path: Path) -> None:

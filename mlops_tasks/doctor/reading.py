@@ -50,7 +50,7 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
 
 def read_subject(context: Context, release: Release | None) -> Subject:
     """Everything known at this point, without asking the workspace."""
-    settings = context.settings
+    settings, names = context.settings, release.names if release else None
     faults: list[errors.BadInput] = []
 
     def tried(read: Callable[[], T]) -> T | None:
@@ -80,7 +80,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         environment_text=_text(environment_file),
         wheels=built,
         ours=frozenset(_own_names(context, built)),
-        experiment=release.names.experiment if release and release.names else uris.without_workspace(settings.experiment),
+        experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),

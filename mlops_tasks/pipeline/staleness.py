@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -32,6 +31,9 @@ Steps = Mapping[str, Step]
 
 def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder, with the commands to type first, where it is not."""
+    if (doubt := context.facts.doubt) and doubt not in context.warned:
+        context.warned.add(doubt)
+        context.report.warning(doubt)
     release = context.record.load() or _start(context, steps, step, inputs)
     chain = list(stands_on(steps, step, release, inputs))
     stale = find_stale(context, steps, chain, release)
@@ -94,12 +96,11 @@ def _start(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release
     start = Release(target=context.settings.target, project=context.project_name, branch=context.facts.branch)
     if all(inputs.replaces(each) for each in steps[step].needs):
         return start
-    same = [each for each in context.other_releases if (each.project, each.target) == (start.project, start.target)]
-    if same:
-        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+    if others := context.other_branches:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise errors.OutOfOrder(
-            f"nothing is recorded of the branch {start.branch}, only of {same[0].branch}{more}",
+            f"nothing is recorded of the branch {start.branch}, only of {others[0].branch}{more}",
             cure=f"`inv name` to begin the release of {start.branch}, "
-            f"or give `--branch {shlex.quote(same[0].branch)}`",
+            f"or give `{errors.typed('--branch', others[0].branch)}`",
         )
     return start

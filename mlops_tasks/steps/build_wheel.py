@@ -1,8 +1,8 @@
-"""Take the step build-wheel: a wheel of each library that changed; the others keep the wheel that is recorded."""
+"""Take the step build-wheel: a wheel of each library that changed; the others keep one that was built of the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging import utils
@@ -23,12 +23,11 @@ def build_wheels(context: Context, release: Release) -> Release:
 
     Raises StepFailed where a build fails, BadInput where two libraries are one distribution.
     """
-    recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
-        old = recorded.get(name)
-        if old is not None and old.sources == state.digest and _is_whole(old, context.top):
+        old = _find_built(context, release, name, state)
+        if old is not None:
             context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
@@ -40,6 +39,18 @@ def build_wheels(context: Context, release: Release) -> Release:
     context.report.step("build-wheel", "\n".join(made))
     digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
+
+
+def _find_built(context: Context, release: Release, name: str, state: LibraryState) -> Wheel | None:
+    """The wheel of the library as it is, of this release or of other branches', targets' and projects'."""
+    wheels = (wheel for each in _releases(context, release) for wheel in each.wheels or ())
+    of_these = (each for each in wheels if (each.library, each.sources) == (name, state.digest))
+    return next((each for each in of_these if _is_whole(each, context.top)), None)
+
+
+def _releases(context: Context, release: Release) -> Iterator[Release]:
+    yield release
+    yield from context.other_releases
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:

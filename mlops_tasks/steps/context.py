@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
+from mlops_tasks.checkout import repository
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
@@ -77,6 +78,12 @@ class Context:
         return tuple(found)
 
     @property
+    def other_branches(self) -> tuple[Release, ...]:
+        """What is recorded here of this project's other branches for this target, the last used first."""
+        own = self.project_name, self.settings.target
+        return tuple(each for each in self.other_releases if (each.project, each.target) == own)
+
+    @property
     def release_folder(self) -> Path:
         """The folder of this project's releases to this target, of whichever branch."""
         return self.places.release_folder(slugs.slug(self.project_name), self.settings.target)
@@ -114,6 +121,27 @@ class Context:
         if name != ".":
             return name
         return self.project.name
+
+    @cached_property
+    def repository(self) -> str:
+        """The repository's name: the setting's, else its remote's, else the top folder's."""
+        return self.settings.repository or repository.find_name(self.top, runner=self.run)
+
+    @cached_property
+    def project_in_repository(self) -> str:
+        """As much of `project_name` as no other project of the repository has; of a project at a URI all of it.
+
+        A project in the top folder goes by its name, unless another one's folder is called so too.
+        """
+        from mlops_tasks.project import mlproject
+
+        if self.is_fetched:
+            return self.project_name
+        own, others = self.project_name, mlproject.list_folders(self.top, runner=self.run)
+        if (self.root / self.settings.project).resolve() != self.top:
+            return slugs.telling_end(own, others)
+        is_taken = "/" in own or own in {each.rpartition("/")[2] for each in others}
+        return f"./{own}" if is_taken else own
 
     @property
     def is_fetched(self) -> bool:
@@ -187,9 +215,14 @@ class Context:
 
     @cached_property
     def wheel_root(self) -> str:
-        root = self.settings.wheel_root
+        root, origin = self.settings.wheel_root, self.settings.origins.get("wheel_root", "")
         if root is None:
             return self.target.wheel_root
+        if not self.target.may_hold(root) and not origin.startswith("--"):
+            own = self.target.wheel_root
+            name = self.target.display_name
+            self.report.detail(f"wheel_root {root} is not of the target {name}, whose wheels go to {own}")
+            return own
         is_uri = root.startswith(uris.REMOTE) or uris.has_scheme(root)
         return root if is_uri else self.relative(self.root / root)
 

@@ -28,6 +28,9 @@ class Target(Protocol):
     def wheel_root(self) -> str:
         """The wheel root where the settings name none."""
 
+    def may_hold(self, root: str) -> bool:
+        """Whether `root` can be meant as a wheel root here, and not as one of another target."""
+
     @property
     def busy_cure(self) -> str:
         """What to do while another command follows a run, or while a detached run goes on."""

@@ -34,6 +34,9 @@ class DatabricksTarget:
     wheel_root: str = "dbfs:/wheels"
     is_remote: bool = True
 
+    def may_hold(self, root: str) -> bool:
+        return not uris.is_folder(root)
+
     @property
     def host(self) -> str:
         return self.workspace.login.host

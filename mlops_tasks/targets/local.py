@@ -34,6 +34,9 @@ class LocalTarget:
     def wheel_root(self) -> str:
         return self.places.store.relative_to(self.places.top).as_posix()
 
+    def may_hold(self, root: str) -> bool:
+        return uris.kind_of(root) == "folder"
+
     def user(self) -> str:
         """The user's login name; a container's user may have none."""
         try:

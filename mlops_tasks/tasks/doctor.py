@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, console, session
+from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
@@ -39,11 +38,11 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
             return
         context = session.open_pipeline(c, flags).context  # the project was read before it changed
     found = _examine(context)
-    if flags["json"]:
-        console.standard().text(json.dumps(found.to_dict(), indent=2))
-    else:
+    wrong = found.of("error")
+    session.print_json(found.to_dict(), flags, is_end=bool(wrong))
+    if not flags["json"]:
         _show(found, context)
-    if wrong := found.of("error"):
+    if wrong:
         raise _refuse(wrong, context)
 
 

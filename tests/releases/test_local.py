@@ -214,7 +214,7 @@ def test_a_dry_run_shows_everything_and_leaves_no_record(tmp_path: Path) -> None
     for arguments in (["release", "--dry-run"], ["--dry", "release"]):
         said = inv(*arguments, cwd=folder)
         assert said.code == 0, said.err
-        assert "would run main under /Shared/training/main" in said.out
+        assert "would run main under /Shared/repository/training/main" in said.out
         assert "1 to write" in said.out
         assert not list((folder / ".mlops").glob("*/local/branches/*/release.json"))
         assert not (folder / ".mlops" / "workspace").exists()
@@ -301,7 +301,7 @@ def test_a_task_can_be_called_from_a_task_of_the_users_own(tmp_path: Path) -> No
     said = inv("mine", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
+    assert "/Shared/repository/training/main" in said.out
     assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
 
 
@@ -313,7 +313,7 @@ def test_a_project_that_is_the_whole_repository_goes_by_its_own_name(tmp_path: P
     said = inv("name", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
+    assert "/Shared/clone/training/main" in said.out
     assert (folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json").exists()
 
 

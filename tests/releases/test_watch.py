@@ -199,6 +199,7 @@ def test_a_detached_run_is_its_branchs_own_while_another_branchs_release_begins(
     there, here = site.inv("cancel", "--branch", "other"), site.inv("cancel")
 
     assert (there.code, here.code) == (3, 0), here.err
+    assert "or `--branch main`, whose last one may go on" in there.err
     assert site.status(left) == site.record["run"]["status"] == "KILLED"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -167,7 +168,7 @@ def test_a_project_at_a_git_uri_is_fetched_patched_and_run(tmp_path: Path) -> No
     assert said.code == 0, said.err
     assert "fetched" in said.err
     assert record_of(folder)["patched"]["references"][0]["file"] == "training_env.yaml"
-    assert record_of(folder)["names"]["experiment"] == "/Shared/training/main"
+    assert re.fullmatch("/Shared/repository/training-[0-9a-f]{12}/main", record_of(folder)["names"]["experiment"])
 
 
 def test_wheels_given_by_hand_are_deployed_and_named_ones_patched_in(tmp_path: Path) -> None:
