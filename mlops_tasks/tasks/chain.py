@@ -31,9 +31,9 @@ def share(links: Sequence[Link], *, settings: Iterable[str], switches: Iterable[
     found: dict[str, Any] = {key: True for key in switches if any(link.flags.get(key) for link in links)}
     for key in settings:
         given = [link for link in links if link.flags.get(key)]
-        values = {str(link.flags[key]) for link in given}
+        values = dict.fromkeys(str(link.flags[key]) for link in given)
         if len(values) > 1:
-            shown = sorted(map(redaction.show_repository, values))  # a project's URI may hold a password
+            shown = map(redaction.show_repository, values)  # a project's URI may hold a password
             raise _refused(f"{spell_flag(key)} is given as {' and as '.join(shown)}")
         if twice := {link.task for link in given} & {link.task for link in links if link not in given}:
             raise _refused(f"{min(twice)} is called twice, with and without {spell_flag(key)}")

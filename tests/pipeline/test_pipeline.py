@@ -95,11 +95,11 @@ def test_dry_steps_build_on_each_other_until_a_step_is_really_taken(folder: Path
     tried = pipeline(folder, dry_run=True, branch="tried").take("build-wheel")
     assert (tried.branch, len(tried.wheels or ())) == ("tried", 1)
 
-    pipeline(folder, branch="real").take("name")
+    pipeline(folder, branch="tried").take("name")
 
-    loaded = pipeline(folder, dry_run=True).load()
+    loaded = pipeline(folder, dry_run=True, branch="tried").load()
     assert loaded is not None
-    assert (loaded.branch, loaded.wheels) == ("real", None)
+    assert loaded.wheels is None
 
 
 def test_a_dry_release_starts_from_the_record_and_not_from_an_earlier_dry_release(folder: Path) -> None:
