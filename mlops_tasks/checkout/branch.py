@@ -13,7 +13,7 @@ class Facts(NamedTuple):
     """`top` is the git top level of the folder with tasks.py, or that folder itself without git.
 
     `why` are sentences on where the branch comes from, the winner first. `doubt` says why it may be another one's code
-    that is checked out; it is empty where nothing speaks for that. `commit` and `dirty` are None without git.
+    that is checked out; it is empty where nothing speaks for that. `commit`, `dirty` and `tree` are None without git.
     """
 
     top: Path
@@ -23,6 +23,7 @@ class Facts(NamedTuple):
     dirty: bool | None
     ci_url: str
     doubt: str = ""
+    tree: git.WorkTree | None = None
 
 
 def gather(
@@ -63,6 +64,7 @@ def gather(
         dirty=tree.dirty if tree else None,
         ci_url=found.url if found else "",
         doubt=_doubt(root, found, tree, runner) if found and tree and not branch else "",
+        tree=tree,
     )
 
 

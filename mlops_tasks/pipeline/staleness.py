@@ -31,9 +31,8 @@ Steps = Mapping[str, Step]
 
 def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder, with the commands to type first, where it is not."""
-    if (doubt := context.facts.doubt) and doubt not in context.warned:
-        context.warned.add(doubt)
-        context.report.warning(doubt)
+    if context.facts.doubt:
+        context.warn_once(context.facts.doubt)
     release = context.record.load() or _start(context, steps, step, inputs)
     chain = list(stands_on(steps, step, release, inputs))
     stale = find_stale(context, steps, chain, release)
