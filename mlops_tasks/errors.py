@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Callable, Iterator
 from enum import IntEnum, unique
 from typing import TYPE_CHECKING
@@ -84,6 +85,12 @@ class Terminated(KeyboardInterrupt):
 
     It is no Exception: MLflow and databricks-sdk take each Exception for a fault of one request, and go on.
     """
+
+
+def is_ours(fault: BaseException) -> bool:
+    """Whether `fault` was raised by this package's own code: a bug of ours, whatever it is an instance of."""
+    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    return bool(raised_in) and str(raised_in[-1]).partition(".")[0] == __name__.partition(".")[0]
 
 
 @contextlib.contextmanager

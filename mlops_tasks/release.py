@@ -85,6 +85,7 @@ class Attempt(NamedTuple):
 
     `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) are known once MLflow has made the run. `job` is
     the digest by which the same command knows its own attempt again. Nobody follows the run of a `detached` one.
+    `sent` is False as long as nothing was sent that could have made a run.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Attempt(NamedTuple):
     submitted_at: float | None = None
     detached: bool = False
     ended: bool = False
+    sent: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

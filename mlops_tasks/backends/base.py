@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -32,7 +32,8 @@ class Job:
 
     `given` are the parameters that the user gave, `parameters` the same with the entry point's defaults. `cluster`
     is the path of the cluster spec in the project. `attempt` is the attempt's id. `release_folder` holds the files of
-    this release alone, the staged project too. `record` is logged with the run.
+    this release alone, the staged project too. `record` is logged with the run. `begun` is to be called before
+    anything is sent that may make a run which can only be found by looking for it.
     """
 
     project: mlproject.Project
@@ -50,6 +51,7 @@ class Job:
     attempt: str
     release_folder: Path
     record: Mapping[str, Any]
+    begun: Callable[[], None] = lambda: None
 
     @property
     def is_staged(self) -> bool:

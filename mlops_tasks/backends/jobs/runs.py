@@ -69,6 +69,8 @@ class WorkspaceRuns(ABC):
             return stopping.stop(attempts, submitted)
 
     def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
+        if attempt.run_id is None and not attempt.sent:
+            return None
         found = self.attempts.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
         if found is None:
             return None
