@@ -135,6 +135,7 @@ class LocalRuns:
                     message=json.dumps(message),
                     log=log,
                     show=self.report.output,
+                    warn=self.report.warning,
                     timeout=job.limits.timeout,
                 )
             finally:
@@ -166,6 +167,7 @@ class LocalRuns:
     def _child_environ(self, path: Path | None) -> dict[str, str]:
         """Programs are found in the run's environment at `path` first, then beside this interpreter, then on PATH."""
         env = {key: value for key, value in self.environ.items() if key not in STRAYS}
+        env |= processes.beside_proxies(env)
         if env.get("MLFLOW_REGISTRY_URI", "").startswith("databricks"):
             del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         folders = [str(Path(sys.executable).parent), env.get("PATH", "/usr/bin:/bin")]
@@ -180,12 +182,11 @@ class LocalRuns:
 
     def _read(self, run_id: str, *, entry_point: str, backend: str) -> Run:
         found = self.tracking.read_run(run_id, entry_point=entry_point, backend=backend)
-        is_elsewhere = "MLFLOW_TRACKING_URI" in self.environ
-        return found._replace(url=found.url or (self.tracking.shown if is_elsewhere else ""))
+        return found._replace(url=found.url or (self.tracking.shown if uris.named(self.environ) else ""))
 
     @cached_property
     def tracking(self) -> client.Tracking:
-        uri = uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
+        uri = uris.absolute(uris.named(self.environ) or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",
