@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_tasks.release import Release
@@ -32,10 +33,11 @@ class ReleaseError(Exception):
 
     `what` says what is wrong, `where` names the file (with line and column where there is one) or the setting, and
     `cure` says what to type or change. A cure that names a task writes it as `inv <task>`: it is shown under the name
-    that the user's own collection gives that task.
+    that the user's own collection gives that task. `beside` is what `--json` prints with the error.
     """
 
     exit_code = ExitCode.STEP_FAILED
+    beside: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, what: str, *, where: object = "", cure: str) -> None:
         super().__init__(what)

@@ -26,6 +26,11 @@ class Limits(NamedTuple):
     lost_contact: float
 
 
+def stopped_after(limits: Limits) -> str:
+    """Why a run was KILLED whose time was up."""
+    return f"stopped after the timeout of {limits.timeout:g} s"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One run to be made: the staged project, and all that its run is made from and described with.
@@ -108,6 +113,9 @@ class Runs(Protocol):
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
         """Follow a detached run, as `follow` does, and leave it alone when interrupted; BadInput where none can be."""
+
+    def page(self, submitted: Submitted) -> str:
+        """The address of a page that shows the run; empty where none is known."""
 
     def stop(self, submitted: Submitted) -> str | None:
         """End a detached run and mark it KILLED; BadInput where none can be.

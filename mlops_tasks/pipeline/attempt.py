@@ -145,7 +145,10 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
 
 
 def _detach(context: Context, submitted: Submitted) -> Release:
-    context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}")
+    url = context.target.runs.page(submitted)
+    save_submitted(context, submitted, detached=True, url=url)
+    page = f"\n{url}" if url else ""
+    context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
     context.report.detail(context.target.busy_cure)
     release = context.record.load()
     if release is None:
@@ -234,13 +237,14 @@ def _save_sent(context: Context) -> None:
             context.record.save(replace(release, attempt=release.attempt._replace(sent=True)))
 
 
-def save_submitted(context: Context, submitted: Submitted, *, detached: bool) -> None:
+def save_submitted(context: Context, submitted: Submitted, *, detached: bool, url: str = "") -> None:
     """Record the attempt's run, in the record as it is now."""
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         if release is not None and release.attempt is not None:
             attempt = _with_submitted(release.attempt, submitted)
-            attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
+            submitted_at = attempt.submitted_at or round(time.time(), 3)
+            attempt = attempt._replace(submitted_at=submitted_at, detached=detached, url=url or attempt.url)
             context.record.save(replace(release, attempt=attempt))
 
 

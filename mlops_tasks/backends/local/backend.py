@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_tasks import errors, processes, state
+from mlops_tasks import errors, files, processes, state
 from mlops_tasks.backends import plugin
-from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.local import environment
 from mlops_tasks.checkout import git
@@ -63,22 +63,19 @@ class LocalRuns:
         run_id, timed_out = submitted.run_id, False
         try:
             if submitted.backend == "local":
-                code = self._execute(job, submitted, log=log)
-                if code:
-                    self.report.warning(_describe_exit(code))
-                is_well = code == 0
+                reason = _describe_exit(self._execute(job, submitted, log=log), log)
             else:
-                is_well = self._plugins.wait(job, run_id)
-            status = "FINISHED" if is_well else "FAILED"
+                reason = "" if self._plugins.wait(job, run_id) else f"the backend {job.backend} says so"
+            status = "FAILED" if reason else "FINISHED"
         except (processes.TimedOut, TimedOut):
-            self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
-            status, timed_out = "KILLED", True
+            status, timed_out, reason = "KILLED", True, stopped_after(job.limits)
         except BaseException:
             with errors.warn_on_failure(self.report.warning):
                 self.tracking.end_run(run_id, "KILLED")
             raise
         self.tracking.end_run(run_id, status)
-        return self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)._replace(timed_out=timed_out)
+        found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
+        return found._replace(timed_out=timed_out, reason=reason)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
         """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
@@ -93,6 +90,9 @@ class LocalRuns:
         if backend == "local":
             self.tracking.end_run(run_id, "KILLED", overrule=False)
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
+
+    def page(self, submitted: Submitted) -> str:
+        return ""
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
         raise not_remote()
@@ -208,9 +208,16 @@ def not_remote() -> errors.BadInput:
     )
 
 
-def _describe_exit(code: int) -> str:
-    """As shells count, a code above 128 is 128 and the number of the signal that ended the program."""
+def _describe_exit(code: int, log: Path) -> str:
+    """Why the entry point failed: how it ended, and its last line; empty where it ended well.
+
+    As shells count, a code above 128 is 128 and the number of the signal that ended the program.
+    """
+    if code == 0:
+        return ""
     try:
-        return f"the entry point was ended by {signal.Signals(code - 128).name}"
+        how = f"the entry point was ended by {signal.Signals(code - 128).name}"
     except ValueError:
-        return f"the entry point ended with exit code {code}"
+        how = f"the entry point ended with exit code {code}"
+    last = files.last_lines(log, 1)
+    return f"{how}: {last[0]}" if last else how
