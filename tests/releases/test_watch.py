@@ -315,6 +315,7 @@ def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Sit
 
     assert said.code == 0, said.err
     assert f"was detached; its run {left} is now FINISHED" in said.err
+    assert "warning: job run" not in said.err
     assert site.record["run"]["run_id"] != left
 
 
