@@ -228,8 +228,8 @@ def test_a_store_whose_driver_is_missing_says_what_to_install(tmp_path: Path) ->
 def test_a_bug_of_ours_is_not_told_as_a_fault_of_the_store(store: tracking.Tracking) -> None:
     run_id = create_run(store, store.ensure_experiment("/Shared/a"))
 
-    with pytest.raises(TypeError, match="not iterable|object"):
-        store.describe_run(run_id, tags={}, parameters=None, record={})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not iterable"):
+        store.describe_run(run_id, tags={}, parameters={}, record=5)  # type: ignore[arg-type]
     with pytest.raises(errors.WorkspaceError, match="refused"):  # raised by MLflow: it may be the store's doing
         store.set_tag(run_id, "", "")
 
@@ -276,6 +276,16 @@ class _Tired(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - http.server's own spelling
 
     def log_message(self, *_: object) -> None: ...
+
+
+def test_a_server_on_this_machine_is_asked_past_any_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
+        with pytest.raises(errors.WorkspaceError, match="tracking store refused: .*400"):
+            store.ensure_experiment("/Shared/a")
+        server.shutdown()
 
 
 def test_a_servers_password_is_handed_to_mlflow_apart_from_the_address(
