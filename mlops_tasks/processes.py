@@ -119,7 +119,7 @@ def follow(
 
 
 class Lines:
-    """Bytes as they come, shown as lines. Of a progress bar's states, which end with a carriage return, one a second."""
+    """Bytes as they come, shown as lines; of a progress bar's states, ended by carriage returns, one a second."""
 
     def __init__(self, show: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._show, self._clock = show, clock

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_a_file_system_without_locks_is_named_wherever_something_is_locked(
     def refuse(handle: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
 
     for lock in (
         locks.held(tmp_path / "lock", "name"),

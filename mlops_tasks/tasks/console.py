@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlops_tasks.report import Report
@@ -154,12 +155,12 @@ class Console(Report):
 
 
 def open_streams() -> None:
-    """Give a process without stdin, stdout or stderr (`>&-`, some services) empty ones: files would take their place."""
+    """Give a process without stdin, stdout or stderr (`>&-`, services) empty ones: files would take their numbers."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr's number
-        os.set_inheritable(number, True)
+        os.set_inheritable(number, True)  # noqa: FBT003 - its only argument
     os.close(number)
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
 
 
 def standard(

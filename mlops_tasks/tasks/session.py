@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -57,7 +57,7 @@ def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
     return flags["dry_run"] or bool(c.config.run.dry)
 
 
-def print_json(made: dict[str, Any], flags: dict[str, Any]) -> None:
+def print_json(made: Mapping[str, Any], flags: dict[str, Any]) -> None:
     """With `--json` print `made`; without it print nothing."""
     if flags["json"]:
-        console.standard().text(json.dumps(made, indent=2))
+        console.standard().text(json.dumps(dict(made), indent=2))

@@ -45,6 +45,10 @@ CODES = {
     "PERMISSION_DENIED": f"ask for that permission; for another user {uris.LOGIN}",
 }
 """What to do, by the code of a tracking server's refusal."""
+SERVE_ARTIFACTS = (
+    "start it with --serve-artifacts and --artifacts-destination, and give a new --experiment-name: "
+    "an experiment keeps the place that it was made with"
+)
 OTHER_CURE = "see what that store says; MLFLOW_TRACKING_URI names another one"
 PACKAGES = {
     "psycopg": "'psycopg[binary]'",
@@ -278,12 +282,10 @@ class Tracking:
         if isinstance(fault, ImportError):
             return f"MLflow does not fit what it needs: {said}", "install versions of both that fit each other"
         if self.is_server and isinstance(fault, OSError) and fault.filename:
-            return (
-                f"the tracking server keeps artifacts in {fault.filename} on a disk of its own, and MLflow looks for "
-                f"that folder on this machine: {fault.strerror}",
-                "start it with --serve-artifacts and --artifacts-destination, and give a new --experiment-name: "
-                "an experiment keeps the place that it was made with",
+            what = (
+                f"the tracking server keeps artifacts in {fault.filename} on a disk of its own, and MLflow looks for it"
             )
+            return f"{what} on this machine: {fault.strerror}", SERVE_ARTIFACTS
         if self.uri.startswith("databricks"):
             return f"MLflow's tracking store refused: {said}", "do what it says, or repeat"
         known = (cure for words, cure in CURES.items() if words in said)

@@ -283,7 +283,7 @@ def test_a_server_on_this_machine_is_asked_past_any_proxy(tmp_path: Path, monkey
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
-        with pytest.raises(errors.WorkspaceError, match="tracking store refused: .*400"):
+        with pytest.raises(errors.WorkspaceError, match=r"tracking store refused: .*400"):
             store.ensure_experiment("/Shared/a")
         server.shutdown()
 

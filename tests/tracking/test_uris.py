@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import http.server
 import ipaddress
 import socket
@@ -55,12 +55,12 @@ def address(server: http.server.ThreadingHTTPServer, *, scheme: str = "http") ->
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A server's key and certificate, which no authority but itself has signed."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(loopback, critical=True)
         .sign(key, hashes.SHA256())
@@ -117,9 +117,9 @@ def test_a_server_is_asked_with_the_login_that_mlflow_uses(monkeypatch: pytest.M
 
 
 def test_a_page_to_sign_in_at_is_not_followed_and_named() -> None:
-    with served(302, Location="https://login.example.org/start?x=1") as server:
-        with pytest.raises(errors.WorkspaceError, match="sends MLflow on to https://login.example.org: it") as caught:
-            uris.check_reachable(address(server))
+    sent_on = pytest.raises(errors.WorkspaceError, match=r"sends MLflow on to https://login\.example\.org: it")
+    with served(302, Location="https://login.example.org/start?x=1") as server, sent_on as caught:
+        uris.check_reachable(address(server))
     assert "MLFLOW_TRACKING_TOKEN" in caught.value.cure
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_nobody_is_at_is_told_in_the_systems_words() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-        with pytest.raises(errors.WorkspaceError, match=f"127.0.0.1:{port} cannot be reached: Connection refused$"):
+        with pytest.raises(errors.WorkspaceError, match=f"127.0.0.1:{port} cannot be reached: Connection refused\n"):
             uris.check_reachable(f"http://127.0.0.1:{port}")
 
 

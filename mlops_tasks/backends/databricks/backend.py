@@ -84,10 +84,14 @@ def may_pass(fault: Exception) -> bool:
 
 
 def _code(fault: Exception) -> str | None:
-    """The workspace's own word for its refusal, as MLflow has it; None for what is no answer of a workspace."""
-    from mlflow.exceptions import MlflowException
+    """The workspace's own word for its refusal; None for what is no answer of a workspace."""
+    code = getattr(_answer(fault), "error_code", None)
+    return str(code) if code else None
 
-    return str(fault.error_code) if isinstance(fault, MlflowException) else None
+
+def _answer(fault: Exception) -> BaseException:
+    """What the workspace said: databricks-sdk raises a TimeoutError of its own with that as its cause."""
+    return fault.__cause__ if type(fault) is TimeoutError and fault.__cause__ else fault
 
 
 SUBMITS = 3
@@ -125,7 +129,7 @@ class DatabricksRuns(runs.WorkspaceRuns):
         for _ in range(SUBMITS):
             login = self.workspace.login
             run_id, fault = try_submit(job, copy, experiment_id, login=login, report=self.report)
-            said = redaction.first_line(fault) if fault else "there is no trace of one"
+            said = redaction.first_line(_answer(fault)) if fault else "there is no trace of one"
             is_open = fault is None or may_have_taken_effect(fault)
             found = self._look(attempt._replace(run_id=run_id), experiment_id, is_open=is_open)
             if found is not None and found.job_run_id is not None:

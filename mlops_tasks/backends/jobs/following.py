@@ -195,7 +195,7 @@ def _plain(text: str) -> str:
 
 
 def _age(found: Mapping[str, Any], date: str) -> float | None:
-    """Seconds between the run's start and its end, or the answer's own date; None where the answer lacks one of them."""
+    """Seconds from the run's start to its end, or to the answer's own date; None where the answer lacks one of them."""
     started, ended = (float(found.get(key) or 0) / 1000 for key in ("start_time", "end_time"))
     try:
         last = ended or parsedate_to_datetime(date).timestamp()

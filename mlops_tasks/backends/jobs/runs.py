@@ -71,9 +71,8 @@ class WorkspaceRuns(ABC):
             return stopping.stop(attempts, submitted)
 
     def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
-        if attempt.run_id is None and not attempt.sent:
-            return None
-        found = self.attempts.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
+        may_be_there = attempt.experiment_id is not None and (attempt.run_id is not None or attempt.sent)
+        found = self.attempts.find(attempt, attempt.experiment_id or "") if may_be_there else None
         if found is None:
             return None
         if found.job_run_id is None:
