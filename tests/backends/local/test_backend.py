@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import json
 import os
@@ -271,7 +272,9 @@ def test_no_proxy_stands_between_a_run_and_the_server_on_this_machine(
 
     assert runs._child_environ(None)["no_proxy"] == "example.org,localhost,127.0.0.1,::1"
     monkeypatch.delenv("NO_PROXY")
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+    (tmp_path / "health").write_text("OK")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         command = [sys.executable, "-c", WAITS, str(backend.CHILD), str(server.server_address[1])]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
