@@ -65,7 +65,7 @@ def _look_at(context: Context, library: Path) -> LibraryState:
 def _build(context: Context, library: Path, name: str, state: LibraryState) -> Wheel:
     wheelhouse = context.places.wheels
     with building.built(
-        library, top=context.top, environ=context.environ, run=context.run, report=context.report
+        library, top=context.top, environ=context.programs_environ, run=context.run, report=context.report
     ) as path:
         try:
             made = path

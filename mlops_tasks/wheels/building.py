@@ -135,7 +135,7 @@ def built(
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
-            done = run(command, cwd=out, env=build_environ)
+            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run)
         log = redaction.mask(done.stdout + done.stderr)
         if done.returncode:
             raise _failed("cannot be built", library, log, is_full=processes.ran_full(done))
@@ -158,9 +158,12 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {key: value for key, value in environ.items() if key not in STRAYS}
+    kept = uv.environment({key: value for key, value in environ.items() if key not in STRAYS})
+    # what builds a wheel is installed here as any package is: both kinds of constraints hold for it
+    limits = " ".join(kept[name] for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT") if kept.get(name))
     return {
-        **uv.environment(kept),
+        **kept,
+        **({"UV_CONSTRAINT": limits} if limits else {}),
         "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
         "NO_COLOR": "1",
@@ -169,7 +172,10 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _failed(what: str, library: Path, log: str, *, is_full: bool) -> errors.StepFailed:
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
-    first = "make room" if is_full else "correct what the build backend says"
+    fault = uv.explain(log)
+    if fault is not None:
+        what, said = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}"
+    first = "make room" if is_full else fault.cure if fault is not None else "correct what the build backend says"
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )
