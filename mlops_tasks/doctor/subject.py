@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
@@ -19,17 +19,21 @@ from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
-_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
 class BuiltWheel(NamedTuple):
-    """One wheel, as its file describes it. `tags` are such as `py3-none-any`; `requires_python` may be empty."""
+    """One wheel, as its file describes it. `tags` are such as `py3-none-any`; `requires_python` may be empty.
+
+    `path` is that file, and `library` the folder that it was built from.
+    """
 
     distribution: str
     version: str
     file_name: str
     tags: frozenset[str]
     requires_python: str = ""
+    path: Path | None = None
+    library: Path | None = None
 
 
 class Client(NamedTuple):
@@ -63,7 +67,8 @@ class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
     `ours` are the normalised names of the distributions whose references patch replaces. `unreadable` are the faults
-    that a release stops at before its first step. `scripts` are the project's Python files.
+    that a release stops at before its first step. `scripts` are the project's Python files. `missing` is what the
+    checkout lacks of libraries and project.
     """
 
     today: date
@@ -85,6 +90,7 @@ class Subject:
     commit: str | None = None
     scripts: tuple[Text, ...] = ()
     unreadable: tuple[BadInput, ...] = ()
+    missing: tuple[Missing, ...] = ()
     ask: Questions = field(default_factory=Questions)
 
     @property
@@ -116,12 +122,8 @@ class Subject:
     @cached_property
     def python(self) -> str | None:
         """The Python that the environment is pinned to, major and minor; None for a range and for no pin."""
-        pinned = self.environment.python if self.environment is not None else None
-        node = self._python_node
-        if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
-            return None
-        minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
-        return minor[0] if minor else None
+        asked = self.environment.python if self.environment is not None else None
+        return asked.minor if asked is not None else None
 
     @property
     def store_kind(self) -> uris.Kind:
@@ -230,12 +232,7 @@ class Subject:
 
     @cached_property
     def _python_node(self) -> tree.Scalar | None:
-        """The environment YAML's `python: ...`, else its dependency `python=...`."""
-        own = tree.get(self._environment_root, "python")
-        if isinstance(own, tree.Scalar):
-            return own
-        dependencies = tree.entries(tree.get(self._environment_root, "dependencies"))
-        return next((each.scalar for each in dependencies if _PYTHON.fullmatch(each.value)), None)
+        return environment.find_python(self._environment_root)
 
 
 def _place(text: Text | None, index: int | None) -> str:

@@ -44,7 +44,7 @@ def _take_build_wheel(context: Context, release: Release, inputs: Inputs) -> Rel
 def _build_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_digest(context)
+    return build_wheel.build_digest(context, release)
 
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -114,7 +114,8 @@ def check_inputs(context: Context) -> None:
     if spec := cluster.find(context.cluster, project.folder):
         cluster.read(spec)
     _ = context.libraries, context.wheel_root
-    context.target.choose_backend(context.settings.backend, project)
+    backend, _ = context.target.choose_backend(context.settings.backend, project)
+    context.target.check_environment(project, backend=backend, env_manager=context.settings.env_manager)
     context.target.check()
 
 
@@ -127,7 +128,7 @@ NAME = Step(
 BUILD_WHEEL = Step(
     take=_take_build_wheel,
     digest=_build_digest,
-    watches="the libraries' files (or local_version)",
+    watches="the libraries' files (or what else their builds read, or the wheels)",
     flag="--wheel FILE",
 )
 DEPLOY = Step(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
 from mlops_tasks import errors, files, processes, state
@@ -21,7 +23,7 @@ from mlops_tasks.checkout import git
 from mlops_tasks.project import staging
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
-from mlops_tasks.tracking import client, uris
+from mlops_tasks.tracking import bounds, client, uris
 
 CHILD = Path(__file__).with_name("child.py")
 STRAYS = (
@@ -147,22 +149,22 @@ class LocalRuns:
         if job.env_manager != "auto":
             yield None, True
             return
-        lines = environment.read_lines(job.project, report=report)
         from mlflow.version import VERSION
 
-        lines, constraints, same = environment.pin_mlflow(lines, VERSION)
-        if not same:
-            report.detail(f"the project pins another MLflow than {VERSION}: it will log through a local server")
-        with environment.built(
-            lines,
-            constraints=constraints,
+        source = job.project.environment_file
+        wanted = environment.Wanted(
+            lines=tuple(environment.read_lines(job.project, report=report)),
+            mlflow=VERSION,
             project=job.project.folder,
-            folder=self.places.environments,
-            environ=self.environ,
-            run=self.run,
-            report=report,
+            where=os.path.relpath(source, job.project.folder) if source else job.project.mlproject,
+        )
+        with environment.built(
+            wanted, folder=self.places.environments, environ=self.environ, run=self.run, report=report
         ) as path:
-            yield path, same
+            found = environment.find_mlflow(path)
+            if found != VERSION:
+                report.detail(f"the project has MLflow {found}, and not {VERSION}: it will log through a local server")
+            yield path, found == VERSION
 
     def _child_environ(self, path: Path | None) -> dict[str, str]:
         """Programs are found in the run's environment at `path` first, then beside this interpreter, then on PATH."""
@@ -193,6 +195,7 @@ class LocalRuns:
                 where="MLFLOW_TRACKING_URI (environment)",
                 cure="unset MLFLOW_TRACKING_URI",
             )
+        bounds.check_here(metadata.version("mlflow"))
         return client.Tracking(uri, artifacts=self.places.artifacts)
 
     @cached_property
