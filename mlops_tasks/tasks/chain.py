@@ -26,9 +26,14 @@ class Place(NamedTuple):
 ALONE = Place()
 
 
-def share(links: Sequence[Link], *, settings: Iterable[str], switches: Iterable[str]) -> dict[str, Any]:
-    """The flags that hold for all `links`; BadInput where two of them would be of different releases."""
-    found: dict[str, Any] = {key: True for key in switches if any(link.flags.get(key) for link in links)}
+def switch(links: Sequence[Link], switches: Iterable[str]) -> dict[str, Any]:
+    """The switches that one of the `links` was given: they hold for all."""
+    return {key: True for key in switches if any(link.flags.get(key) for link in links)}
+
+
+def share(links: Sequence[Link], settings: Iterable[str]) -> dict[str, Any]:
+    """The settings that hold for all `links`; BadInput where two of them would be of different releases."""
+    found: dict[str, Any] = {}
     for key in settings:
         given = [link for link in links if link.flags.get(key)]
         values = dict.fromkeys(str(link.flags[key]) for link in given)

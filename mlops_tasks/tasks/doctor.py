@@ -38,12 +38,13 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
             return
         context = session.open_pipeline(c, flags).context  # the project was read before it changed
     found = _examine(context)
-    wrong = found.of("error")
-    session.print_json(found.to_dict(), flags, is_end=bool(wrong))
     if not flags["json"]:
         _show(found, context)
-    if wrong:
-        raise _refuse(wrong, context)
+    if wrong := found.of("error"):
+        refusal = _refuse(wrong, context)
+        refusal.beside = found.to_dict()
+        raise refusal
+    session.print_json(found.to_dict(), flags)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:

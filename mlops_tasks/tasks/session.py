@@ -34,14 +34,15 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`, then print the record where `--json` asks for it, also after a run that failed."""
+    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed."""
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
     except errors.RunFailed as fault:
-        print_record(fault.release or pipeline.load(), flags, is_end=True)
+        release = fault.release or pipeline.load()
+        fault.beside = release.to_dict() if release else {}
         raise
-    print_record(done, flags)
+    print_json(done.to_dict() if done else {}, flags)
 
 
 def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spell_as_called) -> console.Console:
@@ -54,12 +55,7 @@ def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
     return flags["dry_run"] or bool(c.config.run.dry)
 
 
-def print_record(done: Release | None, flags: dict[str, Any], *, is_end: bool = False) -> None:
-    """With `--json` print the record so far, an empty object before the first step."""
-    print_json(done.to_dict() if done else {}, flags, is_end=is_end)
-
-
-def print_json(made: Mapping[str, Any], flags: dict[str, Any], *, is_end: bool = False) -> None:
-    """With `--json` print `made`, of several tasks that of the last: the one after which the command ends."""
-    if flags["json"] and (is_end or base.place().is_last):
-        console.standard().text(json.dumps(made, indent=2))
+def print_json(made: Mapping[str, Any], flags: dict[str, Any]) -> None:
+    """With `--json` print `made`, of several tasks of one command that of the last; without it print nothing."""
+    if flags["json"] and base.place().is_last:
+        console.standard().text(json.dumps(dict(made), indent=2))

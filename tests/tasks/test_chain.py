@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.tasks.chain import Link, share
+from mlops_tasks.tasks import chain
 from tests.support.inv import inv
 from tests.support.repositories import make_repository
 
 
 def shared(*links: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    return share(
-        [Link(task, flags) for task, flags in links], settings=("target", "branch", "workers"), switches=("json",)
-    )
+    made = [chain.Link(task, flags) for task, flags in links]
+    return chain.share(made, ("target", "branch", "workers")) | chain.switch(made, ("json",))
 
 
 def test_what_one_task_of_a_command_is_given_holds_for_all() -> None:
