@@ -59,7 +59,9 @@ class Settings:
     placeholder: str = _setting(
         setting_types.text, "text that stands for the wheels in the project's files (default: WHEELPATH)", "WHEELPATH"
     )
-    include: tuple[str, ...] = _setting(setting_types.texts, "files to stage although git ignores them (globs)", ())
+    include: tuple[str, ...] = _setting(
+        setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
+    )
     backend: str = _setting(
         setting_types.text, "MLflow project backend: local, or the name of a plugin (default: auto)", "auto"
     )
