@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.errors import BadInput, WorkspaceError
-from mlops_tasks.project import cluster, environment, mlproject, requirements
+from mlops_tasks.project import cluster, conda, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
@@ -27,7 +28,6 @@ WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SIN
 """Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
 MLFLOW_NAMES = {"mlflow", "mlflow-skinny"}
 _IMPORTS_MLFLOW = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
-_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
 class BuiltWheel(NamedTuple):
@@ -165,12 +165,8 @@ class Subject:
     @cached_property
     def python(self) -> str | None:
         """The Python that the environment is pinned to, major and minor; None for a range and for no pin."""
-        pinned = self.environment.python if self.environment is not None else None
-        node = self._python_node
-        if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
-            return None
-        minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
-        return minor[0] if minor else None
+        asked = self.environment.python if self.environment is not None else None
+        return asked.minor if asked is not None else None
 
     @property
     def store_kind(self) -> uris.Kind:
@@ -203,11 +199,13 @@ class Subject:
 
     @property
     def asked_mlflow(self) -> list[tuple[str, Requirement]]:
-        """The lines of the environment YAML, pip's and conda's, that ask for an MLflow, each as it stands and read."""
+        """The lines that ask for an MLflow, in `-r` files too, each as it stands and as it is read."""
         if self.environment is None:
             return []
-        lines = [(line, line) for line in self.environment.pip]
-        lines += [(package, requirements.from_conda(package)) for package in self.environment.conda]
+        lines = list(self._conda_requirements)
+        with contextlib.suppress(BadInput):  # a `-r` file that is not there: the release is refused for that
+            folder = self.environment_text.path.parent if self.environment_text is not None else Path()
+            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, folder)]
         read = [(line, requirements.parse(text)) for line, text in lines]
         return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
 
@@ -311,11 +309,14 @@ class Subject:
 
     @cached_property
     def _python_node(self) -> tree.Scalar | None:
-        """The environment YAML's `python: ...`, else its dependency `python=...`."""
-        own = tree.get(self._environment_root, "python")
-        if isinstance(own, tree.Scalar):
-            return own
-        return next((each.scalar for each in self._dependencies if _PYTHON.fullmatch(each.value)), None)
+        return environment.find_python(self._environment_root)
+
+    @property
+    def _conda_requirements(self) -> Iterator[tuple[str, str]]:
+        """The conda packages that PyPI has, each as it stands and as a requirement."""
+        for package in self.environment.conda if self.environment is not None else ():
+            with contextlib.suppress(conda.NotOnPyPI):
+                yield package, conda.to_requirement(package)
 
     @property
     def _dependencies(self) -> list[tree.Entry]:
