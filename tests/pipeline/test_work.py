@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mlops_tasks import Pipeline, ReleaseError, Settings, processes
-from mlops_tasks.doctor import rules
+from mlops_tasks.doctor import checklist
 from mlops_tasks.wheels import sources
 from tests.fake_workspace.server import Workspace
 from tests.support.repositories import git, make_repository, write
@@ -83,7 +83,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
     count(sources, "look_at", lambda library: f"digest of {library.name}")
     count(yaml, "safe_load", lambda text: f"parsed {text}")
     count(json, "loads", lambda text: f"parsed {text}")
-    count(rules, "check", lambda _: "preflight")
+    count(checklist, "check", lambda _: "preflight")
     return found
 
 
