@@ -28,11 +28,15 @@ class LocalTarget:
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
+    is_databricks: bool = False
     host: str = ""
 
     @property
     def wheel_root(self) -> str:
         return self.places.store.relative_to(self.places.top).as_posix()
+
+    def may_hold(self, root: str) -> bool:
+        return uris.kind_of(root) == "folder"
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""
@@ -50,6 +54,12 @@ class LocalTarget:
     def has_volume(self, path: str) -> bool:
         return False
 
+    def runtimes(self) -> tuple[str, ...]:
+        return ()
+
+    def node_types(self) -> tuple[str, ...]:
+        return ()
+
     def is_reachable(self, entry: str) -> bool:
         return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()
 
@@ -63,6 +73,12 @@ class LocalTarget:
         if project.spark_job is not None:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
+
+    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None:
+        from mlops_tasks.backends.local import environment
+
+        if backend == "local" and env_manager == "auto":
+            environment.read_lines(project, report=Report())
 
     def check(self) -> None:
         _ = self.runs.tracking  # refuses a store that the local target does not write to

@@ -19,6 +19,18 @@ def subject(folder: Path, **settings: Any) -> Subject:
     return reading.read_subject(pipeline.context, pipeline.load())
 
 
+def test_what_is_missing_of_libraries_and_project_is_found(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    write(folder, {"training/data.csv": pointer, "libs/mylib/mylib/model.bin": pointer})
+    pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
+
+    found = reading.examine(pipeline.context, None, login=True)
+
+    said = [each.what for each in found.of("warning") if "LFS" in each.what]
+    assert said == ["libs/mylib/mylib/model.bin is a Git LFS pointer", "training/data.csv is a Git LFS pointer"]
+
+
 def take(folder: Path, *steps: str) -> None:
     pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
     for step in steps:
@@ -32,7 +44,11 @@ def test_before_anything_ran_the_files_tell_what_they_can(tmp_path: Path) -> Non
     assert found.cluster is not None
     assert found.environment is not None
     assert (found.wheel_root, found.backend, found.workers) == ("dbfs:/wheels", "databricks", True)
-    assert (found.wheels, found.ours, found.experiment) == ((), frozenset({"mylib"}), "/Shared/{project}/{branch}")
+    assert (found.wheels, found.ours, found.experiment) == (
+        (),
+        frozenset({"mylib"}),
+        "/Shared/{repository}/{project}/{branch}",
+    )
     assert [each.path.name for each in found.scripts] == ["fail.py", "train.py"]
     assert found.mlflow is not None
     assert found.unreadable == ()
@@ -48,8 +64,8 @@ def test_what_is_recorded_counts_for_its_own_branch_alone(tmp_path: Path) -> Non
 
     assert [(each.distribution, each.requires_python) for each in here.wheels] == [("mylib", ">=3.8")]
     assert here.wheels[0].tags == {"py3-none-any"}
-    assert here.experiment == "/Shared/training/main"
-    assert (there.wheels, there.experiment) == ((), "/Shared/{project}/{branch}")
+    assert here.experiment == f"/Shared/{tmp_path.name}/training/main"
+    assert (there.wheels, there.experiment) == ((), "/Shared/{repository}/{project}/{branch}")
 
 
 def test_a_wheel_that_is_damaged_counts_as_not_built(tmp_path: Path) -> None:
