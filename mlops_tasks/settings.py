@@ -45,11 +45,8 @@ class Settings:
         "local",
     )
     wheel_root: str | None = _setting(
-<<<<<<< HEAD
-        setting_types.text, "where each branch has its wheel folder (default: below .mlops; on databricks dbfs:/wheels)"
-=======
-        setting_types.text, "folder or URI below which each repository's branches have their wheel folders"
->>>>>>> main
+        setting_types.text,
+        "where each repository's branches have their wheel folders (default: below .mlops; on databricks dbfs:/wheels)",
     )
     experiment: str = _setting(
         setting_types.text,

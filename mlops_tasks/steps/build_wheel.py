@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging import utils
@@ -10,6 +10,7 @@ from packaging import utils
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import git, missing
 from mlops_tasks.release import Release, Wheel
+from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, LibraryState
 from mlops_tasks.wheels import building, metadata, needs, sources, surroundings, syntax, versions
 
@@ -38,32 +39,19 @@ def build_wheels(context: Context, release: Release) -> Release:
     by_path: dict[Path, frozenset[str]] = {}
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
-<<<<<<< HEAD
-        old = recorded.get(name)
-        if old is not None and old.sources == state.digest and _is_whole(old, context.top):
-=======
         looked[name] = state.digest
         _warn(context, library, state)
         old = _find_built(context, release, name, state)
         if old is not None:
-            context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
->>>>>>> main
             found[name] = old
             continue
         found[name], by_path[library] = _build(context, library, name, state)
         context.library_states.clear()  # a build can write into any sources: the next step looks again
     wheels = _order(list(found.values()), context.top)
-<<<<<<< HEAD
-    for wheel in wheels:
-        context.report.debug(f"{Path(wheel.file).name} of {wheel.library}: sha256 {wheel.sha256}")
-    made = (f"{Path(each.file).name} ({files.show_size(each.size)}, {_said(each, recorded)})" for each in wheels)
-=======
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
     for library, asked in by_path.items():
         needs.refuse_paths(library, sorted(asked - beside))
-    made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
->>>>>>> main
-    context.report.step("build-wheel", "\n".join(made))
+    _report(wheels, {context.relative(library) for library in by_path}, context.report)
     return release.with_step("build-wheel", _combine(looked), wheels=wheels)
 
 
@@ -78,8 +66,12 @@ def _releases(context: Context, release: Release) -> Iterator[Release]:
     yield from context.other_releases
 
 
-def _said(wheel: Wheel, recorded: Mapping[str | None, Wheel]) -> str:
-    return "up to date" if recorded.get(wheel.library) is wheel else "built"
+def _report(wheels: Sequence[Wheel], built: Container[str | None], report: Report) -> None:
+    for wheel in wheels:
+        report.debug(f"{Path(wheel.file).name} of {wheel.library}: sha256 {wheel.sha256}")
+    made = {wheel: "built" if wheel.library in built else "up to date" for wheel in wheels}
+    lines = (f"{Path(each.file).name} ({files.show_size(each.size)}, {said})" for each, said in made.items())
+    report.step("build-wheel", "\n".join(lines))
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:

@@ -11,13 +11,9 @@ from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
-<<<<<<< HEAD
-LAST_BYTES = 1 << 16
 SHOWN_METRICS = 4
 WIDTH = 64
 """Characters for a run and its metrics on one line of a terminal of 80 columns, beside the step's name."""
-=======
->>>>>>> main
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
