@@ -37,7 +37,7 @@ def build_wheels(context: Context, release: Release) -> Release:
         context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
-    context.report.step("build-wheel", "\n".join(made))
+    context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
     digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mlops_tasks import __version__, errors
+from mlops_tasks import __version__, errors, files
+from mlops_tasks.project import staging
 from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
 LAST_BYTES = 1 << 16
+_MISSED = re.compile(r"(?:No such file or directory|does not exist|cannot open file)[^'\"\n]*['\"]([^'\"\n]+)['\"]")
+"""How Python and the libraries that read files name one that is not there."""
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -57,6 +61,26 @@ def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path
     raise failed
 
 
+def name_left_behind(log: Path, project: Path, staged: Path) -> str:
+    """A sentence on a file that the run missed, by its log, and that was left behind in `project`; else empty."""
+    missed = {PurePosixPath(each) for each in _MISSED.findall(_read_end(log))}
+    if not missed:
+        return ""
+    left = staging.find_left_behind(project, files.walk(staged))
+    found = [name for name in left if any(_is_same(PurePosixPath(name), each) for each in missed)]
+    if not found:
+        return ""
+    return (
+        f"{found[0]} is in {project} and was left behind, as git ignores it: `include: [{found[0]}]` in the settings "
+        "brings it into the run"
+    )
+
+
+def _is_same(name: PurePosixPath, missed: PurePosixPath) -> bool:
+    """Whether a run that missed a path would have found it with the file `name`, or with its folder."""
+    return missed.parts[-len(name.parts) :] == name.parts or (not missed.is_absolute() and missed in name.parents)
+
+
 def _cure(run: Run, timeout: float | None, shown_by: str) -> str:
     if run.status != "KILLED":
         return f"fix what {shown_by} shows, then `inv release` (or `inv run`, if only parameters were wrong)"
@@ -72,10 +96,14 @@ def _describe(run: Run) -> str:
     return f"{run.status} {run.run_id}" + (f" ({metrics})" if metrics else "") + (f"\n{run.url}" if run.url else "")
 
 
-def _last_words(log: Path) -> str:
+def _read_end(log: Path) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - LAST_BYTES))
-        lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
+        return stream.read().decode("utf-8", "replace").rstrip()
+
+
+def _last_words(log: Path) -> str:
+    lines = _read_end(log).splitlines()
     return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks.stores.base import Store
@@ -40,6 +41,9 @@ class Target(Protocol):
     def absolute_uri(self, uri: str) -> str:
         """A stored wheel's URI as the machine that runs the project can use it."""
 
+    def check_given(self, uri: str) -> None:
+        """Raise BadInput for a wheel, given by its URI, that a run here cannot read."""
+
     @property
     def is_remote(self) -> bool:
         """Whether wheels and runs leave this machine: the project is first checked for what fails there."""
@@ -52,6 +56,21 @@ class Target(Protocol):
 
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
+
+    @property
+    def takes_plain_names(self) -> bool:
+        """Whether an experiment's name may be other than an absolute path."""
+
+    def check_job(
+        self,
+        project: mlproject.Project,
+        *,
+        entry_point: str,
+        parameters: Mapping[str, str],
+        backend: str,
+        env_manager: str,
+    ) -> None:
+        """Raise BadInput for what a run needs and cannot have here, before anything is begun."""
 
     def check(self) -> None:
         """Raise what would fail every run here, as a missing login does, before anything is begun."""

@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import processes, state
+from mlops_tasks import errors, processes, state
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
@@ -28,6 +29,7 @@ class LocalTarget:
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
+    takes_plain_names: bool = True
     host: str = ""
 
     @property
@@ -45,7 +47,15 @@ class LocalTarget:
         return choosing.choose_local(wheel_root, top=self.places.top)
 
     def absolute_uri(self, uri: str) -> str:
-        return uri if "://" in uri or uri.startswith(uris.DBFS) else (self.places.top / uri).as_uri()
+        return (self.places.top / uri).as_uri() if uris.is_here(uri) and not uri.startswith("file:") else uri
+
+    def check_given(self, uri: str) -> None:
+        if uris.kind_of(uri) != "folder" and not Path(uri).is_file():  # macOS has its disks below /Volumes
+            raise errors.BadInput(
+                f"{uri} lies in a Databricks workspace, and a run on this machine cannot read it",
+                where="--wheel-uri",
+                cure="give a wheel of this machine, or `--target databricks`",
+            )
 
     def has_volume(self, path: str) -> bool:
         return False
@@ -63,6 +73,22 @@ class LocalTarget:
         if project.spark_job is not None:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
+
+    def check_job(
+        self,
+        project: mlproject.Project,
+        *,
+        entry_point: str,
+        parameters: Mapping[str, str],
+        backend: str,
+        env_manager: str,
+    ) -> None:
+        if backend in {"auto", "local"}:
+            from mlops_tasks.backends.local import refusals
+
+            refusals.check_top(self.places.top)
+            refusals.check_env_manager(project, env_manager, self.environ)
+            refusals.check_entry_point(project, entry_point, parameters)
 
     def check(self) -> None:
         _ = self.runs.tracking  # refuses a store that the local target does not write to

@@ -27,7 +27,7 @@ _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root", "profile")
 BUILDING = (*IDENTITY, "libraries", "local_version")
-PATCHING = (*BUILDING, "placeholder", "include", "workers", "cluster")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "include", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
 KEPT = (*PATCHING, *RUNNING)

@@ -29,6 +29,11 @@ def absolute(uri: str) -> str:
     return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
 
 
+def database_of(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other store."""
+    return Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute() if uri.startswith("sqlite:") else None
+
+
 def check_reachable(uri: str) -> None:
     """Raise WorkspaceError unless the server gives any HTTP answer, be it an error: MLflow itself checks the rest."""
     host = urlsplit(uri).netloc
@@ -50,10 +55,10 @@ def first_user(uri: str) -> Iterator[None]:
 
     The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
     """
-    if not uri.startswith("sqlite:"):
+    path = database_of(uri)
+    if path is None:
         yield
         return
-    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.lock_folder(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:

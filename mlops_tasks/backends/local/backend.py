@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_tasks import errors, processes, state
+from mlops_tasks import errors, processes, redaction, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
 from mlops_tasks.backends.databricks import entry
@@ -63,9 +63,9 @@ class LocalRuns:
         run_id, timed_out = submitted.run_id, False
         try:
             if submitted.backend == "local":
-                code = self._execute(job, submitted, log=log)
+                code, not_begun = self._execute(job, submitted, log=log)
                 if code:
-                    self.report.warning(_describe_exit(code))
+                    self.report.warning(not_begun or _describe_exit(code))
                 is_well = code == 0
             else:
                 is_well = self._plugins.wait(job, run_id)
@@ -103,8 +103,8 @@ class LocalRuns:
     def find(self, run_id: str) -> tuple[Submitted, str]:
         raise not_remote()
 
-    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> int:
-        """Run the entry point in the child program; the answer is its exit code, as a shell gives it.
+    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> tuple[int, str]:
+        """Run the entry point in the child program: its exit code, as a shell gives it, and why it did not begin.
 
         A project that was patched in place runs where it is: it may hold anything, the whole repository too.
         """
@@ -114,6 +114,7 @@ class LocalRuns:
             staging.disposable(folder) if job.is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
             python = str(path / "bin" / "python") if path else "python"
+            not_begun = job.scratch / "not-begun"
             message = {
                 "project": str(work_folder),
                 "command": [python, *entry.words(job)] if job.project.spark_job else None,
@@ -123,13 +124,14 @@ class LocalRuns:
                 "run_id": submitted.run_id,
                 "backend": "local",
                 "storage": str(job.scratch),  # without one MLflow makes a folder that stays
+                "not_begun": str(not_begun),
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not is_same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
-                return processes.follow(
+                code = processes.follow(
                     [sys.executable, str(CHILD)],
                     env={**self._child_environ(path), **track.login},
                     message=json.dumps(message),
@@ -137,6 +139,7 @@ class LocalRuns:
                     show=self.report.output,
                     timeout=job.limits.timeout,
                 )
+                return code, _read_not_begun(not_begun, job.entry_point)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
 
@@ -205,6 +208,13 @@ def not_remote() -> errors.BadInput:
         where="target: local",
         cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
     )
+
+
+def _read_not_begun(path: Path, entry_point: str) -> str:
+    """Why the child program did not begin the entry point; empty where it did."""
+    if not path.is_file():
+        return ""
+    return f"the entry point {entry_point} was not begun: {redaction.mask(path.read_text(encoding='utf-8')).strip()}"
 
 
 def _describe_exit(code: int) -> str:

@@ -16,6 +16,7 @@ from mlops_tasks.project import environment, mlproject, requirements
 from mlops_tasks.report import Report
 
 MLFLOW = ("mlflow", "mlflow-skinny")
+COMPLETE = "complete"
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
 
 
@@ -41,7 +42,7 @@ def built(
     path = folder / files.digest(inputs)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with locks.built_once(path.with_suffix(".lock")) as done:
-        if (path / "complete").exists():
+        if _is_complete(path):
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(lines)} requirements)"):
@@ -54,11 +55,17 @@ def built(
                 limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
                 into = [program, "pip", "install", "--quiet", "--python", python]
                 _check(run([*into, "-r", str(wanted), "-c", str(limits)], env=env, cwd=project), path)
-                (path / "complete").touch()
+                (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)
         _prune(folder)
         yield path
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether the environment was built, and at this path: its programs name the path that they were built at."""
+    mark = path / COMPLETE
+    return mark.is_file() and mark.read_text(encoding="utf-8") == str(path)
 
 
 def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str], bool]:
