@@ -65,7 +65,9 @@ class Settings:
         "add the wheels to a project in which nothing refers to them (default: true)",
         default=True,
     )
-    include: tuple[str, ...] = _setting(setting_types.texts, "files to stage although git ignores them (globs)", ())
+    include: tuple[str, ...] = _setting(
+        setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
+    )
     backend: str = _setting(
         setting_types.text, "MLflow project backend: local, or the name of a plugin (default: auto)", "auto"
     )

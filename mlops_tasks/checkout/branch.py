@@ -12,7 +12,8 @@ from mlops_tasks.checkout import ci, git
 class Facts(NamedTuple):
     """`top` is the git top level of the folder with tasks.py, or that folder itself without git.
 
-    `why` are sentences on where the branch comes from, the winner first. `commit` and `dirty` are None without git.
+    `why` are sentences on where the branch comes from, the winner first. `commit`, `dirty` and `tree` are None
+    without git.
     """
 
     top: Path
@@ -21,6 +22,7 @@ class Facts(NamedTuple):
     commit: str | None
     dirty: bool | None
     ci_url: str
+    tree: git.WorkTree | None = None
 
 
 def gather(
@@ -60,6 +62,7 @@ def gather(
         commit=tree.commit if tree else None,
         dirty=tree.dirty if tree else None,
         ci_url=found.url if found else "",
+        tree=tree,
     )
 
 

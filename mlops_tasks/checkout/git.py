@@ -25,13 +25,45 @@ STRAYS = (
 """Variables that git sets for its hooks: they would lead to another repository than the folder's."""
 
 
+_STATUS = ("status", "--untracked-files=normal", "--ignore-submodules=none", "-z")
+"""Every change is asked for, whatever the user's settings leave out to be quick."""
+OWN = ".mlops"
+"""Our folder ignores itself, which a link to another disk cannot."""
+SUBMODULE, _LINK = "160000", "120000"
+
+
+class Entry(NamedTuple):
+    """A file that git tracks or would track; one that it does not track yet has neither mode nor blob."""
+
+    flag: str
+    mode: str
+    blob: str
+    name: str
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the index was told that the file is not in the work tree: it may have been left out."""
+        return self.flag in {"S", "s"}
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the index was told not to look at the file, so that `git status` is silent about its changes."""
+        return self.mode != SUBMODULE and (self.is_skipped or self.flag.islower())
+
+
 class WorkTree(NamedTuple):
-    """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty."""
+    """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
+
+    `submodules` are those that are not checked out, `left_out` the files that a sparse checkout leaves out, both
+    relative to `top`.
+    """
 
     top: Path
     branch: str | None
     commit: str | None
     dirty: bool
+    submodules: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def call(
@@ -46,22 +78,70 @@ def call(
 
 
 def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
-    """The work tree that `folder` is in, by one git process; None where there is none, or no git program.
+    """The work tree that `folder` is in, by two git processes; None where there is none, or no git program.
 
     Raises StepFailed where git refuses to read a work tree that is there. Who needs only its top asks `top`.
     """
-    found = _list(folder, "status", "--porcelain=v2", "--branch", run=runner)
+    found = _list(folder, *_STATUS, "--porcelain=v2", "--branch", run=runner)
     if found is None:
         return None
     around, lines = found
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
+    entries = _entries(around, "--cached", run=runner) or []
+    changed = any(not line.startswith("# branch.") and line != f"? {OWN}" for line in lines)
     return WorkTree(
         top=around,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
-        dirty=any(not line.startswith("# branch.") for line in lines),
+        dirty=changed or bool(_changed_unseen(around, entries, runner)),
+        submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
+        left_out=tuple(each.name for each in entries if each.is_skipped and not os.path.lexists(around / each.name)),
     )
+
+
+def list_changes(folder: Path, *paths: str, runner: processes.Runner) -> list[str] | None:
+    """What differs from the commit at `paths` (relative to `folder`), and what a sparse checkout leaves out of them.
+
+    None where git cannot say: without git, outside of a work tree, for a path outside of it.
+    """
+    status = call(*_STATUS, "--porcelain", "--", *paths, run=runner, cwd=folder)
+    entries = _entries(folder, "--cached", "--", *paths, run=runner) if status.returncode == 0 else None
+    if entries is None:
+        return None
+    missing = [each.name for each in entries if each.is_skipped and not os.path.lexists(folder / each.name)]
+    return [*filter(None, status.stdout.split("\0")), *_changed_unseen(folder, entries, runner), *missing]
+
+
+def cut_at(folder: Path, *, runner: processes.Runner) -> list[str]:
+    """The commits at which the history of a shallow clone ends; none of a whole one."""
+    done = call("rev-parse", "--git-path", "shallow", run=runner, cwd=folder)
+    path = folder / done.stdout.strip()
+    return path.read_text(encoding="ascii").split() if done.returncode == 0 and path.is_file() else []
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether there is no such folder, or nothing in it, as where a submodule is not checked out."""
+    return not folder.is_dir() or next(folder.iterdir(), None) is None
+
+
+def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner) -> list[str]:
+    """The files that the index was told not to look at (`--assume-unchanged`, `--skip-worktree`) and that differ."""
+    hidden = [each for each in entries if each.is_hidden]
+    gone = [each for each in hidden if not os.path.lexists(folder / each.name)]
+    there = [each for each in hidden if each not in gone]
+    links = [each for each in there if (folder / each.name).is_symlink()]
+    plain = [each for each in there if each not in links and (folder / each.name).is_file()]
+    now: dict[str, str] = {}
+    for start in range(0, len(plain), 500):  # a command line has its limits
+        names = [each.name for each in plain[start : start + 500]]
+        now.update(zip(names, call("hash-object", "--", *names, run=run, cwd=folder).stdout.split(), strict=False))
+    for each in links:
+        kept = call("cat-file", "blob", each.blob, run=run, cwd=folder).stdout
+        now[each.name] = each.blob if each.mode == _LINK and kept == str((folder / each.name).readlink()) else ""
+    return [each.name for each in there if now.get(each.name) != each.blob] + [
+        each.name for each in gone if not each.is_skipped
+    ]
 
 
 def top(folder: Path) -> Path | None:
@@ -89,16 +169,16 @@ def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
     a work tree and for a machine without git.
     """
-    listed = _list(folder, "ls-files", "--cached", "--others", "--exclude-standard", run=runner)
+    listed = _entries(folder, "--cached", "--others", "--exclude-standard", run=runner)
     if listed is None:
         return None
     found: set[str] = set()
-    for name in listed[1]:
+    for name in (each.name for each in listed):
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
             found.update(f"{name.rstrip('/')}/{each}" for each in inner)
-        elif os.path.lexists(path):
+        elif os.path.lexists(path) and name != OWN:
             found.add(name)
     return sorted(found)
 
@@ -109,13 +189,29 @@ def refused(what: str, done: processes.Completed, *, where: Path) -> errors.Step
     return errors.StepFailed(f"{what}: {processes.describe_failure(done)}", where=where, cure=cure)
 
 
+def _entries(folder: Path, *arguments: str, run: processes.Runner) -> list[Entry] | None:
+    """What `git ls-files` lists below `folder`, with the mode, the blob and the flag in the index."""
+    listed = _list(folder, "ls-files", "-z", "-v", "--stage", *arguments, run=run)
+    return None if listed is None else [_entry(line) for line in listed[1]]
+
+
+def _entry(line: str) -> Entry:
+    """`H 100644 <blob> 0<tab>name` of a tracked file, `? name` of another."""
+    flag, _, rest = line.partition(" ")
+    if flag == "?":
+        return Entry(flag, "", "", rest)
+    about, _, name = rest.partition("\t")
+    mode, blob, _ = about.split(" ")
+    return Entry(flag, mode, blob, name)
+
+
 def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, list[str]] | None:
     """The top of the work tree around `folder`, and what a git command lists; None without one, and without git."""
     around = top(folder)
     if around is None:
         return None
     try:
-        done = call(*arguments, "-z", run=run, cwd=folder)
+        done = call(*arguments, run=run, cwd=folder)
     except FileNotFoundError:
         return None
     if done.returncode:

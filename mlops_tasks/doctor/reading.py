@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata as installed
@@ -13,17 +13,20 @@ from typing import TypeVar
 from packaging import utils
 
 from mlops_tasks import errors
+from mlops_tasks.checkout import missing
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import rules
 from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment
+from mlops_tasks.project import cluster, environment, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
+from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata
+from mlops_tasks.wheels import metadata, sources
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ def look_ahead(context: Context, release: Release, *, force: bool) -> None:
 def examine(context: Context, release: Release | None, *, login: bool = False) -> Findings:
     """The findings of all checks, the login's first if `login` is set. A local target is asked nothing."""
     subject, target = read_subject(context, release), context.target
+    if login:  # in a release the steps themselves say it
+        subject = replace(subject, missing=tuple(_find_missing(context)))
     if target.is_remote:
         log_in = target.check if login else None
         ask = Questions(log_in=log_in, has_volume=target.has_volume, has_file=target.is_reachable)
@@ -131,7 +136,21 @@ def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWh
                 file_name=path.name,
                 tags=wheels.parse_tags(path.name),
                 requires_python=about.requires_python,
+                path=path,
+                library=context.top / each.library if each.library else None,
             )
+
+
+def _find_missing(context: Context) -> Iterator[Missing]:
+    tree, found = context.facts.tree, list[tuple[Path, Sequence[str]]]()
+    with contextlib.suppress(errors.ReleaseError):  # whoever needs the folder says what is wrong with it
+        found += [(each, sources.list_files(each, run=context.run)) for each in context.libraries]
+    with contextlib.suppress(errors.ReleaseError):
+        folder, settings = context.project.folder, context.settings
+        listed = staging.list_files(folder, include=settings.include, needed=(), run=context.run, report=Report())
+        found.append((folder, listed))
+    for folder, names in found:
+        yield from missing.find(folder, names, tree=tree, shown=context.relative(folder))
 
 
 def _own_names(context: Context, built: tuple[BuiltWheel, ...]) -> Iterator[str]:

@@ -58,9 +58,11 @@ CHECKS = (
     Check("MLflow", mlflow.check_spark_job_has_it, needs=("scripts", "cluster", "project")),
     Check("wheels", wheels.check_requires_python, needs=("wheels",)),
     Check("wheels", wheels.check_tags, needs=("wheels",)),
+    Check("wheels", wheels.check_compiles, needs=("wheels",)),
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
     Check("names", workspace.check_experiment, needs=("experiment",)),
     Check("names", workspace.check_wheel_root),
+    Check("files", project.check_missing, needs=("missing",)),
     Check("scripts", project.check_downloads, needs=("scripts",)),
     Check("scripts", project.check_model_names, needs=("scripts",)),
 )

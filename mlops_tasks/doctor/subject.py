@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.errors import BadInput
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
@@ -23,13 +24,18 @@ _PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
 class BuiltWheel(NamedTuple):
-    """One wheel, as its file describes it. `tags` are such as `py3-none-any`; `requires_python` may be empty."""
+    """One wheel, as its file describes it. `tags` are such as `py3-none-any`; `requires_python` may be empty.
+
+    `path` is that file, and `library` the folder that it was built from.
+    """
 
     distribution: str
     version: str
     file_name: str
     tags: frozenset[str]
     requires_python: str = ""
+    path: Path | None = None
+    library: Path | None = None
 
 
 class Client(NamedTuple):
@@ -63,7 +69,8 @@ class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
     `ours` are the normalised names of the distributions whose references patch replaces. `unreadable` are the faults
-    that a release stops at before its first step. `scripts` are the project's Python files.
+    that a release stops at before its first step. `scripts` are the project's Python files. `missing` is what the
+    checkout lacks of libraries and project.
     """
 
     today: date
@@ -85,6 +92,7 @@ class Subject:
     commit: str | None = None
     scripts: tuple[Text, ...] = ()
     unreadable: tuple[BadInput, ...] = ()
+    missing: tuple[Missing, ...] = ()
     ask: Questions = field(default_factory=Questions)
 
     @property

@@ -45,7 +45,7 @@ def _take_build_wheel(context: Context, release: Release, inputs: Inputs) -> Rel
 def _build_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import build_wheel
 
-    return build_wheel.build_digest(context)
+    return build_wheel.build_digest(context, release)
 
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -131,7 +131,7 @@ NAME = Step(
 BUILD_WHEEL = Step(
     take=_take_build_wheel,
     digest=_build_digest,
-    watches="the libraries' files (or local_version)",
+    watches="the libraries' files (or what else their builds read, or the wheels)",
     flag="--wheel FILE",
 )
 DEPLOY = Step(

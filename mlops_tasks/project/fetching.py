@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors, locks, processes, redaction
@@ -35,6 +35,7 @@ def fetch(uri: str, *, version: str | None, into: Path, runner: processes.Runner
     if not copy.is_dir():
         with locks.workplace(into) as place:
             copy = into / remote.check_out(place / into.name, ref, commit) / into.name
+            remote.bring_submodules(place / into.name, subfolder)
             try:
                 place.rename(copy.parent)
             except OSError:
@@ -80,6 +81,26 @@ class _Remote:
         self._succeed(done)
         (copy / ".git" / "FETCH_HEAD").unlink(missing_ok=True)
         return self._git("-C", str(copy), "rev-parse", "HEAD").stdout.strip()
+
+    def bring_submodules(self, copy: Path, subfolder: str) -> None:
+        """Check out the submodules in `subfolder`, or the one that it lies in, at the commits that `copy` names."""
+        if not (copy / ".gitmodules").is_file():
+            return
+        listed = self._git("-C", str(copy), "ls-files", "--stage", "-z").stdout.split("\0")
+        names = [line.partition("\t")[2] for line in listed if line.startswith(git.SUBMODULE)]
+        inner = PurePosixPath(subfolder)
+        wanted = [name for name in names if PurePosixPath(name).is_relative_to(inner) or inner.is_relative_to(name)]
+        if not wanted:
+            return
+        # a submodule's relative URL counts from the repository's
+        self._succeed(self._git("-C", str(copy), "config", "remote.origin.url", self.url))
+        # git takes a path from a submodule only where the repository itself is one
+        allowed = ("-c", "protocol.file.allow=always") if self.url.startswith("file:") else ()
+        update = ("-C", str(copy), *allowed, "submodule", "--quiet", "update", "--init", "--recursive")
+        done = self._git(*update, "--depth=1", "--", *wanted)
+        if done.returncode:  # as where a server sends no single commit
+            done = self._git(*update, "--", *wanted)
+        self._succeed(done)
 
     def resolve(self, version: str | None) -> tuple[str, str]:
         """The ref and the commit that `version` means: a branch before a tag before a commit."""

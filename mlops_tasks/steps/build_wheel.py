@@ -8,42 +8,65 @@ from pathlib import Path
 from packaging import utils
 
 from mlops_tasks import errors, files
+from mlops_tasks.checkout import git, missing
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.steps.context import Context, LibraryState
-from mlops_tasks.wheels import building, metadata, sources, versions
+from mlops_tasks.wheels import building, metadata, needs, sources, surroundings, syntax, versions
 
 
-def build_digest(context: Context) -> str:
-    """The digest over the libraries: where each is, what a wheel of it is made of, and its local version."""
+def build_digest(context: Context, release: Release) -> str:
+    """The digest over the libraries: where each is, what decides a wheel of it, and its local version.
+
+    Another one where a recorded wheel is gone from this machine, or cannot be installed where the project runs here.
+    """
+    for wheel in release.wheels or ():
+        path = context.top / wheel.file
+        is_there = path.is_file() and path.stat().st_size == wheel.size
+        if not is_there or not (context.target.is_remote or surroundings.fits_here(path.name)):
+            return "gone"
     return _combine({context.relative(each): _look_at(context, each).digest for each in context.libraries})
 
 
 def build_wheels(context: Context, release: Release) -> Release:
     """A release with one wheel for each library, in dependency order, kept below `.mlops/wheels` by content.
 
-    Raises StepFailed where a build fails, BadInput where two libraries are one distribution.
+    Raises StepFailed where a build fails, BadInput where two libraries are one distribution, and where a wheel needs
+    what is not beside it by a path of this machine.
     """
     recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
+    looked: dict[str, str] = {}
+    by_path: dict[Path, frozenset[str]] = {}
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
+        looked[name] = state.digest
+        _warn(context, library, state)
         old = recorded.get(name)
-        if old is not None and old.sources == state.digest and _is_whole(old, context.top):
+        if old is not None and _is_current(old, state.digest, context):
             context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
-        found[name] = _build(context, library, name, state)
+        found[name], by_path[library] = _build(context, library, name, state)
         context.library_states.clear()  # a build can write into any sources: the next step looks again
         context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
+    beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
+    for library, asked in by_path.items():
+        needs.refuse_paths(library, sorted(asked - beside))
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
     context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
-    digest = _combine({name: str(wheel.sources) for name, wheel in found.items()})
-    return release.with_step("build-wheel", digest, wheels=wheels)
+    return release.with_step("build-wheel", _combine(looked), wheels=wheels)
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
-    """Wheels that the user built, in dependency order; BadInput for a file that is no wheel."""
+    """Wheels that the user built, in dependency order; BadInput for a file that is no wheel, or no other machine's."""
+    for path in paths:
+        for name in sorted(metadata.read(path).by_path):
+            raise errors.BadInput(
+                f"the wheel needs {name} by a path of this machine, which no other machine has",
+                where=path,
+                cure=f"build it with a version in the path's place ({name}>=1.0), or let `inv build-wheel` build it",
+            )
     return _order([_read(path, top=top, library=None, digest=None) for path in paths], top)
 
 
@@ -53,30 +76,81 @@ def _combine(library_digests: Mapping[str, str]) -> str:
 
 def _look_at(context: Context, library: Path) -> LibraryState:
     if library not in context.library_states:
-        digest, local = sources.library_digest(library, run=context.run), ""
+        found = sources.look_at(library, environ=context.environ, run=context.run, include=context.settings.include)
+        digest, local = found.digest, None
         if context.settings.local_version:
-            outside = sources.list_outside(library, run=context.run)
-            local = versions.choose_local(library, outside, digest=digest, run=context.run)
-            digest = files.digest({"sources": digest, "local": local})
-        context.library_states[library] = LibraryState(digest, local)
+            local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
+            digest = files.digest({"sources": digest, "local": local.version})
+        context.library_states[library] = LibraryState(digest, local, found)
     return context.library_states[library]
 
 
-def _build(context: Context, library: Path, name: str, state: LibraryState) -> Wheel:
-    wheelhouse = context.places.wheels
+def _warn(context: Context, library: Path, state: LibraryState) -> None:
+    """Warn of what makes another wheel than the library's author would build: what is missing, ignored, or cut off."""
+    name, found = context.relative(library), state.sources
+    beside = [library / each for each in found.outside]
+    for each in missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside):
+        context.warn_once(str(each))
+    if left := found.ignored.missed:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        context.warn_once(
+            f"git ignores {name}/{left[0]}{more}, so the wheel has no such file: "
+            "name it in the setting `include`, or `git add --force` it"
+        )
+    for folder in found.unreadable:
+        context.warn_once(f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along")
+    whole = "`git fetch --unshallow` (in CI a checkout of the whole history, as by `fetch-depth: 0`)"
+    if state.local is not None and state.local.why:
+        context.warn_once(f"{name}: {state.local.why}, so its version ends in +{state.local.version}: {whole}")
+    elif found.asks_git and git.cut_at(library, runner=context.run):
+        context.warn_once(f"{name} takes its version from git, and the clone is shallow, without older tags: {whole}")
+
+
+def _build(context: Context, library: Path, name: str, state: LibraryState) -> tuple[Wheel, frozenset[str]]:
+    """The wheel, and the names that it would have needed by a path."""
+    wheelhouse, digest = context.places.wheels, state.digest
     with building.built(
-        library, top=context.top, environ=context.environ, run=context.run, report=context.report
+        library,
+        top=context.top,
+        environ=context.environ,
+        run=context.run,
+        report=context.report,
+        left=state.sources.ignored,
     ) as path:
         try:
-            made = path
+            needs.refuse_version(library, path)
+            made, about = path, metadata.read(path)
+            if not context.target.is_remote:  # there the doctor asks, by the cluster's Python
+                _refuse_fault(library, path)
+            if about.by_path:
+                needs.ask_by_name(path)
+                digest = _beside(context, digest)
+                listed = ", ".join(sorted(about.by_path))
+                context.report.detail(
+                    f"{about.distribution} asks for {listed} by name: a path holds on this machine only"
+                )
             if state.local:
-                made = versions.with_version(path, versions.append_local(metadata.read(path).version, state.local))
+                made = versions.with_version(path, versions.append_local(about.version, state.local.version))
             kept = wheelhouse / files.file_sha256(made)[:16] / made.name
             with files.written_whole(kept) as target:
                 files.copy_stream(made, target, lambda _: None)
         except OSError as fault:
             raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
-    return _read(kept, top=context.top, library=name, digest=state.digest)
+    return _read(kept, top=context.top, library=name, digest=digest), about.by_path
+
+
+def _refuse_fault(library: Path, wheel: Path) -> None:
+    if fault := syntax.find_fault(wheel):
+        raise errors.BadInput(
+            f"a module of the library {library.name} does not compile: {fault.what}",
+            where=fault.find_place(library),
+            cure="correct it, then `inv build-wheel`",
+        )
+
+
+def _beside(context: Context, digest: str) -> str:
+    """The digest of a wheel that needs others of the same release by name: they must be built with it."""
+    return files.digest({"sources": digest, "beside": sorted(map(context.relative, context.libraries))})
 
 
 def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:
@@ -109,6 +183,8 @@ def _order(wheels: Sequence[Wheel], top: Path) -> tuple[Wheel, ...]:
     return metadata.order_by_dependency(wheels, requires)
 
 
-def _is_whole(wheel: Wheel, top: Path) -> bool:
-    path = top / wheel.file
-    return path.is_file() and files.file_sha256(path) == wheel.sha256
+def _is_current(wheel: Wheel, digest: str, context: Context) -> bool:
+    """Whether the recorded wheel is the one that a build would give now."""
+    path = context.top / wheel.file
+    is_same = wheel.sources in {digest, _beside(context, digest)} and surroundings.fits_here(path.name)
+    return is_same and path.is_file() and files.file_sha256(path) == wheel.sha256

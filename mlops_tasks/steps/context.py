@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
+from mlops_tasks.checkout import missing
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Wheel
 from mlops_tasks.report import Report
@@ -19,13 +20,15 @@ from mlops_tasks.stores import uris
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import base as targets
+    from mlops_tasks.wheels import sources, versions
 
 
 class LibraryState(NamedTuple):
-    """The digest of all that a library's wheel is made of, and its local version: empty where none is wanted."""
+    """The digest of all that decides a library's wheel; its local version, None where none is wanted."""
 
     digest: str
-    local: str
+    local: versions.Local | None
+    sources: sources.Sources
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -125,6 +128,9 @@ class Context:
     def project(self) -> mlproject.Project:
         from mlops_tasks.project import mlproject
 
+        found = None if self.is_fetched else missing.find_submodule(self.project_folder, self.facts.tree)
+        if found is not None:
+            raise errors.BadInput(f"the project is not there: {found.what}", where=self.project_folder, cure=found.cure)
         return mlproject.load(self.project_folder)
 
     @cached_property
@@ -133,7 +139,7 @@ class Context:
 
         if not self.settings.libraries:
             return ()  # a project without libraries of its own is a project
-        return sources.find_libraries(self.settings.libraries, base=self.root)
+        return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=self.report)
 
     @cached_property
     def library_states(self) -> dict[Path, LibraryState]:
@@ -157,6 +163,11 @@ class Context:
     def warned(self) -> set[str]:
         """The warnings of this command so far: each is shown once, however many steps find it."""
         return set()
+
+    def warn_once(self, text: str) -> None:
+        if text not in self.warned:
+            self.report.warning(text)
+        self.warned.add(text)
 
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_tasks import errors, files
+from mlops_tasks.checkout import missing
 from mlops_tasks.project import addition, environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context
+from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
 
@@ -68,6 +71,9 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     inputs = _read_inputs(context, release, report=context.report)
     folder = inputs.project.folder
     _check_sources(inputs)
+    tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
+    for each in missing.find(folder, inputs.names, tree=tree, shown=shown):
+        context.warn_once(str(each))
     if in_place:
         if fetching.is_uri(release.project):
             raise errors.BadInput(
@@ -101,7 +107,7 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
     return _Inputs(
         project=project,
         names=staging.list_files(
-            project.folder, include=settings.include, needed=needed, run=context.run, report=report
+            project.folder, include=_own_globs(context, project.folder), needed=needed, run=context.run, report=report
         ),
         needed=tuple(needed),
         cluster=spec,
@@ -126,6 +132,19 @@ def _check_sources(inputs: _Inputs) -> None:
         clusters.read(inputs.cluster)
     for path in mlproject.find_unread(project):
         references.check_unread(path, inputs.wheels.placeholder, cure=f"write `conda_env: {path.name}` into MLproject")
+
+
+def _own_globs(context: Context, folder: Path) -> list[str]:
+    """The globs of `include` without those that a library answers alone."""
+    libraries: tuple[Path, ...] = ()
+    if context.settings.include:
+        with contextlib.suppress(errors.ReleaseError):  # there may be no libraries, as beside --wheel-uri
+            libraries = context.libraries
+
+    def is_librarys(pattern: str) -> bool:
+        return any(ignored.expand(each, pattern) for each in libraries) and not ignored.expand(folder, pattern)
+
+    return [each for each in context.settings.include if not is_librarys(each)]
 
 
 def _patch_sources(context: Context, inputs: _Inputs, *, diff: bool) -> list[Reference]:

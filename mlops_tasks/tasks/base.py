@@ -26,8 +26,8 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 
 IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root", "profile")
-BUILDING = (*IDENTITY, "libraries", "local_version")
-PATCHING = (*BUILDING, "placeholder", "add_wheels", "include", "workers", "cluster")
+BUILDING = (*IDENTITY, "libraries", "local_version", "include")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
 KEPT = (*PATCHING, *RUNNING)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlops_tasks import errors, files, processes, redaction, uv
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import sources
+from mlops_tasks.wheels import ignored, needs, sources, surroundings
 
 LARGE = 1 << 20
 """Files of more bytes than this, outside the library (data sets), are linked and not copied."""
@@ -23,25 +24,29 @@ _CARRIED = r"^(core\.(filemode|symlinks|autocrlf|eol|ignorecase|precomposeunicod
 """The repository's own settings that decide which files git takes for changed: none of them holds a password."""
 
 
-def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner) -> Path:
+def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner, brought: Sequence[str] = ()) -> Path:
     """Copy the repository around `library` to `into`, without what git ignores: the library's folder in the copy.
 
     The whole repository is copied, since a readme, a path dependency or the version may come from outside the
-    library's folder. Without git everything below `top` is.
+    library's folder. Without git everything below `top` is. `brought` are files of the library that come along
+    although git ignores them.
     """
     around = git.top(library)
     tracked = git.list_files(around, runner=run) if around else None
     if around is None or tracked is None:
         around = top.resolve() if library.is_relative_to(top.resolve()) else library
-    names = sources.walk(around) if tracked is None else tracked
+    names = files.walk(around, skip=sources.is_junk) if tracked is None else tracked
     # git takes a symbolic link in the place of a file for a change; a hard link needs the same file system
     link = os.symlink if tracked is None else os.link
     inner = library.relative_to(around)
     own = {name for name in names if Path(name).is_relative_to(inner)}
     if own.isdisjoint((inner / mark).as_posix() for mark in sources.MARKS):  # git ignores the library itself
         own = {(inner / name).as_posix() for name in sources.walk(library)}
+    own |= {(inner / name).as_posix() for name in brought}
     for name in sorted({*names, *own}):
-        _copy(around / name, into / name, around=around, link=None if name in own else link)
+        # somebody else's file in the clone that cannot be read is not missed
+        with contextlib.suppress(*([] if name in own else [PermissionError])):
+            _copy(around / name, into / name, around=around, link=None if name in own else link)
     if tracked is not None:
         _copy_history(around, into, run)
     return into / inner
@@ -91,8 +96,21 @@ def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
     (own / "HEAD").write_bytes(os.fsencode(f"{head}\n"))
     # git exits with 1 where there are none of these settings
     settings = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
-    for key, has_value, value in (entry.partition("\n") for entry in settings.split("\0") if entry):
-        _ask(run, own, "config", "--file", str(own / "config"), key, value if has_value else "true")
+    with (own / "config").open("ab") as stream:
+        stream.writelines(os.fsencode(_spell(entry)) for entry in settings.split("\0") if entry)
+
+
+def _spell(setting: str) -> str:
+    """A setting as git's files have it, from the key, the line end and the value that `git config -z` lists."""
+    key, has_value, value = setting.partition("\n")
+    section, _, rest = key.partition(".")
+    inner, _, name = rest.rpartition(".")
+    return f"[{section}{inner and f' {_quote(inner)}'}]\n\t{name} = {_quote(value) if has_value else 'true'}\n"
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
@@ -102,33 +120,42 @@ def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-SOURCE_DATE_EPOCH = "315532800"
-"""1980-01-01, the first time that a zip file can hold: always the same, so that the wheel's bytes are."""
-
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
 """`python -m build` under a fixed umask: setuptools keeps the modes of the files that it writes on the way."""
 
-STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS)
-"""Variables that would let another environment into the isolated build, or the user's repository."""
-
 LAST_WORDS = 30
 """Lines of the backend's log that a failure shows."""
+SHOWN = 5
+"""Warnings of the backend that are shown."""
+_WARNING = re.compile(r"\w*warning\b\s*:|^WARNING\b", re.IGNORECASE)
+_FILE = re.compile(r"^\S+\.py:\d+: ")
+_IDLE = re.compile(r"no (?:previously-included|files|directories).* (?:found|matching)|warning: no files found")
+"""What setuptools says of every pattern that matches nothing."""
+_WRONG_VERSION = re.compile(r"invalid version:? ['\"]([^'\"]+)['\"]", re.IGNORECASE)
+_NONE = ignored.Ignored()
 
 
 @contextlib.contextmanager
 def built(
-    library: Path, *, top: Path, environ: Mapping[str, str], run: processes.Runner, report: Report
+    library: Path,
+    *,
+    top: Path,
+    environ: Mapping[str, str],
+    run: processes.Runner,
+    report: Report,
+    left: ignored.Ignored = _NONE,
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that is removed after the block.
 
-    Raises StepFailed with the last lines of the build backend's log.
+    `left` are its files that git ignores. Warnings of the build backend are reported. Raises StepFailed with the last
+    lines of its log.
     """
     build_environ = _environ(environ)
     with contextlib.ExitStack() as stack:
         try:
             folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
             work = Path(stack.enter_context(folder))
-            place = copy_library(library, work / "sources", top=top, run=run)
+            place = copy_library(library, work / "sources", top=top, run=run, brought=left.brought)
             out = work / "wheel"
             out.mkdir()
         except OSError as fault:
@@ -136,15 +163,35 @@ def built(
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
             done = run(command, cwd=out, env=build_environ)
-        log = redaction.mask(done.stdout + done.stderr)
+        log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
-            raise _failed("cannot be built", library, log, is_full=processes.ran_full(done))
-        for line in log.splitlines():
-            report.debug(line)
+            raise _failed("cannot be built", library, log, left, is_full=processes.ran_full(done))
+        _show(log, library, report)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
-            raise _failed(f"made {len(found)} wheels instead of one", library, log, is_full=False)
+            raise _failed(f"made {len(found)} wheels instead of one", library, log, left, is_full=False)
         yield found[0]
+
+
+def _without_copy(log: str, copy: Path, place: Path, library: Path) -> str:
+    """The log with the user's own folders in the places of the copy's; `place` is the library's in the copy."""
+    depth = len(place.relative_to(copy).parts)
+    around = [library, *library.parents][depth]
+    for each in dict.fromkeys((str(copy.resolve()), str(copy))):
+        log = log.replace(each, str(around))
+    return log
+
+
+def _show(log: str, library: Path, report: Report) -> None:
+    lines = log.splitlines()
+    for line in lines:
+        report.debug(line)
+    said = (_FILE.sub("", line.strip()) for line in lines if _WARNING.search(line) and not _IDLE.search(line))
+    warnings = list(dict.fromkeys(said))
+    for line in warnings[:SHOWN]:
+        report.warning(f"{library.name}: the build says {line}")
+    if len(warnings) > SHOWN:
+        report.warning(f"{library.name}: the build has {len(warnings) - SHOWN} more warnings (`--verbose` shows them)")
 
 
 def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
@@ -158,18 +205,23 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {key: value for key, value in environ.items() if key not in STRAYS}
+    kept = {key: value for key, value in environ.items() if key not in surroundings.STRAYS}
     return {
         **uv.environment(kept),
         "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
-        "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
+        "SOURCE_DATE_EPOCH": surroundings.SOURCE_DATE_EPOCH,
         "NO_COLOR": "1",
     }
 
 
-def _failed(what: str, library: Path, log: str, *, is_full: bool) -> errors.StepFailed:
+def _failed(what: str, library: Path, log: str, left: ignored.Ignored, *, is_full: bool) -> errors.ReleaseError:
+    if wrong := _WRONG_VERSION.search(log):
+        return needs.wrong_version(library, wrong[1])
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
     first = "make room" if is_full else "correct what the build backend says"
+    named = [name for name in (*left.missed, *left.others) if re.search(rf"\b{re.escape(Path(name).name)}\b", log)]
+    if named:  # the build has a clean copy
+        first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

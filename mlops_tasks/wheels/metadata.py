@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging import utils
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from mlops_tasks import errors, files
@@ -29,7 +31,8 @@ zipfile cannot decompress or decrypt."""
 class Metadata:
     """`distribution` is spelt as in METADATA; `requires` has the normalised names that it depends on without extras.
 
-    `requires_python` is empty where any Python does.
+    `requires_python` is empty where any Python does. `by_path` are those of the names that it asks for by a path of the
+    machine that built it.
     """
 
     distribution: str
@@ -37,6 +40,7 @@ class Metadata:
     requires: frozenset[str]
     requires_python: str
     generator: str
+    by_path: frozenset[str] = frozenset()
 
 
 def read(path: Path) -> Metadata:
@@ -51,16 +55,33 @@ def read(path: Path) -> Metadata:
             raise ValueError(f"its METADATA names {about['Name']} {about['Version']}")
     except _FAULTS as fault:
         raise errors.BadInput(f"not a wheel: {fault}", where=path, cure="give the path of a wheel file") from fault
-    parsed = [requirements.parse(line) for line in about.get_all("Requires-Dist", [])]
+    lines = map(str, about.get_all("Requires-Dist", []))
+    parsed = [each for line in lines if (each := requirements.parse(line)) is not None]
     # the needs of an extra do not count: the tests of two libraries may well need each other
-    needed = [each.name for each in parsed if each is not None and "extra" not in str(each.marker)]
+    needed = [each.name for each in parsed if "extra" not in str(each.marker)]
     return Metadata(
         distribution=str(about["Name"]),
         version=str(about["Version"]),
         requires=frozenset(map(utils.canonicalize_name, needed)),
+        by_path=frozenset(utils.canonicalize_name(each.name) for each in parsed if is_path(each)),
         requires_python=str(about.get("Requires-Python", "")),
         generator=str(made.get("Generator", "")),
     )
+
+
+def read_version(path: Path) -> str:
+    """The version in the wheel's METADATA, in whatever form; empty where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(_parse(archive, "METADATA")["Version"])
+    except _FAULTS:
+        return ""
+
+
+def is_path(need: Requirement) -> bool:
+    """Whether the need names a place on this machine: `common @ file:///home/ada/libs/common`."""
+    scheme = urlsplit(need.url or "https:").scheme
+    return scheme in {"", "file"} or scheme.endswith("+file")
 
 
 def order_by_dependency(wheels: Sequence[Wheel], requires: dict[str, frozenset[str]]) -> tuple[Wheel, ...]:

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from mlops_tasks import errors, files, processes
-from mlops_tasks.checkout import git
+from mlops_tasks.checkout import git, missing
+from mlops_tasks.report import Report
+from mlops_tasks.wheels import ignored, surroundings
 
 MARKS = ("pyproject.toml", "setup.py")
 _JUNK = {"__pycache__", ".git", ".hg", ".mlops", ".tox", ".nox", ".venv", ".mypy_cache", ".pytest_cache"}
 _BUILT = {"build", "dist"}
 """Junk only beside a pyproject.toml or setup.py: deeper down these are packages of that name."""
-_FROM_GIT = re.compile(
-    r"scm|hatch-vcs|vcs-versioning|versioningit|git-versioning|dynamic-versioning|dunamai|versioneer|\bpbr\b"
-)
-"""Build plugins that take a version from git; a chance match means no more than a needless build after a commit."""
+_ABOUT = re.compile(r"^\s*(?:\[\s*)?(?:project|build-system|tool\s*\.\s*poetry)\b", re.MULTILINE)
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
+_PROGRAM = re.compile(r"""["'\s=]((?:[\w.-]+/)*[\w.-]+\.py)\b""")
+_BACKEND_PATH = re.compile(r"backend-path\s*=\s*\[([^\]]*)\]")
+_EXECUTED = re.compile(r"""(?:\battr\s*[=:]\s*["']?|^\s*(?:from|import)\s+)([\w.]+)""", re.MULTILINE)
+"""A module that a version is read from (`attr = "mylib.version.VERSION"`), or that setup.py imports."""
 
 
-def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
+def find_libraries(
+    patterns: Sequence[str], *, base: Path, tree: git.WorkTree | None, report: Report
+) -> tuple[Path, ...]:
     """The library folders that `patterns` (folders and globs, relative to `base`) name, each once.
 
-    Other matches of a glob are ignored. Raises BadInput for a named folder without a pyproject.toml or setup.py, and
-    where no library is found.
+    Other matches of a glob are passed over. Raises BadInput for a named folder that is no library, for a library that
+    is not checked out, and where no library is found.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
         is_glob = glob.has_magic(pattern)
+        _refuse_missing(Path(os.path.realpath(base)) / pattern, tree, report, is_glob=is_glob)
         # pathlib's own globs take no absolute patterns; a sign of `base` itself is no pattern
         whole = str(Path(glob.escape(str(base)), pattern))
         names = sorted(glob.glob(whole, recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
@@ -40,16 +48,107 @@ def find_libraries(patterns: Sequence[str], *, base: Path) -> tuple[Path, ...]:
                 found[path.resolve()] = None
             elif not is_glob:
                 raise errors.BadInput(
-                    f"no library found: {pattern} has neither pyproject.toml nor setup.py",
+                    f"no library found: {pattern} {_why_none(path)}",
                     where=path,
                     cure=f"correct the setting `libraries` ({pattern}/* means the folders in it)",
                 )
+            elif (path / MARKS[0]).is_file():
+                report.detail(f"{files.relative(path, base)} is passed over: it {_why_none(path)}")
     if not found:
         said = f"nothing with a pyproject.toml matches {', '.join(patterns)}" if patterns else "`libraries` is empty"
         raise errors.BadInput(
             f"no library found: {said}", where=base, cure="set `libraries` to the folders to build wheels from"
         )
     return tuple(found)
+
+
+def _why_none(path: Path) -> str:
+    if (path / MARKS[0]).is_file():
+        return "has a pyproject.toml for tools alone, without [project] or [build-system]"
+    return "has neither pyproject.toml nor setup.py"
+
+
+def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *, is_glob: bool) -> None:
+    """Refuse the submodules that `pattern` names and that are not checked out, and tell of what is left out."""
+    for name in tree.submodules if tree is not None else ():
+        if tree is not None and _names(pattern, tree.top / name):
+            found = missing.not_checked_out(name)
+            raise errors.BadInput(found.what, where=tree.top / name, cure=found.cure)
+    for name in tree.left_out if tree is not None else ():
+        folder = PurePath(name).parent
+        if tree is None or PurePath(name).name not in MARKS or not _names(pattern, tree.top / folder, exactly=True):
+            continue
+        said, cure = f"a sparse checkout leaves out the library {folder}", f"git sparse-checkout add {folder}"
+        if not is_glob:
+            raise errors.BadInput(said, where=tree.top / folder, cure=f"`{cure}`")
+        report.warning(f"{said}, and no wheel of it is built: `{cure}`")
+
+
+def _names(pattern: Path, place: Path, *, exactly: bool = False) -> bool:
+    """Whether a pattern names `place`, or something in it."""
+    for wanted, part in zip(pattern.parts, place.parts, strict=False):
+        if wanted == "**" or not fnmatch.fnmatchcase(part, wanted):
+            return False
+    wants, has = len(pattern.parts), len(place.parts)
+    return wants == has if exactly else wants >= has
+
+
+class Sources(NamedTuple):
+    """What a library's wheel is made of: the digest of all that decides it, and where it comes from.
+
+    `names` are the files that come along, and `outside` the files and folders beyond the library's own that do, all
+    relative to it; of those that git ignores `ignored` tells. Of the folders `unreadable` nothing comes along.
+    """
+
+    digest: str
+    names: tuple[str, ...]
+    outside: tuple[str, ...]
+    ignored: ignored.Ignored
+    asks_git: bool
+    unreadable: tuple[str, ...] = ()
+
+
+def look_at(
+    library: Path, *, environ: Mapping[str, str], run: processes.Runner, include: Sequence[str] = ()
+) -> Sources:
+    """The sources of a wheel of `library`: contents, paths and executable bits decide it, never times.
+
+    Files outside the folder that its settings name or its links lead to count too, the variables that its build
+    reads, and git where the build asks it. `include` are globs of files that count although git ignores them. Raises
+    StepFailed for a file that cannot be read.
+    """
+    try:
+        known, texts = list_files(library, run=run), _texts(library)
+        unreadable: list[OSError] = []
+        everything = files.walk(library, skip=is_junk, onerror=unreadable.append)
+        left = ignored.sort(library, names=known, everything=everything, texts=texts, include=include)
+        names, settings = sorted({*known, *left.brought}), "".join(texts.values())
+        programs = [_text(library / name) for name in _programs(library, names, settings)]
+        outside = _outside(library, names, settings)
+        asks_git = surroundings.asks_git(settings, programs)
+        digest = files.digest(
+            {
+                "files": _hash_all(library, names),
+                "outside": {name: _hash_outside(library, name, run) for name in outside},
+                "git": surroundings.describe_git(library, run=run) if asks_git else [],
+                "variables": surroundings.read_variables(settings, programs, environ),
+            }
+        )
+    except OSError as fault:
+        raise errors.StepFailed(
+            f"a file of the library cannot be read: {fault.strerror}",
+            where=fault.filename or library,
+            cure="make it readable, or have git ignore it",
+        ) from fault
+    closed = tuple(str(each.filename) for each in unreadable)
+    return Sources(digest, tuple(names), _beyond(library, outside), left, asks_git, closed)
+
+
+def _beyond(library: Path, outside: Iterable[str]) -> tuple[str, ...]:
+    paths = [Path(os.path.realpath(library / name)) for name in outside]
+    return tuple(
+        os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)
+    )
 
 
 def list_files(library: Path, *, run: processes.Runner) -> list[str]:
@@ -59,40 +158,61 @@ def list_files(library: Path, *, run: processes.Runner) -> list[str]:
 
 
 def walk(folder: Path) -> list[str]:
-    """The files and links below `folder`, sorted, but for what tools make. Links to folders are not entered."""
-    return files.walk(folder, skip=_is_junk)
+    """The files and links below `folder`, sorted, but for what tools make. Links to folders are not entered.
 
-
-def library_digest(library: Path, *, run: processes.Runner) -> str:
-    """The digest of the sources of a wheel of `library`: contents, paths and executable bits, never times.
-
-    Files outside the folder that its settings name or its links lead to count too, and the commit, where the version
-    comes from git. Raises StepFailed for a file that cannot be read.
+    Raises OSError for a folder that cannot be read.
     """
-    try:
-        names, settings = list_files(library, run=run), _settings(library)
-        described = _describe(library, run) if _FROM_GIT.search(settings) else ""
-        own = _hash_all(library, names)
-        outside = {name: _hash_outside(library, name, run) for name in _outside(library, names, settings)}
-        return files.digest({"files": own, "outside": outside, "git": described})
-    except OSError as fault:
-        raise errors.StepFailed(
-            f"a file of the library cannot be read: {fault.strerror}",
-            where=fault.filename or library,
-            cure="make it readable, or have git ignore it",
-        ) from fault
+
+    def refuse(fault: OSError) -> None:
+        raise fault
+
+    return files.walk(folder, skip=is_junk, onerror=refuse)
 
 
-def list_outside(library: Path, *, run: processes.Runner) -> list[str]:
-    """The files and folders outside of the library that a wheel of it is made of, relative to its folder."""
-    found = _outside(library, list_files(library, run=run), _settings(library))
-    paths = [Path(os.path.realpath(library / name)) for name in found]
-    return [os.path.relpath(each, library.resolve()) for each in paths if each.exists() and not _holds(each, library)]
+def find_need(library: Path, name: str) -> str:
+    """`file:line` of the first line in the library's settings that has `name` with a path."""
+    return _find_line(library, rf"\b{'[-_.]+'.join(map(re.escape, name.split('-')))}\b.*(?:/|path)")
 
 
-def _settings(library: Path) -> str:
+def find_version(library: Path, version: str) -> str:
+    """`file:line` of the first line in the library's settings that has the text `version`."""
+    return _find_line(library, re.escape(version))
+
+
+def _find_line(library: Path, pattern: str) -> str:
+    """The place of the first line that matches, else the last of the files of settings."""
+    place = str(library)
+    for file, text in _texts(library).items():
+        place = str(library / file)
+        for number, line in enumerate(text.splitlines(), start=1):
+            if re.search(pattern, line, re.IGNORECASE):
+                return f"{place}:{number}"
+    return place
+
+
+def _texts(library: Path) -> dict[str, str]:
+    """The texts of the library's files of settings by their names, each with a line end."""
     paths = [library / name for name in (*MARKS, "setup.cfg")]
-    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
+    return {path.name: f"{_text(path)}\n" for path in paths if path.is_file()}
+
+
+def _programs(library: Path, names: Iterable[str], settings: str) -> list[str]:
+    """What a build may execute: the Python files beside pyproject.toml, and those that the settings name."""
+    folders = [folder.strip("\"' ./") for each in _BACKEND_PATH.findall(settings) for folder in each.split(",")]
+    executed = _EXECUTED.findall(settings)
+
+    def is_program(name: str) -> bool:
+        module = name.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+        from_backend = any(folder and name.startswith(f"{folder}/") for folder in folders)
+        return "/" not in name or from_backend or any(f"{each}.".startswith(f"{module}.") for each in executed)
+
+    own = {name for name in names if name.endswith(".py") and is_program(name)}
+    named = {name for name in _PROGRAM.findall(settings) if (library / name).is_file()}
+    return sorted(own | named)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
@@ -102,10 +222,15 @@ def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
 
 
 def _is_library(path: Path) -> bool:
-    return any((path / mark).is_file() for mark in MARKS)
+    """Whether a wheel can be built of the folder: many have a pyproject.toml for the settings of tools alone."""
+    about = path / MARKS[0]
+    if (path / MARKS[1]).is_file() or not about.is_file():
+        return (path / MARKS[1]).is_file()
+    return _ABOUT.search(_text(about)) is not None or (path / "setup.cfg").is_file()
 
 
-def _is_junk(path: Path) -> bool:
+def is_junk(path: Path) -> bool:
+    """Whether tools have made `path`, or it is neither a file nor a folder."""
     if not path.is_dir():
         # pipes and sockets: reading one waits for ever
         return path.name.endswith(".pyc") or not (path.is_symlink() or path.is_file())
@@ -135,11 +260,3 @@ def _hash_outside(library: Path, name: str, run: processes.Runner) -> object:
 def _holds(path: Path, library: Path) -> bool:
     """Whether `path` is around the library, as git's root is."""
     return library.resolve().is_relative_to(path)
-
-
-def _describe(library: Path, run: processes.Runner) -> str:
-    tree = git.read(library, runner=run)
-    if tree is None or tree.commit is None:
-        return ""
-    described = git.call("describe", "--tags", "--long", "--always", "--dirty", run=run, cwd=library)
-    return f"{tree.commit} {described.stdout.strip()}"

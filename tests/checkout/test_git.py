@@ -52,6 +52,118 @@ def test_changes_and_untracked_files_make_it_dirty_ignored_ones_do_not(
     assert tree.dirty is dirty
 
 
+def _show_no_untracked_files(repository: Path, git: Git) -> None:
+    git("config", "status.showUntrackedFiles", "no", cwd=repository)
+    (repository / "new").write_text("")
+
+
+def _assume_unchanged(repository: Path, git: Git) -> None:
+    git("update-index", "--assume-unchanged", "file", cwd=repository)
+    (repository / "file").write_text("2")
+
+
+def _assume_unchanged_and_remove(repository: Path, git: Git) -> None:
+    git("update-index", "--assume-unchanged", "file", cwd=repository)
+    (repository / "file").unlink()
+
+
+def _skip_worktree(repository: Path, git: Git) -> None:
+    git("update-index", "--skip-worktree", "file", cwd=repository)
+    (repository / "file").write_text("2")
+
+
+def _lead_a_link_elsewhere(repository: Path, git: Git) -> None:
+    (repository / "link").symlink_to("file")
+    git("add", ".", cwd=repository)
+    git("commit", "-q", "-m", "link", cwd=repository)
+    git("update-index", "--assume-unchanged", "link", cwd=repository)
+    tree = read(repository)
+    assert tree is not None
+    assert not tree.dirty
+    (repository / "link").unlink()
+    (repository / "link").symlink_to("other")
+
+
+def _ignore_a_submodule(repository: Path, git: Git) -> None:
+    git("clone", "-q", str(repository), "other")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "sub")
+    git(*add, cwd=repository)
+    git("commit", "-q", "-m", "sub", cwd=repository)
+    git("config", "submodule.sub.ignore", "all", cwd=repository)
+    git("config", "diff.ignoreSubmodules", "all", cwd=repository)
+    (repository / "sub" / "file").write_text("2")
+
+
+HIDING = (
+    _show_no_untracked_files,
+    _assume_unchanged,
+    _assume_unchanged_and_remove,
+    _skip_worktree,
+    _lead_a_link_elsewhere,
+    _ignore_a_submodule,
+)
+
+
+@pytest.mark.parametrize("hide", HIDING, ids=lambda hide: hide.__name__.strip("_"))
+def test_a_change_that_gits_settings_hide_makes_it_dirty(
+    repository: Path, git: Git, hide: Callable[[Path, Git], None]
+) -> None:
+    hide(repository, git)
+
+    tree = read(repository)
+
+    assert tree is not None
+    assert tree.dirty
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_what_git_was_told_not_to_look_at_is_clean_while_it_is_as_committed(
+    repository: Path, git: Git, flag: str
+) -> None:
+    git("config", "filter.upper.clean", "tr a-z A-Z", cwd=repository)
+    (repository / ".gitattributes").write_text("*.txt filter=upper\n")
+    (repository / "a b.txt").write_text("abc")
+    git("add", ".", cwd=repository)
+    git("commit", "-q", "-m", "filtered", cwd=repository)
+    git("update-index", flag, "file", "a b.txt", cwd=repository)
+
+    tree = read(repository)
+
+    assert tree is not None
+    assert not tree.dirty
+
+
+def test_what_is_not_checked_out_is_named_and_is_no_change(repository: Path, git: Git, tmp_path: Path) -> None:
+    git("clone", "-q", str(repository), "other")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "libs/sub")
+    git(*add, cwd=repository)
+    (repository / "left out").mkdir()
+    (repository / "left out" / "a").write_text("")
+    git("add", ".", cwd=repository)
+    git("commit", "-q", "-m", "sub", cwd=repository)
+    git("clone", "-q", str(repository), "clone")
+    git("update-index", "--skip-worktree", "left out/a", cwd=tmp_path / "clone")
+    (tmp_path / "clone" / "left out" / "a").unlink()
+
+    tree, whole = read(tmp_path / "clone"), read(repository)
+
+    assert tree is not None
+    assert whole is not None
+    assert (tree.submodules, tree.left_out, tree.dirty) == (("libs/sub",), ("left out/a",), False)
+    assert (whole.submodules, whole.left_out) == ((), ())
+
+
+def test_our_folder_may_be_a_link_to_another_disk(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (repository / ".mlops").symlink_to(tmp_path / "disk")
+
+    tree = read(repository)
+
+    assert tree is not None
+    assert not tree.dirty
+    assert ours.list_files(repository, runner=processes.run_command) == ["file"]
+
+
 def test_before_the_first_commit_there_is_a_branch_and_no_commit(tmp_path: Path, git: Git) -> None:
     git("init", "-q", "-b", "fresh")
 

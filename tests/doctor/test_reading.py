@@ -19,6 +19,18 @@ def subject(folder: Path, **settings: Any) -> Subject:
     return reading.read_subject(pipeline.context, pipeline.load())
 
 
+def test_what_is_missing_of_libraries_and_project_is_found(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    write(folder, {"training/data.csv": pointer, "libs/mylib/mylib/model.bin": pointer})
+    pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
+
+    found = reading.examine(pipeline.context, None, login=True)
+
+    said = [each.what for each in found.of("warning") if "LFS" in each.what]
+    assert said == ["libs/mylib/mylib/model.bin is a Git LFS pointer", "training/data.csv is a Git LFS pointer"]
+
+
 def take(folder: Path, *steps: str) -> None:
     pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
     for step in steps:

@@ -50,7 +50,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
 
     assert not found.found
     assert {"runtime", "cluster spec", "libraries", "MLflow", "names", "access mode"} <= set(found.fine)
-    assert set(found.unasked) == {"login", "Python", "wheels", "scripts"}
+    assert set(found.unasked) == {"login", "Python", "wheels", "files", "scripts"}
 
 
 def test_errors_come_first_and_their_topic_is_not_fine(tmp_path: Path) -> None:

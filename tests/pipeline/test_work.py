@@ -80,7 +80,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
 
     for name in ("read_bytes", "read_text"):
         count(Path, name, lambda path: path.name)
-    count(sources, "library_digest", lambda library: f"digest of {library.name}")
+    count(sources, "look_at", lambda library: f"digest of {library.name}")
     count(yaml, "safe_load", lambda text: f"parsed {text}")
     count(json, "loads", lambda text: f"parsed {text}")
     count(rules, "check", lambda _: "preflight")

@@ -78,6 +78,29 @@ def test_what_was_fetched_once_stays_as_it_is(tmp_path: Path, repository: Path, 
     assert (again, again.stat().st_ino) == (first, inode)
 
 
+@pytest.mark.parametrize("subfolder", ["", "sub", "sub/shared/inner"])
+def test_a_projects_own_submodules_come_with_it_and_no_others(
+    tmp_path: Path, repository: Path, git: Git, subfolder: str
+) -> None:
+    allow = ("-c", "protocol.file.allow=always")
+    for name in ("other", "shared"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "a.py").write_text("A = 1\n")
+        git("init", "-q", cwd=tmp_path / name)
+        git("add", ".", cwd=tmp_path / name)
+        git("commit", "-qm", "inner", cwd=tmp_path / name)
+    git(*allow, "submodule", "--quiet", "add", "../shared", "sub/shared", cwd=repository)  # from beside the repository
+    git(*allow, "submodule", "--quiet", "add", str(tmp_path / "other"), "other", cwd=repository)
+    git("commit", "-qm", "submodules", cwd=repository)
+
+    folder = fetch(f"file://{repository}#{subfolder}", tmp_path / "into")
+
+    (top,) = (tmp_path / "into").glob("*/into")
+    assert (top / "sub" / "shared" / "inner" / "a.py").is_file()
+    assert (top / "other" / "inner").is_dir() == (not subfolder)
+    assert folder == top / subfolder
+
+
 def test_many_may_fetch_at_once(tmp_path: Path, repository: Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         found = set(pool.map(lambda _: fetch(f"file://{repository}#sub", tmp_path / "into"), range(6)))

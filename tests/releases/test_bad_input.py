@@ -203,7 +203,10 @@ CASES = [
         after("name", "build-wheel", then=put("libs/mylib/mylib/__init__.py", "ANSWER = 1\n")),
         "deploy",
         3,
-        ["the libraries' files (or local_version) changed since build-wheel ran", "`inv build-wheel`"],
+        [
+            "the libraries' files (or what else their builds read, or the wheels) changed since build-wheel ran",
+            "`inv build-wheel`",
+        ],
         id="stale libraries",
     ),
     pytest.param(

@@ -15,6 +15,7 @@ from mlops_tasks import errors, files
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps import build_wheel
+from mlops_tasks.wheels import metadata
 from tests.support.contexts import make_context
 from tests.support.repositories import HATCHLING, commit, git, make_library, write
 
@@ -24,12 +25,18 @@ POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\
 UV = 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n\n[tool.uv.build-backend]\nmodule-root = ""\n'
 
 
+NOTHING = Release(target="local", project="p", branch="main")
+
+
 class Heard(Report):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def detail(self, text: str) -> None:
         self.lines.append(text)
+
+    def warning(self, text: str) -> None:
+        self.lines.append(f"warning: {text}")
 
 
 def build(
@@ -38,10 +45,11 @@ def build(
     before: Release | None = None,
     heard: Heard | None = None,
     local_version: bool = False,
+    include: tuple[str, ...] = (),
 ) -> Release:
     named = tuple(str(library) for library in libraries)
-    context = make_context(top, report=heard, libraries=named, local_version=local_version)
-    return build_wheel.build_wheels(context, before or Release(target="local", project="p", branch="main"))
+    context = make_context(top, report=heard, libraries=named, local_version=local_version, include=include)
+    return build_wheel.build_wheels(context, before or NOTHING)
 
 
 def wheels_of(release: Release) -> tuple[Wheel, ...]:
@@ -91,6 +99,99 @@ def test_a_recorded_wheel_that_is_gone_or_spoilt_is_built_again(tmp_path: Path, 
 
     assert second == first
     assert files.file_sha256(kept) == wheels_of(first)[0].sha256
+
+
+def test_a_recorded_wheel_that_is_gone_makes_build_wheel_stale(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    context = make_context(tmp_path, libraries=(str(library),))
+    made = build_wheel.build_wheels(context, NOTHING)
+    assert build_wheel.build_digest(context, made) == made.digests["build-wheel"]
+
+    (tmp_path / wheels_of(made)[0].file).unlink()
+
+    assert build_wheel.build_digest(context, made) != made.digests["build-wheel"]
+
+
+NUMBERED = """\
+import os
+from setuptools import setup
+
+setup(name="mylib", version="1.0." + os.environ["BUILD_NUMBER"], packages=["mylib"])
+"""
+
+
+def test_a_version_may_come_from_a_variable_and_moves_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"libs/mylib/setup.py": NUMBERED, "libs/mylib/mylib/__init__.py": ""})
+    library = tmp_path / "libs" / "mylib"
+    monkeypatch.setenv("BUILD_NUMBER", "7")
+    first = build(tmp_path, library)
+
+    monkeypatch.setenv("BUILD_NUMBER", "8")
+    second = build(tmp_path, library, before=first)
+
+    assert [wheels_of(each)[0].version for each in (first, second)] == ["1.0.7", "1.0.8"]
+
+
+WARNING = """\
+import os, sys
+from setuptools import setup
+
+print(f"{__file__}:1: UserWarning: {os.getcwd()} is shallow", file=sys.stderr)
+setup(name="mylib", version="1.0", packages=["mylib"])
+"""
+
+
+def test_what_the_backend_warns_of_and_what_git_ignores_is_said_with_the_users_own_paths(tmp_path: Path) -> None:
+    write(tmp_path, {"libs/mylib/setup.py": WARNING, "libs/mylib/mylib/__init__.py": "", ".gitignore": "*_pb2.py\n"})
+    commit(tmp_path)
+    write(tmp_path, {"libs/mylib/mylib/a_pb2.py": ""})
+    heard, brought = Heard(), Heard()
+    library = tmp_path / "libs" / "mylib"
+
+    first = build(tmp_path, library, heard=heard)
+    second = build(tmp_path, library, before=first, heard=brought, include=("mylib/*_pb2.py",))
+
+    cure = "name it in the setting `include`, or `git add --force` it"
+    assert heard.lines[:2] == [
+        f"warning: git ignores libs/mylib/mylib/a_pb2.py, so the wheel has no such file: {cure}",
+        f"warning: mylib: the build says UserWarning: {library} is shallow",
+    ]
+    assert not [line for line in brought.lines if "git ignores" in line]
+    held = ["mylib/a_pb2.py" in names_in(tmp_path, wheels_of(each)[0]) for each in (first, second)]
+    assert held == [False, True]
+
+
+def test_a_module_that_does_not_compile_is_refused_with_its_line(tmp_path: Path) -> None:
+    library = make_library(tmp_path, module="A = 1\ndef f(:\n")
+
+    with pytest.raises(errors.BadInput, match="a module of the library mylib does not compile") as caught:
+        build(tmp_path, library)
+
+    assert caught.value.where == f"{library / 'mylib' / '__init__.py'}:2"
+
+
+BY_PATH = """dependencies = ["common @ {root:uri}/../common"]
+[tool.hatch.metadata]
+allow-direct-references = true
+"""
+
+
+def test_a_library_that_another_needs_by_its_path_is_asked_for_by_name(tmp_path: Path) -> None:
+    app, common = make_library(tmp_path, "app", project=BY_PATH), make_library(tmp_path, "common")
+    heard = Heard()
+
+    first = build(tmp_path, app, common, heard=heard)
+    again = build(tmp_path, app, common, before=first)
+
+    assert [wheel.distribution for wheel in wheels_of(first)] == ["common", "app"]
+    assert metadata.read(tmp_path / wheels_of(first)[1].file).by_path == frozenset()
+    assert "app asks for common by name: a path holds on this machine only" in heard.lines
+    assert again == first
+
+    with pytest.raises(errors.BadInput, match="app needs common by a path of this machine") as caught:
+        build(tmp_path, app, before=first)
+    assert caught.value.where == f"{app / 'pyproject.toml'}:9"
+    assert "`libraries`" in caught.value.cure
 
 
 BACKENDS = [
@@ -223,7 +324,7 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
 
     def digest(*, local_version: bool) -> str:
         context = make_context(tmp_path, libraries=(str(library),), local_version=local_version)
-        return build_wheel.build_digest(context)
+        return build_wheel.build_digest(context, NOTHING)
 
     plain, uncommitted = digest(local_version=False), digest(local_version=True)
     commit(tmp_path)
@@ -295,11 +396,15 @@ def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_shallow_clone_can_be_built_from(tmp_path: Path) -> None:
-    make_library(tmp_path / "origin")
+def test_a_shallow_clone_can_be_built_from_and_is_told_where_the_version_comes_from_git(tmp_path: Path) -> None:
+    library = make_library(tmp_path / "origin")
+    write(library, {"setup.cfg": "# scm\n"})
     commit(tmp_path / "origin", "v1")
     subprocess.run(
         ["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(tmp_path / "clone")], check=True
     )
 
-    assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib"))
+    heard = Heard()
+    assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib", heard=heard))
+    said = "warning: libs/mylib takes its version from git, and the clone is shallow, without older tags: "
+    assert heard.lines[0].startswith(f"{said}`git fetch --unshallow`")

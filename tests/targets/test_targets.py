@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,3 +158,16 @@ def test_a_wheel_root_of_the_other_target_is_refused(place: Place) -> None:
 
     assert said.code == 2
     assert "wheel_root" in said.err
+
+
+@pytest.mark.parametrize("fault", [KeyError("uid not found: 12345"), OSError("No username set in the environment")])
+def test_a_user_without_a_name_goes_by_a_number_as_each_python_reports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def refuse() -> str:
+        raise fault
+
+    monkeypatch.setattr(getpass, "getuser", refuse)
+    target = Pipeline(make_repository(tmp_path), Settings(project="training")).context.target
+
+    assert target.user() == f"uid-{os.getuid()}"

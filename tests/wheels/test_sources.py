@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors, files, processes
+from mlops_tasks.checkout import git as ours
+from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, sources
 from tests.support.repositories import commit, git, make_library, write
 
 
 def digest(library: Path) -> str:
-    return sources.library_digest(library, run=processes.run_command)
+    return sources.look_at(library, environ={}, run=processes.run_command).digest
+
+
+def find(
+    base: Path, *patterns: str, tree: ours.WorkTree | None = None, report: Report | None = None
+) -> tuple[Path, ...]:
+    return sources.find_libraries(patterns, base=base, tree=tree, report=report or Report())
 
 
 def copy(library: Path, *, top: Path, into: Path) -> Path:
@@ -39,7 +47,7 @@ def test_libraries_are_found_by_folder_and_glob_each_once(tmp_path: Path) -> Non
     one, other = make_library(tmp_path, "one"), make_library(tmp_path, "other")
     write(tmp_path, {"libs/notes/readme.txt": "no library"})
 
-    assert sources.find_libraries(["libs/*", "libs/one"], base=tmp_path) == (one, other)
+    assert find(tmp_path, "libs/*", "libs/one") == (one, other)
 
 
 @pytest.mark.parametrize("patterns", [[], ["nothing/*"], ["libs"]], ids=["none set", "no match", "no library"])
@@ -47,9 +55,76 @@ def test_where_there_is_no_library_it_says_so(tmp_path: Path, patterns: list[str
     make_library(tmp_path)
 
     with pytest.raises(errors.BadInput, match="no library found") as caught:
-        sources.find_libraries(patterns, base=tmp_path)
+        find(tmp_path, *patterns)
 
     assert "`libraries`" in caught.value.cure
+
+
+class Heard(Report):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warning(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("files", "is_library"),
+    [
+        pytest.param({"pyproject.toml": "[project]\n"}, True, id="project"),
+        pytest.param({"pyproject.toml": "[ build-system ]\n"}, True, id="build-system"),
+        pytest.param({"pyproject.toml": 'project.name = "x"\n'}, True, id="dotted"),
+        pytest.param({"pyproject.toml": "[tool.poetry]\n"}, True, id="poetry"),
+        pytest.param({"pyproject.toml": "[tool.ruff]\n", "setup.py": ""}, True, id="setup.py"),
+        pytest.param({"pyproject.toml": "[tool.ruff]\n", "setup.cfg": "[metadata]\n"}, True, id="setup.cfg"),
+        pytest.param({"pyproject.toml": "[tool.ruff]\n# [project]\n"}, False, id="tools alone"),
+        pytest.param({"pyproject.toml": ""}, False, id="empty"),
+    ],
+)
+def test_a_folder_with_settings_for_tools_alone_is_passed_over_and_told(
+    tmp_path: Path, files: dict[str, str], is_library: bool
+) -> None:
+    one = make_library(tmp_path, "one")
+    write(tmp_path / "libs" / "notebooks", files)
+    heard = Heard()
+
+    found = find(tmp_path, "libs/*", report=heard)
+
+    assert found == ((tmp_path / "libs" / "notebooks", one) if is_library else (one,))
+    told = "libs/notebooks is passed over: it has a pyproject.toml for tools alone, without [project] or [build-system]"
+    assert heard.lines == ([] if is_library else [told])
+    if not is_library:
+        with pytest.raises(errors.BadInput, match=r"libs/notebooks has a pyproject\.toml for tools alone"):
+            find(tmp_path, "libs/notebooks")
+
+
+@pytest.mark.parametrize("pattern", ["libs/*", "libs/shared", "*/sh*", "libs/shared/python"])
+def test_a_library_in_a_submodule_that_is_not_checked_out_is_refused(tmp_path: Path, pattern: str) -> None:
+    make_library(tmp_path, "one")
+    (tmp_path / "libs" / "shared").mkdir()
+    tree = ours.WorkTree(tmp_path, "main", None, dirty=False, submodules=("libs/shared", "libs/one/vendor"))
+
+    with pytest.raises(errors.BadInput, match="libs/shared is a submodule that is not checked out") as caught:
+        find(tmp_path, pattern, tree=tree)
+
+    assert caught.value.cure == "`git submodule update --init libs/shared`"
+    assert find(tmp_path, "libs/one", "libs/o*", tree=tree) == (tmp_path / "libs" / "one",)
+
+
+def test_a_library_that_a_sparse_checkout_leaves_out_is_told_and_refused_by_its_name(tmp_path: Path) -> None:
+    one, heard = make_library(tmp_path, "one"), Heard()
+    left_out = ("libs/other/pyproject.toml", "libs/other/a.py", "libs/one/tests/data/pyproject.toml")
+    tree = ours.WorkTree(tmp_path, "main", None, dirty=False, left_out=left_out)
+
+    assert find(tmp_path, "libs/*", tree=tree, report=heard) == (one,)
+
+    cure = "`git sparse-checkout add libs/other`"
+    assert heard.lines == [f"a sparse checkout leaves out the library libs/other, and no wheel of it is built: {cure}"]
+    with pytest.raises(errors.BadInput, match="leaves out the library libs/other"):
+        find(tmp_path, "libs/other", tree=tree)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +335,67 @@ def test_git_says_the_same_in_the_copy(tmp_path: Path, begin: Callable[[Path], P
     assert said == say_version(library)
     assert said[0].startswith("v1.5-")
     assert said[0].endswith("-dirty\n") == (begin is _delete)
+
+
+def test_settings_of_git_reach_the_copy_whatever_their_value(tmp_path: Path) -> None:
+    library = make_library(tmp_path / "top")
+    commit(tmp_path / "top")
+    values = {"filter.a.b c.clean": 'sed "s/\\t/; #/" \\\n  é', "core.fileMode": "false", "filter.x.required": ""}
+    for key, value in values.items():
+        git("config", key, value, cwd=library)
+    with (tmp_path / "top" / ".git" / "config").open("a") as stream:
+        stream.write("[core]\n\tignorecase\n")
+
+    copy(library, top=tmp_path, into=tmp_path / "copy")
+
+    ask = ["git", "config", "--local", "-z", "--get-regexp", r"^(core\.(filemode|ignorecase)|filter\.)"]
+    one, other = (
+        dict(line.partition("\n")[::2] for line in subprocess.check_output(ask, cwd=each, text=True).split("\0"))
+        for each in (library, tmp_path / "copy")
+    )
+    assert other == {**one, "core.ignorecase": "true"}
+    assert other["filter.a.b c.clean"] == values["filter.a.b c.clean"]
+
+
+def test_a_file_elsewhere_that_cannot_be_read_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = make_library(tmp_path / "top")
+    commit(tmp_path / "top")
+    write(tmp_path / "top", {"out/secret.bin": "1"})
+    real = files.copy
+
+    def refuse(source: Path, target: Path, **more: Any) -> None:
+        if source.name in {"secret.bin", denied}:
+            raise PermissionError(13, "Permission denied", str(source))
+        real(source, target, **more)
+
+    monkeypatch.setattr(files, "copy", refuse)
+    denied = ""
+    place = copy(library, top=tmp_path, into=tmp_path / "copy")
+    assert (place / "mylib" / "__init__.py").is_file()
+
+    denied = "__init__.py"
+    with pytest.raises(PermissionError):
+        copy(library, top=tmp_path, into=tmp_path / "again")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = make_library(tmp_path)
+    (library / "closed").mkdir()
+    real = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
+        digest(library)
+    assert caught.value.where == str(library / "closed")
+
+    commit(tmp_path)
+    found = sources.look_at(library, environ={}, run=processes.run_command)
+    assert found.unreadable == (str(library / "closed"),)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,8 @@ def commit(folder: Path, message: str) -> str:
 
 
 def choose(library: Path) -> str:
-    outside = sources.list_outside(library, run=processes.run_command)
-    return versions.choose_local(library, outside, digest=DIGEST, run=processes.run_command)
+    outside = sources.look_at(library, environ={}, run=processes.run_command).outside
+    return versions.choose_local(library, list(outside), digest=DIGEST, run=processes.run_command).version
 
 
 def test_it_is_the_commit_that_last_changed_the_library(library: Path) -> None:
@@ -57,6 +57,37 @@ def test_it_moves_with_the_library(library: Path) -> None:
     after = commit(library, "changed")
 
     assert choose(library) == f"g{after[:12]}" != before
+
+
+@pytest.mark.parametrize("name", ["mylib/__init__.py", "mylib/new.py"])
+@pytest.mark.parametrize(
+    "hide",
+    [
+        pytest.param(["config", "status.showUntrackedFiles", "no"], id="untracked files"),
+        pytest.param(["update-index", "--skip-worktree", "libs/mylib/mylib/__init__.py"], id="skip-worktree"),
+        pytest.param(["update-index", "--assume-unchanged", "libs/mylib/mylib/__init__.py"], id="assume-unchanged"),
+    ],
+)
+def test_no_setting_of_git_hides_that_the_sources_differ_from_the_commit(
+    library: Path, name: str, hide: list[str]
+) -> None:
+    git(*hide, cwd=library.parents[1])
+    assert choose(library).startswith("g")
+
+    write(library, {name: "ANSWER = 0\n"})
+
+    assert choose(library) == "d0123456789ab"
+
+
+def test_a_library_of_which_a_sparse_checkout_leaves_files_out_has_no_commits_version(library: Path) -> None:
+    write(library, {"mylib/data/a.txt": "1"})
+    commit(library, "data")
+    assert choose(library).startswith("g")
+
+    git("update-index", "--skip-worktree", "mylib/data/a.txt", cwd=library)
+    (library / "mylib" / "data" / "a.txt").unlink()
+
+    assert choose(library) == "d0123456789ab"
 
 
 @pytest.mark.parametrize("name", ["mylib/__init__.py", "mylib/new.py"])
@@ -88,7 +119,10 @@ def test_a_shallow_clone_whose_history_ends_before_it_goes_by_the_digest(library
     subprocess.run([*clone, "--depth", "1", str(tmp_path / "shallow")], check=True)
     subprocess.run([*clone, str(tmp_path / "whole")], check=True)
 
-    assert choose(tmp_path / "shallow" / "libs" / "mylib") == "d0123456789ab"
+    shallow = tmp_path / "shallow" / "libs" / "mylib"
+    assert choose(shallow) == "d0123456789ab"
+    why = versions.choose_local(shallow, [], digest=DIGEST, run=processes.run_command).why
+    assert why == "the clone is shallow and may lack the commit that last changed it"
     assert choose(tmp_path / "whole" / "libs" / "mylib") == choose(library) != "d0123456789ab"
 
 

@@ -26,6 +26,11 @@ def check_readable(subject: Subject) -> Iterator[findings.Finding]:
         yield findings.READERS.error(fault.what, where=fault.where, cure=fault.cure)
 
 
+def check_missing(subject: Subject) -> Iterator[findings.Finding]:
+    for each in subject.missing:
+        yield findings.READERS.warning(each.what, cure=each.cure)
+
+
 def check_kind(subject: Subject) -> Iterator[findings.Finding]:
     """Documented for the ML runtimes; the others lack the same parts."""
     project, runtime = subject.project, subject.runtime

@@ -10,10 +10,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from mlops_tasks.doctor import findings
 from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.wheels import syntax
 from mlops_tasks.workspace.runtimes import Basis
 
 PIP = findings.Evidence("seen", "pip: `already installed with the same version`")
 WHEEL_TAGS = findings.Evidence("documented", "https://packaging.python.org/specifications/platform-compatibility-tags/")
+
+COMPILER = findings.Evidence("seen", "Python's own compiler")
 
 _MACHINES = ("x86_64", "aarch64")
 _GLIBC = 35
@@ -37,6 +40,22 @@ def check_tags(subject: Subject) -> Iterator[findings.Finding]:
                 f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
                 where=where,
                 cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
+            )
+
+
+def check_compiles(subject: Subject) -> Iterator[findings.Finding]:
+    """Modules that the cluster's Python cannot compile; what is newer than the Python here may only seem wrong."""
+    pythons = {syntax.parse(python): whose for python, whose, _, _ in _pythons(subject)}
+    asked = {version: whose for version, whose in pythons.items() if version <= syntax.RUNNING}
+    for wheel, (version, whose) in product(subject.wheels, (asked or {syntax.RUNNING: "Python here"}).items()):
+        fault = syntax.find_fault(wheel.path, version) if wheel.path is not None else None
+        if fault is not None:
+            judge = COMPILER.error if asked else COMPILER.warning
+            python = ".".join(map(str, version))
+            yield judge(
+                f"{wheel.file_name} has a module that Python {python} ({whose}) cannot compile: {fault.what}",
+                where=fault.find_place(wheel.library),
+                cure="correct it, then `inv build-wheel`",
             )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,23 @@ def test_a_version_that_stays_is_said_where_the_environment_stays(
     said = subjects.say(wheels.check_version_moves, subject)
 
     assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("text", "python", "expected"),
+    [
+        pytest.param("A = 1\n", "3.9", [], id="fine"),
+        pytest.param("match 1:\n    case 1: pass\n", "3.9", ["error seen...Python 3.9...mylib.py:2"], id="too new"),
+        pytest.param("(\n", "3.99", ["warning seen...Python here...mylib.py:1"], id="wrong for an unknown Python"),
+    ],
+)
+def test_a_module_that_the_clusters_python_does_not_compile(
+    tmp_path: Path, text: str, python: str, expected: list[str]
+) -> None:
+    path = tmp_path / "mylib-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mylib.py", text)
+    wheel = subjects.WHEEL._replace(path=path)
+    subject = subjects.make(tmp_path, yaml=yaml(python), wheels=(wheel,))
+
+    assert subjects.matches(subjects.say(wheels.check_compiles, subject), *expected)

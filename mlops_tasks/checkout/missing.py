@@ -1,0 +1,93 @@
+"""What a folder of a checkout lacks: submodules, what a sparse checkout leaves out, the data behind a pointer."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from mlops_tasks.checkout import git
+
+_LFS, _ANNEX = b"version https://git-lfs.github.com/spec/v1", b"/annex/objects/"
+_SMALL = 1024
+"""Bytes that a pointer has at most."""
+_CURES = {
+    "a Git LFS pointer": "`git lfs pull`",
+    "a git-annex pointer": "`git annex get`",
+    "a DVC pointer whose data is not there": "`dvc pull`",
+}
+
+
+class Missing(NamedTuple):
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.cure}"
+
+
+def find(
+    folder: Path, names: Iterable[str], *, tree: git.WorkTree | None, shown: str = "", beside: Sequence[Path] = ()
+) -> list[Missing]:
+    """What is missing of the `names` below `folder`, and of the folders `beside` it. `shown` is the folder's name."""
+    places = [each.resolve() for each in (folder, *beside)]
+    found = [] if tree is None else [*_find_submodules(places, tree), *_find_left_out(places, tree)]
+    pointers: dict[str, list[str]] = {}
+    for name in names:
+        if kind := _pointer(folder / name):
+            pointers.setdefault(kind, []).append(PurePosixPath(shown, name).as_posix())
+    return found + [Missing(_say(kind, each), _CURES[kind]) for kind, each in pointers.items()]
+
+
+def find_submodule(path: Path, tree: git.WorkTree | None) -> Missing | None:
+    """The submodule that is not checked out and that `path` is, or lies in."""
+    for name in tree.submodules if tree is not None else ():
+        if tree is not None and path.is_relative_to(tree.top / name):
+            return not_checked_out(name)
+    return None
+
+
+def _find_submodules(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
+    inside = [name for name in tree.submodules if any((tree.top / name).is_relative_to(each) for each in places)]
+    return [not_checked_out(name) for name in inside]
+
+
+def not_checked_out(name: str) -> Missing:
+    """The submodule `name`, with the command that brings it."""
+    return Missing(
+        f"{name} is a submodule that is not checked out", f"`git submodule update --init {shlex.quote(name)}`"
+    )
+
+
+def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
+    inside = [name for name in tree.left_out if any((tree.top / name).is_relative_to(each) for each in places)]
+    if not inside:
+        return []
+    more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+    add = shlex.quote(str(Path(inside[0]).parent))
+    return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`git sparse-checkout add {add}`")]
+
+
+def _pointer(path: Path) -> str:
+    """What kind of pointer the file is; empty for a file that is itself."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return "a git-annex pointer" if "annex/objects" in str(path.readlink()) and not path.exists() else ""
+        if path.suffix == ".dvc" and path.stem and not path.with_suffix("").exists():
+            return "a DVC pointer whose data is not there"
+        if not stat.S_ISREG(status.st_mode) or not len(_ANNEX) < status.st_size <= _SMALL:
+            return ""
+        with path.open("rb") as stream:
+            begin = stream.read(len(_LFS))
+    except OSError:  # whoever reads the file says so
+        return ""
+    if begin == _LFS:
+        return "a Git LFS pointer"
+    return "a git-annex pointer" if begin.startswith(_ANNEX) else ""
+
+
+def _say(kind: str, names: Sequence[str]) -> str:
+    return f"{names[0]} is {kind}" + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

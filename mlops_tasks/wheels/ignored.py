@@ -1,0 +1,95 @@
+"""The files of a library that git ignores: those that come along to a build, and those that one may miss in its wheel.
+
+A build in the library's own folder finds them all, a build from a clean copy none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+_HEADER = re.compile(r"^\[+([^\]\n]+)\]+[^\n]*\n", re.MULTILINE)
+_BUILDS = re.compile(
+    r"project|build-system|options|tool\.(?:hatch|setuptools|poetry|pdm|flit|uv\.build|maturin|scikit)"
+)
+"""The tables of pyproject.toml and setup.cfg that a build reads; those of other tools name files too."""
+_LISTS = re.compile(r"\b(?:artifacts|includes?|package[-_]data)\s*=\s*(\[[^\]]*\]|\{[^}]*\})")
+_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+_SIGNS = re.compile(r"""[\s,=:"'\[\]{}]+""")
+_WRITTEN = re.compile(r"""(?:write[-_]to|version[-_]?file\w*)\s*[=:]\s*["']?([^"'\s,}]+)""")
+"""Files that a plugin writes during the build."""
+_NOISE = re.compile(r".*(\.(log|tmp|bak|orig|rej|swp|o|c|cpp|so|pyd|dylib|pyc|pyo|html)|~)")
+"""Leavings of editors and compilers: a build compiles anew."""
+
+
+class Ignored(NamedTuple):
+    """Relative paths: `brought` come along, `missed` lie in a package and stay behind, as `others` do."""
+
+    brought: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def sort(
+    library: Path, *, names: Sequence[str], everything: Iterable[str], texts: Mapping[str, str], include: Sequence[str]
+) -> Ignored:
+    """The files of `everything` that are not among the `names` that git knows; `texts` are its settings by file.
+
+    Those come along that the globs of `include` name, or that the library's own settings ship by name: hatch's
+    `artifacts`, `include`, package data.
+    """
+    left = sorted(set(everything) - set(names))
+    if not left:
+        return Ignored()
+    asked = {name for pattern in include for name in expand(library, pattern)}
+    parts = [part for name, text in texts.items() for part in _split(name, text)]
+    written = {name.removeprefix("./") for _, text in parts for name in _WRITTEN.findall(text)}
+    literal = {name for _, text in parts for name in _QUOTED.findall(text)} - written
+    patterns = [each for header, text in parts for each in _patterns(header, text)]
+    packages = {str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name == "__init__.py"}
+
+    def comes(name: str) -> bool:
+        return name in asked or name in literal or any(_matches(name, each) for each in patterns)
+
+    def is_missed(name: str) -> bool:
+        path = PurePosixPath(name)
+        is_noise = _NOISE.fullmatch(name) or any(part.startswith(".") for part in path.parts)
+        return not is_noise and name not in written and any(str(each) in packages for each in path.parents)
+
+    brought = tuple(name for name in left if comes(name))
+    rest = [name for name in left if name not in brought]
+    missed = tuple(filter(is_missed, rest))
+    return Ignored(brought, missed, tuple(name for name in rest if name not in missed))
+
+
+def expand(folder: Path, pattern: str) -> list[str]:
+    """The files that a glob names in `folder`, and those in the folders that it names; none for a way out of it."""
+    if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        return []
+    found = [path for each in folder.glob(pattern) for path in ([each] if each.is_file() else each.rglob("*"))]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def _split(name: str, text: str) -> list[tuple[str, str]]:
+    """The tables of a file of settings that a build reads, each with its header; a program is one without."""
+    if name.endswith(".py"):
+        return [("", text)]
+    headers = list(_HEADER.finditer(f"{text}\n"))
+    ends = [*(each.start() for each in headers[1:]), len(text)]
+    found = [(each[1], text[each.end() : end]) for each, end in zip(headers, ends, strict=True)] if headers else []
+    return [(header, inner) for header, inner in found if _BUILDS.match(header)]
+
+
+def _patterns(header: str, text: str) -> list[str]:
+    """The globs of files that a table ships, without those that mean everything, and names of packages."""
+    whole = [text] if re.search(r"package[-_]data|force-include", header) else []
+    found = [each for part in [*_LISTS.findall(text), *whole] for each in _SIGNS.split(part)]
+    return [each for each in found if any(map(str.isalnum, each)) and {".", "/"} & set(each)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    bare = pattern.strip("/")
+    return fnmatch(name, bare) or PurePosixPath(name).match(bare) or f"/{bare}/" in f"/{name}"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import processes
+from mlops_tasks.wheels import ignored, sources
+from tests.support.repositories import HATCHLING, commit, make_library, write
+
+PB2 = "mylib/schema_pb2.py"
+
+
+def look(library: Path, **settings: Any) -> ignored.Ignored:
+    return sources.look_at(library, environ={}, run=processes.run_command, **settings).ignored
+
+
+def make(top: Path, text: str = "", *, file: str = "pyproject.toml", ignore: str = "*_pb2.py\n") -> Path:
+    library = make_library(top, project=text if file == "pyproject.toml" else "")
+    write(library, {} if file == "pyproject.toml" else {file: text})
+    write(top, {".gitignore": f"{ignore}*.egg-info/\n__pycache__/\n.env\n*.log\n*.so\n"})
+    commit(top)
+    write(library, {PB2: "A = 1\n", "mylib/data/words.bin": "1"})
+    return library
+
+
+def test_a_generated_module_in_a_package_is_missed_and_the_leavings_of_tools_are_not(tmp_path: Path) -> None:
+    library = make(tmp_path)
+    leavings = (
+        "mylib/x.log",
+        "mylib/_fast.so",
+        "mylib/.env",
+        "mylib/__pycache__/a.pyc",
+        "mylib.egg-info/x",
+        "b_pb2.py",
+    )
+    write(library, dict.fromkeys(leavings, ""))
+
+    assert look(library).missed == (PB2,)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        pytest.param("pyproject.toml", '[tool.hatch.build]\nartifacts = ["*_pb2.py"]\n', id="hatch's artifacts"),
+        pytest.param(
+            "pyproject.toml",
+            '[tool.hatch.build.targets.wheel]\nartifacts = [\n  "/mylib/*_pb2.py",  # generated\n]\n',
+            id="anchored",
+        ),
+        pytest.param(
+            "pyproject.toml", f'[tool.poetry]\ninclude = [{{path = "{PB2}", format = "wheel"}}]\n', id="poetry"
+        ),
+        pytest.param(
+            "pyproject.toml", '[tool.setuptools.package-data]\nmylib = ["*_pb2.py"]\n[tool.x]\n', id="package data"
+        ),
+        pytest.param("setup.cfg", "[options.package_data]\nmylib =\n    *_pb2.py\n", id="setup.cfg"),
+        pytest.param("setup.py", 'setup(package_data={"mylib": ["*_pb2.py"]})\n', id="setup.py"),
+    ],
+)
+def test_what_the_librarys_own_settings_ship_comes_along(tmp_path: Path, file: str, text: str) -> None:
+    assert look(make(tmp_path, text, file=file)).brought == (PB2,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tool.setuptools.packages.find]\ninclude = ["mylib*", "*"]\n',
+        '[tool.ruff]\ninclude = ["*.py", "**/*_pb2.py"]\n',
+        '[tool.setuptools.package-data]\n"*" = ["*", "py.typed"]\n',
+    ],
+)
+def test_globs_that_ship_nothing_or_everything_bring_nothing(tmp_path: Path, text: str) -> None:
+    assert look(make(tmp_path, text)).brought == ()
+
+
+def test_what_a_plugin_writes_during_the_build_is_neither_brought_nor_missed(tmp_path: Path) -> None:
+    library = make(
+        tmp_path, '[tool.setuptools_scm]\nversion_file = "mylib/_version.py"\n', ignore="_version.py\n*_pb2.py\n"
+    )
+    write(library, {"mylib/_version.py": ""})
+
+    found = look(library)
+
+    assert (found.brought, found.missed) == ((), (PB2,))
+
+
+def test_the_setting_include_brings_what_git_ignores_and_its_content_counts(tmp_path: Path) -> None:
+    library = make(tmp_path)
+
+    def digest() -> str:
+        return sources.look_at(library, environ={}, run=processes.run_command, include=["mylib/*_pb2.py"]).digest
+
+    before = digest()
+    assert look(library, include=["**/*_pb2.py"]).brought == (PB2,)
+    assert look(library, include=["../x", "/etc/*"]).brought == ()
+    write(library, {PB2: "A = 2\n"})
+
+    assert digest() != before
+
+
+def test_without_git_nothing_is_ignored(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=HATCHLING)
+    write(library, {PB2: ""})
+
+    assert look(library) == ignored.Ignored()
