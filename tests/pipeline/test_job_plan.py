@@ -24,7 +24,7 @@ def choose(
     """The parameters that are left of those in invoke.yaml and of the flags, and what is said."""
     heard = Warned()
     settings = Settings.read(
-        config={"project": "p", "entry_point": entry_point, "parameters": parameters},
+        config={"project": "p", "branch": "main", "entry_point": entry_point, "parameters": parameters},
         environ={},
         flags={"parameters": flags},
     )
