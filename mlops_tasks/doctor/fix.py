@@ -17,8 +17,6 @@ from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
-_SKIPPED = {"pip", "python"}
-"""conda packages that every cluster has."""
 
 
 class Rewritten(NamedTuple):
@@ -49,10 +47,12 @@ def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None)
     return found
 
 
-def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholder: str) -> SparkForm:
+def convert(
+    project: mlproject.Project, *, cluster_file: Path | None, placeholder: str, mlflow_for: str = ""
+) -> SparkForm:
     """The files of a conda or python_env project in the Spark-job form; nothing is written.
 
-    Raises BadInput with every obstacle.
+    `mlflow_for` names a script that imports MLflow where nothing else brings it. Raises BadInput with every obstacle.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None:
@@ -70,6 +70,9 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
         *_from_environment(project, notes),
         *(cluster.to_requirements(spec, placeholder=placeholder, note=notes.append) if spec else ()),
     ]
+    if mlflow_for:
+        wanted.append("mlflow")
+        notes.append(f"mlflow is listed: {mlflow_for} imports it, and MLflow's backend gives a Spark job none")
     files = [_rewrite_project(path, list(dict.fromkeys(wanted)), notes)]
     if cluster_file is not None and spec is not None and not spec.is_flat:
         files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=cluster.flat_text(spec)))
@@ -94,11 +97,12 @@ def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[
         return
     name = os.path.relpath(project.environment_file, project.folder)
     found = environment.load(project.environment_file, kind=project.kind)
-    packages = [each for each in found.conda if each.partition("=")[0].strip() not in _SKIPPED]
+    packages, others = environment.split(found)
     if packages:
-        notes.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    yield from (requirements.from_conda(each) for each in packages)
-    for line in requirements.expand(found.pip, project.environment_file.parent):
+        notes.append(f"conda packages are taken from PyPI: {', '.join(packages)}")
+    notes += [f"{each} of {name} is left out: {why}" for each, why in others]
+    yield from packages
+    for line, _ in requirements.expand(found.pip, project.environment_file.parent):
         if line.startswith(("-", ".")):
             notes.append(f"{line!r} of {name} cannot be written in python_libraries, and is left out")
         else:

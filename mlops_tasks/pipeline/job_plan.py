@@ -33,7 +33,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     context.report.debug(f"backend {backend}: {why}")
     given = choose_parameters(context, say=True)
     parameters = entry_points.resolve(context.project, settings.entry_point, given)
-    check_job(context, parameters)
+    check_job(context, parameters, backend=backend)
     _warn_of_uninstalled(context, release)
     return Job(
         project=project,
@@ -49,7 +49,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
         env_manager=settings.env_manager,
         limits=limits(context),
         attempt="",
-        release_folder=context.record_folder,
+        release_folder=context.release_folder,
         record={},
     )
 
@@ -78,14 +78,14 @@ def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
     return given
 
 
-def check_job(context: Context, parameters: Mapping[str, str]) -> None:
+def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:
     """Raise BadInput for what a run of these `parameters` needs and cannot have on the target."""
     settings = context.settings
     context.target.check_job(
         context.project,
         entry_point=settings.entry_point,
         parameters=parameters,
-        backend=settings.backend,
+        backend=backend,
         env_manager=settings.env_manager,
     )
 
@@ -123,7 +123,7 @@ def _experiment_name(context: Context, release: Release, inputs: Inputs) -> str 
         return None
     if inputs.experiment_name is not None:
         return name.check(
-            inputs.experiment_name, where="--experiment-name", may_be_plain=context.target.takes_plain_names
+            inputs.experiment_name, where="--experiment-name", may_be_plain=not context.target.is_databricks
         )
     return release.names.experiment if release.names else None
 

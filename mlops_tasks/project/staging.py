@@ -50,6 +50,13 @@ def list_files(
     return tuple(sorted({*found, *brought, *needed}))
 
 
+def list_again(folder: Path, *, run: processes.Runner) -> Sequence[str]:
+    """The files of a project that is about to run: all of a staged copy, those to be staged where it is a source."""
+    if is_as_settled(folder):
+        return files.walk(folder)
+    return list_files(folder, include=(), needed=(), run=run, report=Report())
+
+
 def name_inside(path: Path, folder: Path) -> str:
     """`path` relative to `folder`, with links to folders followed; empty where it does not lie in it."""
     name = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve()))
@@ -165,7 +172,7 @@ def copied(
 
 def settle(copy: Path, *, staged_root: Path) -> Path:
     """Move `copy` to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path."""
-    with _translated(copy):
+    with _translated(copy), locks.lock_folder(staged_root):
         for base, _, _ in os.walk(copy.parent):
             Path(base).chmod(0o755)
         final = staged_root / _digest(copy) / copy.name
@@ -194,9 +201,9 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
     MLflow up to 2.17 writes the URL of the repository around a project, password included, into a tag.
     """
     staged_root.mkdir(parents=True, exist_ok=True)
-    if (staged_root / ".git").exists():
-        return
-    with contextlib.suppress(FileNotFoundError):  # without git MLflow cannot ask for a URL either
+    with locks.lock_folder(staged_root), contextlib.suppress(FileNotFoundError):  # without git MLflow asks for no URL
+        if (staged_root / ".git").exists():
+            return
         done = git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
         if done.returncode:  # half a repository would hide nothing, and the next command would leave it so
             shutil.rmtree(staged_root / ".git", ignore_errors=True)

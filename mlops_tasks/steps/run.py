@@ -13,7 +13,8 @@ from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
-LAST_BYTES = 1 << 16
+LOOKED_THROUGH = 200
+"""Lines of the log that are looked through for files that the run missed."""
 _MISSED = re.compile(r"(?:No such file or directory|does not exist|cannot open file)[^'\"\n]*['\"]([^'\"\n]+)['\"]")
 """How Python and the libraries that read files name one that is not there."""
 
@@ -46,14 +47,15 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
 def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path, report: Report) -> None:
     """Report how the run ended; RunFailed, with the `release` of the run, unless it finished.
 
-    The error names the log, and quotes its last lines where the report has not shown the output. `timeout` is the
-    run's own limit in seconds.
+    The error says why and names the log, and quotes its last lines where the report has not shown the output.
+    `timeout` is the run's own limit in seconds.
     """
     if run.status == "FINISHED":
         report.step("run", _describe(run))
         return
+    why = f": {run.reason}" if run.reason else ""
     failed = errors.RunFailed(
-        f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
+        f"run {run.run_id} ended {run.status}{why}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
         cure=_cure(run, timeout, "the log" if log.exists() else "that page"),
     )
@@ -63,7 +65,7 @@ def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path
 
 def name_left_behind(log: Path, project: Path, staged: Path) -> str:
     """A sentence on a file that the run missed, by its log, and that was left behind in `project`; else empty."""
-    missed = {PurePosixPath(each) for each in _MISSED.findall(_read_end(log))}
+    missed = {PurePosixPath(each) for each in _MISSED.findall("\n".join(files.last_lines(log, LOOKED_THROUGH)))}
     if not missed:
         return ""
     left = staging.find_left_behind(project, files.walk(staged))
@@ -96,14 +98,6 @@ def _describe(run: Run) -> str:
     return f"{run.status} {run.run_id}" + (f" ({metrics})" if metrics else "") + (f"\n{run.url}" if run.url else "")
 
 
-def _read_end(log: Path) -> str:
-    if not log.exists():
-        return ""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - LAST_BYTES))
-        return stream.read().decode("utf-8", "replace").rstrip()
-
-
 def _last_words(log: Path) -> str:
-    lines = _read_end(log).splitlines()
-    return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
+    lines = files.last_lines(log, LAST_WORDS)
+    return "".join(["; its last words:", *(f"\n  | {line}" for line in lines)]) if lines else ""

@@ -29,12 +29,15 @@ class LocalTarget:
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
-    takes_plain_names: bool = True
+    is_databricks: bool = False
     host: str = ""
 
     @property
     def wheel_root(self) -> str:
         return self.places.store.relative_to(self.places.top).as_posix()
+
+    def may_hold(self, root: str) -> bool:
+        return uris.kind_of(root) == "folder"
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""
@@ -60,6 +63,12 @@ class LocalTarget:
     def has_volume(self, path: str) -> bool:
         return False
 
+    def runtimes(self) -> tuple[str, ...]:
+        return ()
+
+    def node_types(self) -> tuple[str, ...]:
+        return ()
+
     def is_reachable(self, entry: str) -> bool:
         return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()
 
@@ -83,12 +92,15 @@ class LocalTarget:
         backend: str,
         env_manager: str,
     ) -> None:
-        if backend in {"auto", "local"}:
-            from mlops_tasks.backends.local import refusals
+        if backend != "local":
+            return
+        from mlops_tasks.backends.local import environment, refusals
 
-            refusals.check_top(self.places.top)
-            refusals.check_env_manager(project, env_manager, self.environ)
-            refusals.check_entry_point(project, entry_point, parameters)
+        refusals.check_top(self.places.top)
+        refusals.check_env_manager(project, env_manager, self.environ)
+        refusals.check_entry_point(project, entry_point, parameters)
+        if env_manager == "auto":
+            environment.read_lines(project, report=Report())
 
     def check(self) -> None:
         _ = self.runs.tracking  # refuses a store that the local target does not write to
