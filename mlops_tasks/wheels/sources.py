@@ -119,7 +119,10 @@ def look_at(
     try:
         known, texts = list_files(library, run=run), _texts(library)
         unreadable: list[OSError] = []
-        everything = files.walk(library, skip=is_junk, onerror=unreadable.append)
+        folders = ignored.Folders(library, known)
+        everything = files.walk(
+            library, skip=lambda path: is_junk(path) or folders.is_beside(path), onerror=unreadable.append
+        )
         left = ignored.sort(library, names=known, everything=everything, texts=texts, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
         programs = [_text(library / name) for name in _programs(library, names, settings)]

@@ -380,7 +380,7 @@ def test_a_file_elsewhere_that_cannot_be_read_is_not_missed(tmp_path: Path, monk
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = make_library(tmp_path)
-    (library / "closed").mkdir()
+    (library / "mylib" / "closed").mkdir()
     real = os.scandir
 
     def refuse(path: str) -> Any:
@@ -391,11 +391,11 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         digest(library)
-    assert caught.value.where == str(library / "closed")
+    assert caught.value.where == str(library / "mylib" / "closed")
 
     commit(tmp_path)
     found = sources.look_at(library, environ={}, run=processes.run_command)
-    assert found.unreadable == (str(library / "closed"),)
+    assert found.unreadable == (str(library / "mylib" / "closed"),)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
