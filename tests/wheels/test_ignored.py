@@ -56,6 +56,7 @@ def test_a_generated_module_in_a_package_is_missed_and_the_leavings_of_tools_are
             "pyproject.toml", '[tool.setuptools.package-data]\nmylib = ["*_pb2.py"]\n[tool.x]\n', id="package data"
         ),
         pytest.param("setup.cfg", "[options.package_data]\nmylib =\n    *_pb2.py\n", id="setup.cfg"),
+        pytest.param("setup.py", f'setup(version=open("{PB2}").read())\n', id="a file that setup.py reads"),
         pytest.param("setup.py", 'setup(package_data={"mylib": ["*_pb2.py"]})\n', id="setup.py"),
     ],
 )

@@ -308,7 +308,18 @@ def _make_submodule(library: Path) -> Path:
     return outer / "inner" / "libs" / "mylib"
 
 
+def _leave_submodule_out(library: Path) -> Path:
+    top, clone = library.parents[1], library.parents[2] / "without"
+    git("clone", "-q", str(top), str(library.parents[2] / "sub"), cwd=library)
+    allow = ("-c", "protocol.file.allow=always")
+    git(*allow, "submodule", "--quiet", "add", str(library.parents[2] / "sub"), "libs/sub", cwd=top)
+    git("commit", "-q", "-m", "sub", cwd=top)
+    git("clone", "-q", str(top), str(clone), cwd=library)
+    return clone / "libs" / "mylib"
+
+
 SITUATIONS = (
+    _leave_submodule_out,
     _plain,
     _detach,
     _delete,
