@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mlops_tasks import errors, files, locks
@@ -43,6 +45,17 @@ class StateFolder:
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
+
+    def complete(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` for programs: where the user has no home, or none for uv's cache to be in, with one below here."""
+        home = environ.get("HOME") or _home_on_record()
+        found = dict(environ)
+        if not home:
+            found["HOME"] = str(self.folder / "home")
+        cache = Path(environ.get("XDG_CACHE_HOME") or Path(home or "/") / ".cache") / "uv"
+        if "UV_CACHE_DIR" not in environ and not _can_be_made(cache):
+            found["UV_CACHE_DIR"] = str(self.folder / "cache")
+        return found
 
     @contextlib.contextmanager
     def usable(self) -> Iterator[None]:
@@ -86,6 +99,20 @@ class StateFolder:
         for path in old:
             if path.name not in named and not (keep and keep.is_relative_to(path)):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _home_on_record() -> str:
+    """The home that the system has on record for this user; a container's user may have none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether `folder` can be written to, or made."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def last_used(path: Path) -> float:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files, processes, redaction
 
-_LISTS = {"extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "trusted-host": "UV_INSECURE_HOST"}
+_LISTS = {
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "constraint": "UV_CONSTRAINT",
+    "build-constraint": "UV_BUILD_CONSTRAINT",
+}
 _TEXTS = {
     "index-url": "UV_DEFAULT_INDEX",
     "cert": "SSL_CERT_FILE",
@@ -21,8 +29,22 @@ _TEXTS = {
     "timeout": "UV_HTTP_TIMEOUT",
     "proxy": "ALL_PROXY",
 }
+_SWITCHES = {"pre": ("UV_PRERELEASE", "allow"), "require-hashes": ("UV_REQUIRE_HASHES", "1")}
+_FORMS = ("no-binary", "only-binary")
+_PATHS = {"find-links", "constraint", "build-constraint"}
+"""Settings whose values may be paths: pip takes them from the folder that it is called in."""
+_KEYRINGS = {"subprocess", "import", "auto"}
 _OLDER = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 """The older names of uv's variables: users still set them, and uv would pass them over for the newer ones."""
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where pip looks for certificates when it has no setting for them."""
+
+_DECIDING = (
+    *("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_PRERELEASE", "UV_RESOLUTION", "UV_EXCLUDE_NEWER"),
+)
+
+NO_INDEX = "file:///no-index"
+"""An index that has nothing: uv has no variable for pip's `no-index`."""
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
@@ -42,9 +64,33 @@ def find() -> Path:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` for a process that runs uv: with pip's settings as uv's, and no Python downloaded."""
+    """`environ` for a process that runs uv: with pip's settings as uv's, and no Python downloaded.
+
+    To pip all indexes are alike. The settings for uv in a repository are not read, since no cluster reads them; the
+    user's own are.
+    """
     indexes = index_variables(environ, config_files=pip_config_files(environ, Path(sys.prefix)))
-    return {**environ, **indexes, "UV_PYTHON_DOWNLOADS": "never"}
+    own = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_NO_SOURCES": "1", **_config(environ)}
+    return {**own, **environ, **indexes, "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def deciding(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings in `environ` that decide which versions are installed, with the content of the files they name."""
+    found = {name: environ[name] for name in _DECIDING if environ.get(name)}
+    found["lines"] = "\n".join(pip_lines(environ))
+    for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE"):
+        paths = [Path(each) for each in environ.get(name, "").split()]
+        found |= {str(path): files.file_sha256(path) for path in paths if path.is_file()}
+    return found
+
+
+def _config(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable that keeps uv from looking for its settings in the folders around it."""
+    if "UV_CONFIG_FILE" in environ:
+        return {}
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config")
+    found = next((path for path in (home / "uv" / "uv.toml", Path("/etc/uv/uv.toml")) if path.is_file()), None)
+    return {"UV_CONFIG_FILE": str(found)} if found else {"UV_NO_CONFIG": "1"}
 
 
 def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ...]:
@@ -69,21 +115,41 @@ def pip_config_files(environ: Mapping[str, str], prefix: Path) -> tuple[Path, ..
 
 
 def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path]) -> dict[str, str]:
-    """The variables that make uv look where pip would; a variable that the user set for uv is left out."""
-    settings = _read(config_files)
-    for key in (*_LISTS, *_TEXTS, "no-index"):
-        if value := environ.get("PIP_" + key.upper().replace("-", "_")):
-            settings[key] = value
-    found = {variable: settings[key].strip() for key, variable in _TEXTS.items() if settings.get(key, "").strip()}
+    """The variables that make uv install as pip would; a variable that the user set for uv is left out."""
+    settings = _settings(environ, config_files)
+    found = {variable: settings[key] for key, variable in _TEXTS.items() if settings.get(key)}
     for key, variable in _LISTS.items():
-        if settings.get(key, "").split():
+        if values := settings.get(key, "").split():
             separator = "," if variable == "UV_FIND_LINKS" else " "
-            found[variable] = separator.join(settings[key].split())
+            found[variable] = separator.join(_absolute(each) if key in _PATHS else each for each in values)
+    found |= dict(pair for key, pair in _SWITCHES.items() if settings.get(key, "").lower() in _TRUE)
     if settings.get("no-index", "").lower() in _TRUE:
-        found["UV_NO_INDEX"] = "1"
-    if "UV_INDEX" in found:
-        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # to pip all indexes are alike
+        found["UV_DEFAULT_INDEX"] = NO_INDEX
+        found.pop("UV_INDEX", None)
+    if settings.get("keyring-provider") in _KEYRINGS:
+        found["UV_KEYRING_PROVIDER"] = "subprocess"
+    if bundle := next((environ[name] for name in _CERTIFICATES if environ.get(name)), ""):
+        found.setdefault("SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE", bundle)
     return {name: value for name, value in found.items() if not {name, _OLDER.get(name, name)} & environ.keys()}
+
+
+def pip_lines(environ: Mapping[str, str]) -> list[str]:
+    """What is set for pip and uv takes from a file of requirements alone, as the lines to write there."""
+    settings = _settings(environ, pip_config_files(environ, Path(sys.prefix)))
+    return [f"--{key} {settings[key]}" for key in _FORMS if settings.get(key)]
+
+
+def _settings(environ: Mapping[str, str], config_files: Sequence[Path]) -> dict[str, str]:
+    """What is set for pip, the variables over the files."""
+    found = _read(config_files)
+    for key in (*_LISTS, *_TEXTS, *_SWITCHES, *_FORMS, "no-index", "keyring-provider"):
+        if value := environ.get("PIP_" + key.upper().replace("-", "_")):
+            found[key] = value
+    return {key: value.strip() for key, value in found.items()}
+
+
+def _absolute(value: str) -> str:
+    return value if "://" in value else str(Path(value).expanduser().absolute())
 
 
 def _read(config_files: Iterable[Path]) -> dict[str, str]:
@@ -99,3 +165,63 @@ def _read(config_files: Iterable[Path]) -> dict[str, str]:
             if parser.has_section(section):
                 settings.update((key.replace("_", "-"), value) for key, value in parser.items(section))
     return settings
+
+
+class Fault(NamedTuple):
+    """What is wrong with uv's own work, and what to do. Where it `is_unreachable` uv's cache may do instead."""
+
+    what: str
+    cure: str
+    is_unreachable: bool = False
+
+
+_FAULTS = (
+    (
+        ("Required uv version",),
+        Fault("uv's own settings ask for another version of it", "install that version of uv, or unset UV_CONFIG_FILE"),
+    ),
+    (
+        ("Failed to initialize cache", "Could not determine the cache", "Failed to determine the cache"),
+        Fault("uv has no place for its cache", "set UV_CACHE_DIR (or HOME) to a folder that can be written"),
+    ),
+    (
+        ("invalid peer certificate", "UnknownIssuer", "certificate verify failed"),
+        Fault(
+            "the package index shows a certificate that is not trusted",
+            "set SSL_CERT_FILE to the file with your certificate authority's certificates",
+        ),
+    ),
+    (
+        ("401 Unauthorized", "403 Forbidden", "407 Proxy Authentication"),
+        Fault("the package index wants a login", "put user and password into its URL (in pip's settings)"),
+    ),
+    (
+        ("Failed to fetch", "error sending request", "Network connectivity is disabled", "Failed to download"),
+        Fault("the package index cannot be reached", "check the network, and pip's settings", is_unreachable=True),
+    ),
+)
+"""What uv says, from the most special to the most general, and what that means."""
+
+
+def explain(said: str) -> Fault | None:
+    """The fault of uv or of the network that uv's output tells; None where it is about what was to be installed."""
+    return next((fault for words, fault in _FAULTS if any(each in said for each in words)), None)
+
+
+def run_reaching(
+    command: Sequence[str], *, env: Mapping[str, str], run: processes.Runner, cwd: Path | None = None
+) -> processes.Completed:
+    """Run a command that installs by uv; where no index can be reached, once more with what uv's cache has."""
+    done = run(command, env=env, cwd=cwd)
+    fault = explain(done.stdout + done.stderr) if done.returncode else None
+    if fault is None or not fault.is_unreachable or "UV_OFFLINE" in env:
+        return done
+    again = run(command, env={**env, "UV_OFFLINE": "1"}, cwd=cwd)
+    return done if again.returncode else again
+
+
+def last_cause(said: str) -> str:
+    """The lines of uv's output that say why, without a password: from its `error` on."""
+    lines = redaction.mask(said).strip().splitlines()
+    first = next((place for place, line in enumerate(lines) if re.match(r"[ <|]*error\b", line)), 0)
+    return "\n".join(lines[first:])

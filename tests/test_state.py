@@ -9,6 +9,7 @@ from mlops_tasks import locks, processes, state
 from mlops_tasks.backends.local import environment
 from mlops_tasks.report import Report
 from tests.support.repositories import git, write
+from tests.support.tiny_wheels import make_index
 
 
 def test_the_folder_ignores_itself(tmp_path: Path) -> None:
@@ -143,14 +144,10 @@ def test_pruning_may_meet_somebody_elses(tmp_path: Path) -> None:
 def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tmp_path: Path) -> None:
     old = make_aged(tmp_path, state.KEPT + 1)
 
+    settings = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(make_index(tmp_path / "index", "mlflow 3.1"))}
+    wanted = environment.Wanted(lines=(), mlflow="3.1", project=tmp_path, where="env.yaml")
     with environment.built(
-        ["six"],
-        constraints=[],
-        project=tmp_path,
-        folder=tmp_path,
-        environ=os.environ,
-        run=processes.run_command,
-        report=Report(),
+        wanted, folder=tmp_path, environ=settings, run=processes.run_command, report=Report()
     ) as path:
         assert (path / "bin" / "python").exists()
 

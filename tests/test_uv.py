@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from mlops_tasks import uv
+from mlops_tasks.processes import Completed
 
 SECRET = "https://ada:s3cret@pypi.example.com/simple"
 
@@ -26,7 +28,6 @@ def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
     assert read(tmp_path, text) == {
         "UV_DEFAULT_INDEX": SECRET,
         "UV_INDEX": "https://a/simple https://b/simple",
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_FIND_LINKS": "/one,/two",
         "SSL_CERT_FILE": "/ca.pem",
         "SSL_CLIENT_CERT": "/me.pem",
@@ -68,8 +69,103 @@ def test_a_file_that_says_nothing_usable_is_passed_over(tmp_path: Path, text: st
     assert read(tmp_path, text) == {}
 
 
-def test_no_index_is_handed_on(tmp_path: Path) -> None:
-    assert read(tmp_path, "[global]\nno-index = true\n") == {"UV_NO_INDEX": "1"}
+def test_what_uv_takes_from_a_file_alone_is_given_as_lines(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[install]\nno-binary = numpy,scipy\n")
+    environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_ONLY_BINARY": ":all:"}
+
+    assert uv.pip_lines(environ) == ["--no-binary numpy,scipy", "--only-binary :all:"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("constraint = /c.txt\n  /d.txt", {"UV_CONSTRAINT": "/c.txt /d.txt"}),
+        ("build-constraint = /b.txt", {"UV_BUILD_CONSTRAINT": "/b.txt"}),
+        ("pre = yes", {"UV_PRERELEASE": "allow"}),
+        ("require-hashes = true", {"UV_REQUIRE_HASHES": "1"}),
+        ("no-index = true\nextra-index-url = https://a/simple", {"UV_DEFAULT_INDEX": uv.NO_INDEX}),
+        ("keyring-provider = subprocess", {"UV_KEYRING_PROVIDER": "subprocess"}),
+        ("keyring-provider = disabled", {}),
+    ],
+)
+def test_what_pip_does_by_its_settings_uv_does(tmp_path: Path, setting: str, wanted: dict[str, str]) -> None:
+    assert read(tmp_path, f"[global]\n{setting}\n") == wanted
+
+
+def test_a_path_in_a_setting_counts_from_the_folder_of_the_call_as_pip_counts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = read(tmp_path, PIP_CONSTRAINT="c.txt https://h/d.txt", PIP_FIND_LINKS="wheels")
+
+    assert found["UV_CONSTRAINT"] == f"{tmp_path / 'c.txt'} https://h/d.txt"
+    assert found["UV_FIND_LINKS"] == str(tmp_path / "wheels")
+
+
+def test_the_certificates_that_pip_trusts_are_trusted(tmp_path: Path) -> None:
+    bundle = str(tmp_path / "bundle.pem")
+
+    assert read(tmp_path, REQUESTS_CA_BUNDLE=bundle) == {"SSL_CERT_FILE": bundle}
+    assert read(tmp_path, CURL_CA_BUNDLE=str(tmp_path)) == {"SSL_CERT_DIR": str(tmp_path)}
+    assert read(tmp_path, REQUESTS_CA_BUNDLE=bundle, PIP_CERT="/own.pem") == {"SSL_CERT_FILE": "/own.pem"}
+    assert read(tmp_path, REQUESTS_CA_BUNDLE=bundle, SSL_CERT_FILE="/own.pem") == {}
+
+
+def test_settings_for_uv_in_the_repository_are_not_read_but_the_users_own_are(tmp_path: Path) -> None:
+    assert uv.environment({"HOME": str(tmp_path)})["UV_NO_CONFIG"] == "1"
+    assert "UV_NO_CONFIG" not in uv.environment({"HOME": str(tmp_path), "UV_CONFIG_FILE": "/mine.toml"})
+
+    own = tmp_path / ".config" / "uv" / "uv.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    found = uv.environment({"HOME": str(tmp_path)})
+    assert (found["UV_CONFIG_FILE"], "UV_NO_CONFIG" in found) == (str(own), False)
+
+
+def test_to_pip_all_indexes_are_alike_unless_the_user_says_otherwise() -> None:
+    assert uv.environment({})["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert uv.environment({"UV_INDEX_STRATEGY": "first-index"})["UV_INDEX_STRATEGY"] == "first-index"
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("error: Failed to initialize cache at `/.cache/uv`", "no place for its cache"),
+        ("error: Required uv version `==0.6.0` does not match", "another version"),
+        ("error: Failed to fetch: `https://h/`\n  Caused by: invalid peer certificate: UnknownIssuer", "not trusted"),
+        ("error: Failed to fetch: `https://h/`\n  Caused by: HTTP status client error (401 Unauthorized)", "a login"),
+        ("error: Request failed after 3 retries\n  Caused by: Failed to fetch: `https://h/`", "cannot be reached"),
+    ],
+)
+def test_a_fault_of_uvs_own_is_told_from_one_of_the_requirements(said: str, what: str) -> None:
+    fault = uv.explain(said)
+
+    assert fault is not None
+    assert what in fault.what
+    assert uv.explain("No solution found when resolving dependencies") is None
+
+
+def test_without_a_network_what_the_cache_has_is_used() -> None:
+    tried: list[str] = []
+
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        tried.append((env or {}).get("UV_OFFLINE", ""))
+        return Completed(command, 0 if tried[-1] else 2, "", "error: Failed to fetch: `https://h/`")
+
+    assert uv.run_reaching(["uv"], env={}, run=run).returncode == 0
+    assert tried == ["", "1"]
+
+
+def test_what_no_network_can_mend_is_not_tried_again() -> None:
+    tried: list[str] = []
+
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        tried.append("")
+        return Completed(command, 1, "", "No solution found")
+
+    assert uv.run_reaching(["uv"], env={}, run=run).returncode == 1
+    assert len(tried) == 1
 
 
 def test_the_files_are_those_of_pip_in_its_order(tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
 
 _REPLACED = ("conda_env", "python_env", "databricks_spark_job")
-_SKIPPED = {"pip", "python"}
-"""conda packages that every cluster has."""
 
 
 class Rewritten(NamedTuple):
@@ -94,11 +92,12 @@ def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[
         return
     name = os.path.relpath(project.environment_file, project.folder)
     found = environment.load(project.environment_file, kind=project.kind)
-    packages = [each for each in found.conda if each.partition("=")[0].strip() not in _SKIPPED]
+    packages, others = environment.split(found)
     if packages:
-        notes.append(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    yield from (requirements.from_conda(each) for each in packages)
-    for line in requirements.expand(found.pip, project.environment_file.parent):
+        notes.append(f"conda packages are taken from PyPI: {', '.join(packages)}")
+    notes += [f"{each} of {name} is left out: {why}" for each, why in others]
+    yield from packages
+    for line, _ in requirements.expand(found.pip, project.environment_file.parent):
         if line.startswith(("-", ".")):
             notes.append(f"{line!r} of {name} cannot be written in python_libraries, and is left out")
         else:

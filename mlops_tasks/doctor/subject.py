@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +19,6 @@ from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
-_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:[<>=!].*)?")
 
 
 class BuiltWheel(NamedTuple):
@@ -124,12 +122,8 @@ class Subject:
     @cached_property
     def python(self) -> str | None:
         """The Python that the environment is pinned to, major and minor; None for a range and for no pin."""
-        pinned = self.environment.python if self.environment is not None else None
-        node = self._python_node
-        if pinned is None or (node is not None and {"<", ">", "!", "*"} & set(node.value or "")):
-            return None
-        minor = re.match(r"\d+\.\d+(?![\w*])", pinned)
-        return minor[0] if minor else None
+        asked = self.environment.python if self.environment is not None else None
+        return asked.minor if asked is not None else None
 
     @property
     def store_kind(self) -> uris.Kind:
@@ -238,12 +232,7 @@ class Subject:
 
     @cached_property
     def _python_node(self) -> tree.Scalar | None:
-        """The environment YAML's `python: ...`, else its dependency `python=...`."""
-        own = tree.get(self._environment_root, "python")
-        if isinstance(own, tree.Scalar):
-            return own
-        dependencies = tree.entries(tree.get(self._environment_root, "dependencies"))
-        return next((each.scalar for each in dependencies if _PYTHON.fullmatch(each.value)), None)
+        return environment.find_python(self._environment_root)
 
 
 def _place(text: Text | None, index: int | None) -> str:

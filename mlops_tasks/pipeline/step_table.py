@@ -114,7 +114,8 @@ def check_inputs(context: Context) -> None:
     if spec := cluster.find(context.cluster, project.folder):
         cluster.read(spec)
     _ = context.libraries, context.wheel_root
-    context.target.choose_backend(context.settings.backend, project)
+    backend, _ = context.target.choose_backend(context.settings.backend, project)
+    context.target.check_environment(project, backend=backend, env_manager=context.settings.env_manager)
     context.target.check()
 
 

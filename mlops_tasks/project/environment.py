@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_tasks import errors
+from mlops_tasks.project import conda as match_specs
+from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
 
-_PYTHON = re.compile(r"(?:[\w-]+::)?python\s*(?:(?:[<>]=|=+)\s*(?P<version>\d+(?:\.\d+)*).*)?")
+SHOWN = 5
+"""How many of a YAML's packages an error names, each with its line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """`python` is a version without an operator; `conda` has package specifications in conda's form.
+    """`python` is the specification of the Python that is asked for; None where any will do, or none is named.
 
-    `pip` has requirement lines as they stand, in order, with options such as `-r more.txt` among them.
+    `conda` has the other packages, but for pip, in conda's form. `pip` has requirement lines as they stand, in order,
+    with options such as `-r more.txt` among them. What the environment itself is built with is in neither: it has a
+    Python, pip and setuptools in any case.
     """
 
-    python: str | None
+    python: match_specs.Spec | None
     conda: tuple[str, ...]
     pip: tuple[str, ...]
 
@@ -44,9 +48,43 @@ def load(path: Path, *, kind: str = "") -> Environment:
         raise _ill_formed(
             f"python must be text: MLflow refuses the number {python!r}", path, f'write python: "{python}"'
         )
-    build = _list(data.get("build_dependencies"), "build_dependencies", path)
-    pip = tuple(_text(line, path) for line in [*build, *dependencies])
-    return Environment(python=python, conda=(), pip=pip)
+    for line in _list(data.get("build_dependencies"), "build_dependencies", path):
+        _text(line, path)
+    asked = _read_python(f"python={python.strip()}", path) if python and python.strip() else None
+    return Environment(python=asked, conda=(), pip=tuple(_text(line, path) for line in dependencies))
+
+
+def to_requirements(found: Environment, path: Path) -> list[str]:
+    """The conda packages of the YAML at `path` as requirements for PyPI.
+
+    Raises BadInput with the line of each one that PyPI cannot have.
+    """
+    requirements, others = split(found)
+    if others:
+        places = _places(path)
+        shown = [f"line {places[each].rsplit(':', 2)[1]}, {each}: {why}" for each, why in others[:SHOWN]]
+        more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
+        raise errors.BadInput(
+            "\n  - ".join(["not all packages of this environment can be had without conda, from PyPI:", *shown, *more]),
+            where=places[others[0][0]],
+            cure="give `--env-manager conda`, and MLflow builds the environment by conda; or leave them out, and write "
+            "what PyPI has of them under `pip:` (`conda env export --from-history` has only what was asked for)",
+        )
+    return requirements
+
+
+def split(found: Environment) -> tuple[list[str], list[tuple[str, str]]]:
+    """The conda packages as requirements for PyPI, and those that it cannot have, each with the reason."""
+    translated = {each: _translate(each) for each in found.conda}
+    others = [(each, str(made)) for each, made in translated.items() if isinstance(made, match_specs.NotOnPyPI)]
+    return [made for made in translated.values() if isinstance(made, str)], others
+
+
+def _translate(package: str) -> str | match_specs.NotOnPyPI:
+    try:
+        return match_specs.to_requirement(package)
+    except match_specs.NotOnPyPI as fault:
+        return fault
 
 
 def entries(root: tree.Node | None, *, kind: str) -> Iterator[tree.Entry]:
@@ -59,13 +97,23 @@ def entries(root: tree.Node | None, *, kind: str) -> Iterator[tree.Entry]:
         yield from tree.entries(tree.get(item.node, "pip"))
 
 
+def find_python(root: tree.Node | None) -> tree.Scalar | None:
+    """Where the YAML asks for a Python: its `python: ...`, else its dependency `python=...`."""
+    own = tree.get(root, "python")
+    if isinstance(own, tree.Scalar):
+        return own
+    dependencies = tree.entries(tree.get(root, "dependencies"))
+    return next((each.scalar for each in dependencies if match_specs.name_of(each.value) == "python"), None)
+
+
 def _is_conda(data: Mapping[str, Any]) -> bool:
     if "python" in data or "build_dependencies" in data:
         return False
     dependencies = data.get("dependencies")
     listed = dependencies if isinstance(dependencies, list) else []
     return not data.keys().isdisjoint({"name", "channels", "prefix"}) or any(
-        isinstance(each, Mapping) or (isinstance(each, str) and _PYTHON.fullmatch(each)) for each in listed
+        isinstance(each, Mapping) or (isinstance(each, str) and match_specs.name_of(each) == "python")
+        for each in listed
     )
 
 
@@ -76,12 +124,30 @@ def _read_conda(dependencies: list[Any], path: Path) -> Environment:
             pip += [_text(line, path) for line in _list(each["pip"], "pip", path)]
             continue
         package = _text(each, path)
-        asked = _PYTHON.fullmatch(package)
-        if asked:
-            python = asked["version"] or python
-        else:
+        name = match_specs.name_of(package)
+        if name == "python":
+            python = _read_python(package, path)
+        elif name != "pip":
             conda.append(package)
     return Environment(python=python, conda=tuple(conda), pip=tuple(pip))
+
+
+def _read_python(text: str, path: Path) -> match_specs.Spec:
+    try:
+        return match_specs.read(text)
+    except match_specs.NotOnPyPI as fault:
+        place = find_python(yaml_tree.parse(path, texts.read(path)))
+        where = texts.show_place(path, texts.read(path), place.start) if place is not None else str(path)
+        raise errors.BadInput(
+            f"no Python can be asked for by {text!r}: {fault}", where=where, cure="write a version, such as python=3.11"
+        ) from fault
+
+
+def _places(path: Path) -> Mapping[str, str]:
+    """Where the YAML at `path` has each of its dependencies, as `file:line:column`."""
+    text = texts.read(path)
+    listed = tree.entries(tree.get(yaml_tree.parse(path, text), "dependencies"))
+    return {each.value: texts.show_place(path, text, each.scalar.start) for each in listed}
 
 
 def _list(data: Any, what: str, path: Path) -> list[Any]:

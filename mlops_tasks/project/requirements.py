@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,13 @@ from mlops_tasks.stores import uris
 
 _NAME = r"(?:(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[(?P<named_extras>[^]]*)\])?\s*@\s*)?"
 _TAIL = r"(?:\[(?P<extras>[^]]*)\])?(?:#\S*)?(?:\s+--hash[= ]\S+)*(?:\s*;\s*(?P<marker>.+?))?(?:\s+#.*)?"
-_CONDA = re.compile(r"([\w.-]+)\s*=\s*([\w.*!+]+)(?:=[\w.*]+)?")
 _OTHER_FILE = re.compile(r"(?P<flag>-r|--requirement|-c|--constraint)(?:\s*=\s*|\s*)(?P<name>\S.*)")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_PATH_OPTION = re.compile(
+    r"(?P<flag>-e|--editable|-f|--find-links|-i|--index-url|--extra-index-url)(?:\s*=\s*|\s*)(?P<value>\S.*)"
+)
+_LOCAL = re.compile(r"(?P<path>[^\s\[;#](?:[^\[;#]*[^\s\[;#])?)(?P<rest>(?:\[[^]]*\])?(?:\s*;.*|\s+[-#].*)?)")
+_PATH = re.compile(r"\.{1,2}(?:/|$)|[^@]*/|[^@]*\.(?:whl|zip|tar\.gz)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +42,20 @@ class WheelEntry:
     stands_for_all: bool
 
 
+class Line(NamedTuple):
+    """One line of requirements, and the folder of the file that it stands in."""
+
+    text: str
+    folder: Path
+
+
 def parse(line: str) -> Requirement | None:
-    """The requirement in `line`, its name normalised; None for paths, pip's options and what is no requirement."""
+    """The requirement in `line`, its name normalised; None for paths, pip's options and what is no requirement.
+
+    The hashes that may follow it are left out.
+    """
     try:
-        found = Requirement(line.split(" #", maxsplit=1)[0].strip())
+        found = Requirement(re.split(r" #| +--hash\b", line, maxsplit=1)[0].strip())
     except InvalidRequirement:
         return None
     found.name = utils.canonicalize_name(found.name)
@@ -79,17 +94,7 @@ def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = 
     return f"{path}{bracketed}{tail}" if path.startswith("/") else f"{distribution}{bracketed} @ {uri}{tail}"
 
 
-def from_conda(package: str) -> str:
-    """A conda package specification as a requirement line: `numpy=1.26` means any 1.26 there."""
-    name = package.rsplit("::", maxsplit=1)[-1].strip()
-    exact = _CONDA.fullmatch(name)
-    if not exact:
-        return name
-    version = exact[2] if exact[2].endswith("*") else f"{exact[2]}.*"
-    return f"{exact[1]}=={version}"
-
-
-def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ()) -> Iterator[str]:
+def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ()) -> Iterator[Line]:
     """`lines` with each `-r FILE` replaced by the lines of that file.
 
     File names are relative to `folder`, where the lines stand. Constraint files keep their line, with an absolute
@@ -98,15 +103,43 @@ def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ())
     for line in lines:
         named = _other_file(line, folder)
         if named is None:
-            yield line
+            yield Line(line, folder)
         elif named.is_constraint:
-            yield f"-c {named.path}"
+            yield Line(f"-c {named.path}", folder)
         elif named.path.resolve() in inside:
             raise errors.BadInput(
                 "the file names itself, directly or not", where=named.path, cure="take that `-r` line out"
             )
         else:
             yield from expand(_lines(named.path), named.path.parent, inside=(*inside, named.path.resolve()))
+
+
+def located(line: Line, *, base: Path) -> str:
+    """The line's text with a relative path in it (`-e .`, `./lib[extra]`, `--find-links wheels`) as a file's URL.
+
+    It counts from the folder of the file that the line stands in. pip itself counts what it installs from the folder
+    that it works in, `base`: that one is taken where the other has nothing of that name.
+    """
+    text = line.text.strip()
+    option = _PATH_OPTION.fullmatch(text)
+    value = option["value"] if option else text
+    local = _LOCAL.fullmatch(value)
+    if local is None or _URL.match(value) or value.startswith("/") or (not option and not _PATH.match(local["path"])):
+        return text
+    paths = [Path(os.path.normpath(folder / local["path"])) for folder in (line.folder, base)]
+    path = next((each for each in paths if _is_usable(each, is_package=_names_package(option))), paths[0])
+    return f"{option['flag'] + ' ' if option else ''}{path.as_uri()}{local['rest']}"
+
+
+def _names_package(option: re.Match[str] | None) -> bool:
+    return option is None or option["flag"] in {"-e", "--editable"}
+
+
+def _is_usable(path: Path, *, is_package: bool) -> bool:
+    """Whether pip could install from there: a package is a file, or a folder with what builds it."""
+    if not is_package or path.is_file():
+        return path.exists()
+    return any((path / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg"))
 
 
 def find_other_files(lines: Iterable[str], folder: Path) -> list[Path]:

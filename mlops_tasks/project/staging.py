@@ -37,6 +37,13 @@ def list_files(
     return tuple(sorted({*found, *brought, *needed}))
 
 
+def list_again(folder: Path, *, run: processes.Runner) -> Sequence[str]:
+    """The files of a project that is about to run: all of a staged copy, those to be staged where it is a source."""
+    if is_as_settled(folder):
+        return files.walk(folder)
+    return list_files(folder, include=(), needed=(), run=run, report=Report())
+
+
 def name_inside(path: Path, folder: Path) -> str:
     """`path` relative to `folder`, with links to folders followed; empty where it does not lie in it."""
     name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())

@@ -112,7 +112,7 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
     with building.built(
         library,
         top=context.top,
-        environ=context.environ,
+        environ=context.programs_environ,
         run=context.run,
         report=context.report,
         left=state.sources.ignored,

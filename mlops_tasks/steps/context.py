@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,13 +146,21 @@ class Context:
         return {}
 
     @cached_property
+    def programs_environ(self) -> Mapping[str, str]:
+        """`environ` for programs that need a home, and for MLflow, which asks for one as soon as it is imported."""
+        found = self.places.complete(self.environ)
+        if "HOME" not in self.environ and "HOME" in found:
+            os.environ.setdefault("HOME", found["HOME"])
+        return found
+
+    @cached_property
     def target(self) -> targets.Target:
         from mlops_tasks.targets import choosing
 
         return choosing.choose(
             self.settings.target,
             places=self.places,
-            environ=self.environ,
+            environ=self.programs_environ,
             run=self.run,
             profile=self.settings.profile,
             report=self.report,

@@ -53,6 +53,9 @@ class Target(Protocol):
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
 
+    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None:
+        """Raise BadInput for packages that the environment of a run here cannot have, before any is built."""
+
     def check(self) -> None:
         """Raise what would fail every run here, as a missing login does, before anything is begun."""
 

@@ -71,6 +71,8 @@ class DatabricksTarget:
         why = "you named it" if wanted == "databricks" else "the target is databricks"
         return "databricks", f"{why}; {'a Spark job' if project.spark_job else 'a shell command on a new cluster'}"
 
+    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None: ...
+
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""
         _ = self._announced_user

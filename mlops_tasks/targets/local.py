@@ -64,6 +64,12 @@ class LocalTarget:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
 
+    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None:
+        from mlops_tasks.backends.local import environment
+
+        if backend == "local" and env_manager == "auto":
+            environment.read_lines(project, report=Report())
+
     def check(self) -> None:
         _ = self.runs.tracking  # refuses a store that the local target does not write to
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import signal
 import sys
 import threading
@@ -44,8 +45,9 @@ SWITCHES = {
 class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
-    Every ReleaseError ends as its exit code with its message on stderr, and so do Ctrl-C, SIGTERM and SIGHUP. Anything
-    else is a bug and keeps its traceback. Messages name the tasks as the user's own collection does.
+    Every ReleaseError ends as its exit code with its message on stderr, with `--json` also as an object on stdout, and
+    so do Ctrl-C, SIGTERM and SIGHUP. Anything else is a bug and keeps its traceback. Messages name the tasks as the
+    user's own collection does.
     """
 
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
@@ -83,21 +85,30 @@ class ReleaseTask(invoke.Task[Any]):
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        console.open_streams()
         _called.set(_read_call(sys._getframe(1), kwargs))  # noqa: SLF001 - see there
         try:
             with _signals_raise():
                 return super().__call__(*args, **{**self._defaults(), **kwargs})
         except errors.ReleaseError as fault:
-            raise _exit(str(fault), fault.exit_code) from fault
+            raise _end(fault, fault.exit_code, as_json=bool(kwargs.get("json"))) from fault
         except KeyboardInterrupt as fault:
             word, code = "interrupted", errors.ExitCode.INTERRUPTED
             if isinstance(fault, errors.Terminated):
                 word, code = "terminated", errors.ExitCode.TERMINATED
-            raise _exit(f"{word}\n  do: `inv status` shows how far it came", code) from fault
+            told = errors.ReleaseError(word, cure="`inv status` shows how far it came")
+            raise _end(told, code, as_json=bool(kwargs.get("json"))) from fault
 
 
-def _exit(message: str, code: errors.ExitCode) -> invoke.Exit:
-    return invoke.Exit(console.standard().show_error(spell_as_called(message)), int(code))
+def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) -> invoke.Exit:
+    """Show the error on stderr, and with `--json` on stdout too."""
+    shown = console.standard()
+    if as_json:
+        what, cure = spell_as_called(fault.what), spell_as_called(fault.cure)
+        error = {"code": int(code), "what": what, "where": fault.where, "try": cure}
+        shown.text(json.dumps({**fault.beside, "error": error}, indent=2))
+    shown.fail(spell_as_called(str(fault)))
+    return invoke.Exit(code=int(code))  # Invoke would write a message and its line end apart
 
 
 class Flag(invoke.Argument):

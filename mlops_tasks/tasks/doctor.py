@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, console, session
+from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
@@ -39,12 +38,13 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
             return
         context = session.open_pipeline(c, flags).context  # the project was read before it changed
     found = _examine(context)
-    if flags["json"]:
-        console.standard().text(json.dumps(found.to_dict(), indent=2))
-    else:
+    if not flags["json"]:
         _show(found, context)
     if wrong := found.of("error"):
-        raise _refuse(wrong, context)
+        refusal = _refuse(wrong, context)
+        refusal.beside = found.to_dict()
+        raise refusal
+    session.print_json(found.to_dict(), flags)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:

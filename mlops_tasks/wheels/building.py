@@ -164,7 +164,7 @@ def built(
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
-            done = run(command, cwd=out, env=build_environ)
+            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
             raise _failed("cannot be built", library, log, left, is_full=processes.ran_full(done))
@@ -207,9 +207,12 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {key: value for key, value in environ.items() if key not in surroundings.STRAYS}
+    kept = uv.environment({key: value for key, value in environ.items() if key not in surroundings.STRAYS})
+    # what builds a wheel is installed here as any package is: both kinds of constraints hold for it
+    limits = " ".join(kept[name] for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT") if kept.get(name))
     return {
-        **uv.environment(kept),
+        **kept,
+        **({"UV_CONSTRAINT": limits} if limits else {}),
         "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": surroundings.SOURCE_DATE_EPOCH,
         "NO_COLOR": "1",
@@ -220,10 +223,13 @@ def _failed(what: str, library: Path, log: str, left: ignored.Ignored, *, is_ful
     if wrong := _WRONG_VERSION.search(log):
         return needs.wrong_version(library, wrong[1])
     said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
-    first = "make room" if is_full else "correct what the build backend says"
+    first = "correct what the build backend says"
     named = [name for name in (*left.missed, *left.others) if re.search(rf"\b{re.escape(Path(name).name)}\b", log)]
     if named:  # the build has a clean copy
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
+    if fault := uv.explain(log):
+        what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}", fault.cure
+    first = "make room" if is_full else first
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

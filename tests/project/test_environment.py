@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.project import environment
+from mlops_tasks.project import conda, environment
 
 
 def load(folder: Path, text: str, kind: str = "") -> environment.Environment:
@@ -17,7 +17,7 @@ def test_a_conda_yaml_is_read(tmp_path: Path) -> None:
     text = "channels: [a]\ndependencies:\n- python=3.11.*\n- numpy=1.26\n- pip\n- pip: [-r more.txt, -e ., x==1]\n"
     found = load(tmp_path, text)
     assert found == environment.Environment(
-        python="3.11", conda=("numpy=1.26", "pip"), pip=("-r more.txt", "-e .", "x==1")
+        python=conda.read("python=3.11.*"), conda=("numpy=1.26",), pip=("-r more.txt", "-e .", "x==1")
     )
 
 
@@ -25,7 +25,7 @@ def test_a_python_env_is_read(tmp_path: Path) -> None:
     text = 'python: "3.10"\nbuild_dependencies: [pip==24]\ndependencies: [--index-url https://h/simple, x]\n'
     found = load(tmp_path, text)
     assert found == environment.Environment(
-        python="3.10", conda=(), pip=("pip==24", "--index-url https://h/simple", "x")
+        python=conda.read("python=3.10"), conda=(), pip=("--index-url https://h/simple", "x")
     )
 
 
@@ -35,11 +35,14 @@ def test_the_project_can_say_what_the_form_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "python"),
-    [("python", None), ("python >=3.9,<4", "3.9"), ("conda-forge::python=3.12", "3.12"), ("python-dateutil", None)],
+    ("asked", "is_python"),
+    [("python", True), ("python >=3.9,<4", True), ("conda-forge::python=3.12", True), ("python-dateutil", False)],
 )
-def test_conda_says_in_many_ways_which_python(tmp_path: Path, asked: str, python: str | None) -> None:
-    assert load(tmp_path, f"name: x\ndependencies: ['{asked}']\n").python == python
+def test_conda_says_in_many_ways_which_python(tmp_path: Path, asked: str, *, is_python: bool) -> None:
+    found = load(tmp_path, f"name: x\ndependencies: ['{asked}', numpy]\n")
+
+    assert found.python == (conda.read(asked) if is_python else None)
+    assert found.conda == (("numpy",) if is_python else (asked, "numpy"))
 
 
 @pytest.mark.parametrize("text", ["", "dependencies:\n", "name: x\ndependencies:\n- pip:\n"])

@@ -85,22 +85,6 @@ def test_a_named_entry_is_a_requirement_by_the_standard() -> None:
     assert (found.url, found.extras, str(found.marker)) == ("file:///x%2B1.whl", {"a", "b"}, 'os_name == "nt"')
 
 
-@pytest.mark.parametrize(
-    ("package", "requirement"),
-    [
-        pytest.param("numpy", "numpy", id="name alone"),
-        pytest.param("numpy=1.26", "numpy==1.26.*", id="fuzzy version"),
-        pytest.param("numpy=1.26.*", "numpy==1.26.*", id="version with a star"),
-        pytest.param("numpy=1.26.4=py311h64a7726_0", "numpy==1.26.4.*", id="with build"),
-        pytest.param("numpy==1.26.4", "numpy==1.26.4", id="exact version"),
-        pytest.param("numpy>=1.26,<2", "numpy>=1.26,<2", id="range"),
-        pytest.param("conda-forge::scikit-learn=1.5", "scikit-learn==1.5.*", id="with channel"),
-    ],
-)
-def test_a_conda_package_becomes_a_requirement(package: str, requirement: str) -> None:
-    assert requirements.from_conda(package) == requirement
-
-
 def test_lines_of_other_requirements_stand_in_the_place_of_their_name(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "requirements.txt").write_text("mlflow==2.17.2  # ours\n-r more/deep.txt\n\n# nothing\n")
@@ -109,12 +93,58 @@ def test_lines_of_other_requirements_stand_in_the_place_of_their_name(tmp_path: 
     lines = list(requirements.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path))
 
     assert lines == [
-        "first",
-        "mlflow==2.17.2",
-        "a==1   --hash=sha256:0",
-        f"-c {tmp_path / 'more' / 'limits.txt'}",
-        "-r https://example.org/x.txt",
+        ("first", tmp_path),
+        ("mlflow==2.17.2", tmp_path),
+        ("a==1   --hash=sha256:0", tmp_path / "more"),
+        (f"-c {tmp_path / 'more' / 'limits.txt'}", tmp_path / "more"),
+        ("-r https://example.org/x.txt", tmp_path),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("-e .", "-e {base}/own"),
+        ("--editable=../lib[all]", "--editable {base}/lib[all]"),
+        ("..", "{base}"),
+        (
+            "./dist/x-1-py3-none-any.whl ; os_name == 'posix'",
+            "{base}/own/dist/x-1-py3-none-any.whl ; os_name == 'posix'",
+        ),
+        ("dist/x-1.tar.gz", "{base}/own/dist/x-1.tar.gz"),
+        ("./lib", "{base}/lib"),
+        ("--find-links wheels  # ours", "--find-links {base}/own/wheels  # ours"),
+        ("--find-links=lib", "--find-links {base}/lib"),
+        ("a b/c", "{base}/own/a%20b/c"),
+    ],
+)
+def test_a_relative_path_counts_from_the_folder_of_its_file_or_from_the_one_that_pip_works_in(
+    tmp_path: Path, text: str, found: str
+) -> None:
+    for folder in ("lib", "own"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "pyproject.toml").write_text("")
+    (tmp_path / "setup.py").write_text("")
+
+    line = requirements.Line(text, tmp_path / "own")
+
+    assert requirements.located(line, base=tmp_path) == found.replace("{base}", tmp_path.as_uri())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("numpy>=1", "x @ file:///a/b.whl", "/dbfs/libs/x-1-py3-none-any.whl", "-e git+https://h/x", "git+ssh://h/x"),
+        *("-r more.txt", "--no-index", "--pre", "numpy = 1", "https://h/x.whl", "a @ https://h/a/b", "", "-e /abs/lib"),
+    ],
+)
+def test_what_is_no_relative_path_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    assert requirements.located(requirements.Line(text, tmp_path), base=tmp_path) == text
+
+
+@given(st.text(alphabet="ab1.-/ []#;:@='\"e", max_size=12))
+def test_any_line_is_located_in_a_line(text: str) -> None:
+    assert "\n" not in requirements.located(requirements.Line(text, Path("/here")), base=Path("/there"))
 
 
 def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: Path) -> None:

@@ -148,10 +148,12 @@ def test_an_entry_point_that_fails_ends_with_5_the_record_and_the_log(quick: Pat
         said = inv("run", "--entry-point", "fail", "--json", cwd=quick)
 
     assert said.code == 5
-    assert said.json == record_of(quick)
-    assert "ended FAILED" in said.err
-    assert "exit code 3" in said.err
-    assert said.err.count("about to fail") == 1
+    error = said.json["error"]
+    assert said.json == {**record_of(quick), "error": error}
+    assert said.json["run"]["reason"] == "the entry point ended with exit code 3: about to fail"
+    assert error["what"] == f"run {said.json['run']['run_id']} ended FAILED: {said.json['run']['reason']}"
+    assert (error["code"], f"error: {error['what']}\n" in said.err) == (5, True)
+    assert said.err.count("about to fail") == 2
     assert record_of(quick)["run"]["log"] in said.err
     assert run_of(quick, said).info.status == "FAILED"
 

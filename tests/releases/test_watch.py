@@ -52,6 +52,7 @@ def end(site: Site) -> None:
 
 def test_a_detached_run_goes_on_fully_described(site: Site, left: str) -> None:
     assert site.status(left) == "RUNNING"
+    assert site.record["attempt"]["url"] in site.inv("status").out
     assert site.parameters(left) == {"text": "a b"}
     tags = site.tags(left)
     assert tags["mlops.branch"] == "main"
@@ -83,6 +84,7 @@ def test_detaching_prints_the_record_so_far(site: Site) -> None:
     assert said.code == 0, said.err
     assert said.json["attempt"]["detached"] is True
     assert said.json["attempt"]["run_id"]
+    assert said.json["attempt"]["url"].startswith(f"{site.workspace.url}/")
     assert "run" not in said.json
 
 
@@ -313,6 +315,7 @@ def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Sit
 
     assert said.code == 0, said.err
     assert f"was detached; its run {left} is now FINISHED" in said.err
+    assert "warning: job run" not in said.err
     assert site.record["run"]["run_id"] != left
 
 

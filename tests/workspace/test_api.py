@@ -58,6 +58,18 @@ def test_a_call_that_is_safe_to_repeat_is_repeated_and_told(
     assert ours.heard.lines[0].endswith("; trying again in 1 s")
 
 
+@pytest.mark.parametrize("body", [b'{"runs": [{"run_i', b""], ids=["cut off", "empty"])
+def test_a_question_that_is_answered_once_with_half_an_answer_is_asked_again(
+    workspace: Workspace, ours: workspaces.Ours, body: bytes
+) -> None:
+    workspace.faults.add("GET", "/api/2.0/jobs/runs/list", call=1, status=200, body=body)
+
+    assert ours.jobs.list_runs(version="2.0") == {"has_more": False}
+
+    assert len(workspace.requests.of("GET", "/api/2.0/jobs/runs/list")) == 2
+    assert "the answer cannot be read; trying again" in ours.heard.lines[0]
+
+
 @pytest.mark.parametrize(("path", "call"), [THROUGH_CLI, THROUGH_SDK])
 def test_what_does_not_mend_is_told_in_the_workspaces_own_words(
     workspace: Workspace, ours: workspaces.Ours, path: str, call: Call

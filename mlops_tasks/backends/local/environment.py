@@ -9,51 +9,71 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-from mlops_tasks import errors, files, locks, processes, redaction, state, uv
-from mlops_tasks.project import environment, mlproject, requirements
+from mlops_tasks import errors, files, locks, processes, state, uv
+from mlops_tasks.project import environment, mlproject, requirements, staging
 from mlops_tasks.report import Report
+from mlops_tasks.tracking import bounds
 
 MLFLOW = ("mlflow", "mlflow-skinny")
+SEEDS = ("pip", "setuptools")
+"""What every environment of MLflow's has, whatever the project asks for."""
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
+FLAGS = re.compile(r"--pre|--require-hashes|--trusted-host[ =]\S+")
+"""Options in a file of requirements that uv takes on its command line alone."""
+UNSOLVABLE = ("No solution found", "unsatisfiable", "conflicting URLs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an environment is made of.
+
+    `lines` are requirements; paths in them are absolute, and may lie in the folder `project`. `mlflow` is the version
+    of the running MLflow. `where` names the file that the lines are from.
+    """
+
+    lines: tuple[str, ...]
+    mlflow: str
+    project: Path
+    where: str
+
+    def moved(self, to: Path) -> list[str]:
+        """The lines with the folder `to` for the project's own. What we wrote ourselves below `.mlops` stays there."""
+
+        def move(found: re.Match[str]) -> str:
+            return to.as_uri() if found[0].startswith("file:") else str(to)
+
+        old = f"{re.escape(self.project.as_uri())}|{re.escape(str(self.project))}"
+        return [re.sub(rf"(?:{old})(?!/\.mlops/)(?=[/\[;\s]|$)", move, line) for line in self.lines]
+
+    @property
+    def names_project(self) -> bool:
+        return self.moved(Path("/")) != list(self.lines)
 
 
 @contextlib.contextmanager
 def built(
-    lines: Sequence[str],
-    *,
-    constraints: Sequence[str],
-    project: Path,
-    folder: Path,
-    environ: Mapping[str, str],
-    run: processes.Runner,
-    report: Report,
+    wanted: Wanted, *, folder: Path, environ: Mapping[str, str], run: processes.Runner, report: Report
 ) -> Iterator[Path]:
-    """The path of an environment below `folder` with the requirements `lines`, not pruned until the block ends.
+    """The path of an environment below `folder`, which is not pruned until the block ends.
 
-    Lines that name files count from `project`. One with the same inputs is used again. Raises StepFailed with uv's
-    own words.
+    One with the same inputs is used again. What the project itself is installed from is a copy that belongs to the
+    environment: a build leaves files behind. Raises StepFailed with uv's own words.
     """
-    inputs = {"python": sys.version, "base": sys.base_prefix, "requirements": lines, "constraints": constraints}
-    if any(line.startswith(("-", ".")) for line in lines):
-        inputs["project"] = str(project)
-    path = folder / files.digest(inputs)[:16]
+    env = {key: value for key, value in uv.environment(environ).items() if key not in ACTIVATED}
+    names = staging.list_again(wanted.project, run=run) if wanted.names_project else []
+    path = folder / files.digest(_inputs(wanted, names, env))[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with locks.built_once(path.with_suffix(".lock")) as done:
         if (path / "complete").exists():
             report.debug("environment up to date")
         else:
-            with report.waiting(f"building the environment ({len(lines)} requirements)"):
+            with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
-                program, python = str(uv.find()), str(path / "bin" / "python")
-                env = {key: value for key, value in uv.environment(environ).items() if key not in ACTIVATED}
-                _check(run([program, "venv", "--quiet", "--python", sys.executable, str(path)], env=env), path)
-                wanted, limits = path / "requirements.txt", path / "constraints.txt"
-                wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-                limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-                into = [program, "pip", "install", "--quiet", "--python", python]
-                _check(run([*into, "-r", str(wanted), "-c", str(limits)], env=env, cwd=project), path)
+                _Building(path=path, wanted=wanted, env=env, run=run).build(names)
                 (path / "complete").touch()
         done()
         os.utime(path)
@@ -61,17 +81,82 @@ def built(
         yield path
 
 
-def pin_mlflow(lines: Sequence[str], version: str) -> tuple[list[str], list[str], bool]:
-    """`lines` with the running MLflow, the constraints that keep it there, and whether it could be kept.
+def find_mlflow(path: Path) -> str:
+    """The version of MLflow in the environment at `path`, empty where it has none."""
+    for site in map(str, path.glob("lib/python*/site-packages")):
+        for name in MLFLOW:
+            for found in metadata.distributions(name=name, path=[site]):
+                return found.version
+    return ""
 
-    A project that pins another version gets that one.
-    """
-    wanted = [parsed for line in lines if (parsed := requirements.parse(line)) and parsed.name in MLFLOW]
-    pins = [f"{name}=={version}" for name in MLFLOW]
-    if not wanted:
-        return [*lines, f"mlflow=={version}"], pins, True
-    same = all(each.url is None and each.specifier.contains(version, prereleases=True) for each in wanted)
-    return list(lines), pins if same else [], same
+
+def _inputs(wanted: Wanted, names: Sequence[str], env: Mapping[str, str]) -> dict[str, object]:
+    """All that decides what is installed, as far as it is known before."""
+    return {
+        "python": sys.version,
+        "base": sys.base_prefix,
+        "requirements": wanted.moved(Path("/project")),
+        "mlflow": wanted.mlflow,
+        "project": staging.hash_files(wanted.project, names),
+        "settings": uv.deciding(env),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Building:
+    path: Path
+    wanted: Wanted
+    env: Mapping[str, str]
+    run: processes.Runner
+
+    def build(self, names: Sequence[str]) -> None:
+        """The running MLflow is installed where the requirements allow it, else the one that they lead to."""
+        self._check(self._uv("venv", "--quiet", "--python", sys.executable, str(self.path)))
+        copy = self.path / "project" / self.wanted.project.name
+        for name in names:
+            files.copy(self.wanted.project / name, copy / name, leads_to=Path.readlink)
+        _write(self.path / "requirements.txt", [*uv.pip_lines(self.env), *self.wanted.moved(copy), *self._seeds()])
+        version = self.wanted.mlflow
+        done = self._install([*(f"{name}=={version}" for name in MLFLOW), *bounds.lacking(version)])
+        if done.returncode and any(words in done.stderr for words in UNSOLVABLE):
+            done = self._install([])
+            if not done.returncode and (lacking := bounds.lacking(find_mlflow(self.path) or version)):
+                done = self._install(lacking)
+        self._check(done)
+
+    def _seeds(self) -> list[str]:
+        named = {found.name for line in self.wanted.lines if (found := requirements.parse(line))}
+        return [*SEEDS, *(["mlflow"] if named.isdisjoint(MLFLOW) else [])]
+
+    def _install(self, constraints: Sequence[str]) -> processes.Completed:
+        _write(self.path / "constraints.txt", constraints)
+        limits = [str(self.path / "constraints.txt"), *self.env.get("UV_CONSTRAINT", "").split()]
+        flags = [part for line in self.wanted.lines if FLAGS.fullmatch(line) for part in line.split()]
+        for name in ("requirements.txt", *limits):
+            flags += ["-c" if name in limits else "-r", str(self.path / name)]
+        return self._uv("pip", "install", "--quiet", "--python", str(self.path / "bin" / "python"), *flags)
+
+    def _uv(self, *arguments: str) -> processes.Completed:
+        return uv.run_reaching([str(uv.find()), *arguments], env=self.env, run=self.run, cwd=self.path.parent)
+
+    def _check(self, done: processes.Completed) -> None:
+        if not done.returncode:
+            return
+        said = processes.describe_failure(done)
+        fault = uv.explain(said)
+        what = f"the run's environment cannot be built{f': {fault.what}' if fault else ''}"
+        first = fault.cure if fault else "correct the project's requirements, then `inv patch`"
+        if processes.ran_full(done):
+            first = "make room"
+        raise errors.StepFailed(
+            f"{what}\n{uv.last_cause(said)}",
+            where=self.wanted.where,
+            cure=f"{first}{' and' if first.endswith('`') else ', then'} `inv run`",
+        )
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
@@ -83,31 +168,21 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
     if project.environment_file is None:
         return []
     found = environment.load(project.environment_file, kind=project.kind)
-    if found.python and not f"{platform.python_version()}.".startswith(f"{found.python}."):
+    packages = environment.to_requirements(found, project.environment_file)
+    if found.python is not None and not found.python.allows(platform.python_version()):
         report.detail(
-            f"{project.environment_file.name} asks for Python {found.python}; "
+            f"{project.environment_file.name} asks for Python {found.python.asked}; "
             f"this rehearsal runs on {platform.python_version()}"
         )
-    packages = [requirements.from_conda(package) for package in found.conda]
-    if set(packages) - {"pip"}:
-        report.detail(f"conda packages are taken from PyPI under the same names: {', '.join(packages)}")
-    return [*packages, *requirements.expand(found.pip, project.environment_file.parent)]
+    if packages:
+        report.detail(f"conda packages are taken from PyPI: {', '.join(packages)}")
+    base = project.environment_file.parent
+    return [*packages, *(requirements.located(line, base=base) for line in requirements.expand(found.pip, base))]
 
 
 def _imports_pyspark(folder: Path) -> bool:
     imports = re.compile(r"^\s*(?:import|from)\s+pyspark\b", re.MULTILINE)
     return any(imports.search(path.read_text(encoding="utf-8", errors="replace")) for path in folder.rglob("*.py"))
-
-
-def _check(done: processes.Completed, path: Path) -> None:
-    if done.returncode:
-        is_full = processes.ran_full(done)
-        first = "make room, then" if is_full else "correct the project's requirements, then `inv patch` and"
-        raise errors.StepFailed(
-            f"the run's environment cannot be built:\n{redaction.mask(processes.describe_failure(done))}",
-            where=path,
-            cure=f"{first} `inv run`",
-        )
 
 
 def _prune(folder: Path) -> None:

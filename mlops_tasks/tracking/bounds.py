@@ -1,0 +1,40 @@
+"""The upper bounds that older versions of MLflow lack: what they stand on has moved on since they were made."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib import metadata
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from mlops_tasks import errors
+
+
+class Bound(NamedTuple):
+    """MLflow below `until` does not work with what `requirement` leaves out."""
+
+    until: str
+    requirement: str
+
+
+BOUNDS = (Bound("3.5", "sqlalchemy<2.1"), Bound("2.17", "setuptools<81"))
+
+
+def lacking(mlflow: str) -> list[str]:
+    """The requirements that MLflow of this version should have made."""
+    return [each.requirement for each in BOUNDS if Version(mlflow) < Version(each.until)]
+
+
+def check_here(mlflow: str) -> None:
+    """Raise StepFailed where the MLflow that is installed here cannot work with what is installed beside it."""
+    for each in map(Requirement, lacking(mlflow)):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found = metadata.version(each.name)
+            if not each.specifier.contains(found, prereleases=True):
+                raise errors.StepFailed(
+                    f"MLflow {mlflow}, which is installed here, does not work with {each.name} {found}",
+                    where="the environment of `inv`",
+                    cure=f"pip install '{each}'",
+                )
