@@ -50,12 +50,12 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             found, log = _follow(context, job, submitted)
         release = save_end(context, found)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
-    context.places.prune(context.record_folder, keep=job.project.folder)
+    context.places.prune(context.release_folder, keep=job.project.folder)
     return release
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
-    """Raise OutOfOrder where a run goes on, of whichever branch, that the step run would refuse to follow again."""
+    """Raise OutOfOrder where a run of this branch goes on that the step run would refuse to follow again."""
     release = context.record.load()
     attempt = release.attempt if release else None
     if attempt is None or attempt.ended or not context.target.is_remote or is_elsewhere(context, attempt):
@@ -205,7 +205,7 @@ def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, s
 
 
 def log_file(context: Context, run_id: str) -> Path:
-    return context.record_folder / "runs" / f"{run_id}.log"
+    return context.runs_folder / f"{run_id}.log"
 
 
 def with_log(context: Context, found: Run) -> Run:

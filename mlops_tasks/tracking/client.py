@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
@@ -248,12 +247,12 @@ class Tracking:
 
     def _active(self, experiment: Experiment) -> str:
         if experiment.lifecycle_stage != "active":
-            mlflow = shlex.quote(str(Path(sys.executable).with_name("mlflow")))
+            mlflow = errors.typed(Path(sys.executable).with_name("mlflow"))
             restore = f"{mlflow} experiments restore --experiment-id {experiment.experiment_id}"
             raise errors.BadInput(
                 f"the experiment {experiment.name} is deleted",
                 where=self.shown,
-                cure=f"`{uris.VARIABLE}={shlex.quote(self.shown)} {restore}`, or --experiment-name with another name",
+                cure=f"`{uris.VARIABLE}={errors.typed(self.shown)} {restore}`, or --experiment-name with another name",
             )
         return str(experiment.experiment_id)
 

@@ -77,7 +77,8 @@ def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *,
         folder = PurePath(name).parent
         if tree is None or PurePath(name).name not in MARKS or not _names(pattern, tree.top / folder, exactly=True):
             continue
-        said, cure = f"a sparse checkout leaves out the library {folder}", f"git sparse-checkout add {folder}"
+        said = f"a sparse checkout leaves out the library {folder}"
+        cure = errors.typed("git", "sparse-checkout", "add", folder)
         if not is_glob:
             raise errors.BadInput(said, where=tree.top / folder, cure=f"`{cure}`")
         report.warning(f"{said}, and no wheel of it is built: `{cure}`")

@@ -210,3 +210,19 @@ def test_the_credentials_of_each_try_are_fresh(workspace: Workspace, ours: works
     ours.dbfs.mkdirs("dbfs:/made")
 
     assert [entry.user for entry in workspace.requests] == ["ada", "ada", "grace"]
+
+
+def test_a_workspace_says_once_what_clusters_can_be_made_of(ours: workspaces.Ours, workspace: Workspace) -> None:
+    for _ in range(2):
+        assert "16.4.x-cpu-ml-scala2.12" in ours.runtimes
+        assert "i3.xlarge" in ours.node_types
+
+    paths = [each.path for each in workspace.requests if "/clusters/" in each.path]
+    assert paths == ["/api/2.1/clusters/spark-versions", "/api/2.1/clusters/list-node-types"]
+
+
+def test_whoever_may_not_see_the_node_types_is_told_so(ours: workspaces.Ours, workspace: Workspace) -> None:
+    workspace.compute.closed = True
+
+    with pytest.raises(errors.WorkspaceError, match="not authorized to create clusters"):
+        _ = ours.node_types
