@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import shlex
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_tasks.release import Release
@@ -31,10 +34,11 @@ class ReleaseError(Exception):
 
     `what` says what is wrong, `where` names the file (with line and column where there is one) or the setting, and
     `cure` says what to type or change. A cure that names a task writes it as `inv <task>`: it is shown under the name
-    that the user's own collection gives that task.
+    that the user's own collection gives that task. `beside` is what `--json` prints with the error.
     """
 
     exit_code = ExitCode.STEP_FAILED
+    beside: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, what: str, *, where: object = "", cure: str) -> None:
         super().__init__(what)
@@ -45,6 +49,11 @@ class ReleaseError(Exception):
     def __str__(self) -> str:
         where = f"  in: {self.where}\n" if self.where else ""
         return f"{self.what}\n{where}  do: {self.cure}"
+
+
+def typed(*words: object) -> str:
+    """A command, or a part of one, for a message: each word is quoted where a shell would read more into it."""
+    return shlex.join(map(str, words))
 
 
 class StepFailed(ReleaseError):
@@ -84,6 +93,12 @@ class Terminated(KeyboardInterrupt):
 
     It is no Exception: MLflow and databricks-sdk take each Exception for a fault of one request, and go on.
     """
+
+
+def is_ours(fault: BaseException) -> bool:
+    """Whether `fault` was raised by this package's own code: a bug of ours, whatever it is an instance of."""
+    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    return bool(raised_in) and str(raised_in[-1]).partition(".")[0] == __name__.partition(".")[0]
 
 
 @contextlib.contextmanager

@@ -75,6 +75,20 @@ def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None)
     target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
+LAST_BYTES = 1 << 16
+
+
+def last_lines(path: Path, number: int) -> list[str]:
+    """The last lines of a text that are not blank at its end; none where there is no file."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - LAST_BYTES))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.rstrip().splitlines()[-number:]
+
+
 def show_size(size: int) -> str:
     """`size` bytes for a person: `865 bytes`, `1.3 kB`, `64.0 MB`."""
     shown = float(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from mlops_tasks import errors
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""How a file system says that it keeps no locks: NFS without lockd, FUSE."""
 
 
 @contextlib.contextmanager
@@ -25,13 +29,13 @@ def held(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
-        if not _take(stream):
+        if not _take(stream, path):
             holder = path.read_text(encoding="utf-8").strip() or "a process that has just begun"
             busy = f"another command holds this release: {holder}"
             if wait is None:
                 raise errors.OutOfOrder(busy, where=path, cure=cure)
             wait(busy)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            _flock(stream.fileno(), fcntl.LOCK_EX, path)
         # `task` stands without `inv`, which would be shown with the flags of whoever meets the lock
         since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
         stream.truncate(0)
@@ -45,16 +49,30 @@ def is_held(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("a") as stream:
-        return not _take(stream)
+        return not _take(stream, path)
 
 
-def _take(stream: IO[str]) -> bool:
+def _take(stream: IO[str], path: Path) -> bool:
     """Lock the file unless somebody else has locked it, and return whether that is done."""
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, path)
     except BlockingIOError:
         return False
     return True
+
+
+def _flock(handle: int, operation: int, path: Path) -> None:
+    """Lock what `handle` has open, which is at `path`; StepFailed where the file system has no locks."""
+    try:
+        fcntl.flock(handle, operation)
+    except OSError as fault:
+        if fault.errno not in NO_LOCKS:
+            raise
+        raise errors.StepFailed(
+            f"this file system has no locks: {fault.strerror}",
+            where=path,
+            cure="put the repository on a disk of this machine, or switch locks on where that disk is (NFS: lockd)",
+        ) from fault
 
 
 @contextlib.contextmanager
@@ -66,16 +84,16 @@ def built_once(path: Path) -> Iterator[Callable[[], None]]:
     """
     while True:
         with path.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _flock(lock.fileno(), fcntl.LOCK_EX, path)
             if _is_at(lock, path):  # else it was removed while it was waited for
-                yield lambda: fcntl.flock(lock, fcntl.LOCK_SH)
+                yield lambda: _flock(lock.fileno(), fcntl.LOCK_SH, path)
                 return
 
 
 def remove_unused(folder: Path, lock_file: Path) -> None:
     """Remove a `folder` that was made under `built_once(lock_file)`, with its lock, unless somebody uses it now."""
     with lock_file.open("a") as lock:
-        if _take(lock):
+        if _take(lock, lock_file):
             shutil.rmtree(folder, ignore_errors=True)
             lock_file.unlink(missing_ok=True)
 
@@ -93,7 +111,7 @@ def workplace(parent: Path, *, prefix: str = ".new-") -> Iterator[Path]:
 
 def sweep(place: Path) -> None:
     """Remove a `workplace`, unless its block is still running."""
-    with contextlib.suppress(OSError), lock_folder(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with contextlib.suppress(OSError, errors.StepFailed), lock_folder(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -102,7 +120,7 @@ def lock_folder(folder: Path, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Hold a lock on a `folder` that exists, by default alone: others that lock it wait until the block ends."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, operation)
+        _flock(handle, operation, folder)
         yield
     finally:
         os.close(handle)

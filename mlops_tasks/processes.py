@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, cast
@@ -51,6 +54,17 @@ def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping
     )
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def beside_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that keep a proxy out of what this machine says to itself, in both spellings that are read."""
+    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    names = [name for name in (each.strip() for each in given.split(",")) if name]
+    whole = ",".join(dict.fromkeys([*names, *LOOPBACK]))
+    return {"no_proxy": whole, "NO_PROXY": whole}
+
+
 def describe_failure(done: Completed) -> str:
     """The error output of a program that failed, or its exit code where it wrote none."""
     return done.stderr.strip() or f"exit code {done.returncode}"
@@ -69,15 +83,16 @@ def follow(
     message: str,
     log: Path,
     show: Callable[[str], None],
+    warn: Callable[[str], None],
     timeout: float | None,
 ) -> int:
     """Run `command` in a process group of its own, wait for its end, and return its exit code.
 
     `message` is its first line of input. The input stays open after that: its end shows the program that nobody
-    follows any more. Output and errors go to `log` as they are and to `show` line by line. Raises TimedOut after
-    `timeout` seconds. However the wait ends, no process of the group is left.
+    follows any more. Output and errors go to `log` as they are and to `show` line by line; a log that cannot be kept
+    is told to `warn` and stops nothing. Raises TimedOut after `timeout` seconds. However the wait ends, no process of
+    the group is left.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen(
         list(command),
         env=dict(env),
@@ -87,7 +102,7 @@ def follow(
         start_new_session=True,
     )
     stdin = cast("IO[bytes]", child.stdin)
-    reader = threading.Thread(target=_copy_lines, args=(child.stdout, log, show), daemon=True)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, warn), daemon=True)
     reader.start()
     try:
         with contextlib.suppress(BrokenPipeError):  # a child that is gone already shows that by its exit code
@@ -103,12 +118,64 @@ def follow(
             stdin.close()
 
 
-def _copy_lines(stream: IO[bytes], log: Path, show: Callable[[str], None]) -> None:
-    with log.open("ab") as kept, stream:
-        for line in stream:
-            kept.write(line)
-            kept.flush()
-            show(line.decode("utf-8", "replace").rstrip("\r\n"))
+class Lines:
+    """Bytes as they come, shown as lines; of a progress bar's states, ended by carriage returns, one a second."""
+
+    def __init__(self, show: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._show, self._clock = show, clock
+        self._rest = b""
+        self._shown_at = clock() - 1
+
+    def add(self, data: bytes) -> None:
+        *whole, self._rest = _ENDS.split(self._rest + data)
+        for line in whole:
+            if line.endswith(b"\n") or (line.strip() and self._clock() >= self._shown_at + 1):
+                self._show_line(line)
+        if len(self._rest) > LONGEST:
+            self.close()
+
+    def close(self) -> None:
+        """Show what has no end."""
+        if self._rest:
+            self._show_line(self._rest)
+        self._rest = b""
+
+    def _show_line(self, line: bytes) -> None:
+        self._shown_at = self._clock()
+        self._show(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+_ENDS = re.compile(rb"(?<=\n)|(?<=\r)(?!\n|\Z)")
+LONGEST = 1 << 20
+"""Bytes after which a line is shown though it has no end."""
+
+
+def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Read to the end whatever happens: a program whose output nobody takes dies of it."""
+    lines = Lines(show)
+    with stream, contextlib.ExitStack() as stack:
+        keep = _open_log(log, stack)
+        while data := cast("io.BufferedReader", stream).read1():
+            try:
+                keep(data)
+            except OSError as fault:
+                warn(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+                keep = len
+            lines.add(data)
+        lines.close()
+
+
+def _open_log(log: Path, stack: contextlib.ExitStack) -> Callable[[bytes], object]:
+    """The function that appends to the file, which is there from the first byte on."""
+    opened: list[IO[bytes]] = []
+
+    def keep(data: bytes) -> None:
+        if not opened:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            opened.append(stack.enter_context(log.open("ab", buffering=0)))
+        opened[0].write(data)
+
+    return keep
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

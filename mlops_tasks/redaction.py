@@ -7,11 +7,23 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 """Up to the last @ before the path: a password may hold one that nobody encoded."""
+_CONFIGURATION = re.compile(r"\. (?:Config|Env):")
+"""Where databricks-sdk appends to its message the whole configuration, host and names of secrets included."""
 
 
 def mask(text: str) -> str:
     """`text` with `***` for the credentials of every URL in it."""
     return _CREDENTIALS.sub("***@", text)
+
+
+def first_line(fault: BaseException) -> str:
+    """What another library's error says, in one line that may be shown: masked, and without any configuration."""
+    return without_configuration(mask(str(fault)).strip()).partition("\n")[0] or type(fault).__name__
+
+
+def without_configuration(text: str) -> str:
+    """databricks-sdk's message without the configuration that it appends."""
+    return _CONFIGURATION.split(text)[0]
 
 
 def strip(text: str) -> str:

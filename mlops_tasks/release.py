@@ -65,7 +65,7 @@ class Patched(NamedTuple):
 class Run(NamedTuple):
     """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder.
 
-    `timed_out` is set where the setting `timeout` ended it.
+    `timed_out` is set where the setting `timeout` ended it. `reason` is why it did not finish, in one line.
     """
 
     run_id: str
@@ -78,6 +78,7 @@ class Run(NamedTuple):
     log: str | None = None
     metrics: Mapping[str, float] = MappingProxyType({})
     timed_out: bool = False
+    reason: str = ""
 
 
 class Attempt(NamedTuple):
@@ -85,6 +86,7 @@ class Attempt(NamedTuple):
 
     `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) are known once MLflow has made the run. `job` is
     the digest by which the same command knows its own attempt again. Nobody follows the run of a `detached` one.
+    `sent` is False as long as nothing was sent that could have made a run. `url` is the page of a detached one.
     """
 
     id: str
@@ -98,6 +100,8 @@ class Attempt(NamedTuple):
     submitted_at: float | None = None
     detached: bool = False
     ended: bool = False
+    sent: bool = True
+    url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

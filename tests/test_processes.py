@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -7,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_tasks import processes
 
@@ -19,6 +22,7 @@ def follow(tmp_path: Path, code: str, *, timeout: float | None = 60, message: st
         message=message,
         log=tmp_path / "runs" / "run.log",
         show=lines.append,
+        warn=lines.append,
         timeout=timeout,
     )
     return exit_code, lines
@@ -89,3 +93,71 @@ def test_a_child_that_never_reads_its_message_is_judged_by_its_exit_code(tmp_pat
     code, _ = follow(tmp_path, "import os; os._exit(4)", message="x" * 1_000_000)
 
     assert code == 4
+
+
+@pytest.mark.parametrize("log", ["file/run.log", "/dev/full"], ids=["no folder", "no room"])
+def test_a_log_that_cannot_be_kept_is_told_once_and_ends_nothing(tmp_path: Path, log: str) -> None:
+    (tmp_path / "file").write_text("")
+    shown: list[str] = []
+    warned: list[str] = []
+
+    code = processes.follow(
+        [sys.executable, "-u", "-c", "print('one'); print('two')"],
+        env=os.environ,
+        message="",
+        log=tmp_path / log,
+        show=shown.append,
+        warn=warned.append,
+        timeout=60,
+    )
+
+    assert (code, shown) == (0, ["one", "two"])
+    (said,) = warned
+    assert said.startswith(f"the output cannot be kept in {tmp_path / log}: ")
+    assert said.endswith("; the run goes on")
+
+
+def show(*pieces: bytes, step: float = 0) -> list[str]:
+    """What is shown of the pieces, between which `step` seconds pass."""
+    shown: list[str] = []
+    now = itertools.count(0, step).__next__ if step else lambda: 0.0
+    lines = processes.Lines(shown.append, clock=now)
+    for piece in pieces:
+        lines.add(piece)
+    lines.close()
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("pieces", "step", "shown"),
+    [
+        pytest.param([b"one\ntw", b"o\r\n\nthree"], 0, ["one", "two", "", "three"], id="lines"),
+        pytest.param([b"\r 0%", b"\r50%", b"\r100%\n"], 9, [" 0%", "50%", "100%"], id="a slow bar"),
+        pytest.param([b"\r 0%", b"\r50%", b"\r75%", b"\r100%\n"], 0, [" 0%", "100%"], id="a quick bar"),
+        pytest.param([b"10%\r", b"20%\r", b"\n"], 9, ["10%", "20%"], id="a return before the line's end"),
+        pytest.param([b"caf\xc3", b"\xa9\r\xff"], 9, ["caf\u00e9", "\ufffd"], id="half a letter"),
+        pytest.param([b"x" * 700_000, b"y" * 700_000], 0, ["x" * 700_000 + "y" * 700_000], id="a line without an end"),
+    ],
+)
+def test_a_bars_states_are_shown_one_a_second_and_its_last_one_always(
+    pieces: list[bytes], step: float, shown: list[str]
+) -> None:
+    assert show(*pieces, step=step) == shown
+
+
+@given(st.lists(st.text("ab\n"), max_size=8))
+def test_whatever_the_pieces_no_line_is_lost(pieces: list[str]) -> None:
+    assert show(*(piece.encode() for piece in pieces)) == "".join(pieces).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("given_to", "whole"),
+    [
+        ({}, "localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "example.org, localhost"}, "example.org,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, "a,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "*"}, "*,localhost,127.0.0.1,::1"),
+    ],
+)
+def test_no_proxy_is_between_this_machine_and_itself(given_to: dict[str, str], whole: str) -> None:
+    assert processes.beside_proxies(given_to) == {"no_proxy": whole, "NO_PROXY": whole}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -26,13 +26,19 @@ class Limits(NamedTuple):
     lost_contact: float
 
 
+def stopped_after(limits: Limits) -> str:
+    """Why a run was KILLED whose time was up."""
+    return f"stopped after the timeout of {limits.timeout:g} s"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One run to be made: the staged project, and all that its run is made from and described with.
 
     `given` are the parameters that the user gave, `parameters` the same with the entry point's defaults. `cluster`
     is the path of the cluster spec in the project. `attempt` is the attempt's id. `release_folder` holds the files of
-    this release alone, the staged project too. `record` is logged with the run.
+    this release alone, the staged project too. `record` is logged with the run. `begun` is to be called before
+    anything is sent that may make a run which can only be found by looking for it.
     """
 
     project: mlproject.Project
@@ -50,6 +56,7 @@ class Job:
     attempt: str
     release_folder: Path
     record: Mapping[str, Any]
+    begun: Callable[[], None] = lambda: None
 
     @property
     def is_staged(self) -> bool:
@@ -106,6 +113,9 @@ class Runs(Protocol):
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
         """Follow a detached run, as `follow` does, and leave it alone when interrupted; BadInput where none can be."""
+
+    def page(self, submitted: Submitted) -> str:
+        """The address of a page that shows the run; empty where none is known."""
 
     def stop(self, submitted: Submitted) -> str | None:
         """End a detached run and mark it KILLED; BadInput where none can be.

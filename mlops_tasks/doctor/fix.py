@@ -47,10 +47,12 @@ def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None)
     return found
 
 
-def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholder: str) -> SparkForm:
+def convert(
+    project: mlproject.Project, *, cluster_file: Path | None, placeholder: str, mlflow_for: str = ""
+) -> SparkForm:
     """The files of a conda or python_env project in the Spark-job form; nothing is written.
 
-    Raises BadInput with every obstacle.
+    `mlflow_for` names a script that imports MLflow where nothing else brings it. Raises BadInput with every obstacle.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None:
@@ -68,6 +70,9 @@ def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholde
         *_from_environment(project, notes),
         *(cluster.to_requirements(spec, placeholder=placeholder, note=notes.append) if spec else ()),
     ]
+    if mlflow_for:
+        wanted.append("mlflow")
+        notes.append(f"mlflow is listed: {mlflow_for} imports it, and MLflow's backend gives a Spark job none")
     files = [_rewrite_project(path, list(dict.fromkeys(wanted)), notes)]
     if cluster_file is not None and spec is not None and not spec.is_flat:
         files.append(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=cluster.flat_text(spec)))

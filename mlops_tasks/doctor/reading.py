@@ -15,7 +15,7 @@ from packaging import utils
 from mlops_tasks import errors
 from mlops_tasks.checkout import missing
 from mlops_tasks.checkout.missing import Missing
-from mlops_tasks.doctor import rules
+from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
@@ -32,31 +32,36 @@ T = TypeVar("T")
 
 
 def look_ahead(context: Context, release: Release, *, force: bool) -> None:
-    """Report what may not work on a remote target; raises BadInput for what will not, unless `force` is given.
+    """Report what may not work on Databricks; raises BadInput for what will not, unless `force` is given.
 
     One look a command is enough, however many of its steps send something.
     """
-    if context.target.is_remote and release.wheels not in context.preflighted:
+    if context.target.is_databricks and release.wheels not in context.preflighted:
         context.preflighted.append(release.wheels)
-        rules.insist(examine(context, release), context.report, warned=context.warned, force=force)
+        checklist.insist(examine(context, release), context.report, warned=context.warned, force=force)
 
 
 def examine(context: Context, release: Release | None, *, login: bool = False) -> Findings:
-    """The findings of all checks, the login's first if `login` is set. A local target is asked nothing."""
+    """The findings of all checks, the login's first if `login` is set. No target but Databricks is asked anything."""
     subject, target = read_subject(context, release), context.target
     if login:  # in a release the steps themselves say it
         subject = replace(subject, missing=tuple(_find_missing(context)))
-    if target.is_remote:
+    if target.is_databricks:
         log_in = target.check if login else None
-        ask = Questions(log_in=log_in, has_volume=target.has_volume, has_file=target.is_reachable)
+        ask = Questions(
+            log_in=log_in,
+            has_volume=target.has_volume,
+            has_file=target.is_reachable,
+            runtimes=target.runtimes,
+            node_types=target.node_types,
+        )
         subject = replace(subject, ask=ask)
-    return rules.check(subject)
+    return checklist.check(subject)
 
 
 def read_subject(context: Context, release: Release | None) -> Subject:
-    """Everything known at this point, without asking the workspace. The record of another branch is ignored."""
-    own = release if release is not None and release.branch == context.facts.branch else None
-    settings = context.settings
+    """Everything known at this point, without asking the workspace."""
+    settings, names = context.settings, release.names if release else None
     faults: list[errors.BadInput] = []
 
     def tried(read: Callable[[], T]) -> T | None:
@@ -70,9 +75,9 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     spec_file = tried(lambda: cluster.find(context.cluster, context.project_folder))
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
-    if project is not None and context.target.is_remote:
+    if project is not None and context.target.is_databricks:
         tried(lambda: context.target.choose_backend(settings.backend, project))
-    built = tuple(_built_wheels(context, own))
+    built = tuple(_built_wheels(context, release))
     # the Python files directly in the folder are what the project runs; others it may only carry along
     scripts = sorted(project.folder.glob("*.py")) if project is not None else ()
     return Subject(
@@ -86,7 +91,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         environment_text=_text(environment_file),
         wheels=built,
         ours=frozenset(_own_names(context, built)),
-        experiment=own.names.experiment if own and own.names else uris.without_workspace(settings.experiment),
+        experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),
@@ -118,7 +123,7 @@ def _text(path: Path | None) -> Text | None:
 
 def _wheel_root(context: Context) -> str:
     """The place for wheels on Databricks: its default there while the settings name a local folder."""
-    if context.target.is_remote:
+    if context.target.is_databricks:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
     return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root

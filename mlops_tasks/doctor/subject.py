@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from packaging.requirements import Requirement
+
 from mlops_tasks.checkout.missing import Missing
-from mlops_tasks.errors import BadInput
-from mlops_tasks.project import cluster, environment, mlproject, requirements
+from mlops_tasks.errors import BadInput, WorkspaceError
+from mlops_tasks.project import cluster, conda, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
@@ -19,6 +23,11 @@ from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
+STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
+WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
+"""Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
+MLFLOW_NAMES = {"mlflow", "mlflow-skinny"}
+_IMPORTS_MLFLOW = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
 
 
 class BuiltWheel(NamedTuple):
@@ -47,12 +56,14 @@ class Questions(NamedTuple):
     """Questions that only the workspace can answer; each is None where it cannot be asked yet.
 
     `log_in` raises a ReleaseError. `has_volume` takes `/Volumes/<catalog>/<schema>/<volume>`, and `has_file` a path
-    as `libraries` or a requirement names it.
+    as `libraries` or a requirement names it. `runtimes` and `node_types` are all that a cluster may name there.
     """
 
     log_in: Callable[[], object] | None = None
     has_volume: Callable[[str], bool] | None = None
     has_file: Callable[[str], bool] | None = None
+    runtimes: Callable[[], Collection[str]] | None = None
+    node_types: Callable[[], Collection[str]] | None = None
 
 
 class Text(NamedTuple):
@@ -107,17 +118,49 @@ class Subject:
         return self.backend == MLFLOW_BACKEND
 
     @property
+    def forced_mlflow(self) -> Client | None:
+        """The MLflow that the backend installs on the cluster: none for a Spark job, or beside an MLflow from git."""
+        from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in self.packages)
+        return self.mlflow if self.is_classic and self.uses_mlflow_backend and not from_git else None
+
+    @property
     def described_cluster(self) -> Mapping[str, Any]:
-        return self.cluster.cluster if self.cluster is not None else {}
+        """The cluster's own keys; those too that stand beside an `existing_cluster_id`."""
+        if self.cluster is None:
+            return {}
+        beside = {"existing_cluster_id", "spark_version"} <= self.cluster.others.keys()
+        return self.cluster.others if beside else self.cluster.cluster
 
     @property
     def existing_cluster(self) -> Any:
         return self.cluster.existing if self.cluster is not None else None
 
+    @property
+    def spark_version(self) -> str | None:
+        named = self.described_cluster.get("spark_version")
+        return str(named) if named is not None else None
+
     @cached_property
     def runtime(self) -> runtimes.Runtime | None:
-        named = self.described_cluster.get("spark_version")
-        return runtimes.parse(named) if isinstance(named, str) else None
+        """The runtime that the cluster spec names; of a name that is none, the one that is most likely meant."""
+        named = self.spark_version
+        return (runtimes.parse(named) or runtimes.guess(named)) if named is not None else None
+
+    @cached_property
+    def offered_runtimes(self) -> Collection[str] | None:
+        """Each `spark_version` that the workspace has; None where it cannot be asked, or does not say."""
+        try:
+            return (self.ask.runtimes() or None) if self.ask.runtimes is not None else None
+        except WorkspaceError:
+            return None
+
+    @property
+    def access_mode(self) -> str:
+        return str(self.described_cluster.get("data_security_mode", ""))
+
+    @property
+    def lacks_catalog(self) -> bool:
+        return self.access_mode in WITHOUT_CATALOG
 
     @cached_property
     def python(self) -> str | None:
@@ -148,18 +191,51 @@ class Subject:
         named = [*self.library_uris(), *self.packages, *self.python_libraries]
         return self.workers or any(self.is_ours(each) for each in named)
 
+    @property
+    def names_wheels(self) -> bool:
+        """Whether anything in the project refers to our wheels."""
+        lines = self.environment.pip if self.environment is not None else ()
+        return self.ships_wheels or any(self.is_ours(each) for each in lines)
+
+    @property
+    def asked_mlflow(self) -> list[tuple[str, Requirement]]:
+        """The lines that ask for an MLflow, in `-r` files too, each as it stands and as it is read."""
+        if self.environment is None:
+            return []
+        lines = list(self._conda_requirements)
+        with contextlib.suppress(BadInput):  # a `-r` file that is not there: the release is refused for that
+            folder = self.environment_text.path.parent if self.environment_text is not None else Path()
+            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, folder)]
+        read = [(line, requirements.parse(text)) for line, text in lines]
+        return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
+
+    @property
+    def lacks_mlflow(self) -> Text | None:
+        """The script that imports MLflow, where neither the runtime nor a Spark job's libraries bring it."""
+        runtime = self.runtime
+        if runtime is None or runtime.brings_mlflow:
+            return None
+        listed = (requirements.parse(line) for line in (*self.python_libraries, *self.packages))
+        if self.asked_mlflow or any(each is not None and each.name in MLFLOW_NAMES for each in listed):
+            return None
+        return next((each for each in self.scripts if _IMPORTS_MLFLOW.search(each.text)), None)
+
     def runs_on(self, version: runtimes.Version) -> bool:
         """Whether that runtime runs a project of this form at all."""
         return not (self.is_classic and self.uses_mlflow_backend) or version < runtimes.PROJECTS_END
-
-    def newer_or(self, version: runtimes.Version, other: str) -> str:
-        """The cure for what needs runtime `version` or a later one."""
-        return f"choose a newer runtime, or {other}" if self.runs_on(version) else other
 
     def may_run(self, entry_point: str) -> bool:
         """Whether this release runs `entry_point`: any, where the project has no `main` and no other is named."""
         named = self.project.entry_points if self.project is not None else {}
         return self.entry_point == entry_point or (self.entry_point == "main" and "main" not in named)
+
+    def names_script(self, name: str) -> bool:
+        """Whether what this release may run names the project's file `name`."""
+        listed = self.project.entry_points.items() if self.project is not None else ()
+        job = self.project.spark_job if self.project is not None else None
+        said = [each.command for key, each in listed if self.may_run(key)]
+        said += [self.entry_point, (job.python_file if job is not None else None) or ""]
+        return any(name in re.split(r"[\s'\"/]", each) for each in said)
 
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
@@ -201,9 +277,10 @@ class Subject:
         return _place(self.cluster_text, _find_value(cluster.entries(self._cluster_root), value))
 
     def place_of_requirement(self, value: str) -> str:
-        """Where the environment YAML has the requirement `value`."""
+        """Where the environment YAML has the requirement `value`, or the conda package."""
         kind = self.project.kind if self.project is not None else ""
-        return _place(self.environment_text, _find_value(environment.entries(self._environment_root, kind=kind), value))
+        listed = [*environment.entries(self._environment_root, kind=kind), *self._dependencies]
+        return _place(self.environment_text, _find_value(listed, value))
 
     def place_of_python(self) -> str:
         """Where the environment YAML asks for a Python."""
@@ -233,6 +310,17 @@ class Subject:
     @cached_property
     def _python_node(self) -> tree.Scalar | None:
         return environment.find_python(self._environment_root)
+
+    @property
+    def _conda_requirements(self) -> Iterator[tuple[str, str]]:
+        """The conda packages that PyPI has, each as it stands and as a requirement."""
+        for package in self.environment.conda if self.environment is not None else ():
+            with contextlib.suppress(conda.NotOnPyPI):
+                yield package, conda.to_requirement(package)
+
+    @property
+    def _dependencies(self) -> list[tree.Entry]:
+        return list(tree.entries(tree.get(self._environment_root, "dependencies")))
 
 
 def _place(text: Text | None, index: int | None) -> str:

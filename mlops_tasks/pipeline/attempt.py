@@ -40,7 +40,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             if not going_on:
                 release, job = _begin(context, release, job)
             context.record.save(release)
-        job = job_plan.described(context, job, release)
+        job = replace(job_plan.described(context, job, release), begun=lambda: _save_sent(context))
         with _closed_when_cut_off(context, release.attempt) as made:
             submitted = going_on or context.target.runs.submit(job)
             made.append(submitted)
@@ -50,12 +50,12 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             found, log = _follow(context, job, submitted)
         release = save_end(context, found)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
-    context.places.prune(context.record_folder, keep=job.project.folder)
+    context.places.prune(context.release_folder, keep=job.project.folder)
     return release
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
-    """Raise OutOfOrder where a run goes on, of whichever branch, that the step run would refuse to follow again."""
+    """Raise OutOfOrder where a run of this branch goes on that the step run would refuse to follow again."""
     release = context.record.load()
     attempt = release.attempt if release else None
     if attempt is None or attempt.ended or not context.target.is_remote or is_elsewhere(context, attempt):
@@ -89,13 +89,14 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
     """
     experiment_id = context.target.runs.find_experiment(job)
     earlier = release.attempt
-    is_open = earlier is not None and not earlier.ended and earlier.run_id is None
+    earlier = earlier if earlier and not earlier.ended and earlier.run_id is None else None
     attempt = Attempt(
-        id=earlier.id if earlier is not None and is_open else uuid.uuid4().hex,
+        id=earlier.id if earlier else uuid.uuid4().hex,
         job=job_plan.identity(job),
         host=context.target.host,
         experiment_id=experiment_id,
         entry_point=job.entry_point,
+        sent=earlier.sent if earlier else False,
     )
     return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 
@@ -120,6 +121,8 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
         left = "detached" if attempt.detached else "cut off"
         context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
     elif attempt.run_id is None:
+        if attempt.sent and context.target.is_remote:
+            context.report.detail("an earlier attempt left no trace: no run and no job have its id")
         return release, None
     else:
         context.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
@@ -142,7 +145,10 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
 
 
 def _detach(context: Context, submitted: Submitted) -> Release:
-    context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}")
+    url = context.target.runs.page(submitted)
+    save_submitted(context, submitted, detached=True, url=url)
+    page = f"\n{url}" if url else ""
+    context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
     context.report.detail(context.target.busy_cure)
     release = context.record.load()
     if release is None:
@@ -199,7 +205,7 @@ def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, s
 
 
 def log_file(context: Context, run_id: str) -> Path:
-    return context.record_folder / "runs" / f"{run_id}.log"
+    return context.runs_folder / f"{run_id}.log"
 
 
 def with_log(context: Context, found: Run) -> Run:
@@ -219,16 +225,26 @@ def _with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
         job_run_id=submitted.job_run_id,
         experiment_id=submitted.experiment_id,
         backend=submitted.backend,
+        sent=True,
     )
 
 
-def save_submitted(context: Context, submitted: Submitted, *, detached: bool) -> None:
+def _save_sent(context: Context) -> None:
+    """Record that from now on a run may be there, whatever becomes of this command."""
+    with context.record.locked("run", wait=context.report.detail):
+        release = context.record.load()
+        if release is not None and release.attempt is not None:
+            context.record.save(replace(release, attempt=release.attempt._replace(sent=True)))
+
+
+def save_submitted(context: Context, submitted: Submitted, *, detached: bool, url: str = "") -> None:
     """Record the attempt's run, in the record as it is now."""
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         if release is not None and release.attempt is not None:
             attempt = _with_submitted(release.attempt, submitted)
-            attempt = attempt._replace(submitted_at=attempt.submitted_at or round(time.time(), 3), detached=detached)
+            submitted_at = attempt.submitted_at or round(time.time(), 3)
+            attempt = attempt._replace(submitted_at=submitted_at, detached=detached, url=url or attempt.url)
             context.record.save(replace(release, attempt=attempt))
 
 

@@ -41,7 +41,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
         env_manager=settings.env_manager,
         limits=limits(context),
         attempt="",
-        release_folder=context.record_folder,
+        release_folder=context.release_folder,
         record={},
     )
 

@@ -29,8 +29,6 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
     context.report.table(
         f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
     )
-    if release.branch != context.facts.branch:
-        context.report.warning(f"this is the branch {context.facts.branch}: `inv name` begins its release")
     if _may_go_on(context, release.attempt):
         context.report.warning(f"the last run may still be going on: {context.target.busy_cure}")
 
@@ -46,13 +44,12 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
     if step == "run" and release.attempt and not release.attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "detached" if release.attempt.detached else cut_off
-        return ("going on" if locks.is_held(context.attempt_lock) else left), release.attempt.run_id or ""
+        made = "\n".join(each for each in (release.attempt.run_id, release.attempt.url) if each)
+        return ("going on" if locks.is_held(context.attempt_lock) else left), made
     if step == "run" and release.run:
         return release.run.status, made
     if step == "run" or step not in release.digests:
         return "has not run", ""
-    if release.branch != context.facts.branch:
-        return "of another branch", made
     if release.digests[step] == BY_HAND:
         return "by hand", made
     return _freshness(context, steps, step, release), made
@@ -76,9 +73,9 @@ def _made(step: str, release: Release) -> str:
         "build-wheel": [f"{wheel.distribution} {wheel.version}" for wheel in release.wheels or ()],
         "deploy": [each.uri for each in release.deployed or ()],
         "patch": [release.patched.project_dir] if release.patched else [],
-        "run": [f"{release.run.run_id} log {release.run.log or '-'}"] if release.run else [],
+        "run": [f"{release.run.run_id} log {release.run.log or '-'}", release.run.reason] if release.run else [],
     }
-    return "\n".join(facts[step])
+    return "\n".join(each for each in facts[step] if each)
 
 
 EARLIER = 3

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
+
+if TYPE_CHECKING:
+    from mlops_tasks.steps import name
 
 
 def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -22,6 +26,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
             context.report.text(reason)
     return name.choose_names(
         release,
+        _owner(context),
         template=context.settings.experiment,
         wheel_root=context.wheel_root,
         user=context.target.user,
@@ -32,7 +37,14 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
 def _name_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import name
 
-    return name.name_digest(release, template=context.settings.experiment, wheel_root=context.wheel_root)
+    template, wheel_root = context.settings.experiment, context.wheel_root
+    return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
+
+
+def _owner(context: Context) -> name.Owner:
+    from mlops_tasks.steps import name
+
+    return name.Owner(context.repository, context.project_in_repository)
 
 
 def _take_build_wheel(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -65,7 +77,7 @@ def _deploy_digest(context: Context, release: Release) -> str:
 
 
 def _wheel_folder(release: Release) -> str:
-    """`{wheel_root}/{branch}/{content}`: one path never holds two different contents."""
+    """`{wheel_root}/{repository}/{branch}/{content}`: one path never holds two different contents."""
     from mlops_tasks.wheels import metadata
 
     if release.names is None:

@@ -12,12 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files, processes
+from mlops_tasks.checkout import git
 
 FILE_NAME = "mlproject"
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _KEYS = ("name", "entry_points", "databricks_spark_job", *_ENVIRONMENTS)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
+
+
+def list_folders(top: Path, *, runner: processes.Runner) -> list[str]:
+    """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
+    names = git.list_files(top, runner=runner)
+    if names is None:
+        names = files.walk(top, skip=lambda path: path.name.startswith("."))
+    found = (name.rpartition("/") for name in names)
+    return sorted({folder for folder, _, name in found if folder and name.lower() == FILE_NAME})
 
 
 @dataclass(frozen=True, kw_only=True)

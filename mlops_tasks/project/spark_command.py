@@ -16,9 +16,11 @@ _EXPANDED = re.compile(r"\$[A-Za-z_({][^\s\"]*|`[^`]*`")
 _SHELL = re.compile(rf"(?<!\S)(?:\|\|?|&&?|;|[\d&]?[<>]{{1,2}}\S*)(?!\S)|;(?!\S)|{_EXPANDED.pattern}|\n")
 """Text that a shell would act on. Inside a word (`http://host/?a=1&b=2`) most signs are ordinary characters."""
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*")
+_RUNS_OTHERS = re.compile(r"-[^-WXmc]*([mc])")
+"""Options of Python's, several in one word among them (`-um`), that run no file."""
 _INSTEAD = {
-    "-m": "write `python FILE.py ...`, with a file that calls runpy.run_module",
-    "-c": "write that code into a file, and `python FILE.py ...`",
+    "m": "write `python FILE.py ...`, with a file that calls runpy.run_module",
+    "c": "write that code into a file, and `python FILE.py ...`",
 }
 
 
@@ -35,14 +37,19 @@ def find_fault(command: str, folder: Path) -> Fault | None:
         first, script, *_ = [*shlex.split(command), "", ""]
     except ValueError as fault:
         return Fault(f"cannot be read: {fault}", "close that quote")
+    rest = (*command.split(maxsplit=2), "", "")
     if first != "python":
+        left = find_fault(f"python {rest[1]} {rest[2]}", folder) if _INTERPRETER.fullmatch(first) else None
         return Fault(
             f"begins with {first or 'nothing'}, and MLflow refuses a Spark job's command that begins without `python `",
-            _replace_program(first),
+            _join(_replace_program(first), left),
         )
     if script.startswith("-"):
-        cure = _INSTEAD.get(script, f"leave {script} out")
-        return Fault(f"begins with `python {script}`, and MLflow takes {script} for the file to run", cure)
+        what = f"begins with `python {script}`, and MLflow takes {script} for the file to run"
+        option = _RUNS_OTHERS.match(script)
+        if option is not None:
+            return Fault(what, _INSTEAD[option[1]])
+        return Fault(what, _join(f"leave {script} out", find_fault(f"python {rest[2]}", folder)))
     return find_missing(script, folder) or _find_shell(command, script)
 
 
@@ -67,6 +74,11 @@ def _find_shell(command: str, script: str) -> Fault | None:
 def _unquote(quoted: re.Match[str]) -> str:
     """A word in place of a quoted text, with what a shell would expand in double quotes."""
     return " ".join(["x", *_EXPANDED.findall(quoted[0])]) if quoted[0].startswith('"') else "x"
+
+
+def _join(cure: str, left: Fault | None) -> str:
+    """The cure with what would be wrong once it is followed."""
+    return f"{cure}; then {left.cure}" if left is not None else cure
 
 
 def _replace_program(first: str) -> str:

@@ -133,7 +133,7 @@ def copied(
 
 def settle(copy: Path, *, staged_root: Path) -> Path:
     """Move `copy` to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path."""
-    with _translated(copy):
+    with _translated(copy), locks.lock_folder(staged_root):
         for base, _, _ in os.walk(copy.parent):
             Path(base).chmod(0o755)
         final = staged_root / _digest(copy) / copy.name
@@ -162,9 +162,9 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
     MLflow up to 2.17 writes the URL of the repository around a project, password included, into a tag.
     """
     staged_root.mkdir(parents=True, exist_ok=True)
-    if (staged_root / ".git").exists():
-        return
-    with contextlib.suppress(FileNotFoundError):  # without git MLflow cannot ask for a URL either
+    with locks.lock_folder(staged_root), contextlib.suppress(FileNotFoundError):  # without git MLflow asks for no URL
+        if (staged_root / ".git").exists():
+            return
         done = git.call("init", "--quiet", "--template=", run=run, cwd=staged_root)
         if done.returncode:  # half a repository would hide nothing, and the next command would leave it so
             shutil.rmtree(staged_root / ".git", ignore_errors=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_tasks import __version__, errors
+from mlops_tasks import __version__, errors, files
 from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
-LAST_BYTES = 1 << 16
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -42,14 +41,15 @@ def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags
 def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path, report: Report) -> None:
     """Report how the run ended; RunFailed, with the `release` of the run, unless it finished.
 
-    The error names the log, and quotes its last lines where the report has not shown the output. `timeout` is the
-    run's own limit in seconds.
+    The error says why and names the log, and quotes its last lines where the report has not shown the output.
+    `timeout` is the run's own limit in seconds.
     """
     if run.status == "FINISHED":
         report.step("run", _describe(run))
         return
+    why = f": {run.reason}" if run.reason else ""
     failed = errors.RunFailed(
-        f"run {run.run_id} ended {run.status}{'' if report.shows_output else _last_words(log)}",
+        f"run {run.run_id} ended {run.status}{why}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
         cure=_cure(run, timeout, "the log" if log.exists() else "that page"),
     )
@@ -73,9 +73,5 @@ def _describe(run: Run) -> str:
 
 
 def _last_words(log: Path) -> str:
-    if not log.exists():
-        return ""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - LAST_BYTES))
-        lines = stream.read().decode("utf-8", "replace").rstrip().splitlines()
-    return "".join(["; its last words:", *(f"\n  | {line}" for line in lines[-LAST_WORDS:])]) if lines else ""
+    lines = files.last_lines(log, LAST_WORDS)
+    return "".join(["; its last words:", *(f"\n  | {line}" for line in lines)]) if lines else ""

@@ -33,6 +33,11 @@ def kind_of(uri: str) -> Kind:
     return next((kind for prefix, kind in _KINDS.items() if uri.startswith(prefix)), "folder")
 
 
+def is_folder(root: str) -> bool:
+    """Whether `root` names a folder of this machine, and is no place in a workspace that is spelt another way."""
+    return kind_of(root) == "folder" and not has_scheme(root) and _respell(root) is None
+
+
 def has_scheme(text: str) -> bool:
     """Whether `text` begins like a URI (`s3:...`); one letter and a colon is no scheme but a Windows drive."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text) is not None

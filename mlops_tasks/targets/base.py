@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks.stores.base import Store
@@ -28,6 +29,9 @@ class Target(Protocol):
     def wheel_root(self) -> str:
         """The wheel root where the settings name none."""
 
+    def may_hold(self, root: str) -> bool:
+        """Whether `root` can be meant as a wheel root here, and not as one of another target."""
+
     @property
     def busy_cure(self) -> str:
         """What to do while another command follows a run, or while a detached run goes on."""
@@ -42,10 +46,20 @@ class Target(Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether wheels and runs leave this machine: the project is first checked for what fails there."""
+        """Whether wheels and runs leave this machine: a run may go on without the command that began it."""
+
+    @property
+    def is_databricks(self) -> bool:
+        """Whether the project runs on Databricks, so that what `doctor` knows holds for it."""
 
     def has_volume(self, path: str) -> bool:
         """Whether the volume `/Volumes/<catalog>/<schema>/<volume>` is there."""
+
+    def runtimes(self) -> Collection[str]:
+        """Each `spark_version` that a cluster may have there; empty where there are no clusters."""
+
+    def node_types(self) -> Collection[str]:
+        """Each `node_type_id` likewise."""
 
     def is_reachable(self, entry: str) -> bool:
         """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""

@@ -33,6 +33,10 @@ class DatabricksTarget:
     busy_cure: str = WATCH_OR_CANCEL
     wheel_root: str = "dbfs:/wheels"
     is_remote: bool = True
+    is_databricks: bool = True
+
+    def may_hold(self, root: str) -> bool:
+        return not uris.is_folder(root)
 
     @property
     def host(self) -> str:
@@ -49,6 +53,12 @@ class DatabricksTarget:
 
     def has_volume(self, path: str) -> bool:
         return self.workspace.has_folder(path)
+
+    def runtimes(self) -> frozenset[str]:
+        return self.workspace.runtimes
+
+    def node_types(self) -> frozenset[str]:
+        return self.workspace.node_types
 
     def is_reachable(self, entry: str) -> bool:
         """A wheel in one of the workspace's stores is looked up; any other URL is taken to be reachable."""

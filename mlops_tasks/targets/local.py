@@ -28,11 +28,15 @@ class LocalTarget:
     display_name: str = "local"
     busy_cure: str = "wait until it has ended, or press Ctrl-C there"
     is_remote: bool = False
+    is_databricks: bool = False
     host: str = ""
 
     @property
     def wheel_root(self) -> str:
         return self.places.store.relative_to(self.places.top).as_posix()
+
+    def may_hold(self, root: str) -> bool:
+        return uris.kind_of(root) == "folder"
 
     def user(self) -> str:
         """The user's login name; a container's user may have none."""
@@ -49,6 +53,12 @@ class LocalTarget:
 
     def has_volume(self, path: str) -> bool:
         return False
+
+    def runtimes(self) -> tuple[str, ...]:
+        return ()
+
+    def node_types(self) -> tuple[str, ...]:
+        return ()
 
     def is_reachable(self, entry: str) -> bool:
         return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import signal
 import sys
 import threading
@@ -20,12 +21,13 @@ from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import errors
 from mlops_tasks.settings import REPEATED, SETTINGS
-from mlops_tasks.tasks import console, spelling
+from mlops_tasks.tasks import chain, console, spelling
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
+_place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
-IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root", "profile")
+IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
 BUILDING = (*IDENTITY, "libraries", "local_version", "include")
 PATCHING = (*BUILDING, "placeholder", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
@@ -44,8 +46,9 @@ SWITCHES = {
 class ReleaseTask(invoke.Task[Any]):
     """A task with flags for settings and for output beside those of its own signature.
 
-    Every ReleaseError ends as its exit code with its message on stderr, and so do Ctrl-C, SIGTERM and SIGHUP. Anything
-    else is a bug and keeps its traceback. Messages name the tasks as the user's own collection does.
+    Every ReleaseError ends as its exit code with its message on stderr, with `--json` also as an object on stdout, and
+    so do Ctrl-C, SIGTERM and SIGHUP. Anything else is a bug and keeps its traceback. Messages name the tasks as the
+    user's own collection does.
     """
 
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
@@ -83,21 +86,36 @@ class ReleaseTask(invoke.Task[Any]):
         return options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        _called.set(_read_call(sys._getframe(1), kwargs))  # noqa: SLF001 - see there
+        console.open_streams()
+        frame, given = sys._getframe(1), kwargs  # noqa: SLF001 - see _read_call
         try:
+            links, position = _read_chain(frame)
+            _place.set(position)
+            given = kwargs | chain.switch(links, SWITCHES)
+            shared, defaults = chain.share(links, PATCHING), self._defaults()
+            given = {**defaults, **given, **{key: value for key, value in shared.items() if key in defaults}}
+            _called.set(_read_call(frame, given))
             with _signals_raise():
-                return super().__call__(*args, **{**self._defaults(), **kwargs})
+                return super().__call__(*args, **given)
         except errors.ReleaseError as fault:
-            raise _exit(str(fault), fault.exit_code) from fault
+            raise _end(fault, fault.exit_code, as_json=bool(given.get("json"))) from fault
         except KeyboardInterrupt as fault:
             word, code = "interrupted", errors.ExitCode.INTERRUPTED
             if isinstance(fault, errors.Terminated):
                 word, code = "terminated", errors.ExitCode.TERMINATED
-            raise _exit(f"{word}\n  do: `inv status` shows how far it came", code) from fault
+            told = errors.ReleaseError(word, cure="`inv status` shows how far it came")
+            raise _end(told, code, as_json=bool(given.get("json"))) from fault
 
 
-def _exit(message: str, code: errors.ExitCode) -> invoke.Exit:
-    return invoke.Exit(console.standard().show_error(spell_as_called(message)), int(code))
+def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) -> invoke.Exit:
+    """Show the error on stderr, and with `--json` on stdout too."""
+    shown = console.standard()
+    if as_json:
+        what, cure = spell_as_called(fault.what), spell_as_called(fault.cure)
+        error = {"code": int(code), "what": what, "where": fault.where, "try": cure}
+        shown.text(json.dumps({**fault.beside, "error": error}, indent=2))
+    shown.fail(spell_as_called(str(fault)))
+    return invoke.Exit(code=int(code))  # Invoke would write a message and its line end apart
 
 
 class Flag(invoke.Argument):
@@ -155,6 +173,21 @@ def _read_call(frame: FrameType | None, flags: Mapping[str, Any]) -> spelling.Ca
     ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
     tasks = {task.name: spelling.Task(name, task.flags) for name, task in ours.items()}
     return spelling.Called(getattr(executor, "program", "inv"), tasks, given)
+
+
+def _read_chain(frame: FrameType | None) -> tuple[list[chain.Link], chain.Place]:
+    """Our tasks of the command, and where the one at work stands among them."""
+    known = frame.f_locals if frame and isinstance(frame.f_locals.get("self"), Executor) else {}
+    calls = [each for each in known.get("calls", ()) if isinstance(each.task, ReleaseTask)]
+    links = [chain.Link(each.task.name, each.kwargs) for each in calls]
+    now = known.get("call")
+    place = chain.Place(is_first=now is calls[0], is_last=now is calls[-1]) if calls else chain.Place()
+    return links, place
+
+
+def place() -> chain.Place:
+    """Where the task at work stands among ours of the command."""
+    return _place.get()
 
 
 def spell_as_called(text: str) -> str:

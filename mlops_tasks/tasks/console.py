@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mlops_tasks.report import Report
@@ -125,12 +126,8 @@ class Console(Report):
         with self._rich(self._err).status(what):
             yield
 
-    def show_error(self, text: str) -> str:
-        """An error as it is shown on stderr, for those who hand it to Invoke to write."""
-        return f"{self._paint(self._err, '1;31', 'error:')} {text}"
-
     def fail(self, text: str) -> None:
-        self._write(self._err, self.show_error(text))
+        self._write(self._err, f"{self._paint(self._err, '1;31', 'error:')} {text}")
 
     def _rich(self, stream: TextIO) -> rich.console.Console:
         from rich import console
@@ -143,12 +140,27 @@ class Console(Report):
         return f"\033[{code}m{text}\033[0m" if self._colours and stream.isatty() else text
 
     def _write(self, stream: TextIO, line: str) -> None:
-        """One line; a character that the stream's encoding has no place for is shown escaped."""
+        """One line in one piece; a character that the stream's encoding has no place for is shown escaped.
+
+        A stream that takes no more (`inv status | head`, a full disk) is given up, and the work itself goes on.
+        """
         encoding = stream.encoding or "utf-8"
         try:
-            print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-        except BrokenPipeError:  # nobody reads any more (`inv status | head`): the work itself goes on
+            stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
+        except OSError as fault:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is self._out and not isinstance(fault, BrokenPipeError):
+                self.warning(f"stdout takes no more: {fault.strerror}; what was done stands, and is not shown")
+
+
+def open_streams() -> None:
+    """Give a process without stdin, stdout or stderr (`>&-`, services) empty ones: files would take their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr's number
+        os.set_inheritable(number, True)  # noqa: FBT003 - its only argument
+    os.close(number)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
 
 
 def standard(

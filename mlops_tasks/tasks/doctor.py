@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, console, session
+from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 SETTINGS = (*base.PATCHING, "backend")
 REHEARSED = """\
-the target here is local; this is what a release to Databricks would meet
+the target here is {target}; this is what a release to Databricks would meet
   (with `--target databricks --wheel-root URI` that place is checked too)"""
 
 
@@ -33,18 +32,20 @@ the target here is local; this is what a release to Databricks would meet
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
     context = session.open_pipeline(c, flags).context
+    changed = _fix(context) if fix else {}
+    if fix and context.dry_run:
+        session.print_json(changed, flags)
+        return
     if fix:
-        _fix(context)
-        if context.dry_run:
-            return
         context = session.open_pipeline(c, flags).context  # the project was read before it changed
     found = _examine(context)
-    if flags["json"]:
-        console.standard().text(json.dumps(found.to_dict(), indent=2))
-    else:
+    if not flags["json"]:
         _show(found, context)
     if wrong := found.of("error"):
-        raise _refuse(wrong, context)
+        refusal = _refuse(wrong, context)
+        refusal.beside = {**found.to_dict(), **changed}
+        raise refusal
+    session.print_json({**found.to_dict(), **changed}, flags)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
@@ -60,8 +61,8 @@ def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
 def _examine(context: Context) -> Findings:
     from mlops_tasks.doctor import reading
 
-    if not context.target.is_remote:
-        context.report.detail(REHEARSED)
+    if not context.target.is_databricks:
+        context.report.detail(REHEARSED.format(target=context.target.display_name))
     with context.places.usable():
         return reading.examine(context, context.record.load(), login=True)
 
@@ -78,8 +79,9 @@ def _show(found: Findings, context: Context) -> None:
     report.step("doctor", counts or "nothing found")
 
 
-def _fix(context: Context) -> None:
-    from mlops_tasks.doctor import fix
+def _fix(context: Context) -> dict[str, Any]:
+    """Write the project as a Spark job, or show that alone; what changed, as `--json` has it."""
+    from mlops_tasks.doctor import cures, findings, fix, reading
     from mlops_tasks.project import cluster
 
     if context.is_fetched:
@@ -89,13 +91,23 @@ def _fix(context: Context) -> None:
             cure="leave --fix out, or set `project` to a folder",
         )
     spec = cluster.find(context.cluster, context.project_folder)
-    form = fix.convert(context.project, cluster_file=spec, placeholder=context.settings.placeholder)
-    context.report.text(fix.compare(form, context.project_folder))
-    for note in form.notes:
+    subject = reading.read_subject(context, None)
+    importing = subject.lacks_mlflow
+    form = fix.convert(
+        context.project,
+        cluster_file=spec,
+        placeholder=context.settings.placeholder,
+        mlflow_for=importing.path.name if importing is not None else "",
+    )
+    diff, notes = fix.compare(form, context.project_folder), [*form.notes, *cures.offer_runtime(subject)]
+    context.report.text(diff)
+    for note in notes:
         context.report.warning(note)
     if not context.dry_run:
         fix.write(form)
         context.report.step("fix", "\n".join(str(each.path) for each in form.files))
+    files = [str(each.path) for each in form.files]
+    return {"version": findings.VERSION, "fix": {"files": files, "diff": diff, "notes": notes}}
 
 
 def _count(number: int, what: str) -> str:

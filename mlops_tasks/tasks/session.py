@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -27,23 +27,22 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     given = {key: value for key, value in own.items() if value != []}
     config = base.settings_of(c)
     settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=base.show_config(c))
-    return Pipeline(
-        base.root_of(c),
-        settings,
-        report=open_report(flags),
-        dry_run=is_dry(c, flags),
-    )
+    report = open_report(flags)
+    if settings.foreign and base.place().is_first:
+        report.warning(f"{', '.join(settings.foreign)}: no setting of mlops_tasks has that name, so it is left alone")
+    return Pipeline(base.root_of(c), settings, report=report, dry_run=is_dry(c, flags))
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`, then print the record where `--json` asks for it, also after a run that failed."""
+    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed."""
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
     except errors.RunFailed as fault:
-        print_record(fault.release or pipeline.load(), flags)
+        release = fault.release or pipeline.load()
+        fault.beside = release.to_dict() if release else {}
         raise
-    print_record(done, flags)
+    print_json(done.to_dict() if done else {}, flags)
 
 
 def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spell_as_called) -> console.Console:
@@ -56,12 +55,7 @@ def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
     return flags["dry_run"] or bool(c.config.run.dry)
 
 
-def print_record(done: Release | None, flags: dict[str, Any]) -> None:
-    """With `--json` print the record so far, an empty object before the first step."""
-    print_json(done.to_dict() if done else {}, flags)
-
-
-def print_json(made: dict[str, Any], flags: dict[str, Any]) -> None:
-    """With `--json` print `made`; without it print nothing."""
-    if flags["json"]:
-        console.standard().text(json.dumps(made, indent=2))
+def print_json(made: Mapping[str, Any], flags: dict[str, Any]) -> None:
+    """With `--json` print `made`, of several tasks of one command that of the last; without it print nothing."""
+    if flags["json"] and base.place().is_last:
+        console.standard().text(json.dumps(dict(made), indent=2))

@@ -117,7 +117,8 @@ RUN_ID = {
 def status(c: invoke.Context, **flags: Any) -> None:
     """Show what each step has made and whether that still holds."""
     pipeline = session.open_pipeline(c, flags)
-    session.print_record(pipeline.show_status(), flags)
+    release = pipeline.show_status()
+    session.print_json(release.to_dict() if release else {}, flags)
 
 
 @invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)

@@ -59,8 +59,9 @@ def _open(c: invoke.Context, port: int, flags: dict[str, Any]) -> None:
 def _find_store(root: Path) -> str:
     from mlops_tasks import state
     from mlops_tasks.checkout import git
+    from mlops_tasks.tracking import uris
 
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+    if uri := uris.named(os.environ):
         return uri
     database = state.StateFolder(git.top(root) or root).database
     if not database.exists():

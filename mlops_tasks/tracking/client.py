@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_tasks import errors, redaction, slugs
+from mlops_tasks import errors, processes, redaction, slugs
 from mlops_tasks.release import Run
 from mlops_tasks.tracking import process as mlflow_process
 from mlops_tasks.tracking import uris
@@ -38,7 +38,25 @@ CURES = {
     "disk is full": NO_ROOM,
 }
 """What to do, by words in the store's message; the last two are SQLite's on a full disk."""
+CODES = {
+    "UNAUTHENTICATED": uris.LOGIN,
+    "CUSTOMER_UNAUTHORIZED": uris.LOGIN,
+    "PERMISSION_DENIED": f"ask for that permission; for another user {uris.LOGIN}",
+}
+"""What to do, by the code of a tracking server's refusal."""
+SERVE_ARTIFACTS = (
+    "start it with --serve-artifacts and --artifacts-destination, and give a new --experiment-name: "
+    "an experiment keeps the place that it was made with"
+)
 OTHER_CURE = "see what that store says; MLFLOW_TRACKING_URI names another one"
+PACKAGES = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "google": "google-cloud-storage",
+    "azure": "azure-storage-blob azure-identity",
+}
+"""What to install for a module that a kind of store needs, where it isn't called like the module."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,14 +219,14 @@ class Tracking:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        if self.is_server:
-            uris.check_reachable(self.uri)
         os.environ.update(self.login)  # the only way to hand it to MLflow
         for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        from mlflow import MlflowClient
-
         with self._calling_mlflow(), uris.first_user(self.uri):
+            from mlflow import MlflowClient
+
+            if self.is_server:
+                uris.check_reachable(self.uri)
             client = MlflowClient(tracking_uri=self.uri)
             if not self.uri.startswith("databricks"):
                 client.search_experiments(max_results=1)
@@ -229,33 +247,56 @@ class Tracking:
 
     def _active(self, experiment: Experiment) -> str:
         if experiment.lifecycle_stage != "active":
+            mlflow = errors.typed(Path(sys.executable).with_name("mlflow"))
+            restore = f"{mlflow} experiments restore --experiment-id {experiment.experiment_id}"
             raise errors.BadInput(
                 f"the experiment {experiment.name} is deleted",
                 where=self.shown,
-                cure=f"mlflow experiments restore --experiment-id {experiment.experiment_id}, or use another name",
+                cure=f"`{uris.VARIABLE}={errors.typed(self.shown)} {restore}`, or --experiment-name with another name",
             )
         return str(experiment.experiment_id)
 
     @contextlib.contextmanager
     def _calling_mlflow(self) -> Iterator[None]:
-        """Set MLflow's variables, keep its words off stdout, and raise its faults as WorkspaceErrors."""
+        """Set MLflow's variables, keep its words off stdout, and raise its faults as WorkspaceErrors.
+
+        What this package's own code raises in the block is a bug, and raised as it is.
+        """
+        variables = {**QUIET, **processes.beside_proxies(os.environ), **self._variables}
         try:
-            with mlflow_process.variables(**QUIET, **self._variables), contextlib.redirect_stdout(sys.stderr):
+            with mlflow_process.variables(**variables), contextlib.redirect_stdout(sys.stderr):
                 yield
         except _foreign_faults() as fault:
-            said = redaction.mask(str(fault)).strip().partition("\n")[0] or type(fault).__name__
-            raise errors.WorkspaceError(
-                f"MLflow's tracking store refused: {said}",
-                where=self.shown,
-                cure=next((cure for words, cure in CURES.items() if words in said), OTHER_CURE),
-            ) from fault
+            if isinstance(fault, (ImportError, *UNREADABLE)) and errors.is_ours(fault):
+                raise
+            what, cure = self._explain(fault)
+            raise errors.WorkspaceError(what, where=self.shown, cure=cure) from fault
+
+    def _explain(self, fault: Exception) -> tuple[str, str]:
+        """What is wrong, and what to do."""
+        said = redaction.first_line(fault)
+        if isinstance(fault, ModuleNotFoundError):
+            module = (fault.name or "").partition(".")[0]
+            return f"MLflow needs {module} for this store: {said}", f"pip install {PACKAGES.get(module, module)}"
+        if isinstance(fault, ImportError):
+            return f"MLflow does not fit what it needs: {said}", "install versions of both that fit each other"
+        if self.is_server and isinstance(fault, OSError) and fault.filename:
+            what = (
+                f"the tracking server keeps artifacts in {fault.filename} on a disk of its own, and MLflow looks for it"
+            )
+            return f"{what} on this machine: {fault.strerror}", SERVE_ARTIFACTS
+        if self.uri.startswith("databricks"):
+            return f"MLflow's tracking store refused: {said}", "do what it says, or repeat"
+        known = (cure for words, cure in CURES.items() if words in said)
+        code = getattr(fault, "error_code", "")
+        return f"MLflow's tracking store refused: {said}", CODES.get(code) or next(known, OTHER_CURE)
 
 
 def _foreign_faults() -> tuple[type[Exception], ...]:
     """What MLflow raises by itself, and from those of the libraries below it that are installed."""
     from mlflow.exceptions import MlflowException
 
-    found: list[type[Exception]] = [MlflowException, OSError, sqlite3.Error, *UNREADABLE]
+    found: list[type[Exception]] = [MlflowException, OSError, ImportError, sqlite3.Error, *UNREADABLE]
     for module, name in (("sqlalchemy.exc", "SQLAlchemyError"), ("alembic.util", "CommandError")):
         with contextlib.suppress(ImportError):
             found.append(getattr(importlib.import_module(module), name))

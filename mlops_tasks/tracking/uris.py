@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from http.client import HTTPException
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors, locks
+from mlops_tasks.workspace import faults
 
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
+VARIABLE = "MLFLOW_TRACKING_URI"
+LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+TRUST = "name the file of its CA's certificates by REQUESTS_CA_BUNDLE or MLFLOW_TRACKING_SERVER_CERT_PATH"
 
 
 def absolute(uri: str) -> str:
@@ -29,19 +30,37 @@ def absolute(uri: str) -> str:
     return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
 
 
+def named(environ: Mapping[str, str]) -> str | None:
+    """The store that MLFLOW_TRACKING_URI names; a blank variable names none."""
+    return environ.get(VARIABLE, "").strip() or None
+
+
 def check_reachable(uri: str) -> None:
-    """Raise WorkspaceError unless the server gives any HTTP answer, be it an error: MLflow itself checks the rest."""
+    """Raise WorkspaceError unless the server answers itself, be it with an error: MLflow checks the rest.
+
+    It is asked as MLflow asks, with MLflow's settings for TLS and logins.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import credentials, rest_utils
+
     host = urlsplit(uri).netloc
+    once = {"max_retries": 0, "retry_codes": frozenset(), "timeout": REACHABLE_WITHIN, "allow_redirects": False}
     try:
-        urllib.request.urlopen(uri, timeout=REACHABLE_WITHIN).close()  # noqa: S310 - http(s), checked by is_server
-    except urllib.error.HTTPError:
-        return
-    except (OSError, HTTPException, ValueError) as fault:
+        answer = rest_utils.http_request(credentials.get_default_host_creds(uri), "/", "GET", **once)
+    except MlflowException as fault:
+        why = faults.say_why(fault)
         raise errors.WorkspaceError(
-            f"the tracking server {host} cannot be reached: {fault}",
-            where="MLFLOW_TRACKING_URI",
-            cure="start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
+            f"the tracking server {host} cannot be reached: {why}",
+            where=VARIABLE,
+            cure=TRUST if "certificate" in why else "start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
         ) from fault
+    target = urlsplit(answer.headers.get("Location", ""))
+    if answer.is_redirect and target.hostname not in {None, urlsplit(uri).hostname}:
+        raise errors.WorkspaceError(
+            f"the tracking server {host} sends MLflow on to {target.scheme}://{target.netloc}: it may want a login",
+            where=VARIABLE,
+            cure=f"{LOGIN}, or name the server behind that page",
+        )
 
 
 @contextlib.contextmanager

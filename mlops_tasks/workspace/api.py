@@ -188,6 +188,24 @@ class Workspace:
         client.session = self.session
         return client
 
+    @cached_property
+    def runtimes(self) -> frozenset[str]:
+        """Each `spark_version` that the workspace offers."""
+        return self._list("clusters/spark-versions", "versions", "key")
+
+    @cached_property
+    def node_types(self) -> frozenset[str]:
+        """Each `node_type_id` that the workspace offers to this login."""
+        return self._list("clusters/list-node-types", "node_types", "node_type_id")
+
+    def _list(self, call: str, key: str, name: str) -> frozenset[str]:
+        _ = self.user
+        answer = self.session.get(f"{self.login.host}/api/2.1/{call}").json()
+        listed = answer.get(key) if isinstance(answer, dict) else None
+        return frozenset(
+            each[name] for each in listed or () if isinstance(each, dict) and isinstance(each.get(name), str)
+        )
+
     def has_folder(self, path: str) -> bool:
         """Whether the Files API knows the folder: a volume's own is there with the volume."""
 

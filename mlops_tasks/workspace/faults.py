@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 
 if TYPE_CHECKING:
     import requests
@@ -151,7 +151,7 @@ def translated_sdk(host: str, call: str) -> Iterator[None]:
             f"{host} {call}",
             status=_status_of_class(first),
             code=str(first.error_code or ""),
-            said=_shorten(re.split(r"\. (?:Config|Env):| This is likely a bug", str(first))[0]),
+            said=_shorten(redaction.without_configuration(str(first)).partition(" This is likely a bug")[0]),
             retry_after=getattr(first, "retry_after_secs", None),
         ) from fault
 
@@ -190,19 +190,30 @@ def unreachable(host: str, call: str, fault: BaseException) -> ApiError:
 
     passing = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | TimeoutError
     chain = _said_by_all(fault)
-    if "CERTIFICATE_VERIFY_FAILED" in chain:
-        reason = re.search(r"certificate verify failed: [^()\"']+", chain)
+    if UNTRUSTED in chain:
         return ApiError(
-            f"no trusted TLS connection to {host}: {reason[0].strip() if reason else 'its certificate is refused'}",
+            f"no trusted TLS connection to {host}: {say_why(fault)}",
             where=f"{host} {call}",
             cure="check the host's name; where a proxy has its own certificate, name it by REQUESTS_CA_BUNDLE",
         )
     return ApiError(
-        f"{host} cannot be reached: {_plain_reason(fault, chain)}",
+        f"{host} cannot be reached: {say_why(fault)}",
         where=call,
         cure="check DATABRICKS_HOST (or the profile's host), the network and HTTPS_PROXY, then repeat",
         is_transient=isinstance(fault, passing) and "WRONG_VERSION_NUMBER" not in chain,  # not so without TLS
     )
+
+
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+
+
+def say_why(fault: BaseException) -> str:
+    """Why a call had no answer, in the system's own words, out of the layers that each library wraps around them."""
+    chain = _said_by_all(fault)
+    if UNTRUSTED not in chain:
+        return _plain_reason(fault, chain)
+    reason = re.search(r"certificate verify failed: [^()\"']+", chain)
+    return reason[0].strip() if reason else "its certificate is refused"
 
 
 def _said_by_all(fault: BaseException | None) -> str:
@@ -215,7 +226,6 @@ def _said_by_all(fault: BaseException | None) -> str:
 
 
 def _plain_reason(fault: BaseException, chain: str) -> str:
-    """The system's own words (`Connection refused`), out of the layers that each library wraps around them."""
     found = re.search(r"\[Errno -?\d+\] ([A-Z][A-Za-z -]+)", chain)
     if found:
         return found[1].strip()

@@ -7,14 +7,13 @@ second. databricks-sdk resolves everything else.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.workspace import credentials, faults
 from mlops_tasks.workspace.credentials import Credentials
 
@@ -138,8 +137,7 @@ def _fresh_headers(config: Config) -> Mapping[str, str]:
 
 
 def _explain(said: str, found: Credentials) -> str:
-    """databricks-sdk's message without the configuration that it appends (with secrets masked)."""
-    plain = re.split(r"\. (?:Config|Env):", said)[0].splitlines()[0]
+    plain = redaction.without_configuration(said).splitlines()[0]
     if not {"host", "azure_workspace_resource_id", "azure_resource_id"} & set(found.values):
         if found.name:
             return f"the profile {found.name} names no host"

@@ -38,8 +38,11 @@ class Backend(AbstractBackend):
     def run(self, project_uri, entry_point, params, version, backend_config, tracking_uri, experiment_id):
         run_id = MlflowClient(tracking_uri).create_run(experiment_id).info.run_id
         print("submitted with", backend_config["new_cluster"])
-        code = {"main": "print('ran')", "fail": "raise SystemExit(3)", "hang": "import time; time.sleep(600)"}
-        return Handle(run_id, subprocess.Popen([sys.executable, "-c", code[entry_point]]))
+        code = {"main": "print('ran')", "hang": "import time; time.sleep(600)"}
+        if entry_point == "fail":
+            MlflowClient(tracking_uri).set_terminated(run_id, "FINISHED")
+        failing = "raise SystemExit(3)"
+        return Handle(run_id, subprocess.Popen([sys.executable, "-c", code.get(entry_point, failing)]))
 """
 ENTRY_POINTS = "[mlflow.project_backend]\nelsewhere = elsewhere_backend:Backend\n"
 MLPROJECT = """\
@@ -97,13 +100,13 @@ def test_a_plugin_is_given_the_cluster_spec_that_the_setting_names(folder: Path)
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [(("--entry-point", "fail"), "FAILED"), (("--entry-point", "hang", "--timeout", "1"), "KILLED")],
-    ids=["fails", "hangs"],
+    ids=["fails after its run was marked FINISHED", "hangs"],
 )
 def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: tuple[str, ...], status: str) -> None:
     said = inv("run", "--backend", "elsewhere", *arguments, cwd=folder)
 
     assert said.code == 5
-    record = json.loads(next((folder / ".mlops").glob("*/local/release.json")).read_text())
+    record = json.loads(next((folder / ".mlops").glob("*/local/branches/*/release.json")).read_text())
     assert (record["run"]["status"], record["run"]["timed_out"]) == (status, "--timeout" in arguments)
     assert client_of(folder).get_run(record["run"]["run_id"]).info.status == status
 

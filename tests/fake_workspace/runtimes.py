@@ -8,7 +8,21 @@ from typing import Any, NamedTuple
 
 from tests.fake_workspace.obstacles import Obstacle
 
-_VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)\.x(-[a-z0-9]+)*-scala2\.1[23]")
+_VERSION = re.compile(r"(?P<major>\d+)\.(?:(?P<minor>\d+)\.)?x(-[a-z0-9]+)*-scala2\.1[23]")
+_NUMBERS = {
+    "2.12": ("9.1", "10.4", "11.3", "12.2", "13.0", "13.3", "14.3", "15.0", "15.4", "16.4"),
+    "2.13": ("16.4", "17.3", "18.0", "18", "19"),
+}
+VERSIONS = frozenset(
+    f"{number}.x-{flavour}scala{scala}"
+    for scala, numbers in _NUMBERS.items()
+    for number in numbers
+    for flavour in ("", "cpu-ml-", "gpu-ml-", "photon-", "aarch64-")
+)
+"""Every `spark_version` that there is, by Databricks' release notes: those of 18 and 19 have no minor number."""
+
+NODE_TYPES = ("Standard_DS3_v2", "Standard_D4s_v5", "i3.xlarge", "m5.large", "m5.xlarge")
+"""Of two clouds, so that any project of the tests finds its own. A real workspace has hundreds, of one cloud."""
 _ALIASES = {
     "DATA_SECURITY_MODE_STANDARD": "USER_ISOLATION",
     "DATA_SECURITY_MODE_DEDICATED": "SINGLE_USER",
@@ -63,10 +77,16 @@ class ClusterFailed(Obstacle):
 
 
 def read_runtime(spec: Mapping[str, Any]) -> Runtime:
-    """A wrong version is accepted when a job is submitted, and fails when its cluster is made."""
+    """A wrong version or node type is accepted when a job is submitted, and fails when its cluster is made.
+
+    The words about a version are those of a field report (databrickslabs/dbx#782), those about a node type assumed.
+    """
     text = str(spec.get("spark_version", ""))
     found = _VERSION.fullmatch(text)
-    if not found:
+    if not found or text not in VERSIONS:
         raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: Invalid spark version {text}.")
+    for key in ("node_type_id", "driver_node_type_id"):
+        if spec.get(key) and spec[key] not in NODE_TYPES:
+            raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: Node type {spec[key]} is not supported.")
     mode = str(spec.get("data_security_mode") or "SINGLE_USER")
-    return Runtime((int(found["major"]), int(found["minor"])), _ALIASES.get(mode, mode), "-ml-" in text)
+    return Runtime((int(found["major"]), int(found["minor"] or 0)), _ALIASES.get(mode, mode), "-ml-" in text)

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.fake_workspace import jobs, log, streams
 from tests.fake_workspace.artifacts import Artifacts
+from tests.fake_workspace.compute import Compute
 from tests.fake_workspace.dbfs import Dbfs
 from tests.fake_workspace.dbfs_raw import RawDbfs
 from tests.fake_workspace.disk import Disk
@@ -86,7 +87,8 @@ class Workspace:
         self._mlflow = mlflow or MlflowServer(self.root / "mlflow")
         self.tracking = Tracking(self.disk, self._mlflow)
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
-        apis: list[Api] = [self.identity, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
+        self.compute = Compute()
+        apis: list[Api] = [self.identity, self.compute, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
         self.jobs = jobs.Jobs(disk=self.root, url=self.url, token=self.token, home=self.root / "jobs", reuse=reuse)
         apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))

@@ -25,7 +25,7 @@ def remove(name: str) -> Change:
 
 
 def record_path(folder: Path) -> Path:
-    return folder / ".mlops" / "training" / "local" / "release.json"
+    return folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json"
 
 
 def spoil(folder: Path, pattern: str) -> None:
@@ -174,8 +174,8 @@ CASES = [
         after("name", then=lambda folder: git("checkout", "-q", "-b", "other", cwd=folder)),
         "deploy",
         3,
-        ["the record is of the branch main, and this is other", "inv name", "--branch main"],
-        id="record of another branch",
+        ["nothing is recorded of the branch other, only of main", "`inv name` to begin", "--branch main"],
+        id="nothing recorded of this branch",
     ),
     pytest.param(
         after("name", then=lambda folder: record_path(folder).write_text(json.dumps({"version": 99}))),

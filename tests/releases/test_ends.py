@@ -67,10 +67,24 @@ def test_a_run_ends_as_its_job_does(site: Site, ending: State, code: int, status
     assert run["status"] == site.status(run["run_id"]) == status
     assert run["url"].startswith(site.workspace.url)
     assert site.record["attempt"]["ended"] is True
+    assert (told in run["reason"]) == (code != 0)
     if code:
-        assert f"run {run['run_id']} ended {status}" in said.err
+        assert f"run {run['run_id']} ended {status}: {run['reason']}" in said.err
         assert f"in: {run['url']}" in said.err
         assert ("fix what that page shows" in said.err) == (status == "FAILED")
+
+
+def test_the_reason_of_a_failure_is_told_quietly_too_as_json_and_by_status(site: Site) -> None:
+    site.workspace.jobs.mode = Mode(ending=LIBRARY)
+
+    said = site.inv("run", "--quiet", "--json")
+
+    assert said.code == 5
+    assert LIBRARY.message in said.json["run"]["reason"]
+    assert LIBRARY.message in said.json["error"]["what"]
+    assert said.json["error"]["where"] == said.json["run"]["url"]
+    assert LIBRARY.message in said.err
+    assert LIBRARY.message in site.inv("status").out
 
 
 def test_a_run_that_never_ends_is_cancelled_at_its_time_limit(site: Site) -> None:
@@ -95,7 +109,9 @@ def test_a_failing_scripts_traceback_is_shown_once_and_mlflows_listing_stands_in
     log = (site.folder / site.record["run"]["log"]).read_text()
     assert "mlflow-project/" not in said.err
     assert "mlflow-project/fail.py" in log
-    assert (said.err.count("about to fail"), said.err.count("ValueError: no"), log.count("ValueError: no")) == (1, 1, 1)
+    assert (said.err.count("about to fail"), said.err.count("ValueError: no"), log.count("ValueError: no")) == (1, 2, 1)
+    assert f"ended FAILED: {site.record['run']['reason']}\n" in said.err
+    assert site.record["run"]["reason"] == "ValueError: no such thing"
 
 
 def test_a_run_that_is_not_known_at_first_and_waits_in_the_queue_is_followed(site: Site) -> None:

@@ -53,7 +53,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    (path,) = (folder / ".mlops").glob("*/local/branches/*/release.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -148,10 +148,12 @@ def test_an_entry_point_that_fails_ends_with_5_the_record_and_the_log(quick: Pat
         said = inv("run", "--entry-point", "fail", "--json", cwd=quick)
 
     assert said.code == 5
-    assert said.json == record_of(quick)
-    assert "ended FAILED" in said.err
-    assert "exit code 3" in said.err
-    assert said.err.count("about to fail") == 1
+    error = said.json["error"]
+    assert said.json == {**record_of(quick), "error": error}
+    assert said.json["run"]["reason"] == "the entry point ended with exit code 3: about to fail"
+    assert error["what"] == f"run {said.json['run']['run_id']} ended FAILED: {said.json['run']['reason']}"
+    assert (error["code"], f"error: {error['what']}\n" in said.err) == (5, True)
+    assert said.err.count("about to fail") == 2
     assert record_of(quick)["run"]["log"] in said.err
     assert run_of(quick, said).info.status == "FAILED"
 
@@ -214,9 +216,9 @@ def test_a_dry_run_shows_everything_and_leaves_no_record(tmp_path: Path) -> None
     for arguments in (["release", "--dry-run"], ["--dry", "release"]):
         said = inv(*arguments, cwd=folder)
         assert said.code == 0, said.err
-        assert "would run main under /Shared/training/main" in said.out
+        assert "would run main under /Shared/repository/training/main" in said.out
         assert "1 to write" in said.out
-        assert not list((folder / ".mlops").glob("*/local/release.json"))
+        assert not list((folder / ".mlops").glob("*/local/branches/*/release.json"))
         assert not (folder / ".mlops" / "workspace").exists()
         assert not (folder / ".mlops" / "mlflow.db").exists()
         assert git("status", "--porcelain", cwd=folder) == ""
@@ -301,7 +303,7 @@ def test_a_task_can_be_called_from_a_task_of_the_users_own(tmp_path: Path) -> No
     said = inv("mine", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
+    assert "/Shared/repository/training/main" in said.out
     assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
 
 
@@ -313,8 +315,8 @@ def test_a_project_that_is_the_whole_repository_goes_by_its_own_name(tmp_path: P
     said = inv("name", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
-    assert (folder / ".mlops" / "training" / "local" / "release.json").exists()
+    assert "/Shared/clone/training/main" in said.out
+    assert (folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json").exists()
 
 
 def test_a_user_without_a_name_is_known_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,42 +44,84 @@ def site(staged: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield staged
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param({"status": 500, "body": TROUBLE}, id="500"),
-        pytest.param({"status": 500}, id="500 without a word"),
-        pytest.param({"status": 503}, id="503"),
-        pytest.param({"status": 429, "body": THROTTLED}, id="429"),
-        pytest.param({"reset": True}, id="reset"),
-    ],
-)
-class TestASubmitThatFails:
-    def test_after_the_job_was_made_is_looked_up_and_not_repeated(self, site: Site, fault: dict[str, Any]) -> None:
-        site.workspace.faults.add("POST", SUBMIT, after=True, **fault)
-
-        said = site.inv("run")
-
-        assert said.code == 0, said.err
-        assert len(site.submits()) == len(site.workspace.jobs.submitted) == 1
-        assert "it made a job, which is followed" in said.err
-        tags = site.tags(site.record["run"]["run_id"])
-        assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["run"]["job_run_id"])
-        assert site.runs("RUNNING") == []
-
-    def test_before_a_job_was_made_is_begun_again(self, site: Site, fault: dict[str, Any]) -> None:
-        site.workspace.faults.add("POST", SUBMIT, call=1, **fault)
-
-        said = site.inv("run")
-
-        assert said.code == 0, said.err
-        assert (len(site.submits()), len(site.workspace.jobs.submitted)) == (2, 1)
-        assert "submitting again" in said.err
-        assert site.runs("RUNNING") == []
+LOST: list[Any] = [
+    pytest.param({"status": 500, "body": TROUBLE}, id="500"),
+    pytest.param({"status": 500}, id="500 without a word"),
+    pytest.param({"status": 503}, id="503"),
+    pytest.param({"reset": True}, id="reset"),
+]
+"""Answers that do not say whether there is a job."""
 
 
-def test_a_workspace_that_keeps_failing_is_not_asked_for_ever(site: Site) -> None:
-    site.workspace.faults.add("POST", SUBMIT, status=503)
+@pytest.mark.parametrize("fault", [*LOST, pytest.param({"status": 429, "body": THROTTLED}, id="429")])
+def test_a_submit_that_fails_after_the_job_was_made_is_looked_up_and_not_repeated(
+    site: Site, fault: dict[str, Any]
+) -> None:
+    site.workspace.faults.add("POST", SUBMIT, after=True, **fault)
+
+    said = site.inv("run")
+
+    assert said.code == 0, said.err
+    assert len(site.submits()) == len(site.workspace.jobs.submitted) == 1
+    assert "it made a job, which is followed" in said.err
+    tags = site.tags(site.record["run"]["run_id"])
+    assert tags["mlflow.databricks.shellJobRunID"] == str(site.record["run"]["job_run_id"])
+    assert site.runs("RUNNING") == []
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_submit_that_may_have_made_a_job_is_not_repeated_before_somebody_asks_for_it(
+    site: Site, fault: dict[str, Any]
+) -> None:
+    site.workspace.faults.add("POST", SUBMIT, call=1, **fault)
+
+    said = site.inv("run")
+
+    assert said.code == 4, said.err
+    assert "whether the workspace took the job is not known" in said.err
+    assert f"look there for a job run with {site.record['attempt']['id']} in its name" in said.err
+    assert len(site.submits()) == 1
+
+    again = site.inv("run")
+
+    assert again.code == 0, again.err
+    assert "is now FAILED" in again.err
+    assert (len(site.submits()), len(site.workspace.jobs.submitted)) == (2, 1)
+    assert site.runs("RUNNING") == []
+
+
+def test_a_job_that_no_list_shows_in_time_is_followed_by_the_next_run_and_stays_the_only_one(site: Site) -> None:
+    site.workspace.jobs.mode = Mode(ending=runs.SUCCESS, unseen=1)
+    site.workspace.faults.add("POST", SUBMIT, after=True, status=503)
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/search", status=200, body={})
+
+    said = site.inv("run")
+
+    assert said.code == 4, said.err
+    assert "whether the workspace took the job is not known" in said.err
+    site.workspace.faults.clear()
+    site.workspace.jobs._runs[max(site.workspace.jobs._runs)].look()  # the lists have caught up
+
+    again = site.inv("run")
+
+    assert again.code == 0, again.err
+    assert "and is followed again" in again.err or "is now FINISHED" in again.err
+    assert site.runs("RUNNING") == []
+
+
+def test_a_submit_that_was_throttled_made_no_job_and_is_begun_again(site: Site) -> None:
+    site.workspace.faults.add("POST", SUBMIT, call=1, status=429, body=THROTTLED)
+
+    said = site.inv("run")
+
+    assert said.code == 0, said.err
+    assert (len(site.submits()), len(site.workspace.jobs.submitted)) == (2, 1)
+    assert "submitting again" in said.err
+    assert site.runs("RUNNING") == []
+
+
+def test_a_workspace_that_keeps_throttling_is_not_asked_for_ever(site: Site) -> None:
+    site.workspace.faults.add("POST", SUBMIT, status=429, body=THROTTLED)
 
     said = site.inv("run")
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import io
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +169,47 @@ def test_without_colours_a_table_has_no_styles_either(make: Make) -> None:
     shown.table("metrics", ["", "this run"], [["loss", "1"]], numbers=True)
 
     assert "\033" not in out.getvalue()
+
+
+class Pieces(io.StringIO):
+    """Keeps what each write gave it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def test_a_line_and_its_end_are_one_piece_so_that_nothing_of_the_other_stream_comes_between() -> None:
+    out, err = Pieces(), Pieces()
+    shown = console.Console(out=out, err=err, environ={})
+
+    shown.step("name", "made")
+    shown.fail("what\n  do: this")
+
+    assert (out.pieces, err.pieces) == (["name         made\n"], ["error: what\n  do: this\n"])
+
+
+def test_a_stdout_that_takes_no_more_is_told_once_and_given_up() -> None:
+    err = io.StringIO()
+    with Path("/dev/full").open("w", encoding="utf-8") as out:
+        shown = console.Console(out=out, err=err, environ={})
+        shown.step("name", "made")
+        shown.text("more")
+
+    assert err.getvalue().startswith("warning: stdout takes no more: No space left on device")
+    assert err.getvalue().count("\n") == 1
+
+
+def test_a_process_without_stdout_gets_an_empty_one_and_no_file_takes_its_number() -> None:
+    code = (
+        "import os, sys; from mlops_tasks.tasks import console; console.open_streams(); "
+        "console.standard().step('name', 'made'); sys.stderr.write(str(min(os.open(os.devnull, 0), 3)))"
+    )
+    command = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "3")

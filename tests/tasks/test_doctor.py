@@ -42,7 +42,7 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "a conda_env project does not run on runtime 16.4 ML" in errors[0]
     assert "installs no library from DBFS (dbfs:/wheels)" in errors[1]
     assert "in: " + str(bundled / "projects/training/cluster.json:3:5") in said.out
-    assert "do: `inv doctor --fix` writes that form" in said.out
+    assert "do: write the project as a Spark job (`inv doctor --fix`), and set wheel_root to /Workspace/S" in said.out
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
     assert "the target here is local; this is what a release to Databricks would meet" in said.err
@@ -103,6 +103,23 @@ def test_a_token_that_is_not_taken_is_the_workspaces_fault(
     assert said.json["findings"][0]["source"] == "the workspace itself"
 
 
+def test_where_there_is_a_login_the_workspace_is_asked_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    for name, value in workspace.environment.items():
+        monkeypatch.setenv(name, value)
+    cluster = '{"spark_version": "99.1.x-scala2.13", "node_type_id": "m5.larg", "num_workers": 1}'
+    folder = make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster)
+
+    here, there = (inv("doctor", "--target", target, cwd=folder) for target in ("local", "databricks"))
+
+    assert "warning      spark_version 99.1.x-scala2.13 is newer than this package's table" in here.out
+    assert "m5.larg" not in here.out
+    assert "error        the workspace has no runtime 99.1.x-scala2.13" in there.out
+    assert "error        the workspace has no node type m5.larg" in there.out
+    assert (here.code, there.code) == (0, 2)
+
+
 def test_json_has_the_findings_and_nothing_else(tmp_path: Path) -> None:
     said = inv("doctor", "--json", cwd=make_repository(tmp_path))
 
@@ -126,7 +143,7 @@ def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
 
     said = inv("mlops.doctor", cwd=bundled)
 
-    assert "do: `inv mlops.doctor --fix` writes" in said.out
+    assert "do: write the project as a Spark job (`inv mlops.doctor --fix`)" in said.out
     assert "then `inv mlops.doctor`" in said.err
 
 
@@ -164,7 +181,12 @@ def test_a_dry_fix_shows_the_change_and_makes_none(bundled: Path, flags: tuple[s
         said = inv("doctor", "--fix", *flags, cwd=bundled)
 
     assert said.code == 0, said.err
-    assert ("+databricks_spark_job:" in said.out) == ("--json" not in flags)
+    if "--json" in flags:
+        assert "+databricks_spark_job:" in said.json["fix"]["diff"]
+        assert [Path(each).name for each in said.json["fix"]["files"]] == ["MLproject", "cluster.json"]
+        assert any("training_env.yaml is no longer used" in each for each in said.json["fix"]["notes"])
+    else:
+        assert "\n+databricks_spark_job:" in said.out
     assert "doctor  " not in said.out
 
 

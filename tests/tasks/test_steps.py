@@ -70,6 +70,30 @@ def test_any_task_prints_what_it_made_as_json_and_nothing_else(patched: Path, ta
     assert {"init": "made", "ui": "url", "doctor": "findings"}.get(task, "names") in made
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "what", "cure"),
+    [
+        pytest.param(["run", "--entry-point", "nope"], 2, "nope", "", id="the project's files"),
+        pytest.param(["name", "--experiment", "{nope}"], 2, "{nope}", "", id="a setting"),
+        pytest.param(["deploy", "--branch", "other"], 3, "", "inv name --branch other", id="out of order"),
+        pytest.param(["watch", "some-run"], 2, "a run on this machine ends", "--target databricks", id="remote"),
+        pytest.param(["ui", "--port", "x"], 2, "the port", "give a number", id="a flag"),
+    ],
+)
+def test_a_refusal_is_an_object_too_where_json_is_asked_for(
+    patched: Path, arguments: list[str], code: int, what: str, cure: str
+) -> None:
+    said = inv(*arguments, "--json", cwd=patched)
+
+    assert said.code == code
+    error = said.json["error"]
+    assert list(error) == ["code", "what", "where", "try"]
+    assert error["code"] == code
+    assert what in error["what"]
+    assert cure in error["try"]
+    assert f"error: {error['what']}" in said.err
+
+
 @pytest.mark.parametrize("task", sorted(REMOTE))
 def test_a_task_for_remote_runs_says_so_on_the_local_target(patched: Path, task: str) -> None:
     said = inv(task, "some-run", cwd=patched)
@@ -118,7 +142,7 @@ def test_wheels_that_need_each_other_are_named_in_that_order(tmp_path: Path) -> 
     said = inv("name", "build-wheel", "deploy", "patch", "--json", cwd=folder)
 
     assert said.code == 0, said.err
-    record = json.loads(said.out[said.out.index("{") :])
+    record = said.json
     staged = folder / record["patched"]["project_dir"]
     (pip,) = (each["pip"] for each in yaml.safe_load((staged / "training_env.yaml").read_text())["dependencies"][-1:])
     assert [each["distribution"] for each in record["deployed"]] == ["mylib", "app"]
@@ -150,7 +174,7 @@ def test_a_linked_work_tree_has_a_release_of_its_own(tmp_path: Path) -> None:
     said = inv("name", "build-wheel", "deploy", "patch", cwd=tmp_path / "linked")
 
     assert said.code == 0, said.err
-    assert "/Shared/training/linked" in said.out
+    assert "/Shared/linked/training/linked" in said.out
     assert (tmp_path / "linked" / ".mlops").is_dir()
     assert not (folder / ".mlops").exists()
     assert git("status", "--porcelain", cwd=tmp_path / "linked") == ""

@@ -4,14 +4,18 @@ import base64
 import contextlib
 import http.server
 import multiprocessing
+import shlex
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from mlops_tasks import errors
 from mlops_tasks.tracking import client as tracking
@@ -75,6 +79,16 @@ def test_a_run_is_marked_once_and_keeps_an_end_of_its_own(store: tracking.Tracki
     assert (ended.experiment_id, ended.status, ended.metrics) == (experiment_id, "KILLED", {})
 
 
+@pytest.mark.parametrize(("overrule", "status"), [(True, "KILLED"), (False, "FINISHED")])
+def test_a_bad_end_overrules_a_good_one_where_it_is_to(store: tracking.Tracking, overrule: bool, status: str) -> None:
+    run_id = create_run(store, store.ensure_experiment("/Shared/a"))
+    store.end_run(run_id, "FINISHED")
+
+    store.end_run(run_id, "KILLED", overrule=overrule)
+
+    assert store.read_run(run_id).status == status
+
+
 def test_past_runs_are_newest_first(store: tracking.Tracking) -> None:
     experiment_id = store.ensure_experiment("/Shared/past")
     runs = [create_run(store, experiment_id) for _ in range(3)]
@@ -103,7 +117,24 @@ def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(store: track
 
     with pytest.raises(errors.BadInput, match="is deleted") as caught:
         store.ensure_experiment("/Shared/gone")
-    assert f"mlflow experiments restore --experiment-id {experiment_id}" in caught.value.cure
+    assert "--experiment-name" in caught.value.cure
+    command = caught.value.cure.split("`")[1]
+    assert shlex.split(command)[0] == f"MLFLOW_TRACKING_URI={store.uri}"
+    assert shlex.split(command)[2:] == ["experiments", "restore", "--experiment-id", experiment_id]
+
+
+@pytest.mark.full
+def test_a_deleted_experiment_is_back_after_the_command_that_the_message_says(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    experiment_id = store.ensure_experiment("/Shared/gone again")
+    MlflowClient(store.uri).delete_experiment(experiment_id)
+    with pytest.raises(errors.BadInput) as caught:
+        store.ensure_experiment("/Shared/gone again")
+
+    subprocess.run(caught.value.cure.split("`")[1], shell=True, check=True)
+
+    assert store.ensure_experiment("/Shared/gone again") == experiment_id
 
 
 def test_a_server_that_cannot_be_reached_is_noticed_at_once(tmp_path: Path) -> None:
@@ -134,6 +165,73 @@ def test_a_store_that_cannot_be_used_is_said_in_one_line(
 
     assert said in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_store_is_opened_at_once_where_it_is_here_and_never_asked_for_on_databricks(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database at all, far from it")
+    with pytest.raises(errors.WorkspaceError, match="not a database"):
+        _ = make(tmp_path)._client
+
+    _ = tracking.Tracking("databricks://nobody", artifacts=None)._client
+
+
+@pytest.mark.parametrize(
+    ("fault", "what", "cure"),
+    [
+        pytest.param(
+            ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2"),
+            "MLflow needs psycopg2 for this store",
+            "pip install psycopg2-binary",
+            id="a driver",
+        ),
+        pytest.param(
+            ModuleNotFoundError("No module named 'boto3'", name="boto3"), "boto3", "pip install boto3", id="artifacts"
+        ),
+        pytest.param(ImportError("cannot import name 'x' from 'y'"), "does not fit", "fit each other", id="versions"),
+        pytest.param(
+            MlflowException("You are not authenticated", error_code=UNAUTHENTICATED),
+            "not authenticated",
+            "MLFLOW_TRACKING_TOKEN",
+            id="401",
+        ),
+        pytest.param(
+            MlflowException("Permission denied", error_code=PERMISSION_DENIED), "denied", "permission", id="403"
+        ),
+        pytest.param(
+            FileNotFoundError(2, "No such file", "/proc/mlflow-data"),
+            "keeps artifacts in /proc/mlflow-data on a disk of its own",
+            "--serve-artifacts",
+            id="artifact root",
+        ),
+        pytest.param(ValueError("odd. Config: host=https://x, token=***"), "refused: odd", "says", id="configuration"),
+    ],
+)
+def test_each_fault_of_mlflows_has_its_own_cure(fault: Exception, what: str, cure: str) -> None:
+    nobody = tracking.Tracking("http://127.0.0.1:9", artifacts=None)
+
+    said, do = nobody._explain(fault)
+
+    assert what in said
+    assert cure in do
+    assert "token" not in said
+
+
+def test_a_store_whose_driver_is_missing_says_what_to_install(tmp_path: Path) -> None:
+    store = tracking.Tracking("mysql+pymysql://u:s3cret@db/mlflow", artifacts=tmp_path)
+
+    with pytest.raises(errors.WorkspaceError, match="MLflow needs pymysql") as caught:
+        store.ensure_experiment("/Shared/a")
+    assert caught.value.cure == "pip install pymysql"
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_bug_of_ours_is_not_told_as_a_fault_of_the_store(store: tracking.Tracking) -> None:
+    run_id = create_run(store, store.ensure_experiment("/Shared/a"))
+
+    with pytest.raises(TypeError, match="not iterable"):
+        store.describe_run(run_id, tags={}, parameters={}, record=5)  # type: ignore[arg-type]
+    with pytest.raises(errors.WorkspaceError, match="refused"):  # raised by MLflow: it may be the store's doing
+        store.set_tag(run_id, "", "")
 
 
 def _first_use(folder: Path, answers: multiprocessing.Queue[str]) -> None:
@@ -178,6 +276,16 @@ class _Tired(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - http.server's own spelling
 
     def log_message(self, *_: object) -> None: ...
+
+
+def test_a_server_on_this_machine_is_asked_past_any_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
+        with pytest.raises(errors.WorkspaceError, match=r"tracking store refused: .*400"):
+            store.ensure_experiment("/Shared/a")
+        server.shutdown()
 
 
 def test_a_servers_password_is_handed_to_mlflow_apart_from_the_address(

@@ -58,6 +58,18 @@ def test_a_call_that_is_safe_to_repeat_is_repeated_and_told(
     assert ours.heard.lines[0].endswith("; trying again in 1 s")
 
 
+@pytest.mark.parametrize("body", [b'{"runs": [{"run_i', b""], ids=["cut off", "empty"])
+def test_a_question_that_is_answered_once_with_half_an_answer_is_asked_again(
+    workspace: Workspace, ours: workspaces.Ours, body: bytes
+) -> None:
+    workspace.faults.add("GET", "/api/2.0/jobs/runs/list", call=1, status=200, body=body)
+
+    assert ours.jobs.list_runs(version="2.0") == {"has_more": False}
+
+    assert len(workspace.requests.of("GET", "/api/2.0/jobs/runs/list")) == 2
+    assert "the answer cannot be read; trying again" in ours.heard.lines[0]
+
+
 @pytest.mark.parametrize(("path", "call"), [THROUGH_CLI, THROUGH_SDK])
 def test_what_does_not_mend_is_told_in_the_workspaces_own_words(
     workspace: Workspace, ours: workspaces.Ours, path: str, call: Call
@@ -198,3 +210,19 @@ def test_the_credentials_of_each_try_are_fresh(workspace: Workspace, ours: works
     ours.dbfs.mkdirs("dbfs:/made")
 
     assert [entry.user for entry in workspace.requests] == ["ada", "ada", "grace"]
+
+
+def test_a_workspace_says_once_what_clusters_can_be_made_of(ours: workspaces.Ours, workspace: Workspace) -> None:
+    for _ in range(2):
+        assert "16.4.x-cpu-ml-scala2.12" in ours.runtimes
+        assert "i3.xlarge" in ours.node_types
+
+    paths = [each.path for each in workspace.requests if "/clusters/" in each.path]
+    assert paths == ["/api/2.1/clusters/spark-versions", "/api/2.1/clusters/list-node-types"]
+
+
+def test_whoever_may_not_see_the_node_types_is_told_so(ours: workspaces.Ours, workspace: Workspace) -> None:
+    workspace.compute.closed = True
+
+    with pytest.raises(errors.WorkspaceError, match="not authorized to create clusters"):
+        _ = ours.node_types

@@ -18,7 +18,8 @@ from mlops_tasks.workspace import runtimes
         ("14.3.x-photon-scala2.12", "runtime 14.3", "3.10"),
         ("15.4.x-cpu-ml-scala2.12", "runtime 15.4 ML", "3.11"),
         ("16.4.x-scala2.13", "runtime 16.4", "3.12"),
-        ("19.x-scala2.13", "runtime 19.0", "3.12"),
+        ("18.x-scala2.13", "runtime 18", "3.12"),
+        ("19.x-scala2.13", "runtime 19", "3.12"),
     ],
 )
 def test_a_known_runtime_tells_its_python(spark_version: str, shown: str, python: str) -> None:
@@ -28,12 +29,20 @@ def test_a_known_runtime_tells_its_python(spark_version: str, shown: str, python
     assert (str(found), found.python, found.is_known) == (shown, python, True)
 
 
-@pytest.mark.parametrize("spark_version", ["20.1.x-scala2.13", "6.4.x-esr-scala2.11"])
-def test_of_a_runtime_outside_the_table_nothing_is_guessed(spark_version: str) -> None:
-    found = runtimes.parse(spark_version)
+def test_of_a_runtime_after_the_table_nothing_is_guessed() -> None:
+    found = runtimes.parse("20.1.x-scala2.13")
 
     assert found is not None
-    assert (found.python, found.mlflow, found.is_known) == (None, None, False)
+    assert (found.pythons, found.mlflow, found.is_known) == ((), None, False)
+
+
+def test_a_runtime_before_the_table_is_at_most_as_good_as_its_first() -> None:
+    old, first = runtimes.parse("6.4.x-esr-scala2.11"), runtimes.parse("7.0.x-scala2.12")
+
+    assert old is not None
+    assert first is not None
+    assert (old.python, old.pythons[-1], old.python_basis) == (None, first.python, "assumed")
+    assert old.has_ended(date(2026, 1, 1))
 
 
 @pytest.mark.parametrize("spark_version", ["custom:my-image", "auto:latest-lts", "15.4", "apache-spark-2.4.x", ""])
@@ -55,6 +64,7 @@ def test_flavours_are_told_apart() -> None:
     [
         pytest.param("15.4.x-scala2.12", date(2027, 8, 19), id="long support"),
         pytest.param("15.3.x-scala2.12", date(2025, 11, 9), id="short support"),
+        pytest.param("18.x-scala2.13", date(2029, 6, 10), id="every 18"),
         pytest.param("18.1.x-scala2.13", None, id="not dated yet"),
     ],
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Submitted
 from mlops_tasks.backends.databricks import archive, entry
@@ -48,26 +49,53 @@ def try_submit(
         with mlflow_process.variables(**login.variables, **ONE_TRY), mlflow_process.fresh_clients():
             handle = plugin.submit(written, copy, experiment_id, uri=login.tracking_uri, report=report)
     except (MlflowException, OSError, *tracking.UNREADABLE) as fault:
+        if errors.is_ours(fault):
+            raise
         return None, fault
     return str(handle.run_id), None
 
 
+SUBMITTING = "mlflow.projects.databricks"
+UPLOADING = {"_upload_project_to_dbfs", "_upload_to_dbfs", "_dbfs_path_exists"}
+"""MLflow's module that sends the submit, and its functions that work before that."""
+THROTTLED = {"REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
+"""The codes of answers that do not say whether the call was carried out."""
+
+
+def may_have_taken_effect(fault: Exception) -> bool:
+    """Whether a job may have been made: the submit may have been sent, and no answer refuses it.
+
+    Only the functions that the fault came through tell how far MLflow was.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    names = {each.f_code.co_name for each in frames if each.f_globals.get("__name__") == SUBMITTING}
+    return bool(names) and not names & UPLOADING and may_pass(fault) and _code(fault) not in THROTTLED
+
+
 def may_pass(fault: Exception) -> bool:
     """Whether the same submit may succeed in a moment: there was no answer, or the workspace had a fault of its own."""
-    from mlflow.exceptions import ExecutionException, MlflowException
+    from mlflow.exceptions import ExecutionException
 
-    if isinstance(fault, MlflowException):
-        passing = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-        return not isinstance(fault, ExecutionException) and fault.error_code in passing
+    code = _code(fault)
+    if code is not None:
+        return not isinstance(fault, ExecutionException) and code in PASSING | THROTTLED
     return getattr(fault, "filename", None) is None  # an OSError with a file name is about that file
 
 
-def first_line(fault: Exception) -> str:
-    return str(fault).strip().partition("\n")[0] or type(fault).__name__
+def _code(fault: Exception) -> str | None:
+    """The workspace's own word for its refusal; None for what is no answer of a workspace."""
+    code = getattr(_answer(fault), "error_code", None)
+    return str(code) if code else None
+
+
+def _answer(fault: Exception) -> BaseException:
+    """What the workspace said: databricks-sdk raises a TimeoutError of its own with that as its cause."""
+    return fault.__cause__ if type(fault) is TimeoutError and fault.__cause__ else fault
 
 
 SUBMITS = 3
-"""How often a submit is begun that failed, for a moment's reasons, before any job was made."""
+"""How often a submit is begun that failed, for a moment's reasons, before any job can have been made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +112,7 @@ class DatabricksRuns(runs.WorkspaceRuns):
             store = dbfs.DbfsStore(self.workspace)
             archive.upload(copy, experiment_id, attempt=job.attempt, store=store, report=self.report)
             begun.set()
+            job.begun()
             submitted = self._make_job(job, copy, experiment_id)
             self._describe(job, submitted)
         return submitted
@@ -100,12 +129,15 @@ class DatabricksRuns(runs.WorkspaceRuns):
         for _ in range(SUBMITS):
             login = self.workspace.login
             run_id, fault = try_submit(job, copy, experiment_id, login=login, report=self.report)
-            said = first_line(fault) if fault else "there is no trace of one"
-            found = self.attempts.find(attempt._replace(run_id=run_id), experiment_id)
+            said = redaction.first_line(_answer(fault)) if fault else "there is no trace of one"
+            is_open = fault is None or may_have_taken_effect(fault)
+            found = self._look(attempt._replace(run_id=run_id), experiment_id, is_open=is_open)
             if found is not None and found.job_run_id is not None:
                 if fault is not None:
                     self.report.detail(f"the submit failed ({said}), but it made a job, which is followed")
                 return found
+            if is_open:
+                raise self._not_known(attempt, said) from fault
             if found is not None:
                 self.tracking.end_run(found.run_id, "FAILED", overrule=False)
             if fault is None or not may_pass(fault):
@@ -116,6 +148,19 @@ class DatabricksRuns(runs.WorkspaceRuns):
             where=self.workspace.login.host,
             cure="correct what it says, then `inv release`",
         ) from fault
+
+    def _look(self, attempt: Attempt, experiment_id: str, *, is_open: bool) -> Submitted | None:
+        """Patiently where there may be a job; else it is MLflow's run that is looked for, to be closed."""
+        if is_open:
+            return self.attempts.find(attempt, experiment_id)
+        return self.attempts.find(attempt, experiment_id, run_looks=2, job_looks=1)
+
+    def _not_known(self, attempt: Attempt, said: str) -> errors.WorkspaceError:
+        return errors.WorkspaceError(
+            f"whether the workspace took the job is not known: {said}",
+            where=self.workspace.login.host,
+            cure=f"look there for a job run with {attempt.id} in its name; `inv run` looks again before it submits",
+        )
 
     def _describe(self, job: Job, submitted: Submitted) -> None:
         """A failure here is a warning: the run goes on. MLflow logs the parameters that it fetches by itself."""

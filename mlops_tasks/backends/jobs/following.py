@@ -45,7 +45,7 @@ class JobState(NamedTuple):
     message: str
     url: str
     age: float | None = None
-    """Seconds since the run's start, by the workspace's own clock."""
+    """Seconds since the run's start, by the workspace's own clock; of a run that is over, those that it took."""
 
     @property
     def is_over(self) -> bool:
@@ -61,6 +61,13 @@ class JobState(NamedTuple):
     def __str__(self) -> str:
         words = f"{self.life} {self.result}".strip()
         return f"{words}: {self.message}" if self.message else words
+
+
+class Output(NamedTuple):
+    """What a run's task printed, with its error and trace, and the error alone in one line."""
+
+    text: str
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +162,10 @@ class JobRuns:
                 return state._replace(result="CANCELED")
             self.pause(STOPPING_INTERVAL)
 
-    def output(self, job_run_id: int) -> str:
-        return join_output(self.workspace.jobs.get_run_output(job_run_id, version=API))
+    def output(self, job_run_id: int) -> Output:
+        found = self.workspace.jobs.get_run_output(job_run_id, version=API)
+        error = _plain(str(found.get("error") or "")).strip()
+        return Output(text=join_output(found), error=error.partition("\n")[0])
 
 
 def join_output(found: Mapping[str, Any]) -> str:
@@ -186,13 +195,13 @@ def _plain(text: str) -> str:
 
 
 def _age(found: Mapping[str, Any], date: str) -> float | None:
-    """Seconds between the run's start and the answer's own date; None where the answer lacks one of them."""
+    """Seconds from the run's start to its end, or to the answer's own date; None where the answer lacks one of them."""
+    started, ended = (float(found.get(key) or 0) / 1000 for key in ("start_time", "end_time"))
     try:
-        answered = parsedate_to_datetime(date).timestamp()
+        last = ended or parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
-    started = float(found.get("start_time") or 0) / 1000
-    return max(0.0, answered - started) if started else None
+    return max(0.0, last - started) if started else None
 
 
 def _read_state(found: Mapping[str, Any]) -> JobState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_tasks import errors
@@ -14,7 +15,7 @@ JOB_TAG = "mlflow.databricks.shellJobRunID"
 LISTED = 200
 """How many job runs, the newest, are searched for an attempt's."""
 LOOKS = 4
-"""How often a job is looked for whose submit had no answer: the API's lists lag behind."""
+"""How often a run or a job is looked for whose submit had no answer: the API's lists lag behind."""
 WAIT = 2.0
 """Seconds before the second look, and as many more before each further one."""
 
@@ -27,21 +28,22 @@ class AttemptLookup:
     jobs: following.JobRuns
     tracking: tracking.Tracking
 
-    def find(self, attempt: Attempt, experiment_id: str) -> Submitted | None:
+    def find(
+        self, attempt: Attempt, experiment_id: str, *, run_looks: int = LOOKS, job_looks: int = LOOKS
+    ) -> Submitted | None:
         """The attempt's run and its job, by the record, by MLflow's tags, by the path that both are named after.
 
-        None without a run. A missing job is looked for LOOKS times while the run goes on, and once after its end.
-        WorkspaceError where there is a job and MLflow does not show its run yet.
+        None where there is no trace of either after `run_looks` looks. A missing job is looked for `job_looks` times
+        while the run goes on, and once after its end. WorkspaceError where there is a job and MLflow does not show its
+        run yet.
         """
-        run_id = attempt.run_id or self._find_run(attempt, experiment_id)
+        run_id = attempt.run_id or self._find_run(attempt, experiment_id, looks=run_looks)
         if run_id is None:
             return None
-        job_run_id = attempt.job_run_id or self._find_job(run_id, attempt)
-        may_come = job_run_id is None and self.tracking.read_run(run_id).status in tracking.GOING_ON
-        for look in range(1, LOOKS if may_come else 1):
-            self.jobs.pause(WAIT * look)
-            job_run_id = self._find_job(run_id, attempt)
-            if job_run_id is not None:
+        job_run_id = attempt.job_run_id
+        for _ in self._looks(1 if job_run_id else job_looks):
+            job_run_id = job_run_id or self._find_job(run_id, attempt)
+            if job_run_id is not None or self.tracking.read_run(run_id).status not in tracking.GOING_ON:
                 break
         return Submitted(
             run_id=run_id,
@@ -51,17 +53,24 @@ class AttemptLookup:
             submitted_at=attempt.submitted_at,
         )
 
-    def _find_run(self, attempt: Attempt, experiment_id: str) -> str | None:
+    def _looks(self, number: int) -> Iterator[int]:
+        """1 to `number`, each after the first once a while has passed, longer from look to look."""
+        for look in range(1, number + 1):
+            if look > 1:
+                self.jobs.pause(WAIT * (look - 1))
+            yield look
+
+    def _find_run(self, attempt: Attempt, experiment_id: str, *, looks: int) -> str | None:
         """MLflow's search lags behind: a job whose run is not shown yet must not lead to a second job."""
         filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
         job_run_id = None
-        for look in range(LOOKS):
+        for look in self._looks(LOOKS):
             found = (self.tracking.find_run(experiment_id, filter_string=each) for each in filters)
-            run_id = next((each for each in found if each), None)
-            job_run_id = None if run_id else self.find_job(attempt)
-            if run_id or job_run_id is None:
+            if run_id := next((each for each in found if each), None):
                 return run_id
-            self.jobs.pause(WAIT * look)
+            job_run_id = job_run_id or self.find_job(attempt)
+            if job_run_id is None and look >= looks:
+                return None
         raise errors.WorkspaceError(
             f"job run {job_run_id} was made, and MLflow does not show its run yet",
             where=self.jobs.workspace.login.host,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlops_tasks import errors, processes
-from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
 from mlops_tasks.backends.jobs import following, lookup, stopping
 from mlops_tasks.release import Attempt, Run
 from mlops_tasks.report import Report
@@ -59,17 +59,20 @@ class WorkspaceRuns(ABC):
         try:
             state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age))
         except TimedOut:
-            self.report.warning(f"stopped after the timeout of {limits.timeout:g} s")
+            self.report.detail(f"the timeout of {limits.timeout:g} s is over")
             state, timed_out = self.jobs.cancel(submitted.job_run_id), True
         found = self._finish(submitted, state, entry_point=entry_point, log=log)
-        return found._replace(timed_out=timed_out and found.status == "KILLED")
+        if timed_out and found.status == "KILLED":
+            found = found._replace(timed_out=True, reason=stopped_after(limits))
+        return found
 
     def stop(self, submitted: Submitted) -> str | None:
         with self._in_haste() as attempts:
             return stopping.stop(attempts, submitted)
 
     def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
-        found = self.attempts.find(attempt, attempt.experiment_id) if attempt.experiment_id else None
+        may_be_there = attempt.experiment_id is not None and (attempt.run_id is not None or attempt.sent)
+        found = self.attempts.find(attempt, attempt.experiment_id or "") if may_be_there else None
         if found is None:
             return None
         if found.job_run_id is None:
@@ -122,26 +125,56 @@ class WorkspaceRuns(ABC):
 
     def _finish(self, submitted: Submitted, state: following.JobState, *, entry_point: str, log: Path | None) -> Run:
         """The run as it ended: its output shown and kept in `log`, its status in MLflow made true."""
+        reason = "" if state.mlflow_status == "FINISHED" else str(state)
         if log is not None and submitted.job_run_id is not None:
             with errors.warn_on_failure(self.report.warning):
-                self._keep_output(submitted.job_run_id, log)
-        elif state.mlflow_status != "FINISHED":  # who followed the run has seen that
+                error = self._keep_output(submitted.job_run_id, log)
+                reason = error if reason and error else reason
+        elif reason:  # who followed the run has seen that
             self.report.warning(f"job run {submitted.job_run_id} ended {state}")
-        self.tracking.end_run(submitted.run_id, state.mlflow_status)
-        # MLflow on the cluster has tagged its run as a local one
-        self.tracking.set_tag(submitted.run_id, "mlflow.project.backend", self.backend)
-        found = self.tracking.read_run(submitted.run_id, backend=self.backend, entry_point=entry_point)
-        return found._replace(url=state.url, job_run_id=submitted.job_run_id)
+        found = self._mark(submitted, state.mlflow_status, entry_point=entry_point)
+        return found._replace(url=state.url, job_run_id=submitted.job_run_id, reason=reason)
 
-    def _keep_output(self, job_run_id: int, log: Path) -> None:
+    def _mark(self, submitted: Submitted, status: str, *, entry_point: str) -> Run:
+        """The run as MLflow has it, with the job's end written to it: after a good end a failure there is a warning."""
+        track = self.tracking
+        try:
+            track.end_run(submitted.run_id, status)
+            # MLflow on the cluster has tagged its run as a local one
+            track.set_tag(submitted.run_id, "mlflow.project.backend", self.backend)
+            return track.read_run(submitted.run_id, backend=self.backend, entry_point=entry_point)
+        except errors.WorkspaceError as fault:
+            if status != "FINISHED":
+                raise
+            self.report.warning(f"the job ended well, and what MLflow has of its run is not known: {fault.what}")
+        return Run(
+            run_id=submitted.run_id,
+            experiment_id=submitted.experiment_id,
+            status=status,
+            backend=self.backend,
+            url="",
+            entry_point=entry_point,
+        )
+
+    def page(self, submitted: Submitted) -> str:
+        if submitted.job_run_id is None:
+            return ""
+        try:
+            return self.jobs.poll(submitted.job_run_id).url
+        except faults.ApiError:  # the run may be too young to be known
+            return ""
+
+    def _keep_output(self, job_run_id: int, log: Path) -> str:
+        """Show the output, and keep it in `log`; the answer is the error that the task ended in."""
         output = self.jobs.output(job_run_id)
-        if not output:  # as it may be of a shell command
+        if not output.text:  # as it may be of a shell command
             self.report.detail("the workspace hands out no output of this job: the run's page may show it")
-            return
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{output}\n", encoding="utf-8", errors="replace")
-        for line in following.leave_out_unpacking(output):
+            return ""
+        for line in following.leave_out_unpacking(output.text):
             self.report.output(line)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
+        return output.error
 
     @property
     def jobs(self) -> following.JobRuns:

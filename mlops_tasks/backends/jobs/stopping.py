@@ -14,6 +14,9 @@ from mlops_tasks.backends.jobs.lookup import AttemptLookup
 from mlops_tasks.release import Attempt
 from mlops_tasks.workspace import faults
 
+HASTY_LOOKS = 2
+"""How often somebody who waits has a run looked for of which there is no trace."""
+
 
 def stop(attempts: AttemptLookup, submitted: Submitted) -> str | None:
     """Cancel the job, and mark the MLflow run: MLflow's own cancel leaves it RUNNING.
@@ -48,7 +51,7 @@ def stop_attempt(attempts: AttemptLookup, attempt: Attempt, experiment_id: str) 
 def _find(attempts: AttemptLookup, attempt: Attempt, experiment_id: str) -> Submitted | None:
     """The attempt's run and job. NotMarked where there is a job whose run cannot be found: the job is cancelled."""
     try:
-        return attempts.find(attempt, experiment_id)
+        return attempts.find(attempt, experiment_id, run_looks=HASTY_LOOKS)
     except errors.WorkspaceError as fault:
         job_run_id = attempts.find_job(attempt)
         if job_run_id is None:

@@ -14,9 +14,9 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from mlops_tasks import errors, processes, state
+from mlops_tasks import errors, files, processes, state
 from mlops_tasks.backends import plugin
-from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut
+from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.local import environment
 from mlops_tasks.checkout import git
@@ -65,22 +65,19 @@ class LocalRuns:
         run_id, timed_out = submitted.run_id, False
         try:
             if submitted.backend == "local":
-                code = self._execute(job, submitted, log=log)
-                if code:
-                    self.report.warning(_describe_exit(code))
-                is_well = code == 0
+                reason = _describe_exit(self._execute(job, submitted, log=log), log)
             else:
-                is_well = self._plugins.wait(job, run_id)
-            status = "FINISHED" if is_well else "FAILED"
+                reason = "" if self._plugins.wait(job, run_id) else f"the backend {job.backend} says so"
+            status = "FAILED" if reason else "FINISHED"
         except (processes.TimedOut, TimedOut):
-            self.report.warning(f"stopped after the timeout of {job.limits.timeout:g} s")
-            status, timed_out = "KILLED", True
+            status, timed_out, reason = "KILLED", True, stopped_after(job.limits)
         except BaseException:
             with errors.warn_on_failure(self.report.warning):
                 self.tracking.end_run(run_id, "KILLED")
             raise
         self.tracking.end_run(run_id, status)
-        return self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)._replace(timed_out=timed_out)
+        found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
+        return found._replace(timed_out=timed_out, reason=reason)
 
     def pick_up(self, attempt: Attempt) -> Run | None:
         """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
@@ -95,6 +92,9 @@ class LocalRuns:
         if backend == "local":
             self.tracking.end_run(run_id, "KILLED", overrule=False)
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
+
+    def page(self, submitted: Submitted) -> str:
+        return ""
 
     def watch(self, submitted: Submitted, *, limits: Limits, entry_point: str, log: Path) -> Run:
         raise not_remote()
@@ -137,6 +137,7 @@ class LocalRuns:
                     message=json.dumps(message),
                     log=log,
                     show=self.report.output,
+                    warn=self.report.warning,
                     timeout=job.limits.timeout,
                 )
             finally:
@@ -168,6 +169,7 @@ class LocalRuns:
     def _child_environ(self, path: Path | None) -> dict[str, str]:
         """Programs are found in the run's environment at `path` first, then beside this interpreter, then on PATH."""
         env = {key: value for key, value in self.environ.items() if key not in STRAYS}
+        env |= processes.beside_proxies(env)
         if env.get("MLFLOW_REGISTRY_URI", "").startswith("databricks"):
             del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         folders = [str(Path(sys.executable).parent), env.get("PATH", "/usr/bin:/bin")]
@@ -182,12 +184,11 @@ class LocalRuns:
 
     def _read(self, run_id: str, *, entry_point: str, backend: str) -> Run:
         found = self.tracking.read_run(run_id, entry_point=entry_point, backend=backend)
-        is_elsewhere = "MLFLOW_TRACKING_URI" in self.environ
-        return found._replace(url=found.url or (self.tracking.shown if is_elsewhere else ""))
+        return found._replace(url=found.url or (self.tracking.shown if uris.named(self.environ) else ""))
 
     @cached_property
     def tracking(self) -> client.Tracking:
-        uri = uris.absolute(self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.places.database}")
+        uri = uris.absolute(uris.named(self.environ) or f"sqlite:///{self.places.database}")
         if uri.startswith("databricks"):
             raise errors.BadInput(
                 f"MLFLOW_TRACKING_URI is {uri}, and the local target writes to no workspace",
@@ -210,9 +211,16 @@ def not_remote() -> errors.BadInput:
     )
 
 
-def _describe_exit(code: int) -> str:
-    """As shells count, a code above 128 is 128 and the number of the signal that ended the program."""
+def _describe_exit(code: int, log: Path) -> str:
+    """Why the entry point failed: how it ended, and its last line; empty where it ended well.
+
+    As shells count, a code above 128 is 128 and the number of the signal that ended the program.
+    """
+    if code == 0:
+        return ""
     try:
-        return f"the entry point was ended by {signal.Signals(code - 128).name}"
+        how = f"the entry point was ended by {signal.Signals(code - 128).name}"
     except ValueError:
-        return f"the entry point ended with exit code {code}"
+        how = f"the entry point ended with exit code {code}"
+    last = files.last_lines(log, 1)
+    return f"{how}: {last[0]}" if last else how

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -114,6 +113,7 @@ def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
     stores = {"MLFLOW_BACKEND_STORE_URI": job["tracking_uri"], "MLFLOW_DEFAULT_ARTIFACT_ROOT": job["artifacts"]}
     environ = {**os.environ, **stores}  # not on the command line: the store's URI may hold a password
     server = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # nobody answers there once the run has ended
     try:
         _wait_for_server(server, port)
         yield f"http://127.0.0.1:{port}"
@@ -124,9 +124,10 @@ def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
 
 def _wait_for_server(server: "subprocess.Popen[bytes]", port: int) -> None:
     give_up = time.monotonic() + SERVER_WITHIN
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
     while server.poll() is None and time.monotonic() < give_up:
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            direct.open(f"http://127.0.0.1:{port}/health", timeout=2).close()
             return
         time.sleep(0.2)
     raise SystemExit("the local MLflow server did not start")

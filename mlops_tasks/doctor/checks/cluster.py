@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from collections.abc import Iterator
 
-from mlops_tasks.doctor import findings
-from mlops_tasks.doctor.subject import Subject
+from mlops_tasks import errors
+from mlops_tasks.doctor import cures, findings
+from mlops_tasks.doctor.subject import STANDARD, Subject
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
@@ -14,15 +17,19 @@ ACCESS_MODES = findings.Evidence(
 )
 CLUSTER_SIZE = findings.Evidence("documented", "https://github.com/mlflow/mlflow/issues/1842")
 SINGLE_NODE = findings.Evidence("documented", "https://github.com/databricks/terraform-provider-databricks/issues/3632")
+SINGLE_TAGS = findings.Evidence("documented", "https://github.com/databricks/terraform-provider-databricks/issues/525")
+EXPORTS = findings.Evidence("assumed", "https://github.com/databricks/terraform-provider-databricks/issues/3641")
 VOLUMES = findings.Evidence("documented", "https://docs.databricks.com/en/volumes.html")
 WORKSPACE_FILES = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/files/workspace")
 
 JOB_KEYS = {
     "access_control_list",
     "email_notifications",
+    "environments",
     "git_source",
     "health",
     "idempotency_token",
+    "job_clusters",
     "max_retries",
     "notification_settings",
     "queue",
@@ -36,9 +43,39 @@ JOB_KEYS = {
 """Keys of a job, which a cluster does not have."""
 SETTINGS = {"run_name": "run_name", "timeout_seconds": "timeout", "tags": "tags"}
 """The settings that stand for some of them."""
-STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
-WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
-"""Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
+_READ = {"existing_cluster_id"}
+"""What stands beside `new_cluster`, and has a check of its own."""
+EXPORTED = {
+    "autotermination_minutes",
+    "cluster_cores",
+    "cluster_id",
+    "cluster_log_status",
+    "cluster_memory_mb",
+    "cluster_name",
+    "cluster_source",
+    "creator_user_name",
+    "default_tags",
+    "disk_spec",
+    "driver",
+    "effective_spark_version",
+    "executors",
+    "init_scripts_safe_mode",
+    "jdbc_port",
+    "last_activity_time",
+    "last_restarted_time",
+    "last_state_loss_time",
+    "pinned_by_user_name",
+    "spark_context_id",
+    "spec",
+    "start_time",
+    "state",
+    "state_message",
+    "terminated_time",
+    "termination_reason",
+}
+"""Keys of a cluster that is there, as Databricks' pages and `clusters get` show them."""
+SINGLE_PROFILE = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
+SINGLE_TAG = {"ResourceClass": "SingleNode"}
 
 
 def check_there(subject: Subject) -> Iterator[findings.Finding]:
@@ -55,21 +92,22 @@ def check_new_cluster(subject: Subject) -> Iterator[findings.Finding]:
     """MLflow refuses an existing cluster at the top, and does not notice one inside `new_cluster`."""
     if not subject.uses_mlflow_backend or subject.existing_cluster is None:
         return
-    nested = "existing_cluster_id" in subject.described_cluster
-    others = subject.cluster.others if subject.cluster is not None else {}
-    describes_another = "spark_version" in {**others, **subject.described_cluster}
+    nested = subject.cluster is not None and "existing_cluster_id" in subject.cluster.cluster
     said = "MLflow does not notice it there, and Databricks has no such key" if nested else "MLflow refuses it"
     yield findings.MLFLOW_BACKEND.error(
         f"existing_cluster_id is set: {said}",
         where=subject.place_of("existing_cluster_id"),
-        cure="remove it" if describes_another else "describe a new_cluster in its place",
+        cure="remove existing_cluster_id"
+        if subject.spark_version is not None
+        else f"describe a new_cluster in its place, and {cures.move(subject)}",
     )
 
 
 def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     """A cluster policy may fill in missing keys."""
     spec = subject.described_cluster
-    if subject.cluster is None or subject.existing_cluster is not None or "policy_id" in spec:
+    is_there = subject.existing_cluster is not None and subject.spark_version is None
+    if subject.cluster is None or is_there or "policy_id" in spec:
         return
     needed = {
         "spark_version": {"spark_version"},
@@ -81,20 +119,67 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
             yield CLUSTER_SIZE.error(
                 f"the cluster spec has no {name}",
                 where=subject.cluster_text.path if subject.cluster_text is not None else "",
-                cure=f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
+                cure=cures.move(subject)
+                if name == "spark_version"
+                else f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
             )
 
 
 def check_single_node(subject: Subject) -> Iterator[findings.Finding]:
+    """Three settings make a single node: without one of them Spark waits for workers, or the cluster is refused."""
     spec = subject.described_cluster
-    settings = spec.get("spark_conf")
-    profile = settings.get("spark.databricks.cluster.profile") if isinstance(settings, dict) else None
-    if spec.get("num_workers") == 0 and profile != "singleNode" and "is_single_node" not in spec:
-        yield SINGLE_NODE.warning(
-            "num_workers is 0, and the cluster is not described as a single node: Spark has no worker to run on",
+    if spec.get("num_workers") != 0 or "is_single_node" in spec:
+        return
+    conf, tags = (
+        {**each} if isinstance(each, dict) else {} for each in (spec.get("spark_conf"), spec.get("custom_tags"))
+    )
+    missing = [
+        f"{name} {json.dumps(wanted)}"
+        for name, found, wanted in (("spark_conf", conf, SINGLE_PROFILE), ("custom_tags", tags, SINGLE_TAG))
+        if any(_begins_otherwise(found.get(key), value) for key, value in wanted.items())
+    ]
+    if missing:
+        profiled = conf.get("spark.databricks.cluster.profile") == "singleNode"
+        evidence = SINGLE_TAGS.assumed() if profiled else SINGLE_NODE
+        yield evidence.warning(
+            "num_workers is 0, and the cluster is not wholly described as a single node: it may be refused, or have no "
+            "worker for Spark to run on",
             where=subject.place_of("num_workers"),
-            cure='add spark_conf {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"} and '
-            'custom_tags {"ResourceClass": "SingleNode"}',
+            cure=f"add {' and '.join(missing)}",
+        )
+
+
+def _begins_otherwise(found: object, wanted: str) -> bool:
+    """`local[*, 4]` is as good a master as `local[*]`."""
+    return not str(found).startswith(wanted.rstrip("*]"))
+
+
+def check_node_types(subject: Subject) -> Iterator[findings.Finding]:
+    """The workspace's own word: each cloud has node types of its own, and a region some of them."""
+    named = {key: subject.described_cluster.get(key) for key in ("node_type_id", "driver_node_type_id")}
+    try:
+        offered = subject.ask.node_types() if subject.ask.node_types is not None and any(named.values()) else ()
+    except errors.WorkspaceError:
+        return  # who may run jobs on a policy's cluster need not be allowed to see what there is
+    for key, name in named.items():
+        if isinstance(name, str) and offered and name not in offered:
+            near = difflib.get_close_matches(name, offered, n=1, cutoff=0) or sorted(offered)
+            yield findings.WORKSPACE.error(
+                f"the workspace has no node type {name}",
+                where=subject.place_of(key),
+                cure=f"set {key} to one that it has, such as {near[0]}",
+            )
+
+
+def check_exported(subject: Subject) -> Iterator[findings.Finding]:
+    """What was copied from a cluster's page describes that cluster, beside what a new one needs."""
+    keys = [key for key in subject.described_cluster if key in EXPORTED]
+    if keys:
+        judge = EXPORTS.warning if "autotermination_minutes" in keys else EXPORTS.note
+        yield judge(
+            f"{', '.join(keys)}: that is said of a cluster that is there, and a job's new cluster has no such thing",
+            where=subject.place_of(keys[0]),
+            cure=f"remove {', '.join(keys)}",
         )
 
 
@@ -111,10 +196,9 @@ def check_photon(subject: Subject) -> Iterator[findings.Finding]:
 def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
     if subject.cluster is None or not subject.uses_mlflow_backend:
         return
-    beside = subject.cluster.others
-    if "existing_cluster_id" in beside:
-        return  # MLflow refuses the whole spec
-    for key in [*beside, *(key for key in subject.cluster.cluster if key in JOB_KEYS)]:
+    own = subject.described_cluster
+    beside = () if own is subject.cluster.others else [key for key in subject.cluster.others if key not in _READ]
+    for key in [*beside, *(key for key in own if key in JOB_KEYS)]:
         reason = (
             "MLflow takes only new_cluster and libraries from a cluster spec, and drops other keys without a message"
             if key in beside
@@ -123,7 +207,7 @@ def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
         yield findings.MLFLOW_BACKEND.assumed(when=key not in beside).warning(
             f"{key} is lost: {reason}",
             where=subject.place_of(key),
-            cure=f"use the setting `{SETTINGS[key]}`, and remove it here" if key in SETTINGS else "remove it",
+            cure=f"use the setting `{SETTINGS[key]}`, and remove {key} here" if key in SETTINGS else f"remove {key}",
         )
 
 
@@ -148,9 +232,10 @@ def check_form(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
-    if subject.uses_mlflow_backend and _mode(subject) in STANDARD:
+    if subject.uses_mlflow_backend and subject.access_mode in STANDARD:
         yield ACCESS_MODES.error(
-            f"{_mode(subject)} (standard access mode) has no /dbfs, and MLflow's backend reads the project from there",
+            f"{subject.access_mode} (standard access mode) has no /dbfs, and MLflow's backend reads the project from "
+            "there",
             where=subject.place_of("data_security_mode"),
             cure="set data_security_mode to SINGLE_USER",
         )
@@ -158,32 +243,32 @@ def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
-    if _mode(subject) in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
+    if subject.access_mode in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
         yield ACCESS_MODES.error(
-            f"{_mode(subject)} (standard access mode) supports neither ML runtimes nor GPUs",
+            f"{subject.access_mode} (standard access mode) supports neither ML runtimes nor GPUs",
             where=subject.place_of("data_security_mode"),
-            cure="set data_security_mode to SINGLE_USER, or choose a runtime without -ml-",
+            cure="set data_security_mode to SINGLE_USER",
         )
 
 
 def check_volumes(subject: Subject) -> Iterator[findings.Finding]:
     named = [uri for uri, _ in subject.cluster_wheels() if uri.startswith(uris.VOLUMES)]
-    if subject.cluster is None or (subject.store_kind != "volume" and not named):
-        return
+    named += [subject.wheel_root] if subject.store_kind == "volume" else []
     runtime = subject.runtime
-    if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
-        yield VOLUMES.error(
-            f"{runtime} has no volumes: they need runtime {runtimes.VOLUMES_BEGIN} or newer",
-            where=subject.place_of("spark_version"),
-            cure=subject.newer_or(runtimes.VOLUMES_BEGIN, "set wheel_root to dbfs:/..."),
-        )
-    elif _mode(subject) in WITHOUT_CATALOG:
-        yield VOLUMES.assumed().error(
-            f"data_security_mode {_mode(subject)} has no Unity Catalog, and cannot read "
-            f"{(named or [subject.wheel_root])[0]}",
-            where=subject.place_of("data_security_mode"),
-            cure="set data_security_mode to SINGLE_USER, or wheel_root to /Workspace/...",
-        )
+    for uri in dict.fromkeys(named) if subject.cluster is not None else ():
+        if runtime is not None and runtime.version < runtimes.VOLUMES_BEGIN:
+            yield VOLUMES.error(
+                f"{runtime} has no volumes ({uri}): they need runtime {runtimes.VOLUMES_BEGIN} or newer",
+                where=subject.place_of("spark_version"),
+                cure=f"{cures.keep_on_dbfs(subject, uri)}, or {cures.move(subject)}",
+            )
+        elif subject.lacks_catalog:
+            elsewhere = ", or set wheel_root to /Workspace/Shared/wheels" if uri == subject.wheel_root else ""
+            yield VOLUMES.assumed().error(
+                f"data_security_mode {subject.access_mode} has no Unity Catalog, and cannot read {uri}",
+                where=subject.place_of("data_security_mode"),
+                cure=f"set data_security_mode to SINGLE_USER{elsewhere}",
+            )
 
 
 def check_workspace_files(subject: Subject) -> Iterator[findings.Finding]:
@@ -193,9 +278,5 @@ def check_workspace_files(subject: Subject) -> Iterator[findings.Finding]:
             f"{runtime} cannot read {subject.wheel_root}: workspace files need runtime "
             f"{runtimes.WORKSPACE_FILES_BEGIN} or newer",
             where=subject.place_of("spark_version"),
-            cure=subject.newer_or(runtimes.WORKSPACE_FILES_BEGIN, "set wheel_root to dbfs:/..."),
+            cure=f"{cures.keep_on_dbfs(subject, subject.wheel_root)}, or {cures.move(subject)}",
         )
-
-
-def _mode(subject: Subject) -> str:
-    return str(subject.described_cluster.get("data_security_mode", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mlops_tasks.doctor import findings
+from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
@@ -28,7 +28,7 @@ def check_dbfs(subject: Subject) -> Iterator[findings.Finding]:
             yield LIBRARIES.assumed(when=runtime.version == runtimes.DBFS_LIBRARIES_END).error(
                 f"{runtime} installs no library from DBFS ({uri}): runtime 14.3 is the last that does",
                 where=where,
-                cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
+                cure=cures.keep_off_dbfs(subject, uri),
             )
 
 
@@ -42,7 +42,7 @@ def check_workspace_wheels(subject: Subject) -> Iterator[findings.Finding]:
                 f"{runtime} installs no library from workspace files ({uri}): that needs runtime "
                 f"{runtimes.WORKSPACE_WHEELS_BEGIN} or newer",
                 where=where,
-                cure=subject.newer_or(runtimes.WORKSPACE_WHEELS_BEGIN, "set wheel_root to dbfs:/..."),
+                cure=f"{cures.keep_on_dbfs(subject, uri)}, or {cures.move(subject)}",
             )
 
 
@@ -92,7 +92,7 @@ def check_wheel_packages(subject: Subject) -> Iterator[findings.Finding]:
             yield findings.UNTRIED.warning(
                 f'it is not known whether Databricks installs {{"pypi": {{"package": "{package}"}}}}, a wheel\'s path',
                 where=subject.place_of_library(package),
-                cure='write {"whl": ...} instead',
+                cure=f'write {{"whl": "{package}"}} instead{_placing(subject)}',
             )
     if not subject.is_spark_job or not subject.uses_mlflow_backend:
         return
@@ -137,7 +137,7 @@ def check_spark_job_dbfs(subject: Subject) -> Iterator[findings.Finding]:
             f"{runtime} installs no library from DBFS, and it is not known whether that includes a Spark job's wheel "
             f"below {subject.wheel_root}",
             where="wheel_root",
-            cure="set wheel_root to /Volumes/<catalog>/<schema>/<volume>/... or /Workspace/...",
+            cure=cures.place_wheels(subject),
         )
 
 
@@ -154,6 +154,16 @@ def check_there(subject: Subject) -> Iterator[findings.Finding]:
                 where=where,
                 cure="add its library to the setting `libraries`, or correct the path",
             )
+
+
+def _placing(subject: Subject) -> str:
+    """Where the wheel has to be, to be installed as a library of the cluster's."""
+    runtime = subject.runtime
+    if runtime is not None and subject.store_kind == "dbfs" and runtime.version >= runtimes.DBFS_LIBRARIES_END:
+        return f", and {cures.place_wheels(subject)}"
+    if runtime is not None and subject.store_kind == "workspace" and runtime.version < runtimes.WORKSPACE_WHEELS_BEGIN:
+        return f", and {cures.keep_on_dbfs(subject, subject.wheel_root)}"
+    return ""
 
 
 def _named_wheels(subject: Subject) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,15 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from mlops_tasks.doctor import findings, fix
+from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject, Text
 from mlops_tasks.project import spark_command
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_REGISTRY = findings.Evidence("seen", "mlflow: mlflow/tracking/_model_registry")
+MLFLOW_TRACKING = findings.Evidence("seen", "mlflow: mlflow/tracking/fluent.py")
 PROJECTS = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/archive/mlflow/projects")
 
 _URL = re.compile(r"(?:https?|ftp)://[^\s/]+/\S+\.(?:csv|tsv|json|zip|gz|data|parquet|xlsx?|txt)\b.*")
@@ -37,15 +39,11 @@ def check_kind(subject: Subject) -> Iterator[findings.Finding]:
     if project is None or subject.cluster is None or runtime is None or subject.runs_on(runtime.version):
         return
     form = {"conda": "conda_env", "python": "python_env"}.get(project.kind, "plain")
-    cure = "`inv doctor --fix` writes that form"
-    reasons = fix.find_obstacles(project, subject.cluster)
     yield PROJECTS.assumed(when=not runtime.is_ml).error(
         f"a {form} project does not run on {runtime}: from {runtimes.PROJECTS_END} on job clusters run MLflow "
         "Projects only as a databricks_spark_job",
         where=subject.place_of("spark_version"),
-        cure=f"{cure} once this is fixed: {'; '.join(reasons)}"
-        if reasons
-        else f"{cure}; `inv doctor --fix --dry-run` shows it",
+        cure=cures.move(subject, to=runtime if cures.suits(subject, runtime) else None),
     )
 
 
@@ -90,6 +88,62 @@ def check_model_names(subject: Subject) -> Iterator[findings.Finding]:
             where=_place(path, node.value),
             cure="give it such a name, or set MLFLOW_REGISTRY_URI to databricks in the cluster's spark_env_vars",
         )
+
+
+def check_tracking(subject: Subject) -> Iterator[findings.Finding]:
+    """A run's MLflow is told by its environment where to log, and a script that says otherwise overrules that."""
+    for path, node in _walk(subject.scripts):
+        judge = MLFLOW_TRACKING.warning if subject.names_script(path.name) else MLFLOW_TRACKING.note
+        uri = _literal(node, "set_tracking_uri", "uri") or _assigned(node, "MLFLOW_TRACKING_URI")
+        if uri is not None and uri.value and not str(uri.value).startswith("databricks"):
+            yield judge(
+                f"it sets MLflow's tracking URI to {uri.value!r}: {_become_of(str(uri.value))}, and the release's run "
+                "stays empty",
+                where=_place(path, uri),
+                cure="take that line out: a release sets the tracking server itself",
+            )
+        name = _literal(node, "set_experiment", "experiment_name") or _literal(node, "set_experiment", "experiment_id")
+        if name is not None and not _may_be(str(name.value), subject.experiment):
+            yield judge(
+                f"it sets the experiment {name.value!r}, and the release's run is in another one: MLflow ends with "
+                "`Cannot start run with ID ...`",
+                where=_place(path, name),
+                cure="take that line out, and name the experiment by the setting `experiment`",
+            )
+
+
+def _literal(node: ast.AST, function: str, keyword: str) -> ast.Constant | None:
+    """The text that `node` hands to a function of that name, in first place or by keyword; None for anything else."""
+    if not isinstance(node, ast.Call) or getattr(node.func, "attr", getattr(node.func, "id", "")) != function:
+        return None
+    first = node.args[0] if node.args and keyword != "experiment_id" else None
+    given = next((each.value for each in node.keywords if each.arg == keyword), first)
+    return given if isinstance(given, ast.Constant) and isinstance(given.value, str) else None
+
+
+def _assigned(node: ast.AST, variable: str) -> ast.Constant | None:
+    """The text that `node` assigns to an environment variable: `os.environ["..."] = "..."`."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Constant):
+        return None
+    is_named = any(
+        isinstance(each, ast.Subscript) and getattr(each.slice, "value", None) == variable for each in node.targets
+    )
+    return node.value if is_named and isinstance(node.value.value, str) else None
+
+
+def _may_be(name: str, experiment: str | None) -> bool:
+    """Whether a release logs to the experiment `name`, where its own may be a template still."""
+    parts = re.split(r"\{[^}]*\}", experiment or "{}")
+    return re.fullmatch(".+".join(map(re.escape, parts)), name) is not None
+
+
+def _become_of(uri: str) -> str:
+    host = urlsplit(uri).hostname if "://" in uri else None
+    if host in {"localhost", "127.0.0.1", "::1"}:
+        return "nothing listens there on a cluster, where MLflow tries for minutes and then fails"
+    if host is not None and uri.startswith("http"):
+        return "what it logs goes to that server"
+    return "what it logs stays on the cluster's own disk and goes with it"
 
 
 def _walk(scripts: Iterable[Text]) -> Iterator[tuple[Path, ast.AST]]:

@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
-from mlops_tasks.doctor import findings
+from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.workspace import runtimes
 
 PYTHONS = findings.Evidence("documented", "https://devguide.python.org/versions/")
 SPARK_PYTHONS = findings.Evidence("seen", "pyspark: pyspark/worker_util.py (PYTHON_VERSION_MISMATCH)")
+VERSIONS = findings.Evidence("documented", "https://github.com/databrickslabs/dbx/issues/782")
 
-PYTHON_ENDS = {
-    "2.7": date(2020, 1, 1),
-    "3.5": date(2020, 9, 30),
-    "3.6": date(2021, 12, 23),
-    "3.7": date(2023, 6, 27),
-    "3.8": date(2024, 10, 7),
-    "3.9": date(2025, 10, 31),
-    "3.10": date(2026, 10, 31),
-    "3.11": date(2027, 10, 31),
-    "3.12": date(2028, 10, 31),
-}
-"""When each Python gets its last security fix."""
-SUPPORTED = runtimes.Version(16, 4)
-"""A runtime with long-term support."""
+
+def check_name(subject: Subject) -> Iterator[findings.Finding]:
+    """Databricks takes any name when a job is submitted, and fails the run when it makes the cluster."""
+    named = subject.spark_version
+    fault = runtimes.find_fault(named) if named is not None else None
+    if fault is not None:
+        meant = runtimes.guess(named or "")
+        yield VERSIONS.error(
+            f"spark_version {named} {fault}",
+            where=subject.place_of("spark_version"),
+            cure=cures.move(subject, to=meant if meant is not None and cures.suits(subject, meant) else None),
+        )
+
+
+def check_offered(subject: Subject) -> Iterator[findings.Finding]:
+    """The workspace's own word. What has no support any more may be left out of its list and start all the same."""
+    named, offered, runtime = subject.spark_version, subject.offered_runtimes, subject.runtime
+    if named is None or offered is None or named in offered or ":" in named or runtimes.find_fault(named):
+        return
+    if runtime is None or not runtime.has_ended(subject.today):
+        yield findings.WORKSPACE.error(
+            f"the workspace has no runtime {named}",
+            where=subject.place_of("spark_version"),
+            cure=cures.move(subject),
+        )
 
 
 def check_known(subject: Subject) -> Iterator[findings.Finding]:
-    named = subject.described_cluster.get("spark_version")
-    runtime = subject.runtime
-    if named is None or (runtime is not None and runtime.is_known):
+    named, runtime = subject.spark_version, subject.runtime
+    if named is None or (runtime is not None and runtime.is_known) or runtimes.find_fault(named):
         return
-    newer = runtime is not None and runtime.version > runtimes.NEWEST
-    yield findings.RUNTIMES.note(
-        f"spark_version {named} is {'newer than' if newer else 'not in'} this package's table of runtimes: "
-        "nothing that depends on its Python was checked",
-        where=subject.place_of("spark_version"),
-        cure="read its release notes for Python and MLflow",
-    )
+    if runtime is None or named in (subject.offered_runtimes or ()):
+        yield findings.RUNTIMES.note(
+            f"spark_version {named} is not in this package's table of runtimes: nothing that depends on its Python "
+            "was checked",
+            where=subject.place_of("spark_version"),
+            cure="read its release notes for Python and MLflow",
+        )
+    elif subject.offered_runtimes is None:
+        yield findings.RUNTIMES.warning(
+            f"spark_version {named} is newer than this package's table of runtimes, which ends with "
+            f"{runtimes.NEWEST}: whether there is such a runtime, and what depends on its Python, was not checked",
+            where=subject.place_of("spark_version"),
+            cure="check the name: `inv doctor --target databricks` asks the workspace for its runtimes",
+        )
 
 
 def check_supported(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
-    if runtime is None or runtime.end_of_support is None or subject.today <= runtime.end_of_support:
+    if runtime is None or runtime.end_of_support is None or not runtime.has_ended(subject.today):
         return
     since = (
         f"since {runtime.end_of_support.day} {runtime.end_of_support:%B %Y}"
@@ -52,51 +69,34 @@ def check_supported(subject: Subject) -> Iterator[findings.Finding]:
         else "any more"
     )
     yield findings.RUNTIMES.warning(
-        f"{runtime} (spark_version {subject.described_cluster['spark_version']}) is not supported {since}, and "
+        f"{runtime} (spark_version {subject.spark_version}) is not supported {since}, and "
         "Databricks may remove it without notice",
         where=subject.place_of("spark_version"),
-        cure=f"choose a runtime with long-term support, such as {_suggest(subject, runtime)}",
+        cure=cures.move(subject),
     )
-
-
-def _suggest(subject: Subject, old: runtimes.Runtime) -> str:
-    """A supported runtime of the same flavour, on which a classic project does not run as it is."""
-    flavour = "gpu-ml-" if old.is_gpu else "cpu-ml-" if old.is_ml else ""
-    form = "" if subject.runs_on(SUPPORTED) else ", and write the project as a Spark job for it (`inv doctor --fix`)"
-    return f"{SUPPORTED}.x-{flavour}scala2.12{form}"
 
 
 def check_python_alive(subject: Subject) -> Iterator[findings.Finding]:
     asked = subject.python
-    end = PYTHON_ENDS.get(asked or "")
+    end = cures.PYTHON_ENDS.get(asked or "")
     if end is None or subject.today <= end:
         return
     yield PYTHONS.warning(
         f"the environment asks for Python {asked}, which ended in {end:%B %Y}: newer packages no longer support it",
         where=subject.place_of_python(),
-        cure=_renew(subject),
+        cure=cures.renew_python(subject),
     )
-
-
-def _renew(subject: Subject) -> str:
-    own = subject.runtime.python if subject.runtime is not None else None
-    if own is None:
-        return "ask for a newer Python"
-    if own != subject.python:
-        return f"ask for python={own}, the runtime's own"
-    cure = "it is the runtime's own: choose a newer runtime"
-    rewrite = " and write the project as a Spark job (`inv doctor --fix`)"
-    return cure if subject.runs_on(runtimes.PROJECTS_END) else cure + rewrite
 
 
 def check_python_fits(subject: Subject) -> Iterator[findings.Finding]:
     """The driver of a classic project runs the environment's Python, the workers the runtime's."""
     runtime, asked = subject.runtime, subject.python
-    if not subject.is_classic or runtime is None or runtime.python is None or asked in {None, runtime.python}:
+    if not subject.is_classic or runtime is None or asked is None or asked in {*runtime.pythons, runtime.python}:
         return
-    yield SPARK_PYTHONS.assumed(when=runtime.python_basis == "assumed").warning(
-        f"the environment asks for Python {asked}, and {runtime} has {runtime.python}: code that the driver "
-        "sends to Spark's workers (a UDF) fails between two Pythons",
-        where=subject.place_of_python(),
-        cure=f"ask for python={runtime.python}, or send no code to Spark's workers",
-    )
+    if runtime.is_known:
+        yield SPARK_PYTHONS.assumed(when=runtime.python_basis == "assumed").warning(
+            f"the environment asks for Python {asked}, and {runtime} has {runtime.python_said}: code that the driver "
+            "sends to Spark's workers (a UDF) fails between two Pythons",
+            where=subject.place_of_python(),
+            cure=f"send no code to Spark's workers, or {cures.renew_python(subject)}",
+        )

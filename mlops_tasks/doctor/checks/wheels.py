@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import NamedTuple
 
 from packaging import tags, utils
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from mlops_tasks.doctor import findings
+from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.wheels import syntax
 from mlops_tasks.workspace.runtimes import Basis
@@ -23,29 +23,39 @@ _GLIBC = 35
 """The C library of Ubuntu 22.04 is 2.35; older runtimes have older ones, which a wheel seldom notices."""
 
 
+class _Place(NamedTuple):
+    """Where wheels are installed: the Pythons that it may have, of `whom`, and what in the project decides that."""
+
+    pythons: tuple[str, ...]
+    said: str
+    whom: str
+    where: str
+    basis: Basis
+
+
 def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
-    for wheel, (python, whose, where, basis) in product(subject.wheels, _pythons(subject)):
-        if not _allows(wheel.requires_python, python):
-            yield findings.RUNTIMES._replace(basis=basis).error(
-                f"{wheel.file_name} needs Python {wheel.requires_python}, and {whose} has {python}",
-                where=where,
-                cure=f"widen requires-python of {wheel.distribution}, or choose another Python there",
+    for wheel, place in product(subject.wheels, _places(subject)):
+        if not any(cures.allows(wheel.requires_python, each) for each in place.pythons):
+            yield findings.RUNTIMES._replace(basis=place.basis).error(
+                f"{wheel.file_name} needs Python {wheel.requires_python}, and {place.whom} has {place.said}",
+                where=place.where,
+                cure=f"widen requires-python of {wheel.distribution}, or {cures.move(subject)}",
             )
 
 
 def check_tags(subject: Subject) -> Iterator[findings.Finding]:
-    for wheel, (python, whose, where, basis) in product(subject.wheels, _pythons(subject)):
-        if not fits(wheel.tags, python):
-            yield WHEEL_TAGS._replace(basis=basis).error(
-                f"{wheel.file_name} does not install in {whose} (Linux, Python {python})",
-                where=where,
-                cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {python}",
+    for wheel, place in product(subject.wheels, _places(subject)):
+        if not any(fits(wheel.tags, each) for each in place.pythons):
+            yield WHEEL_TAGS._replace(basis=place.basis).error(
+                f"{wheel.file_name} does not install in {place.whom} (Linux, Python {place.said})",
+                where=place.where,
+                cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {place.pythons[-1]}",
             )
 
 
 def check_compiles(subject: Subject) -> Iterator[findings.Finding]:
     """Modules that the cluster's Python cannot compile; what is newer than the Python here may only seem wrong."""
-    pythons = {syntax.parse(python): whose for python, whose, _, _ in _pythons(subject)}
+    pythons = {syntax.parse(place.pythons[-1]): place.whom for place in _places(subject)}
     asked = {version: whose for version, whose in pythons.items() if version <= syntax.RUNNING}
     for wheel, (version, whose) in product(subject.wheels, (asked or {syntax.RUNNING: "Python here"}).items()):
         fault = syntax.find_fault(wheel.path, version) if wheel.path is not None else None
@@ -92,19 +102,10 @@ def parse_tags(file_name: str) -> frozenset[str]:
     return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
 
 
-def _pythons(subject: Subject) -> Iterator[tuple[str, str, str, Basis]]:
-    """Each Python that our wheels are installed into: its version, its owner, the place that asks for it, the basis."""
-    found = subject.runtime
-    if found is not None and found.python is not None and subject.ships_wheels:
-        yield found.python, f"the cluster ({found})", subject.place_of("spark_version"), found.python_basis
-    asked = subject.python
+def _places(subject: Subject) -> Iterator[_Place]:
+    found, asked = subject.runtime, subject.python
+    if found is not None and found.is_known and subject.ships_wheels:
+        said, where = found.python_said, subject.place_of("spark_version")
+        yield _Place(found.pythons, said, f"the cluster ({found})", where, found.python_basis)
     if asked is not None and subject.is_classic:
-        yield asked, "the project's environment", subject.place_of_python(), "documented"
-
-
-def _allows(requires_python: str, python: str) -> bool:
-    """The newest patch level of that minor version counts."""
-    try:
-        return SpecifierSet(requires_python).contains(f"{python}.99")
-    except InvalidSpecifier:
-        return True
+        yield _Place((asked,), asked, "the project's environment", subject.place_of_python(), "documented")

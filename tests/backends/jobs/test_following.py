@@ -146,6 +146,20 @@ def test_time_counts_from_the_start_that_the_workspace_tells(
     assert told.details[0] == "50:00  RUNNING"
 
 
+def test_a_run_that_is_over_is_shown_with_the_time_that_it_took(
+    jobs: JobRuns, workspace: Workspace, told: Told
+) -> None:
+    began = 1_700_000_000
+    state = {"life_cycle_state": "TERMINATED", "result_state": "CANCELED"}
+    body = {"state": state, "start_time": began * 1000, "end_time": (began + 28) * 1000}
+    headers = {"Date": formatdate(began + 3000, usegmt=True)}
+    workspace.faults.add("GET", GET, status=200, body=body, headers=headers)
+
+    jobs.follow(5, limits=limits())
+
+    assert told.details[-1] == "00:28  TERMINATED CANCELED"
+
+
 def test_a_workspace_that_asks_for_time_is_given_it_and_that_is_told(
     jobs: JobRuns, workspace: Workspace, clock: Clock, told: Told
 ) -> None:
@@ -249,7 +263,7 @@ def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace:
     body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1"}
     workspace.faults.add("GET", "/api/2.0/jobs/runs/get-output", status=200, body=body)
 
-    assert jobs.output(run_id) == "one\nTraceback\nE: 1"
+    assert jobs.output(run_id) == ("one\nTraceback\nE: 1", "E: 1")
 
 
 @pytest.mark.parametrize(

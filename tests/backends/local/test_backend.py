@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops_tasks import processes, state
+from mlops_tasks.backends.local import backend
+from mlops_tasks.report import Report
 from tests.support.inv import inv, start
 from tests.support.repositories import git, make_repository, write
 
@@ -46,7 +54,7 @@ PYTHON_ENV = "name: training\npython_env: env.yaml\nentry_points: {main: {comman
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    (path,) = (folder / ".mlops").glob("*/local/branches/*/release.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -167,7 +175,7 @@ def test_a_project_at_a_git_uri_is_fetched_patched_and_run(tmp_path: Path) -> No
     assert said.code == 0, said.err
     assert "fetched" in said.err
     assert record_of(folder)["patched"]["references"][0]["file"] == "training_env.yaml"
-    assert record_of(folder)["names"]["experiment"] == "/Shared/training/main"
+    assert re.fullmatch("/Shared/repository/training-[0-9a-f]{12}/main", record_of(folder)["names"]["experiment"])
 
 
 def test_wheels_given_by_hand_are_deployed_and_named_ones_patched_in(tmp_path: Path) -> None:
@@ -238,3 +246,67 @@ def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
     assert ui.returncode == 0, err
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+PROXY = "http://127.0.0.1:9"
+"""Nobody answers there."""
+WAITS = """\
+import runpy, subprocess, sys
+child = runpy.run_path(sys.argv[1])
+wait = child["_wait_for_server"]
+wait.__globals__["SERVER_WITHIN"] = 5
+with subprocess.Popen(["sleep", "60"]) as server:
+    wait(server, int(sys.argv[2]))
+    server.kill()
+"""
+
+
+def test_no_proxy_stands_between_a_run_and_the_server_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", PROXY)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    runs = backend.LocalRuns(
+        places=state.StateFolder(tmp_path), environ=os.environ, run=processes.run_command, report=Report()
+    )
+
+    assert runs._child_environ(None)["no_proxy"] == "example.org,localhost,127.0.0.1,::1"
+    monkeypatch.delenv("NO_PROXY")
+    (tmp_path / "health").write_text("OK")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        command = [sys.executable, "-c", WAITS, str(backend.CHILD), str(server.server_address[1])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_blank_address_of_a_tracking_server_is_none(tmp_path: Path) -> None:
+    runs = backend.LocalRuns(
+        places=state.StateFolder(tmp_path),
+        environ={"MLFLOW_TRACKING_URI": " "},
+        run=processes.run_command,
+        report=Report(),
+    )
+
+    assert runs.tracking.uri == f"sqlite:///{tmp_path}/.mlops/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "reason"),
+    [
+        (0, "done\n", ""),
+        (3, "", "the entry point ended with exit code 3"),
+        (1, "one\nValueError: no\n\n", "the entry point ended with exit code 1: ValueError: no"),
+        (137, "Killed\n", "the entry point was ended by SIGKILL: Killed"),
+    ],
+)
+def test_why_an_entry_point_failed_is_how_it_ended_and_its_last_line(
+    tmp_path: Path, code: int, log: str, reason: str
+) -> None:
+    path = tmp_path / "run.log"
+    path.write_text(log)
+
+    assert backend._describe_exit(code, path) == reason

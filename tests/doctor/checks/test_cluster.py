@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks.doctor.checks import cluster as checks
+from mlops_tasks.doctor.subject import Questions
 from mlops_tasks.project import cluster
 from tests.support import subjects
 
@@ -40,7 +41,7 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
         pytest.param(
             {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
         ),
-        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["MLflow refuses it...| remove it"], id="beside"),
+        pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["refuses it...| remove existing"], id="beside"),
         pytest.param(
             {"new_cluster": {"existing_cluster_id": "1-a"}},
             ["error seen...does not notice it...cluster.json:3:5"],
@@ -76,14 +77,28 @@ def test_what_a_cluster_needs_is_asked_for(tmp_path: Path, data: dict[str, Any],
     assert subjects.matches(said, *expected), said
 
 
-SINGLE = {"spark.databricks.cluster.profile": "singleNode"}
+SINGLE = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*, 4]"}
+TAG = {"ResourceClass": "SingleNode", "team": "a"}
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
         pytest.param({**subjects.OLD, "num_workers": 0}, ["warning documented...cluster.json:4:3"], id="no worker"),
-        pytest.param({**subjects.OLD, "num_workers": 0, "spark_conf": SINGLE}, [], id="a single node"),
+        pytest.param(
+            {**subjects.OLD, "num_workers": 0, "spark_conf": SINGLE, "custom_tags": TAG}, [], id="a single node"
+        ),
+        pytest.param(
+            {**subjects.OLD, "num_workers": 0, "spark_conf": SINGLE},
+            ['warning assumed...| add custom_tags {"ResourceClass": "SingleNode"}'],
+            id="without its tag",
+        ),
+        pytest.param(
+            {**subjects.OLD, "num_workers": 0, "custom_tags": TAG},
+            ["warning documented...| add spark_conf"],
+            id="tag alone",
+        ),
+        pytest.param({**subjects.OLD, "num_workers": 0, "is_single_node": True}, [], id="by the newer key"),
         pytest.param(subjects.OLD, [], id="a worker"),
     ],
 )
@@ -91,6 +106,60 @@ def test_no_worker_needs_a_single_node(tmp_path: Path, data: dict[str, Any], exp
     said = subjects.say(checks.check_single_node, make(tmp_path, data))
 
     assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param({"custom_tags": {"team": "a"}}, [], id="a job's cluster"),
+        pytest.param(
+            {"cluster_id": "1-a", "cluster_source": "UI", "autotermination_minutes": 60},
+            ["warning assumed | cluster_id, cluster_source, autotermination_minutes: ...:5:3 | remove cluster_id, cl"],
+            id="from the page of a cluster",
+        ),
+        pytest.param({"cluster_id": "1-a", "state": "RUNNING"}, ["note assumed | cluster_id, state"], id="harmless"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_was_copied_from_a_cluster_that_is_there_is_named(
+    tmp_path: Path, keys: dict[str, Any], expected: list[str], wrapped: bool
+) -> None:
+    spec = {**subjects.OLD, **keys}
+
+    said = subjects.say(checks.check_exported, make(tmp_path, {"new_cluster": spec} if wrapped else spec))
+
+    assert subjects.matches(said, *(each.replace(":5:3", ":6:5") if wrapped else each for each in expected)), said
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param({}, [], id="there"),
+        pytest.param(
+            {"node_type_id": "m5.larg"},
+            ["error seen...no node type m5.larg | cluster.json:3:3...m5.large"],
+            id="a slip",
+        ),
+        pytest.param(
+            {"driver_node_type_id": "x"}, ["error seen...no node type x...set driver_node_type_id"], id="driver"
+        ),
+        pytest.param({"node_type_id": None, "instance_pool_id": "p"}, [], id="a pool's"),
+    ],
+)
+def test_a_node_type_is_one_of_the_workspaces(tmp_path: Path, keys: dict[str, Any], expected: list[str]) -> None:
+    ask = Questions(node_types=lambda: ("i3.xlarge", "m5.large"))
+
+    said = subjects.say(checks.check_node_types, make(tmp_path, {**subjects.OLD, **keys}, ask=ask))
+
+    assert subjects.matches(said, *expected), said
+    assert not subjects.say(checks.check_node_types, make(tmp_path, {**subjects.OLD, **keys}))
+
+
+def test_what_stands_beside_an_existing_cluster_is_looked_at_too(tmp_path: Path) -> None:
+    subject = make(tmp_path, {"existing_cluster_id": "1-a", **subjects.OLD, "run_name": "x"})
+
+    assert str(subject.runtime) == "runtime 12.2"
+    assert subjects.matches(subjects.say(checks.check_dropped, subject), "run_name is lost...belongs to a job")
 
 
 @pytest.mark.parametrize(

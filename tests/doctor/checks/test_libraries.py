@@ -50,6 +50,7 @@ def test_wheels_that_workers_will_get_count_as_libraries(tmp_path: Path) -> None
     ("project", "version", "root", "expected"),
     [
         pytest.param(subjects.SPARK_JOB, "15.4", "dbfs:/w", ["warning assumed...dbfs:/w"], id="new"),
+        pytest.param(subjects.SPARK_JOB, "15.0", "dbfs:/w", ["warning assumed"], id="the first new one"),
         pytest.param(subjects.SPARK_JOB, "14.3", "dbfs:/w", [], id="old"),
         pytest.param(subjects.SPARK_JOB, "15.4", "/Volumes/a/b/c", [], id="in a volume"),
         pytest.param(subjects.SPARK_JOB.replace(OURS, "numpy"), "15.4", "dbfs:/w", [], id="no wheel"),
@@ -94,7 +95,8 @@ def test_what_mlflow_does_not_install_for_a_spark_job_is_said(
     ("version", "root", "expected"),
     [
         pytest.param("12.2", "/Workspace/w", ["error seen...13.1...| set wheel_root to dbfs:/..."], id="before"),
-        pytest.param("13.3", "/Workspace/w", [], id="since"),
+        pytest.param("13.0", "/Workspace/w", ["error seen"], id="just before"),
+        pytest.param("13.1", "/Workspace/w", [], id="since"),
         pytest.param("12.2", "dbfs:/w", [], id="elsewhere"),
     ],
 )
@@ -114,7 +116,7 @@ def test_wheels_among_workspace_files_need_a_newer_runtime(
         pytest.param("14.0", {"egg": "dbfs:/x.egg"}, ["error documented...x.egg"], id="egg"),
         pytest.param("13.3", {"egg": "dbfs:/x.egg"}, [], id="egg before"),
         pytest.param("14.3", {"requirements": "/Workspace/r.txt"}, ["warning assumed...r.txt"], id="requirements"),
-        pytest.param("15.4", {"requirements": "/Workspace/r.txt"}, [], id="requirements since"),
+        pytest.param("15.0", {"requirements": "/Workspace/r.txt"}, [], id="requirements since"),
     ],
 )
 def test_kinds_of_libraries_have_their_runtimes(

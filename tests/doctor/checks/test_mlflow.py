@@ -26,7 +26,10 @@ def yaml(python: str, mlflow: str = "mlflow") -> str:
     [
         pytest.param("12.2", subjects.CLIENT, ["error seen...3.17.2...>=3.10...has 3.9...mlflow==3.1.4"], id="too new"),
         pytest.param("10.4", subjects.CLIENT, ["error...mlflow==2.17.2"], id="for 3.8"),
-        pytest.param("7.0", OLDER, ["error...2.17.2...has 3.7... | write the project as a Spark job"], id="for 3.7"),
+        pytest.param(
+            "7.0", OLDER, ["error...2.17.2...has 3.7... | set spark...write the project as a Spark job"], id="3.7"
+        ),
+        pytest.param("6.4", subjects.CLIENT, ["error assumed...runtime 6.4 has 3.7 at most"], id="before the table"),
         pytest.param("10.4", OLDER, [], id="old enough"),
         pytest.param("13.3", subjects.CLIENT, [], id="the runtime is new enough"),
         pytest.param("20.0", subjects.CLIENT, [], id="not known"),
@@ -60,7 +63,7 @@ def test_nothing_is_forced(tmp_path: Path, changes: dict[str, Any]) -> None:
 def test_where_the_runtime_holds_it_the_yaml_is_to_ask_for_such_a_python(tmp_path: Path) -> None:
     subject = subjects.make(tmp_path, yaml=yaml("3.9"), mlflow=subjects.CLIENT, spec=on("13.3"))
 
-    assert subjects.matches(subjects.say(mlflow.check_environment_fits, subject), "| ask for a Python that fits >=3.10")
+    assert subjects.matches(subjects.say(mlflow.check_environment_fits, subject), "| ask for python=3.10")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,9 @@ def test_the_yamls_python_holds_the_forced_mlflow(tmp_path: Path, python: str, e
     [
         pytest.param("mlflow==2.9.2", ["warning seen...mlflow==2.9.2...training_env.yaml:4:9"], id="another"),
         pytest.param("mlflow-skinny<3", ["warning seen...mlflow-skinny<3"], id="skinny"),
+        pytest.param("mlflow==2.9.2", ["| ask for mlflow==3.17.2"], id="one that does not work here"),
+        pytest.param("mlflow==2.20.0", ["3.17.2, or install mlflow==2.20.0 here"], id="one that works here"),
+        pytest.param("mlflow<3", ["3.17.2, or install mlflow==2.17.2 here"], id="a range"),
         pytest.param("mlflow>=2", [], id="a range that holds it"),
         pytest.param("mlflow", [], id="any"),
         pytest.param("mlflow-extras==1", [], id="another distribution"),
@@ -97,10 +103,20 @@ def test_another_mlflow_in_the_yaml_is_said(tmp_path: Path, line: str, expected:
     assert subjects.matches(said, *expected), said
 
 
+def test_conda_pins_an_mlflow_as_pip_does(tmp_path: Path) -> None:
+    pinned = "dependencies:\n  - python=3.10\n  - mlflow=2.9.2\n"
+    subject = subjects.make(tmp_path, yaml=pinned, mlflow=subjects.CLIENT)
+
+    said = subjects.say(mlflow.check_pin, subject)
+
+    assert subjects.matches(said, "warning seen...asks for mlflow==2.9.2...training_env.yaml:3:5"), said
+
+
 @pytest.mark.parametrize(
     ("project", "flavour", "code", "expected"),
     [
         pytest.param(subjects.SPARK_JOB, "", "import mlflow\n", ["warning assumed | t.py imports mlflow"], id="nobody"),
+        pytest.param(subjects.SPARK_JOB, "", "\0import mlflow\n", [], id="no text"),
         pytest.param(subjects.SPARK_JOB, "cpu-ml-", "import mlflow\n", [], id="the runtime brings it"),
         pytest.param(subjects.SPARK_JOB.replace("requests", "mlflow>=2"), "", "import mlflow\n", [], id="installed"),
         pytest.param(subjects.SPARK_JOB, "", "import mlflows\n", [], id="not imported"),
@@ -110,12 +126,20 @@ def test_another_mlflow_in_the_yaml_is_said(tmp_path: Path, line: str, expected:
 def test_a_spark_job_has_its_mlflow_from_somewhere(
     tmp_path: Path, project: str, flavour: str, code: str, expected: list[str]
 ) -> None:
-    spec = {"spark_version": f"16.4.x-{flavour}scala2.12", **subjects.NODES}
+    spec = {"spark_version": f"14.3.x-{flavour}scala2.12", **subjects.NODES}
     subject = subjects.make(tmp_path, project=project, spec=spec, scripts=(Text(tmp_path / "t.py", code),))
 
     said = subjects.say(mlflow.check_spark_job_has_it, subject)
 
     assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(("version", "count"), [("15.3", 1), ("15.4", 0), ("16.4", 0)])
+def test_base_images_bring_an_mlflow_from_15_4_on(tmp_path: Path, version: str, count: int) -> None:
+    scripts = (Text(tmp_path / "t.py", "import mlflow\n"),)
+    subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=on(version), scripts=scripts)
+
+    assert len(subjects.say(mlflow.check_spark_job_has_it, subject)) == count
 
 
 def test_the_installed_mlflow_is_known_without_importing_it() -> None:

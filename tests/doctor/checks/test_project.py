@@ -108,6 +108,7 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         pytest.param('"""See https://x.org/page for more."""', [], id="a page"),
         pytest.param("# http://x.org/a.csv", [], id="a comment"),
         pytest.param("this is no Python http://x.org/a.csv", [], id="no Python"),
+        pytest.param('read("http://x.org/a.csv")\0', [], id="a byte that no source has"),
     ],
 )
 def test_a_download_is_noted(tmp_path: Path, code: str, expected: list[str]) -> None:
@@ -129,3 +130,50 @@ def test_a_model_name_of_one_level_is_noted(tmp_path: Path, code: str, expected:
     said = subjects.say(checks.check_model_names, subjects.make(tmp_path, scripts=(Text(tmp_path / "t.py", code),)))
 
     assert subjects.matches(said, *expected), said
+
+
+LOCALHOST = 'mlflow.set_tracking_uri("http://localhost:5000")'
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param(
+            LOCALHOST, ["warning seen...'http://localhost:5000': nothing listens there...train.py:1:25"], id="here"
+        ),
+        pytest.param(
+            'set_tracking_uri(uri="https://mlflow.x.org")', ["what it logs goes to that server"], id="elsewhere"
+        ),
+        pytest.param('mlflow.set_tracking_uri("mlruns")', ["stays on the cluster's own disk"], id="a folder"),
+        pytest.param(
+            'mlflow.set_tracking_uri("sqlite:///mlflow.db")', ["stays on the cluster's own disk"], id="a file"
+        ),
+        pytest.param('os.environ["MLFLOW_TRACKING_URI"] = "http://x.org"', ["goes to that server"], id="a variable"),
+        pytest.param('os.environ["OTHER"] = "http://x.org"', [], id="another variable"),
+        pytest.param('mlflow.set_tracking_uri("databricks")', [], id="the same one"),
+        pytest.param("mlflow.set_tracking_uri(uri)", [], id="from elsewhere"),
+        pytest.param('mlflow.set_tracking_uri("")', [], id="the default one"),
+        pytest.param(
+            'mlflow.set_experiment("churn")', ["warning seen...'churn'...`Cannot start run with ID"], id="another"
+        ),
+        pytest.param('mlflow.set_experiment(experiment_id="7")', ["warning seen...'7'"], id="by its number"),
+        pytest.param('mlflow.set_experiment("/Shared/x/main")', [], id="the release's own"),
+        pytest.param("mlflow.set_experiment(name)", [], id="not known"),
+        pytest.param(f"{LOCALHOST}\0", [], id="a byte that no source has"),
+    ],
+)
+def test_what_a_script_says_of_tracking_is_told_with_what_comes_of_it(
+    tmp_path: Path, code: str, expected: list[str]
+) -> None:
+    scripts = (Text(tmp_path / "train.py", code),)
+    subject = subjects.make(tmp_path, scripts=scripts, experiment="/Shared/{project}/main")
+
+    said = subjects.say(checks.check_tracking, subject)
+
+    assert subjects.matches(said, *expected), said
+
+
+def test_a_script_that_this_release_does_not_start_is_noted(tmp_path: Path) -> None:
+    subject = subjects.make(tmp_path, scripts=(Text(tmp_path / "other.py", LOCALHOST),))
+
+    assert subjects.matches(subjects.say(checks.check_tracking, subject), "note seen")

@@ -57,6 +57,8 @@ def test_a_wheel_fits_the_pythons_that_get_it(
         ("x-1-py2.py3-none-any.whl", "3.12", True),
         ("x-1-py2-none-any.whl", "3.9", False),
         ("x-1-py310-none-any.whl", "3.9", False),
+        ("x-1-cp39-cp39-manylinux_2_5_x86_64.whl", "3.9", True),
+        ("x-1-cp39-cp39-manylinux_2_36_x86_64.whl", "3.9", False),
         ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.9", True),
         ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.10", False),
         ("x-1-cp37-cp37m-linux_x86_64.whl", "3.7", True),
@@ -81,13 +83,11 @@ def test_a_wheel_for_another_system_is_said(tmp_path: Path) -> None:
 
 
 def test_what_rests_on_an_assumed_python_is_assumed(tmp_path: Path) -> None:
-    spec = {"spark_version": "18.0.x-scala2.13", **subjects.NODES}
-    wheel = subjects.WHEEL._replace(requires_python="<3.12")
+    spec = {"spark_version": "8.4.x-scala2.12", **subjects.NODES}
+    wheel = subjects.WHEEL._replace(requires_python=">=3.9")
     subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec, wheels=(wheel,))
 
-    assert subjects.matches(
-        subjects.say(wheels.check_requires_python, subject), "error assumed...runtime 18.0) has 3.12"
-    )
+    assert subjects.matches(subjects.say(wheels.check_requires_python, subject), "error assumed...runtime 8.4) has 3.8")
 
 
 def test_nothing_is_said_of_a_python_that_is_not_known(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.doctor import checks, findings, rules
+from mlops_tasks.doctor import checklist, checks, findings
 from mlops_tasks.doctor.subject import Questions
 from mlops_tasks.report import Report
 from tests.support import subjects
@@ -32,7 +32,7 @@ class Told(Report):
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.split(".")[-1])
 def test_every_check_is_in_the_list(topic: str) -> None:
-    listed = {each.rule for each in rules.CHECKS}
+    listed = {each.find for each in checklist.CHECKS}
     found = {value for name, value in vars(importlib.import_module(topic)).items() if name.startswith("check_")}
 
     assert found
@@ -46,7 +46,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
         tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x"
     )
 
-    found = rules.check(subject)
+    found = checklist.check(subject)
 
     assert not found.found
     assert {"runtime", "cluster spec", "libraries", "MLflow", "names", "access mode"} <= set(found.fine)
@@ -54,7 +54,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
 
 
 def test_errors_come_first_and_their_topic_is_not_fine(tmp_path: Path) -> None:
-    found = rules.check(subjects.make(tmp_path, mlflow=subjects.CLIENT))
+    found = checklist.check(subjects.make(tmp_path, mlflow=subjects.CLIENT))
 
     levels = [each.level for each in found.found]
     assert levels[0] == "error"
@@ -68,8 +68,8 @@ def test_whoever_is_not_let_in_is_asked_nothing_more(tmp_path: Path) -> None:
         raise errors.WorkspaceError("not let in", cure="log in")
 
     ask = Questions(log_in=refuse, has_volume=refuse, has_file=refuse)
-    found = rules.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", wheels=(subjects.WHEEL,), ask=ask))
-    silent = rules.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", ask=ask._replace(log_in=None)))
+    found = checklist.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", wheels=(subjects.WHEEL,), ask=ask))
+    silent = checklist.check(subjects.make(tmp_path, wheel_root="/Volumes/a/b/c", ask=ask._replace(log_in=None)))
 
     assert [each.what for each in found.found if "not let in" in each.what] == ["not let in"]
     assert "could not be checked: not let in" in [each.what for each in silent.of("warning")]
@@ -79,7 +79,7 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
     told = Told()
 
     with pytest.raises(errors.BadInput) as caught:
-        rules.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, warned=set())
+        checklist.insist(findings.Findings((ERROR, ERROR._replace(what="no node"), WARNING, NOTE)), told, warned=set())
 
     said = str(caught.value)
     assert said.startswith(
@@ -93,15 +93,19 @@ def test_errors_stop_and_all_of_them_are_told() -> None:
 def test_what_was_told_is_told_once() -> None:
     told, before = Told(), {"old: renew it [documented]"}
 
-    rules.insist(findings.Findings((WARNING, ERROR)), told, warned=before, force=True)
+    checklist.insist(findings.Findings((WARNING, ERROR)), told, warned=before, force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]"]
+
+    checklist.insist(findings.Findings((WARNING, ERROR)), told, warned=before, force=True)
+
+    assert len(told.warnings) == 1
 
 
 def test_warnings_do_not_stop() -> None:
     told = Told()
 
-    rules.insist(findings.Findings((WARNING,)), told, warned=set())
+    checklist.insist(findings.Findings((WARNING,)), told, warned=set())
 
     assert told.warnings == ["old: renew it [documented]"]
 
@@ -109,6 +113,6 @@ def test_warnings_do_not_stop() -> None:
 def test_force_tells_errors_as_warnings() -> None:
     told = Told()
 
-    rules.insist(findings.Findings((ERROR, WARNING)), told, warned=set(), force=True)
+    checklist.insist(findings.Findings((ERROR, WARNING)), told, warned=set(), force=True)
 
     assert told.warnings == ["no cluster (cluster.json:1:1): add it [seen]", "old: renew it [documented]"]

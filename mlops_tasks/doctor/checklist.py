@@ -1,4 +1,4 @@
-"""Preflight: a table of checks that find, before anything is uploaded, what will not work on Databricks."""
+"""The list of all checks, in their order: what will not work on Databricks, found before anything is sent there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mlops_tasks.report import Report
 
 
 class Check(NamedTuple):
-    """One rule of a topic. Without the parts of the Subject named in `needs` the rule is not run."""
+    """One check of a topic. Without the parts of the Subject named in `needs` it is not made."""
 
     topic: str
-    rule: Callable[[Subject], Iterable[Finding]]
+    find: Callable[[Subject], Iterable[Finding]]
     needs: tuple[str, ...] = ()
 
 
@@ -34,6 +34,10 @@ CHECKS = (
     Check("cluster spec", cluster.check_photon, needs=("cluster",)),
     Check("cluster spec", cluster.check_dropped, needs=("cluster",)),
     Check("cluster spec", cluster.check_form, needs=("cluster", "project")),
+    Check("cluster spec", cluster.check_node_types, needs=("cluster", "ask.node_types")),
+    Check("cluster spec", cluster.check_exported, needs=("cluster",)),
+    Check("runtime", runtime.check_name, needs=("cluster",)),
+    Check("runtime", runtime.check_offered, needs=("cluster",)),
     Check("runtime", runtime.check_known, needs=("cluster",)),
     Check("runtime", runtime.check_supported, needs=("cluster",)),
     Check("Python", runtime.check_python_alive, needs=("environment",)),
@@ -63,6 +67,7 @@ CHECKS = (
     Check("names", workspace.check_experiment, needs=("experiment",)),
     Check("names", workspace.check_wheel_root),
     Check("files", project.check_missing, needs=("missing",)),
+    Check("scripts", project.check_tracking, needs=("scripts",)),
     Check("scripts", project.check_downloads, needs=("scripts",)),
     Check("scripts", project.check_model_names, needs=("scripts",)),
 )
@@ -110,9 +115,9 @@ def insist(findings: Findings, report: Report, *, warned: set[str], force: bool 
 
 
 def _apply(each: Check, subject: Subject) -> list[Finding]:
-    """The rule's findings; a workspace that gives no answer is a finding too."""
+    """What the check finds; a workspace that gives no answer is a finding too."""
     try:
-        return list(each.rule(subject))
+        return list(each.find(subject))
     except errors.WorkspaceError as fault:
         return [WORKSPACE.warning(f"could not be checked: {fault.what}", where=fault.where, cure=fault.cure)]
 
