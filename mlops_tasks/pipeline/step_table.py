@@ -31,6 +31,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
         wheel_root=context.wheel_root,
         user=context.target.user,
         report=context.report,
+        may_be_plain=not context.target.is_databricks,
     )
 
 
@@ -117,17 +118,19 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
 def check_inputs(context: Context) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
+    from mlops_tasks.pipeline import job_plan
     from mlops_tasks.project import cluster, entry_points, environment
 
     project = context.project
-    entry_points.resolve(project, context.settings.entry_point, context.settings.parameters)
+    given = job_plan.choose_parameters(context)
+    parameters = entry_points.resolve(project, context.settings.entry_point, given)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
     if spec := cluster.find(context.cluster, project.folder):
         cluster.read(spec)
     _ = context.libraries, context.wheel_root
     backend, _ = context.target.choose_backend(context.settings.backend, project)
-    context.target.check_environment(project, backend=backend, env_manager=context.settings.env_manager)
+    job_plan.check_job(context, parameters, backend=backend)
     context.target.check()
 
 

@@ -53,7 +53,7 @@ def build_wheels(context: Context, release: Release) -> Release:
     for library, asked in by_path.items():
         needs.refuse_paths(library, sorted(asked - beside))
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
-    context.report.step("build-wheel", "\n".join(made))
+    context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
     return release.with_step("build-wheel", _combine(looked), wheels=wheels)
 
 

@@ -189,6 +189,8 @@ class Context:
     def libraries(self) -> tuple[Path, ...]:
         from mlops_tasks.wheels import sources
 
+        if not self.settings.libraries:
+            return ()  # a project without libraries of its own is a project
         return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=self.report)
 
     @cached_property

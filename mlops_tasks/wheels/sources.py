@@ -40,8 +40,9 @@ def find_libraries(
     for pattern in patterns:
         is_glob = glob.has_magic(pattern)
         _refuse_missing(Path(os.path.realpath(base)) / pattern, tree, report, is_glob=is_glob)
-        # pathlib's own globs take no absolute patterns
-        names = sorted(glob.glob(str(base / pattern), recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
+        # pathlib's own globs take no absolute patterns; a sign of `base` itself is no pattern
+        whole = str(Path(glob.escape(str(base)), pattern))
+        names = sorted(glob.glob(whole, recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
         for path in map(Path, names):
             if _is_library(path):
                 found[path.resolve()] = None

@@ -273,9 +273,9 @@ CASES = [
     pytest.param(lambda _: None, "ui --port abc", 2, ["the port must be a whole number", "--port"], id="no port"),
     pytest.param(
         after("name", "build-wheel", "deploy", "patch"),
-        "run --experiment-name foo",
+        "run --experiment-name team/foo",
         2,
-        ["'foo' is not an absolute path", "--experiment-name"],
+        ["'team/foo' is not an absolute path", "--experiment-name"],
         id="relative experiment",
     ),
     pytest.param(lambda _: None, "release --backend foo", 2, ["backend foo is not installed"], id="no such backend"),

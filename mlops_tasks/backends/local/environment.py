@@ -19,6 +19,7 @@ from mlops_tasks.report import Report
 from mlops_tasks.tracking import bounds
 
 MLFLOW = ("mlflow", "mlflow-skinny")
+COMPLETE = "complete"
 SEEDS = ("pip", "setuptools")
 """What every environment of MLflow's has, whatever the project asks for."""
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
@@ -68,17 +69,23 @@ def built(
     path = folder / files.digest(_inputs(wanted, names, env))[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with locks.built_once(path.with_suffix(".lock")) as done:
-        if (path / "complete").exists():
+        if _is_complete(path):
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
                 _Building(path=path, wanted=wanted, env=env, run=run, say=report.detail).build(names)
-                (path / "complete").touch()
+                (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)
         _prune(folder)
         yield path
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether the environment was built, and at this path: its programs name the path that they were built at."""
+    mark = path / COMPLETE
+    return mark.is_file() and mark.read_text(encoding="utf-8") == str(path)
 
 
 def find_mlflow(path: Path) -> str:
