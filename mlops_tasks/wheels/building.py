@@ -164,7 +164,7 @@ def built(
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
-            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run)
+            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
             raise _failed("cannot be built", library, log, left, is_full=processes.ran_full(done))
@@ -229,6 +229,9 @@ def _failed(what: str, library: Path, log: str, left: ignored.Ignored, *, is_ful
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
     if fault := uv.explain(log):
         what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}", fault.cure
+    elif uv.NO_SOLUTION in log:
+        what, said = f"{what}: what builds it cannot be installed", f"\n{uv.last_cause(log)}"
+        first = "correct `requires` under [build-system] in its pyproject.toml"
     first = "make room" if is_full else first
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
