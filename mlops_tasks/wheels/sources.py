@@ -79,7 +79,8 @@ def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *,
         folder = PurePath(name).parent
         if tree is None or PurePath(name).name not in MARKS or not _names(pattern, tree.top / folder, exactly=True):
             continue
-        said, cure = f"a sparse checkout leaves out the library {folder}", f"git sparse-checkout add {folder}"
+        said = f"a sparse checkout leaves out the library {folder}"
+        cure = errors.typed("git", "sparse-checkout", "add", folder)
         if not is_glob:
             raise errors.BadInput(said, where=tree.top / folder, cure=f"`{cure}`")
         report.warning(f"{said}, and no wheel of it is built: `{cure}`")
@@ -124,7 +125,10 @@ def look_at(
     try:
         known, texts = list_files(library, run=run), _texts(library)
         unreadable: list[OSError] = []
-        everything = files.walk(library, skip=is_junk, onerror=unreadable.append)
+        folders = ignored.Folders(library, known)
+        everything = files.walk(
+            library, skip=lambda path: is_junk(path) or folders.is_beside(path), onerror=unreadable.append
+        )
         left = ignored.sort(library, names=known, everything=everything, texts=texts, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
         programs = [_text(library / name) for name in _programs(library, names, settings)]
