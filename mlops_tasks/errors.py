@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, unique
@@ -48,6 +49,11 @@ class ReleaseError(Exception):
     def __str__(self) -> str:
         where = f"  in: {self.where}\n" if self.where else ""
         return f"{self.what}\n{where}  do: {self.cure}"
+
+
+def typed(*words: object) -> str:
+    """A command, or a part of one, for a message: each word is quoted where a shell would read more into it."""
+    return shlex.join(map(str, words))
 
 
 class StepFailed(ReleaseError):

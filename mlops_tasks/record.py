@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from mlops_tasks.release import VERSION, Release
 
 
 class Record:
-    """`release.json` in `folder`, with a copy by run id of every release that ended in a run."""
+    """A branch's `release.json` in `folder`, and in `runs` a copy by run id of each release that ended in a run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, runs: Path | None = None) -> None:
         self.folder = folder
+        self.runs = runs or folder / "runs"
         self.path = folder / "release.json"
         self._known: tuple[tuple[int, ...], bytes] | None = None
         """The file's state and its bytes as last read or written here: an unchanged file is not read again."""
@@ -27,18 +27,7 @@ class Record:
     def load(self) -> Release | None:
         """The release as it was last saved; None before the first step."""
         text = self._read()
-        if text is None:
-            return None
-        try:
-            data = json.loads(text)
-        except ValueError as fault:
-            raise self._unreadable("is cut off or not JSON") from fault
-        if not isinstance(data, dict) or data.get("version") != VERSION:
-            raise self._unreadable("was written by another version of mlops_tasks")
-        try:
-            return Release.from_dict(data)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise self._unreadable("does not hold what this version writes") from fault
+        return None if text is None else parse(text, path=self.path)
 
     def save(self, release: Release) -> None:
         text = (json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n").encode("ascii")
@@ -46,7 +35,7 @@ class Record:
             self._write(self.path, text)
             self._known = (self._state(), text)
         if release.run is not None:
-            self._write(self.folder / "runs" / f"{release.run.run_id}.json", text)
+            self._write(self.runs / f"{release.run.run_id}.json", text)
 
     def locked(
         self, task: str, *, wait: Callable[[str], None] | None = None
@@ -77,9 +66,24 @@ class Record:
                 f"the record cannot be written: {fault.strerror}", where=path, cure="make room there, then repeat"
             ) from fault
 
-    def _unreadable(self, why: str) -> errors.OutOfOrder:
-        cure = f"rm {shlex.quote(str(self.path))}, then `inv name`"
-        return errors.OutOfOrder(f"the record of this release {why}", where=self.path, cure=cure)
+
+def parse(text: bytes, *, path: Path) -> Release:
+    """The release that the record at `path` holds as `text`; OutOfOrder for what this version has not written."""
+    try:
+        data = json.loads(text)
+    except ValueError as fault:
+        raise _unreadable("is cut off or not JSON", path) from fault
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        raise _unreadable("was written by another version of mlops_tasks", path)
+    try:
+        return Release.from_dict(data)
+    except (KeyError, TypeError, ValueError) as fault:
+        raise _unreadable("does not hold what this version writes", path) from fault
+
+
+def _unreadable(why: str, path: Path) -> errors.OutOfOrder:
+    cure = f"{errors.typed('rm', path)}, then `inv name`"
+    return errors.OutOfOrder(f"the record of this release {why}", where=path, cure=cure)
 
 
 class ScratchRecord(Record):

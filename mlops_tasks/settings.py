@@ -27,7 +27,9 @@ class Settings:
     """The settings of a release. Raises BadInput with every fault of the values given, as `read` does.
 
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
-    `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was.
+    `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
+    same of each parameter and tag (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for another
+    program's.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -43,11 +45,17 @@ class Settings:
         "where to release to: local or databricks (default: local)",
         "local",
     )
-    wheel_root: str | None = _setting(setting_types.text, "folder or URI below which each branch has its wheel folder")
+    wheel_root: str | None = _setting(
+        setting_types.text, "folder or URI below which each repository's branches have their wheel folders"
+    )
     experiment: str = _setting(
         setting_types.text,
-        "name of the experiment; may hold {project}, {branch}, {user}, {target} (default: /Shared/{project}/{branch})",
-        "/Shared/{project}/{branch}",
+        "name of the experiment; may hold {repository}, {project}, {branch}, {user}, {target} "
+        "(default: /Shared/{repository}/{project}/{branch})",
+        "/Shared/{repository}/{project}/{branch}",
+    )
+    repository: str | None = _setting(
+        setting_types.text, "the repository's name in experiments and wheel folders (default: its remote's)"
     )
     branch: str | None = _setting(setting_types.text, "name of the branch (default: detected)")
     entry_point: str = _setting(setting_types.text, "entry point or script to run (default: main)", "main")
@@ -58,6 +66,11 @@ class Settings:
     workers: bool = _setting(setting_types.boolean, "install the wheels on the workers too", default=False)
     placeholder: str = _setting(
         setting_types.text, "text that stands for the wheels in the project's files (default: WHEELPATH)", "WHEELPATH"
+    )
+    add_wheels: bool = _setting(
+        setting_types.boolean,
+        "add the wheels to a project in which nothing refers to them (default: true)",
+        default=True,
     )
     include: tuple[str, ...] = _setting(
         setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
@@ -84,6 +97,7 @@ class Settings:
     )
     parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 4)", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    foreign: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         given = [
@@ -111,11 +125,13 @@ class Settings:
         Parameters and tags given as flags are added to those from elsewhere and win. Raises BadInput with every fault
         that was found; `config_file` is its name for the file of `config`.
         """
-        values, origins, faults = _parse(_sources(config, environ, flags))
+        foreign = tuple(sorted(each for each, text in environ.items() if text and _is_foreign(each)))
+        known = {name: text for name, text in environ.items() if name not in foreign}
+        values, origins, faults = _parse(_sources(config, known, flags))
         if faults:
             where = config_file if _is_in_file(faults) else ""
             raise errors.BadInput(_join(faults), where=where, cure=_cure(faults))
-        return cls(**values, origins=origins)
+        return cls(**values, origins=origins, foreign=foreign)
 
 
 SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
@@ -132,7 +148,24 @@ def _sources(
             yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
     for key, value in flags.items():
         if value is not None and value is not False:
-            yield key, value, REPEATED.get(key, f"--{key.replace('_', '-')}")
+            yield key, value, spell_flag(key)
+
+
+def spell_flag(key: str) -> str:
+    """The flag of a setting, as it is typed."""
+    return REPEATED.get(key, f"--{key.replace('_', '-')}")
+
+
+def _is_foreign(variable: str) -> bool:
+    """Whether a variable is another program's, and no setting that somebody mistyped: DataRobot's are MLOPS_* too."""
+    key = variable.removeprefix(PREFIX).lower()
+    return variable.startswith(PREFIX) and key not in SETTINGS and not _near(key, 0.75)
+
+
+def _near(key: str, likeness: float = 0.6) -> list[str]:
+    import difflib  # only a mistake has to wait for it
+
+    return difflib.get_close_matches(key, SETTINGS, n=1, cutoff=likeness)
 
 
 def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
@@ -152,16 +185,15 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         added = key in REPEATED and origin.startswith("-")
         values[key] = {**values.get(key, {}), **value} if added else value
         origins[key] = origin
+        if key in REPEATED:
+            origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
 
 
 def _nearest(key: str, origin: str) -> str:
-    import difflib  # only a mistake has to wait for it
-
-    near = difflib.get_close_matches(key, SETTINGS, n=1)
-    if not near:
+    if not (near := _near(key)):
         return f" (there are: {', '.join(SETTINGS)})"
     spelt = PREFIX + near[0].upper() if origin.startswith(PREFIX) else near[0]
     return f"; did you mean {spelt}?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import re
@@ -16,10 +17,12 @@ from mlops_tasks import errors, files, locks
 KEPT = 10
 """How many staged copies, run logs, environments, wheels and fetched projects are kept, of each kind."""
 KEPT_RECORDS = 50
-"""How many records of runs are kept: they are small, and a run is found by its id."""
+"""How many records of runs, and of branches, are kept: they are small, and a run is found by its id."""
 RECENT = 3600
 """Seconds for which a used file is kept: the command that uses it may not have recorded it yet."""
 
+RECORDS = "*/*/branches/*/release.json"
+"""Where the records are below `.mlops`: one for each project, target and branch."""
 HALF = r"\..*\.part"
 """Leftovers of interrupted writes; those of wheels go with their folder."""
 
@@ -37,8 +40,16 @@ class StateFolder:
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
 
-    def record_folder(self, project_slug: str, target: str) -> Path:
+    def release_folder(self, project_slug: str, target: str) -> Path:
+        """The folder of a project's releases to one target: what is named by content or by run serves all branches."""
         return self.folder / project_slug / target
+
+    def record_folder(self, project_slug: str, target: str, branch_slug: str) -> Path:
+        return self.release_folder(project_slug, target) / "branches" / branch_slug
+
+    def records(self) -> list[Path]:
+        """The records of all projects, targets and branches, the last used first."""
+        return sorted(self.folder.glob(RECORDS), key=last_used, reverse=True)
 
     def create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,23 +84,26 @@ class StateFolder:
                 cure="make room where it is full, move away what stands in the way, or make it writable; then repeat",
             ) from fault
 
-    def prune(self, record_folder: Path, *, keep: Path | None = None) -> None:
+    def prune(self, release_folder: Path, *, keep: Path | None = None) -> None:
         """Remove all but the newest staged copies, logs, records and wheels, and the leftovers of killed processes.
 
         Kept are folders that a current record names, deployed wheels that the record of an earlier run names, and
         `keep` (the staged copy in use).
         """
-        staged, runs = record_folder / "staged", record_folder / "runs"
+        staged, runs, branches = (release_folder / each for each in ("staged", "runs", "branches"))
+        for branch in _oldest(branches, r"[a-z0-9-]+", kept=KEPT_RECORDS):
+            _forget(branch)
         old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
-        for path in (*old, *_oldest(record_folder, HALF, kept=0), *_oldest(runs, HALF, kept=0)):
+        half = (_oldest(folder, HALF, kept=0) for folder in (runs, *branches.glob("*")))
+        for path in (*old, *itertools.chain.from_iterable(half)):
             path.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
-            self._prune_folders(folder, keep=keep, records=("*/*/release.json",))
+            self._prune_folders(folder, keep=keep, records=(RECORDS,))
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
                 locks.sweep(left)
-        self._prune_folders(record_folder / "attempts", keep=keep, records=("*/*/release.json",), kept=0)
-        for folder in self.store.glob("*"):
-            self._prune_folders(folder, keep=keep, records=("*/*/release.json", "*/*/runs/*.json"))
+        self._prune_folders(release_folder / "attempts", keep=keep, records=(RECORDS,), kept=0)
+        for folder in self.store.glob("*/*"):
+            self._prune_folders(folder, keep=keep, records=(RECORDS, "*/*/runs/*.json"))
 
     def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str], kept: int = KEPT) -> None:
         """Remove old folders that no record names: each is called by a hash or an attempt's id."""
@@ -129,6 +143,14 @@ def _oldest(folder: Path, pattern: str, *, kept: int = KEPT) -> list[Path]:
     used = {path: last_used(path) for path in folder.iterdir() if re.fullmatch(pattern, path.name)}
     beyond = sorted(used, key=used.__getitem__, reverse=True)[kept:]
     return [path for path in beyond if used[path] < time.time() - RECENT]
+
+
+def _forget(branch: Path) -> None:
+    """Remove a branch's record, unless a command is at work on it or its last run may still go on."""
+    if '"ended": false' in _read(branch / "release.json"):
+        return
+    if not any(locks.is_held(branch / each) for each in ("lock", "attempt.lock")):
+        shutil.rmtree(branch, ignore_errors=True)
 
 
 def _read(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import string
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,14 @@ hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("sweep", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-CI_VARIABLES = {name for system in ci.SYSTEMS for name in (system.marker, *system.branch, *system.fork)}
+CI_VARIABLES = {
+    name
+    for system in ci.SYSTEMS
+    for name in (
+        *(system.marker, *system.branch, *system.fork, *system.commits, *system.more),
+        *(field for _, field, _, _ in string.Formatter().parse(system.url) if field),
+    )
+}
 
 SLOW = {
     *("tests.support.inv", "tests.support.sites"),  # whole `inv` commands

@@ -68,4 +68,4 @@ def test_they_stand_beside_the_tasks_of_a_tasks_py(installed: Path, repository: 
 
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("mine\n")
-    assert "/Shared/training/main" in said.stdout
+    assert "/Shared/repository/training/main" in said.stdout

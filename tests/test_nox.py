@@ -51,8 +51,8 @@ def test_a_session_passes_its_arguments_to_the_task(repository: Path) -> None:
     done = nox(repository, "-s", "mlops-name", "--", "--branch", "trial", prefix="mlops-")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("name         /Shared/training/trial\n")
-    assert (repository / ".mlops/training/local/release.json").is_file()
+    assert done.stdout.startswith("name         /Shared/repository/training/trial\n")
+    assert (repository / ".mlops/training/local/branches/trial/release.json").is_file()
 
 
 def test_a_task_that_fails_fails_its_session(repository: Path) -> None:

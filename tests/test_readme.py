@@ -7,6 +7,7 @@ import pytest
 from tests.support import compare_readme
 
 ELSEWHERE = [
+    (r"/mlops_tasks(?=/)", "/clone"),
     (r"/main\b", "/feature-churn-1f3a5b7c9d2e"),
     (r"\b[0-9a-f]{32}\b", "0" * 32),
     (r"/[0-9a-f]{16}\b", "/" + "1" * 16),

@@ -52,6 +52,15 @@ def test_a_reference_is_written_as_from_and_to() -> None:
     ]
 
 
+def test_the_records_of_runs_lie_where_all_branches_find_them(tmp_path: Path) -> None:
+    record.Record(tmp_path / "branches" / "x", runs=tmp_path / "runs").save(WHOLE)
+
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == [
+        "branches/x/release.json",
+        "runs/r.json",
+    ]
+
+
 def test_a_release_that_ended_in_a_run_stays_findable_by_its_run_id(tmp_path: Path) -> None:
     kept = record.Record(tmp_path)
 

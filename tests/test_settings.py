@@ -75,6 +75,21 @@ def test_every_fault_is_in_one_message_with_the_nearest_known_key() -> None:
     assert caught.value.exit_code == errors.ExitCode.BAD_INPUT
 
 
+def test_a_variable_that_is_near_no_setting_is_another_programs() -> None:
+    theirs = {"MLOPS_API_TOKEN": "x", "MLOPS_SPOOLER_TYPE": "FILESYSTEM", "MLOPS_MODEL_ID": "7", "MLOPS_STAGE": "prod"}
+
+    settings = read(environ={**theirs, "MLOPS_BRANCH": "x", "MLOPS_HOME": ""})
+
+    assert settings.foreign == ("MLOPS_API_TOKEN", "MLOPS_MODEL_ID", "MLOPS_SPOOLER_TYPE", "MLOPS_STAGE")
+    assert settings.branch == "x"
+
+
+@pytest.mark.parametrize("variable", ["MLOPS_PROJEKT", "MLOPS_WHEELROOT", "MLOPS_LIBRARY", "MLOPS_TAGRET"])
+def test_a_variable_that_is_near_a_setting_is_a_mistake(variable: str) -> None:
+    with pytest.raises(errors.BadInput, match=f"{variable} .* is not a setting; did you mean MLOPS_"):
+        read(environ={variable: "x"})
+
+
 @pytest.mark.parametrize(
     "raw", [10**400, "1" + "0" * 400, 1e300, 0, True], ids=["int", "text", "float", "0", "boolean"]
 )

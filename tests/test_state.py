@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -47,20 +48,16 @@ def test_pruning_keeps_the_newest_and_what_is_in_use(tmp_path: Path) -> None:
 def test_pruning_spares_what_a_record_names_and_what_was_just_used(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
     wheels = make_aged(places.wheels, state.KEPT + 3)
-    deployed = make_aged(places.store / "main", state.KEPT + 3, first=100)
+    deployed = make_aged(places.store / "repository" / "main", state.KEPT + 3, first=100)
     os.utime(wheels[1])
-    write(
-        places.folder,
-        {
-            "training/local/release.json": f'{{"file": ".mlops/wheels/{wheels[0].name}/a.whl"}}',
-            "training/local/runs/r.json": f'{{"uri": ".mlops/workspace/wheels/main/{deployed[2].name}/a.whl"}}',
-        },
-    )
+    main = {"training/local/branches/main/release.json": f'{{"file": ".mlops/wheels/{wheels[0].name}/a.whl"}}'}
+    run = {"training/local/runs/r.json": f'{{"uri": ".mlops/workspace/wheels/repository/main/{deployed[2].name}/a"}}'}
+    write(places.folder, main | run)
 
-    places.prune(places.record_folder("other", "local"))
+    places.prune(places.release_folder("other", "local"))
 
     assert sorted(places.wheels.iterdir()) == sorted({wheels[0], wheels[1], *wheels[4:]})
-    assert sorted((places.store / "main").iterdir()) == deployed[2:]
+    assert sorted((places.store / "repository" / "main").iterdir()) == deployed[2:]
 
 
 def test_of_all_that_just_was_used_nothing_is_pruned(tmp_path: Path) -> None:
@@ -88,7 +85,7 @@ def test_fetched_projects_and_records_of_runs_are_pruned_too(tmp_path: Path) -> 
 @pytest.mark.parametrize("prefix", [".new-", ".run-"])
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_not(tmp_path: Path, prefix: str) -> None:
     places = state.StateFolder(tmp_path)
-    staged = places.record_folder("training", "local") / "staged"
+    staged = places.release_folder("training", "local") / "staged"
     child = os.fork()
     if child == 0:
         with locks.workplace(staged, prefix=prefix):
@@ -99,19 +96,19 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_works_in_is_n
 
     with locks.workplace(staged, prefix=prefix) as used:
         os.utime(used, (0, 0))
-        places.prune(places.record_folder("training", "local"))
+        places.prune(places.release_folder("training", "local"))
         assert list(staged.iterdir()) == [used]
 
 
 def test_copies_that_killed_submits_left_are_swept_but_for_the_recorded_attempts(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
-    attempts = places.record_folder("training", "databricks") / "attempts"
+    attempts = places.release_folder("training", "databricks") / "attempts"
     left, resumable, begun = make_aged(attempts, 3)
     os.utime(begun)
     write(left, {"training/MLproject": ""})
     os.utime(left, (0, 0))
     (attempts / ".git").mkdir()
-    write(attempts.parent, {"release.json": f'{{"attempt": {{"id": "{resumable.name}"}}}}'})
+    write(attempts.parent, {"branches/main/release.json": f'{{"attempt": {{"id": "{resumable.name}"}}}}'})
 
     places.prune(attempts.parent)
 
@@ -119,13 +116,28 @@ def test_copies_that_killed_submits_left_are_swept_but_for_the_recorded_attempts
 
 
 def test_files_that_were_cut_off_long_ago_are_swept(tmp_path: Path) -> None:
-    write(tmp_path / "record", {".release.json.0a1b.part": "{", "runs/.r.json.0a1b.part": "{", "release.json": "{}"})
+    write(tmp_path / "record", {f"{name}.0a1b.part": "{" for name in ("branches/main/.release.json", "runs/.r.json")})
+    write(tmp_path / "record", {"branches/main/release.json": "{}"})
     for path in (tmp_path / "record").rglob("*.*"):
         os.utime(path, (0, 0))
 
     state.StateFolder(tmp_path).prune(tmp_path / "record")
 
     assert [path.name for path in (tmp_path / "record").rglob("*.*")] == ["release.json"]
+
+
+def test_records_of_branches_make_room_but_for_one_that_is_used_or_whose_run_may_go_on(tmp_path: Path) -> None:
+    branches = tmp_path / "branches"
+    made = [branches / f"branch-{number}" for number in range(state.KEPT_RECORDS + 3)]
+    for age, branch in enumerate(made):
+        write(branch, {"release.json": '{"attempt": {"ended": false}}' if age == 0 else "{}", "lock": ""})
+        os.utime(branch, (age, age))
+
+    with locks.held(made[1] / "lock", "test"):
+        os.utime(made[1], (1, 1))
+        state.StateFolder(tmp_path).prune(tmp_path)
+
+    assert sorted(set(made) - set(branches.iterdir())) == [made[2]]
 
 
 def test_a_workplace_that_was_just_made_may_not_be_locked_yet(tmp_path: Path) -> None:
@@ -155,3 +167,30 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     assert not old[1].exists()
     assert old[2].exists()
     assert [each.stem for each in tmp_path.glob("*.lock")] == [path.name]
+
+
+def test_who_has_a_home_keeps_it(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "A": "b"}
+
+    assert state.StateFolder(tmp_path).complete(environ) == environ
+
+
+def test_where_uv_can_have_no_cache_it_has_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    places = state.StateFolder(tmp_path)
+    own = {"UV_CACHE_DIR": "/mine"}
+
+    found = places.complete({"HOME": str(tmp_path / "file" / "nowhere")})
+
+    assert found["UV_CACHE_DIR"] == str(tmp_path / ".mlops" / "cache")
+    assert places.complete({"HOME": str(tmp_path / "file")} | own)["UV_CACHE_DIR"] == "/mine"
+    assert "UV_CACHE_DIR" not in places.complete({"HOME": "/nowhere", "XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_a_user_without_a_home_has_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    assert state.StateFolder(tmp_path).complete({})["HOME"] == str(tmp_path / ".mlops" / "home")

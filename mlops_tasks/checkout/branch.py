@@ -12,8 +12,8 @@ from mlops_tasks.checkout import ci, git
 class Facts(NamedTuple):
     """`top` is the git top level of the folder with tasks.py, or that folder itself without git.
 
-    `why` are sentences on where the branch comes from, the winner first. `commit`, `dirty` and `tree` are None
-    without git.
+    `why` are sentences on where the branch comes from, the winner first. `doubt` says why it may be another one's code
+    that is checked out; it is empty where nothing speaks for that. `commit`, `dirty` and `tree` are None without git.
     """
 
     top: Path
@@ -22,6 +22,7 @@ class Facts(NamedTuple):
     commit: str | None
     dirty: bool | None
     ci_url: str
+    doubt: str = ""
     tree: git.WorkTree | None = None
 
 
@@ -62,7 +63,23 @@ def gather(
         commit=tree.commit if tree else None,
         dirty=tree.dirty if tree else None,
         ci_url=found.url if found else "",
+        doubt=_doubt(root, found, tree, runner) if found and tree and not branch else "",
         tree=tree,
+    )
+
+
+def _doubt(root: Path, found: ci.CiBranch, tree: git.WorkTree, run: processes.Runner) -> str:
+    """A job may check out what it likes: the code is the branch's where HEAD is its commit, or a merge with that."""
+    if tree.commit is None or not found.commits or tree.commit in found.commits:
+        return ""
+    parents = git.parents(root, tree.commit, runner=run)
+    if len(parents) > 1 and not found.commits.isdisjoint(parents):
+        return ""
+    wanted = " or ".join(sorted(each[: git.SHORT] for each in found.commits))
+    here = " of ".join([tree.commit[: git.SHORT], *filter(None, [tree.branch])])
+    return (
+        f"{found.source} of {found.system} names the branch {found.branch}, whose commit is {wanted}, and {here} is "
+        f"checked out: check the other out, or give `{errors.typed('--branch', tree.branch or 'NAME')}`"
     )
 
 

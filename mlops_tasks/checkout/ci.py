@@ -3,11 +3,13 @@
 To add a CI system, write its entry into SYSTEMS.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
 
 Environ = Mapping[str, str]
 
@@ -17,8 +19,10 @@ class System(NamedTuple):
 
     `branch` are the variables that may name the branch, first one first, each with a function that makes the branch's
     name from its value, "" for none. `owner` gets the values of the variables `fork`, and returns what stands before
-    the branch of a fork's pull request, "" for any other. `url` is the job's page, with variables in braces. `values`
-    are what all of these are looked up in, the page's after the environment itself.
+    the branch of a fork's pull request, "" for any other. `commits` are the variables that hold the commit which the
+    job is for, of a pull request also the source branch's. `url` is the job's page, with variables in braces. `values`
+    are what all of these are looked up in, the page's after the environment itself, and `more` the variables that
+    they are made from.
     """
 
     name: str
@@ -27,6 +31,8 @@ class System(NamedTuple):
     url: str
     fork: tuple[str, ...] = ()
     owner: Callable[..., str] = lambda: ""
+    commits: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
     values: Callable[[Environ], Environ] = lambda environ: environ
 
 
@@ -34,13 +40,15 @@ class CiBranch(NamedTuple):
     """`branch` is `owner:branch` for a fork's pull request: a colon cannot be part of a branch's own name.
 
     Where the owner is not known, or not even whether it is a fork's, it is `pull-request-<number>:branch`. `source` is
-    the variable that names the branch, `url` the page of the CI job, empty where it is not known.
+    the variable that names the branch, `url` the page of the CI job, empty where it is not known. `commits` are those
+    that the job may have checked out, none where the system tells none.
     """
 
     system: str
     branch: str
     source: str
     url: str
+    commits: frozenset[str] = frozenset()
 
 
 def detect(environ: Environ) -> CiBranch | None:
@@ -52,16 +60,20 @@ def detect(environ: Environ) -> CiBranch | None:
         for variable, read in system.branch.items():
             if branch := read(values.get(variable, "")):
                 owner = system.owner(*(values.get(each, "") for each in system.fork))
-                named = f"{owner}:{branch}" if owner else branch
+                commits = (values.get(each, "").lower() for each in system.commits)
                 return CiBranch(
-                    system=system.name, branch=named, source=variable, url=_url(system, {**environ, **values})
+                    system=system.name,
+                    branch=f"{owner}:{branch}" if owner else branch,
+                    source=variable,
+                    url=_url(system, {**environ, **values}),
+                    commits=frozenset(each for each in commits if re.fullmatch(r"[0-9a-f]{40,64}", each)),
                 )
     return None
 
 
 def _url(system: System, environ: Environ) -> str:
     try:
-        return system.url.format_map(environ)
+        return quote(system.url.format_map(environ), safe="%:/?#[]@!$&'()*+,;=")  # an Azure project's name has blanks
     except KeyError:
         return ""
 
@@ -113,11 +125,28 @@ def _github_owner(head_ref: str, event_path: str, ref: str) -> str:
     if not head_ref:
         return ""
     try:
-        event = json.loads(Path(event_path).read_text(encoding="utf-8"))
+        event = _github_event(event_path)
         head, base = event["pull_request"]["head"]["repo"], event["pull_request"]["base"]["repo"]
         return "" if head["full_name"] == base["full_name"] else str(head["owner"]["login"])
     except (KeyError, TypeError, OSError, ValueError):
         return _pull_request(_number_in(ref, "refs/pull/") or "unknown")
+
+
+def _github_event(path: str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+HEAD_OF_PULL_REQUEST = "pull_request.head.sha"
+
+
+def _github_values(environ: Environ) -> Environ:
+    """With the source branch's commit from the event's file. GITHUB_SHA of `pull_request_target` is the base's."""
+    values = dict(environ)
+    if environ.get("GITHUB_EVENT_NAME") == "pull_request_target":
+        values.pop("GITHUB_SHA", None)
+    with contextlib.suppress(KeyError, TypeError, OSError, ValueError):
+        values[HEAD_OF_PULL_REQUEST] = str(_github_event(environ["GITHUB_EVENT_PATH"])["pull_request"]["head"]["sha"])
+    return values
 
 
 def _codebuild_trigger(text: str) -> str:
@@ -134,7 +163,9 @@ def _codebuild_owner(trigger: str, version: str, event: str) -> str:
 def _teamcity_values(environ: Environ) -> Environ:
     """TeamCity has no variable for the branch: one names a file of settings, which names another with more."""
     build = _properties(environ.get("TEAMCITY_BUILD_PROPERTIES_FILE", ""))
-    return {**_properties(build.get("teamcity.configuration.properties.file", "")), **build}
+    number = environ.get("BUILD_VCS_NUMBER", "")
+    configuration = _properties(build.get("teamcity.configuration.properties.file", ""))
+    return {"BUILD_VCS_NUMBER": number, **configuration, **build}
 
 
 def _properties(name: str) -> dict[str, str]:
@@ -177,6 +208,7 @@ SYSTEMS = (
             "SYSTEM_PULLREQUEST_PULLREQUESTID",
         ),
         owner=_azure_owner,
+        commits=("BUILD_SOURCEVERSION", "SYSTEM_PULLREQUEST_SOURCECOMMITID"),
         url="{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
     ),
     System(
@@ -189,6 +221,9 @@ SYSTEMS = (
         },
         fork=("GITHUB_HEAD_REF", "GITHUB_EVENT_PATH", "GITHUB_REF"),
         owner=_github_owner,
+        commits=("GITHUB_SHA", HEAD_OF_PULL_REQUEST),
+        more=("GITHUB_EVENT_NAME",),
+        values=_github_values,
         url="{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
     ),
     System(
@@ -201,6 +236,7 @@ SYSTEMS = (
         },
         fork=("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH", "CI_MERGE_REQUEST_IID"),
         owner=_owner_unless_same,
+        commits=("CI_COMMIT_SHA", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"),
         url="{CI_JOB_URL}",
     ),
     System(
@@ -213,12 +249,14 @@ SYSTEMS = (
         },
         fork=("CHANGE_FORK",),
         owner=str,
+        commits=("GIT_COMMIT",),
         url="{BUILD_URL}",
     ),
     System(
         name="Bitbucket Pipelines",
         marker="BITBUCKET_BUILD_NUMBER",
         branch={"BITBUCKET_BRANCH": _plain, "BITBUCKET_TAG": _tag},  # a fork's pull request starts no pipeline there
+        commits=("BITBUCKET_COMMIT",),
         url="{BITBUCKET_GIT_HTTP_ORIGIN}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",
     ),
     System(
@@ -227,6 +265,7 @@ SYSTEMS = (
         branch={"CIRCLE_BRANCH": _plain, "CIRCLE_TAG": _tag},
         fork=("CIRCLE_PR_USERNAME",),
         owner=str,
+        commits=("CIRCLE_SHA1",),
         url="{CIRCLE_BUILD_URL}",
     ),
     System(
@@ -235,6 +274,7 @@ SYSTEMS = (
         branch={"BUILDKITE_TAG": _tag, "BUILDKITE_BRANCH": _plain},
         fork=("BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO", "BUILDKITE_PULL_REQUEST"),
         owner=_owner_unless_same,
+        commits=("BUILDKITE_COMMIT",),
         url="{BUILDKITE_BUILD_URL}",
     ),
     System(
@@ -243,6 +283,7 @@ SYSTEMS = (
         branch={"TRAVIS_PULL_REQUEST_BRANCH": _plain, "TRAVIS_TAG": _tag, "TRAVIS_BRANCH": _plain},
         fork=("TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG", "TRAVIS_PULL_REQUEST"),
         owner=_owner_unless_same,
+        commits=("TRAVIS_COMMIT", "TRAVIS_PULL_REQUEST_SHA"),
         url="{TRAVIS_JOB_WEB_URL}",
     ),
     System(
@@ -251,6 +292,7 @@ SYSTEMS = (
         branch={"DRONE_SOURCE_BRANCH": _plain, "DRONE_TAG": _tag, "DRONE_BRANCH": _plain},
         fork=("DRONE_PULL_REQUEST",),  # whether it is a fork's is not known, and pushes have a source branch too
         owner=_pull_request,
+        commits=("DRONE_COMMIT_SHA",),
         url="{DRONE_BUILD_LINK}",
     ),
     System(
@@ -262,6 +304,8 @@ SYSTEMS = (
         },
         fork=("teamcity.pullRequest.source.branch", "teamcity.pullRequest.number"),
         owner=_teamcity_owner,
+        commits=("BUILD_VCS_NUMBER",),
+        more=("TEAMCITY_BUILD_PROPERTIES_FILE",),
         url="{BUILD_URL}",
         values=_teamcity_values,
     ),
@@ -275,6 +319,7 @@ SYSTEMS = (
         },
         fork=("CODEBUILD_WEBHOOK_TRIGGER", "CODEBUILD_SOURCE_VERSION", "CODEBUILD_WEBHOOK_EVENT"),
         owner=_codebuild_owner,
+        commits=("CODEBUILD_RESOLVED_SOURCE_VERSION",),
         url="{CODEBUILD_BUILD_URL}",
     ),
     System(
@@ -287,6 +332,7 @@ SYSTEMS = (
         },
         fork=("APPVEYOR_PULL_REQUEST_HEAD_REPO_NAME", "APPVEYOR_REPO_NAME", "APPVEYOR_PULL_REQUEST_NUMBER"),
         owner=_owner_unless_same,
+        commits=("APPVEYOR_REPO_COMMIT", "APPVEYOR_PULL_REQUEST_HEAD_COMMIT"),
         url="{APPVEYOR_URL}/project/{APPVEYOR_ACCOUNT_NAME}/{APPVEYOR_PROJECT_SLUG}/builds/{APPVEYOR_BUILD_ID}",
     ),
 )

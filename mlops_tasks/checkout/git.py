@@ -1,7 +1,6 @@
 """What git says about the work tree around a folder: its top, branch, commit, changes and files."""
 
 import os
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -163,24 +162,58 @@ def branches_at(folder: Path, commit: str, *, runner: processes.Runner) -> tuple
     return ()
 
 
+def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str, ...]:
+    """The commits that `commit` follows: two or more for a merge, none where they were not fetched."""
+    return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
+
+
+def remotes(folder: Path, *, runner: processes.Runner) -> dict[str, str]:
+    """The URL of each remote, by its name; none without git or a work tree."""
+    if top(folder) is None:
+        return {}
+    asked = ("config", "--local", "--includes", "--null", "--get-regexp", r"^remote\..*\.url$")
+    try:
+        lines = call(*asked, run=runner, cwd=folder).stdout.split("\0")
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split("\n", 1) for line in reversed(lines) if "\n" in line)  # of several URLs the first counts
+    return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in pairs}
+
+
 def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     """The files below `folder` that git tracks or would track, as sorted relative paths; None where git knows none.
 
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
     a work tree and for a machine without git.
     """
+    listed = list_all(folder, runner=runner)
+    return None if listed is None else listed.files
+
+
+class Listing(NamedTuple):
+    """Sorted relative paths: of files, and of submodules that are not checked out."""
+
+    files: list[str]
+    submodules: list[str]
+
+
+def list_all(folder: Path, *, runner: processes.Runner) -> Listing | None:
+    """What `list_files` lists, and where submodules are missing."""
     listed = _entries(folder, "--cached", "--others", "--exclude-standard", run=runner)
     if listed is None:
         return None
     found: set[str] = set()
-    for name in (each.name for each in listed):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
+    missing: set[str] = set()
+    for each in listed:
+        path = folder / each.name
+        if each.mode == SUBMODULE and is_empty(path):
+            missing.add(each.name)
+        elif path.is_dir() and not path.is_symlink():
             inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
-            found.update(f"{name.rstrip('/')}/{each}" for each in inner)
-        elif os.path.lexists(path) and name != OWN:
-            found.add(name)
-    return sorted(found)
+            found.update(f"{each.name.rstrip('/')}/{name}" for name in inner)
+        elif os.path.lexists(path) and each.name != OWN:
+            found.add(each.name)
+    return Listing(sorted(found), sorted(missing))
 
 
 def refused(what: str, done: processes.Completed, *, where: Path) -> errors.StepFailed:
@@ -215,12 +248,27 @@ def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, l
     except FileNotFoundError:
         return None
     if done.returncode:
-        said = processes.describe_failure(done)
-        reason = next((line for line in said.splitlines() if line.startswith("fatal:")), said.splitlines()[0])
-        safe = f"git config --global --add safe.directory {shlex.quote(str(around))} (or give its files to yourself)"
-        raise errors.StepFailed(
-            f"git refuses to read this work tree: {reason}",
-            where=around,
-            cure=safe if "safe.directory" in said else "do what git says",
-        )
+        raise _unreadable(around, processes.describe_failure(done))
     return around, [line for line in done.stdout.split("\0") if line]
+
+
+def _unreadable(around: Path, said: str) -> errors.StepFailed:
+    """The error for a work tree that git does not read, with the way out that git's own words may not tell."""
+    reason = next((line for line in said.splitlines() if line.startswith("fatal:")), said.splitlines()[0])
+    link, cure = around / ".git", "do what git says"
+    remove = f"{errors.typed('rm', '-r', link)} and give `--branch NAME`"
+    if "safe.directory" in said:
+        safe = errors.typed("git", "config", "--global", "--add", "safe.directory", around)
+        cure = f"{safe} (or give its files to yourself)"
+    elif link.is_file() and not (lead := around / _led_to(link)).exists():
+        reason = f"its .git leads to {lead}, which is not there"
+        cure = f"mount the repository that it belongs to at that path; or {remove}"
+    elif link.is_dir() and not (link / "HEAD").exists():
+        reason = "its .git is a folder without a repository in it"
+        cure = f"check it out anew; or {remove}"
+    return errors.StepFailed(f"git refuses to read this work tree: {reason}", where=around, cure=cure)
+
+
+def _led_to(link: Path) -> str:
+    """The folder that the `.git` file of a linked work tree or a submodule names."""
+    return link.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("gitdir:").strip()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from mlops_tasks import errors
 from mlops_tasks.checkout import git
 
 _LFS, _ANNEX = b"version https://git-lfs.github.com/spec/v1", b"/annex/objects/"
@@ -56,9 +56,8 @@ def _find_submodules(places: Sequence[Path], tree: git.WorkTree) -> list[Missing
 
 def not_checked_out(name: str) -> Missing:
     """The submodule `name`, with the command that brings it."""
-    return Missing(
-        f"{name} is a submodule that is not checked out", f"`git submodule update --init {shlex.quote(name)}`"
-    )
+    cure = errors.typed("git", "submodule", "update", "--init", name)
+    return Missing(f"{name} is a submodule that is not checked out", f"`{cure}`")
 
 
 def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
@@ -66,8 +65,8 @@ def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
     if not inside:
         return []
     more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
-    add = shlex.quote(str(Path(inside[0]).parent))
-    return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`git sparse-checkout add {add}`")]
+    add = errors.typed("git", "sparse-checkout", "add", Path(inside[0]).parent)
+    return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`{add}`")]
 
 
 def _pointer(path: Path) -> str:

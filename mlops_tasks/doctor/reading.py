@@ -60,9 +60,8 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
 
 
 def read_subject(context: Context, release: Release | None) -> Subject:
-    """Everything known at this point, without asking the workspace. The record of another branch is ignored."""
-    own = release if release is not None and release.branch == context.facts.branch else None
-    settings = context.settings
+    """Everything known at this point, without asking the workspace."""
+    settings, names = context.settings, release.names if release else None
     faults: list[errors.BadInput] = []
 
     def tried(read: Callable[[], T]) -> T | None:
@@ -78,7 +77,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     kind = project.kind if project is not None else ""
     if project is not None and context.target.is_databricks:
         tried(lambda: context.target.choose_backend(settings.backend, project))
-    built = tuple(_built_wheels(context, own))
+    built = tuple(_built_wheels(context, release))
     return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
@@ -90,7 +89,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         environment_text=_text(environment_file),
         wheels=built,
         ours=frozenset(_own_names(context, built)),
-        experiment=own.names.experiment if own and own.names else uris.without_workspace(settings.experiment),
+        experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),

@@ -49,13 +49,15 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
         release = save_end(context, found)
+    with errors.warn_on_failure(context.report.warning):
+        _explain(context, job, found, log)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
-    context.places.prune(context.record_folder, keep=job.project.folder)
+    context.places.prune(context.release_folder, keep=job.project.folder)
     return release
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
-    """Raise OutOfOrder where a run goes on, of whichever branch, that the step run would refuse to follow again."""
+    """Raise OutOfOrder where a run of this branch goes on that the step run would refuse to follow again."""
     release = context.record.load()
     attempt = release.attempt if release else None
     if attempt is None or attempt.ended or not context.target.is_remote or is_elsewhere(context, attempt):
@@ -166,6 +168,21 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     return found, log
 
 
+def _explain(context: Context, job: Job, found: Run, log: Path) -> None:
+    """Warn of a run that logged nothing, and of one that missed a file which was left behind."""
+    from mlops_tasks.steps import run
+
+    if found.status == "FAILED" and job.is_staged:
+        if missed := run.name_left_behind(log, context.project.folder, job.project.folder):
+            context.report.warning(missed)
+        return
+    if found.status != "FINISHED" or found.metrics:
+        return
+    if not context.target.runs.tracking.has_logged(found.run_id, parameters=job.parameters):
+        why = "does a script set a tracking URI or an experiment of its own?"
+        context.report.warning(f"nothing was logged to run {found.run_id}: {why}")
+
+
 @contextlib.contextmanager
 def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[list[Submitted]]:
     """Record the run's end when the block is cut short, whatever cuts it short; a failure in that is a warning.
@@ -205,7 +222,7 @@ def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, s
 
 
 def log_file(context: Context, run_id: str) -> Path:
-    return context.record_folder / "runs" / f"{run_id}.log"
+    return context.runs_folder / f"{run_id}.log"
 
 
 def with_log(context: Context, found: Run) -> Run:

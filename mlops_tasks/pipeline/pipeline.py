@@ -134,5 +134,5 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:
-                context.places.prune(context.record_folder)
+                context.places.prune(context.release_folder)
         return release

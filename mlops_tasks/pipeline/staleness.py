@@ -1,13 +1,12 @@
-"""Begin a step: the record must be of this branch, hold what the step needs, and none of that may be stale."""
+"""Begin a step: the branch's record must hold what the step needs, and none of that may be stale."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from mlops_tasks import errors, locks
+from mlops_tasks import errors
 from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
@@ -32,7 +31,9 @@ Steps = Mapping[str, Step]
 
 def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The recorded release, ready for `step`; OutOfOrder, with the commands to type first, where it is not."""
-    release = _of_this_branch(context.record.load(), context, step)
+    if context.facts.doubt:
+        context.warn_once(context.facts.doubt)
+    release = context.record.load() or _start(context, steps, step, inputs)
     chain = list(stands_on(steps, step, release, inputs))
     stale = find_stale(context, steps, chain, release)
     if stale:
@@ -89,31 +90,16 @@ def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[st
     return [each for each in steps if each in found]
 
 
-def _of_this_branch(release: Release | None, context: Context, step: str) -> Release:
-    """The release, or a new one; only the step name replaces another branch's, and not while its run is followed."""
-    branch = context.facts.branch
-    if release is not None and release.branch == branch:
-        return release
-    if release is not None and step != "name":
+def _start(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
+    """The release of a branch that has no record yet; OutOfOrder for a `step` that needs what other branches' have."""
+    start = Release(target=context.settings.target, project=context.project_name, branch=context.facts.branch)
+    if all(inputs.replaces(each) for each in steps[step].needs):
+        return start
+    if others := context.other_branches:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise errors.OutOfOrder(
-            f"the record is of the branch {release.branch}, and this is {branch}",
-            cure=f"`inv name` to begin the release of {branch}, or give `--branch {shlex.quote(release.branch)}`",
+            f"nothing is recorded of the branch {start.branch}, only of {others[0].branch}{more}",
+            cure=f"`inv name` to begin the release of {start.branch}, "
+            f"or give `{errors.typed('--branch', others[0].branch)}`",
         )
-    if release is not None:
-        with locks.held(context.attempt_lock, "name"):
-            context.report.detail(f"this begins the release of {branch}; the record was of {release.branch}")
-            _warn_of_run(release, context)
-    return Release(target=context.settings.target, project=context.project_name, branch=branch)
-
-
-def _warn_of_run(release: Release, context: Context) -> None:
-    """Name a detached run before another branch takes the record: from then on it is found by its id alone."""
-    attempt = release.attempt
-    if attempt is None or attempt.ended or not context.target.is_remote:
-        return
-    place = f" at {attempt.host}" if attempt.host else ""
-    if attempt.run_id is None:
-        context.report.warning(f"a job of {release.branch} may go on{place}, with {attempt.id} in its name")
-        return
-    cure = f"`inv watch {attempt.run_id}` follows it, `inv cancel {attempt.run_id}` ends it"
-    context.report.warning(f"run {attempt.run_id} of {release.branch} may go on{place}; {cure}")
+    return start

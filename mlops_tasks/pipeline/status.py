@@ -29,8 +29,6 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
     context.report.table(
         f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
     )
-    if release.branch != context.facts.branch:
-        context.report.warning(f"this is the branch {context.facts.branch}: `inv name` begins its release")
     if _may_go_on(context, release.attempt):
         context.report.warning(f"the last run may still be going on: {context.target.busy_cure}")
 
@@ -52,8 +50,6 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
         return release.run.status, made
     if step == "run" or step not in release.digests:
         return "has not run", ""
-    if release.branch != context.facts.branch:
-        return "of another branch", made
     if release.digests[step] == BY_HAND:
         return "by hand", made
     return _freshness(context, steps, step, release), made

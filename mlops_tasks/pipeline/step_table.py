@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Release
 from mlops_tasks.steps.context import Context
+
+if TYPE_CHECKING:
+    from mlops_tasks.steps import name
 
 
 def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -22,17 +26,26 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
             context.report.text(reason)
     return name.choose_names(
         release,
+        _owner(context),
         template=context.settings.experiment,
         wheel_root=context.wheel_root,
         user=context.target.user,
         report=context.report,
+        may_be_plain=not context.target.is_databricks,
     )
 
 
 def _name_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import name
 
-    return name.name_digest(release, template=context.settings.experiment, wheel_root=context.wheel_root)
+    template, wheel_root = context.settings.experiment, context.wheel_root
+    return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
+
+
+def _owner(context: Context) -> name.Owner:
+    from mlops_tasks.steps import name
+
+    return name.Owner(context.repository, context.project_in_repository)
 
 
 def _take_build_wheel(context: Context, release: Release, inputs: Inputs) -> Release:
@@ -65,7 +78,7 @@ def _deploy_digest(context: Context, release: Release) -> str:
 
 
 def _wheel_folder(release: Release) -> str:
-    """`{wheel_root}/{branch}/{content}`: one path never holds two different contents."""
+    """`{wheel_root}/{repository}/{branch}/{content}`: one path never holds two different contents."""
     from mlops_tasks.wheels import metadata
 
     if release.names is None:
@@ -105,17 +118,19 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
 def check_inputs(context: Context) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
+    from mlops_tasks.pipeline import job_plan
     from mlops_tasks.project import cluster, entry_points, environment
 
     project = context.project
-    entry_points.resolve(project, context.settings.entry_point, context.settings.parameters)
+    given = job_plan.choose_parameters(context)
+    parameters = entry_points.resolve(project, context.settings.entry_point, given)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
     if spec := cluster.find(context.cluster, project.folder):
         cluster.read(spec)
     _ = context.libraries, context.wheel_root
     backend, _ = context.target.choose_backend(context.settings.backend, project)
-    context.target.check_environment(project, backend=backend, env_manager=context.settings.env_manager)
+    job_plan.check_job(context, parameters, backend=backend)
     context.target.check()
 
 

@@ -74,8 +74,7 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
         raise errors.OutOfOrder(
             "no run of this release is going on",
             where=context.record_folder,
-            cure="`inv status` shows the last one; give the id of another run"
-            + ("" if context.target.is_remote else ", or `--target databricks` for one on Databricks"),
+            cure=f"`inv status` shows the last one; give the id of another run{_elsewhere(context)}",
         )
     submitted = Submitted(
         run_id=attempt.run_id,
@@ -85,6 +84,14 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
         submitted_at=attempt.submitted_at,
     )
     return submitted, attempt.entry_point
+
+
+def _elsewhere(context: Context) -> str:
+    """Where else a run may go on: on Databricks, or on the branch that was last left with one."""
+    if not context.target.is_remote:
+        return ", or `--target databricks` for one on Databricks"
+    left = (each.branch for each in context.other_branches if each.attempt and not each.attempt.ended)
+    return next((f", or `{errors.typed('--branch', branch)}`, whose last one may go on" for branch in left), "")
 
 
 def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:

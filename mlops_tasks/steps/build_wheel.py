@@ -1,8 +1,8 @@
-"""Take the step build-wheel: a wheel of each library that changed; the others keep the wheel that is recorded."""
+"""Take the step build-wheel: a wheel of each library that changed; the others keep one that was built of the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging import utils
@@ -33,7 +33,6 @@ def build_wheels(context: Context, release: Release) -> Release:
     Raises StepFailed where a build fails, BadInput where two libraries are one distribution, and where a wheel needs
     what is not beside it by a path of this machine.
     """
-    recorded = {wheel.library: wheel for wheel in release.wheels or ()}
     found: dict[str, Wheel] = {}
     looked: dict[str, str] = {}
     by_path: dict[Path, frozenset[str]] = {}
@@ -41,8 +40,8 @@ def build_wheels(context: Context, release: Release) -> Release:
         name, state = context.relative(library), _look_at(context, library)
         looked[name] = state.digest
         _warn(context, library, state)
-        old = recorded.get(name)
-        if old is not None and _is_current(old, state.digest, context):
+        old = _find_built(context, release, name, state)
+        if old is not None:
             context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
@@ -54,8 +53,19 @@ def build_wheels(context: Context, release: Release) -> Release:
     for library, asked in by_path.items():
         needs.refuse_paths(library, sorted(asked - beside))
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
-    context.report.step("build-wheel", "\n".join(made))
+    context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
     return release.with_step("build-wheel", _combine(looked), wheels=wheels)
+
+
+def _find_built(context: Context, release: Release, name: str, state: LibraryState) -> Wheel | None:
+    """The wheel of the library as it is, of this release or of other branches', targets' and projects'."""
+    wheels = (wheel for each in _releases(context, release) for wheel in each.wheels or () if wheel.library == name)
+    return next((each for each in wheels if _is_current(each, state.digest, context)), None)
+
+
+def _releases(context: Context, release: Release) -> Iterator[Release]:
+    yield release
+    yield from context.other_releases
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
-from mlops_tasks.checkout import missing
+from mlops_tasks.checkout import missing, repository
 from mlops_tasks.checkout.branch import Facts, gather
-from mlops_tasks.release import Wheel
+from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.stores import base as stores
@@ -66,16 +67,45 @@ class Context:
 
     @cached_property
     def record(self) -> record.Record:
-        return (record.ScratchRecord if self.dry_run else record.Record)(self.record_folder)
+        kind = record.ScratchRecord if self.dry_run else record.Record
+        return kind(self.record_folder, runs=self.runs_folder)
+
+    @cached_property
+    def other_releases(self) -> tuple[Release, ...]:
+        """What is recorded here of other branches, targets and projects, the last used first."""
+        found = []
+        for path in self.places.records():
+            with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):  # it is told where it is needed itself
+                if path.parent != self.record_folder:
+                    found.append(record.parse(path.read_bytes(), path=path))
+        return tuple(found)
+
+    @property
+    def other_branches(self) -> tuple[Release, ...]:
+        """What is recorded here of this project's other branches for this target, the last used first."""
+        own = self.project_name, self.settings.target
+        return tuple(each for each in self.other_releases if (each.project, each.target) == own)
+
+    @property
+    def release_folder(self) -> Path:
+        """The folder of this project's releases to this target, of whichever branch."""
+        return self.places.release_folder(slugs.slug(self.project_name), self.settings.target)
 
     @property
     def record_folder(self) -> Path:
-        return self.places.record_folder(slugs.slug(self.project_name), self.settings.target)
+        """The folder of this branch's record, with its locks."""
+        names = slugs.slug(self.project_name), self.settings.target, slugs.slug(self.facts.branch)
+        return self.places.record_folder(*names)
 
     @property
     def staged_root(self) -> Path:
         """The folder of the staged copies of this release: another project's release prunes nothing in it."""
-        return self.record_folder / "staged"
+        return self.release_folder / "staged"
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of the runs' logs and records, each by its run's id."""
+        return self.release_folder / "runs"
 
     @property
     def attempt_lock(self) -> Path:
@@ -94,6 +124,27 @@ class Context:
         if name != ".":
             return name
         return self.project.name
+
+    @cached_property
+    def repository(self) -> str:
+        """The repository's name: the setting's, else its remote's, else the top folder's."""
+        return self.settings.repository or repository.find_name(self.top, runner=self.run)
+
+    @cached_property
+    def project_in_repository(self) -> str:
+        """As much of `project_name` as no other project of the repository has; of a project at a URI all of it.
+
+        A project in the top folder goes by its name, unless another one's folder is called so too.
+        """
+        from mlops_tasks.project import mlproject
+
+        if self.is_fetched:
+            return self.project_name
+        own, others = self.project_name, mlproject.list_folders(self.top, runner=self.run)
+        if (self.root / self.settings.project).resolve() != self.top:
+            return slugs.telling_end(own, others)
+        is_taken = "/" in own or own in {each.rpartition("/")[2] for each in others}
+        return f"./{own}" if is_taken else own
 
     @property
     def is_fetched(self) -> bool:
@@ -138,6 +189,8 @@ class Context:
     def libraries(self) -> tuple[Path, ...]:
         from mlops_tasks.wheels import sources
 
+        if not self.settings.libraries:
+            return ()  # a project without libraries of its own is a project
         return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=self.report)
 
     @cached_property
@@ -183,9 +236,14 @@ class Context:
 
     @cached_property
     def wheel_root(self) -> str:
-        root = self.settings.wheel_root
+        root, origin = self.settings.wheel_root, self.settings.origins.get("wheel_root", "")
         if root is None:
             return self.target.wheel_root
+        if not self.target.may_hold(root) and not origin.startswith("--"):
+            own = self.target.wheel_root
+            name = self.target.display_name
+            self.report.detail(f"wheel_root {root} is not of the target {name}, whose wheels go to {own}")
+            return own
         is_uri = root.startswith(uris.REMOTE) or uris.has_scheme(root)
         return root if is_uri else self.relative(self.root / root)
 

@@ -1,24 +1,33 @@
-"""Take the step name: the experiment's name, and the branch's own wheel folder."""
+"""Take the step name: the experiment's name, and the wheel folder of the repository's branch."""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from typing import NamedTuple
 
 from mlops_tasks import errors, files, slugs
 from mlops_tasks.release import Names, Release
 from mlops_tasks.report import Report
 from mlops_tasks.stores import uris
 
-FIELDS = ("project", "branch", "user", "target")
+FIELDS = ("repository", "project", "branch", "user", "target")
 
 
-def name_digest(release: Release, *, template: str, wheel_root: str) -> str:
+class Owner(NamedTuple):
+    """Whose the names are: the repository's own name, and what names the project among its others."""
+
+    repository: str
+    project: str
+
+
+def name_digest(release: Release, owner: Owner, *, template: str, wheel_root: str) -> str:
     """The digest of all that decides the names."""
     return files.digest(
         {
             "branch": release.branch,
-            "project": release.project,
+            "repository": owner.repository,
+            "project": [release.project, owner.project],
             "experiment": template,
             "wheel_root": wheel_root,
             "target": release.target,
@@ -27,28 +36,38 @@ def name_digest(release: Release, *, template: str, wheel_root: str) -> str:
 
 
 def choose_names(
-    release: Release, *, template: str, wheel_root: str, user: Callable[[], str], report: Report
+    release: Release,
+    owner: Owner,
+    *,
+    template: str,
+    wheel_root: str,
+    user: Callable[[], str],
+    report: Report,
+    may_be_plain: bool = False,
 ) -> Release:
     """A release with its names; `user` is asked only where `template` has `{user}`.
 
-    Raises BadInput for a template with unknown fields, or one that makes no absolute name.
+    Raises BadInput for a template with unknown fields, or one whose name is not absolute, unless it `may_be_plain`.
     """
-    branch = slugs.slug(release.branch)
     values = {
-        "project": slugs.slug(_last_part(release.project)),
-        "branch": branch,
+        "repository": slugs.name(owner.repository),
+        "project": slugs.name(owner.project, readable=_last_part(owner.project)),
+        "branch": slugs.slug(release.branch),
         "target": release.target,
     }
     if "user" in _fields_of(template):
         values["user"] = user().replace("/", "-")
-    experiment = absolute(template.format(**values), where=f"experiment: {template}")
-    names = Names(experiment=experiment, wheel_folder=f"{wheel_root.rstrip('/')}/{branch}")
-    report.step("name", f"{experiment}\nwheels in {names.wheel_folder}")
-    return release.with_step("name", name_digest(release, template=template, wheel_root=wheel_root), names=names)
+    experiment = check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
+    folder = f"{wheel_root.rstrip('/')}/{values['repository']}/{values['branch']}"
+    report.step("name", f"{experiment}\nwheels in {folder}")
+    digest = name_digest(release, owner, template=template, wheel_root=wheel_root)
+    return release.with_step("name", digest, names=Names(experiment=experiment, wheel_folder=folder))
 
 
 def _last_part(project: str) -> str:
-    """The folder's name, of a path or of a URI with or without `#subfolder`."""
+    """What is read of a URI, with or without `#subfolder`: the folder's name. Of a path all can be read."""
+    if ":" not in project:
+        return project
     return project.rstrip("/").replace("#", "/").rsplit("/", 1)[-1].removesuffix(".git")
 
 
@@ -69,9 +88,14 @@ def _fields_of(template: str) -> set[str]:
     return fields
 
 
-def absolute(name: str, *, where: str) -> str:
-    """An absolute workspace path. A leading /Workspace is stripped: MLflow creates such a name once, then fails."""
+def check(name: str, *, where: str, may_be_plain: bool) -> str:
+    """The experiment's name: an absolute workspace path, or where it `may_be_plain` any name without slashes too.
+
+    A leading /Workspace is stripped: MLflow creates such a name once, then fails.
+    """
     name = uris.without_workspace(name)
+    if may_be_plain and "/" not in name and name.strip():
+        return name
     parts = name.split("/")
     if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
         raise _refused(f"{name!r} is not an absolute path without empty parts", where)
@@ -80,6 +104,5 @@ def absolute(name: str, *, where: str) -> str:
 
 def _refused(what: str, where: str) -> errors.BadInput:
     known = ", ".join(f"{{{field}}}" for field in FIELDS)
-    return errors.BadInput(
-        what, where=where, cure=f"write one such as /Shared/{{project}}/{{branch}} (fields of the template: {known})"
-    )
+    example = "/Shared/{repository}/{project}/{branch}"
+    return errors.BadInput(what, where=where, cure=f"write one such as {example} (fields of the template: {known})")

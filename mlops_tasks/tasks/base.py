@@ -21,14 +21,15 @@ from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import errors
 from mlops_tasks.settings import REPEATED, SETTINGS
-from mlops_tasks.tasks import console, spelling
+from mlops_tasks.tasks import chain, console, spelling
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
+_place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
-IDENTITY = ("project", "version", "target", "branch", "experiment", "wheel_root", "profile")
+IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
 BUILDING = (*IDENTITY, "libraries", "local_version", "include")
-PATCHING = (*BUILDING, "placeholder", "workers", "cluster")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
 KEPT = (*PATCHING, *RUNNING)
@@ -86,18 +87,24 @@ class ReleaseTask(invoke.Task[Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         console.open_streams()
-        _called.set(_read_call(sys._getframe(1), kwargs))  # noqa: SLF001 - see there
+        frame, given = sys._getframe(1), kwargs  # noqa: SLF001 - see _read_call
         try:
+            links, position = _read_chain(frame)
+            _place.set(position)
+            given = kwargs | chain.switch(links, SWITCHES)
+            shared, defaults = chain.share(links, PATCHING), self._defaults()
+            given = {**defaults, **given, **{key: value for key, value in shared.items() if key in defaults}}
+            _called.set(_read_call(frame, given))
             with _signals_raise():
-                return super().__call__(*args, **{**self._defaults(), **kwargs})
+                return super().__call__(*args, **given)
         except errors.ReleaseError as fault:
-            raise _end(fault, fault.exit_code, as_json=bool(kwargs.get("json"))) from fault
+            raise _end(fault, fault.exit_code, as_json=bool(given.get("json"))) from fault
         except KeyboardInterrupt as fault:
             word, code = "interrupted", errors.ExitCode.INTERRUPTED
             if isinstance(fault, errors.Terminated):
                 word, code = "terminated", errors.ExitCode.TERMINATED
             told = errors.ReleaseError(word, cure="`inv status` shows how far it came")
-            raise _end(told, code, as_json=bool(kwargs.get("json"))) from fault
+            raise _end(told, code, as_json=bool(given.get("json"))) from fault
 
 
 def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) -> invoke.Exit:
@@ -166,6 +173,21 @@ def _read_call(frame: FrameType | None, flags: Mapping[str, Any]) -> spelling.Ca
     ours = {name: task for name, task in found.items() if isinstance(task, ReleaseTask)}
     tasks = {task.name: spelling.Task(name, task.flags) for name, task in ours.items()}
     return spelling.Called(getattr(executor, "program", "inv"), tasks, given)
+
+
+def _read_chain(frame: FrameType | None) -> tuple[list[chain.Link], chain.Place]:
+    """Our tasks of the command, and where the one at work stands among them."""
+    known = frame.f_locals if frame and isinstance(frame.f_locals.get("self"), Executor) else {}
+    calls = [each for each in known.get("calls", ()) if isinstance(each.task, ReleaseTask)]
+    links = [chain.Link(each.task.name, each.kwargs) for each in calls]
+    now = known.get("call")
+    place = chain.Place(is_first=now is calls[0], is_last=now is calls[-1]) if calls else chain.Place()
+    return links, place
+
+
+def place() -> chain.Place:
+    """Where the task at work stands among ours of the command."""
+    return _place.get()
 
 
 def spell_as_called(text: str) -> str:

@@ -27,12 +27,10 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     given = {key: value for key, value in own.items() if value != []}
     config = base.settings_of(c)
     settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=base.show_config(c))
-    return Pipeline(
-        base.root_of(c),
-        settings,
-        report=open_report(flags),
-        dry_run=is_dry(c, flags),
-    )
+    report = open_report(flags)
+    if settings.foreign and base.place().is_first:
+        report.warning(f"{', '.join(settings.foreign)}: no setting of mlops_tasks has that name, so it is left alone")
+    return Pipeline(base.root_of(c), settings, report=report, dry_run=is_dry(c, flags))
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
@@ -58,6 +56,6 @@ def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
 
 
 def print_json(made: Mapping[str, Any], flags: dict[str, Any]) -> None:
-    """With `--json` print `made`; without it print nothing."""
-    if flags["json"]:
+    """With `--json` print `made`, of several tasks of one command that of the last; without it print nothing."""
+    if flags["json"] and base.place().is_last:
         console.standard().text(json.dumps(dict(made), indent=2))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mlops_tasks.settings import REPEATED
+from mlops_tasks import errors
+from mlops_tasks.settings import spell_flag
 
 
 class Task(NamedTuple):
@@ -50,7 +50,7 @@ def _spell_task(word: str, called: Called) -> str:
 
 
 def _flag(key: str, value: Any) -> str:
-    flag = REPEATED.get(key, f"--{key.replace('_', '-')}")
+    flag = spell_flag(key)
     if value is True:
         return flag
-    return " ".join(f"{flag} {shlex.quote(str(each))}" for each in (value if isinstance(value, list) else [value]))
+    return " ".join(errors.typed(flag, each) for each in (value if isinstance(value, list) else [value]))

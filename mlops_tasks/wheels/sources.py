@@ -40,8 +40,9 @@ def find_libraries(
     for pattern in patterns:
         is_glob = glob.has_magic(pattern)
         _refuse_missing(Path(os.path.realpath(base)) / pattern, tree, report, is_glob=is_glob)
-        # pathlib's own globs take no absolute patterns
-        names = sorted(glob.glob(str(base / pattern), recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
+        # pathlib's own globs take no absolute patterns; a sign of `base` itself is no pattern
+        whole = str(Path(glob.escape(str(base)), pattern))
+        names = sorted(glob.glob(whole, recursive=True)) if is_glob else [base / pattern]  # noqa: PTH207
         for path in map(Path, names):
             if _is_library(path):
                 found[path.resolve()] = None
@@ -77,7 +78,8 @@ def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *,
         folder = PurePath(name).parent
         if tree is None or PurePath(name).name not in MARKS or not _names(pattern, tree.top / folder, exactly=True):
             continue
-        said, cure = f"a sparse checkout leaves out the library {folder}", f"git sparse-checkout add {folder}"
+        said = f"a sparse checkout leaves out the library {folder}"
+        cure = errors.typed("git", "sparse-checkout", "add", folder)
         if not is_glob:
             raise errors.BadInput(said, where=tree.top / folder, cure=f"`{cure}`")
         report.warning(f"{said}, and no wheel of it is built: `{cure}`")
@@ -119,7 +121,10 @@ def look_at(
     try:
         known, texts = list_files(library, run=run), _texts(library)
         unreadable: list[OSError] = []
-        everything = files.walk(library, skip=is_junk, onerror=unreadable.append)
+        folders = ignored.Folders(library, known)
+        everything = files.walk(
+            library, skip=lambda path: is_junk(path) or folders.is_beside(path), onerror=unreadable.append
+        )
         left = ignored.sort(library, names=known, everything=everything, texts=texts, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
         programs = [_text(library / name) for name in _programs(library, names, settings)]

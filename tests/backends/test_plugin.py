@@ -106,7 +106,7 @@ def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: t
     said = inv("run", "--backend", "elsewhere", *arguments, cwd=folder)
 
     assert said.code == 5
-    record = json.loads(next((folder / ".mlops").glob("*/local/release.json")).read_text())
+    record = json.loads(next((folder / ".mlops").glob("*/local/branches/*/release.json")).read_text())
     assert (record["run"]["status"], record["run"]["timed_out"]) == (status, "--timeout" in arguments)
     assert client_of(folder).get_run(record["run"]["run_id"]).info.status == status
 

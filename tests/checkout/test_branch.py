@@ -88,3 +88,31 @@ def test_a_missing_git_is_named(repository: Path, monkeypatch: pytest.MonkeyPatc
         gather(repository)
 
     assert "install git" in caught.value.cure
+
+
+OTHER = "0123456789" * 4
+
+
+def test_a_commit_that_is_not_the_ci_jobs_own_is_doubted(repository: Path) -> None:
+    head = git("rev-parse", "HEAD", cwd=repository)
+
+    doubt = gather(repository, environ={**CI, "CI_COMMIT_SHA": OTHER}).doubt
+
+    assert f"CI_COMMIT_REF_NAME of GitLab CI names the branch from-ci, whose commit is {OTHER[:12]}" in doubt
+    assert f"{head[:12]} of from-git is checked out" in doubt
+    assert "`--branch from-git`" in doubt
+
+
+def test_the_jobs_own_commit_is_not_doubted_nor_what_the_user_says_nor_a_merge_of_it(repository: Path) -> None:
+    head = git("rev-parse", "HEAD", cwd=repository)
+    git("checkout", "-q", "-b", "pull", cwd=repository)
+    git("commit", "-q", "--allow-empty", "-m", "second", cwd=repository)
+    theirs = git("rev-parse", "HEAD", cwd=repository)
+    git("checkout", "-q", "from-git", cwd=repository)
+
+    assert not gather(repository, environ={**CI, "CI_COMMIT_SHA": head.upper()}).doubt
+    assert not gather(repository, "mine", environ={**CI, "CI_COMMIT_SHA": OTHER}).doubt
+    assert not gather(repository, environ={**CI, "CI_COMMIT_SHA": "HEAD"}).doubt
+    assert not gather(repository, environ=CI).doubt
+    git("merge", "-q", "--no-ff", "-m", "merge", "pull", cwd=repository)
+    assert not gather(repository, environ={**CI, "CI_COMMIT_SHA": theirs}).doubt

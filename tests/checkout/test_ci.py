@@ -287,3 +287,53 @@ def test_the_jobs_page_is_known_where_its_variables_are() -> None:
     assert unknown is not None
     assert known.url == "https://github.com/team/repo/actions/runs/42"
     assert unknown.url == ""
+
+
+SHA, HEAD = "a" * 40, "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("environ", "commits"),
+    [
+        pytest.param({**GITLAB, "CI_COMMIT_REF_NAME": "a", "CI_COMMIT_SHA": SHA}, {SHA}, id="GitLab"),
+        pytest.param(
+            {
+                **AZURE,
+                "BUILD_SOURCEBRANCH": "a",
+                "BUILD_SOURCEVERSION": SHA.upper(),
+                "SYSTEM_PULLREQUEST_SOURCECOMMITID": HEAD,
+            },
+            {SHA, HEAD},
+            id="Azure pull request",
+        ),
+        pytest.param({**BUILDKITE, "BUILDKITE_BRANCH": "a", "BUILDKITE_COMMIT": "HEAD"}, set(), id="no commit"),
+        pytest.param({**GITHUB, "GITHUB_REF_NAME": "a", "GITHUB_SHA": SHA}, {SHA}, id="GitHub"),
+        pytest.param(
+            {**GITHUB, "GITHUB_HEAD_REF": "a", "GITHUB_SHA": SHA, "GITHUB_EVENT_NAME": "pull_request"},
+            {SHA, HEAD},
+            id="GitHub pull request, whose merge or head may be checked out",
+        ),
+        pytest.param(
+            {**GITHUB, "GITHUB_HEAD_REF": "a", "GITHUB_SHA": SHA, "GITHUB_EVENT_NAME": "pull_request_target"},
+            {HEAD},
+            id="GitHub pull request seen from its base, whose own commit GITHUB_SHA is",
+        ),
+    ],
+)
+def test_the_commits_are_those_that_the_job_is_for(tmp_path: Path, environ: dict[str, str], commits: set[str]) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}}} if "GITHUB_HEAD_REF" in environ else {}))
+
+    found = ci.detect({**environ, "GITHUB_EVENT_PATH": str(event)})
+
+    assert found is not None
+    assert found.commits == commits
+
+
+def test_the_page_of_a_job_has_no_blanks() -> None:
+    page = {"SYSTEM_COLLECTIONURI": "https://dev.azure.com/org/", "SYSTEM_TEAMPROJECT": "My Project"}
+
+    found = ci.detect({**AZURE, **page, "BUILD_SOURCEBRANCH": "a", "BUILD_BUILDID": "7"})
+
+    assert found is not None
+    assert found.url == "https://dev.azure.com/org/My%20Project/_build/results?buildId=7"

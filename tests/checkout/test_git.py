@@ -280,3 +280,22 @@ def test_a_renamed_file_may_have_any_name(repository: Path, git: Git) -> None:
 
     assert tree is not None
     assert (tree.branch, tree.dirty) == ("main", True)
+
+
+@pytest.mark.parametrize("kind", ["linked work tree", "empty folder"])
+def test_a_git_folder_that_leads_nowhere_is_told_with_the_way_out(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    if kind == "empty folder":
+        (folder / ".git").mkdir()
+        said, cure = "its .git is a folder without a repository in it", "check it out anew; or "
+    else:
+        (folder / ".git").write_text("gitdir: /gone/main/.git/worktrees/feature\n")
+        said = "its .git leads to /gone/main/.git/worktrees/feature, which is not there"
+        cure = "mount the repository that it belongs to at that path; or "
+
+    with pytest.raises(errors.StepFailed) as caught:
+        read(folder)
+
+    assert said in caught.value.what
+    assert caught.value.cure == f"{cure}rm -r '{folder}/.git' and give `--branch NAME`"

@@ -44,7 +44,11 @@ def test_before_anything_ran_the_files_tell_what_they_can(tmp_path: Path) -> Non
     assert found.cluster is not None
     assert found.environment is not None
     assert (found.wheel_root, found.backend, found.workers) == ("dbfs:/wheels", "databricks", True)
-    assert (found.wheels, found.ours, found.experiment) == ((), frozenset({"mylib"}), "/Shared/{project}/{branch}")
+    assert (found.wheels, found.ours, found.experiment) == (
+        (),
+        frozenset({"mylib"}),
+        "/Shared/{repository}/{project}/{branch}",
+    )
     assert [each.path.name for each in found.scripts] == ["fail.py", "train.py"]
     assert found.mlflow is not None
     assert found.unreadable == ()
@@ -60,8 +64,8 @@ def test_what_is_recorded_counts_for_its_own_branch_alone(tmp_path: Path) -> Non
 
     assert [(each.distribution, each.requires_python) for each in here.wheels] == [("mylib", ">=3.8")]
     assert here.wheels[0].tags == {"py3-none-any"}
-    assert here.experiment == "/Shared/training/main"
-    assert (there.wheels, there.experiment) == ((), "/Shared/{project}/{branch}")
+    assert here.experiment == f"/Shared/{tmp_path.name}/training/main"
+    assert (there.wheels, there.experiment) == ((), "/Shared/{repository}/{project}/{branch}")
 
 
 def test_a_wheel_that_is_damaged_counts_as_not_built(tmp_path: Path) -> None:

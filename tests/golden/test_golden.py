@@ -113,7 +113,7 @@ class Recording:
 
     @property
     def record(self) -> dict[str, Any]:
-        (path,) = (self.folder / ".mlops").glob("*/*/release.json")
+        (path,) = (self.folder / ".mlops").glob("*/*/branches/*/release.json")
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
@@ -135,7 +135,7 @@ class Recording:
         assert not any(differences), "\n".join(filter(None, differences))
 
     def _learn(self) -> None:
-        if list((self.folder / ".mlops").glob("*/*/release.json")):
+        if list((self.folder / ".mlops").glob("*/*/branches/*/release.json")):
             self.mask.learn(self.record)
 
 

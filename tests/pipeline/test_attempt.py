@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import locks
+from mlops_tasks import locks, slugs
 from tests.support.inv import inv, read_until, start
 from tests.support.repositories import git, make_repository, write
 
@@ -54,8 +54,12 @@ def waiting(staged: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def record_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / ".mlops" / "training" / "local" / "release.json").read_text())
+def record_path(folder: Path, branch: str = "main") -> Path:
+    return folder / ".mlops" / "training" / "local" / "branches" / slugs.slug(branch) / "release.json"
+
+
+def record_of(folder: Path, branch: str = "main") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(record_path(folder, branch).read_text())
     return found
 
 
@@ -102,13 +106,17 @@ def test_a_second_run_is_refused_and_says_who_is_at_it(staged: Path, waiting: su
     assert f": run, process {waiting.pid}" in said.err
 
 
-def test_while_a_run_is_followed_its_branch_cannot_be_replaced(staged: Path, waiting: subprocess.Popen[str]) -> None:
-    assert inv("name", cwd=staged).code == 0
+def test_while_a_run_is_followed_another_branchs_release_begins_beside_it(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    before = record_of(staged)
 
     said = inv("name", "--branch", "other", cwd=staged)
 
-    assert said.code == 3
-    assert f"process {waiting.pid}" in said.err
+    assert said.code == 0, said.err
+    assert record_of(staged, "other")["branch"] == "other"
+    assert record_of(staged) == before
+    assert waiting.poll() is None
 
 
 def test_a_crash_takes_the_entry_point_with_it_and_the_next_run_closes_the_attempt(
@@ -133,7 +141,7 @@ def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_clo
     from mlflow import MlflowClient
 
     assert inv("run", cwd=staged).code == 0
-    path = staged / ".mlops" / "training" / "local" / "release.json"
+    path = record_path(staged)
     record = {key: value for key, value in record_of(staged).items() if key != "run"}
     experiment_id = record_of(staged)["run"]["experiment_id"]
     client = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}")
@@ -163,19 +171,21 @@ def test_a_run_that_is_tracked_elsewhere_says_where(
 def test_a_branch_whose_name_is_no_text_is_run_and_tagged_escaped(staged: Path) -> None:
     from mlflow import MlflowClient
 
-    git("checkout", "-q", "-b", b"caf\xe9".decode("utf-8", "surrogateescape"), cwd=staged)
+    branch = b"caf\xe9".decode("utf-8", "surrogateescape")
+    git("checkout", "-q", "-b", branch, cwd=staged)
     try:
         said = inv("name", "build-wheel", "deploy", "patch", "run", cwd=staged)
-        assert said.code == 0, said.err
-        run = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}").get_run(record_of(staged)["run"]["run_id"])
-        assert run.data.tags["mlops.branch"] == "caf\\udce9"
     finally:
         git("checkout", "-q", "main", cwd=staged)
-        assert inv("name", "build-wheel", "deploy", "patch", cwd=staged).code == 0
+
+    assert said.code == 0, said.err
+    run_id = record_of(staged, branch)["run"]["run_id"]
+    run = MlflowClient(f"sqlite:///{staged / '.mlops' / 'mlflow.db'}").get_run(run_id)
+    assert run.data.tags["mlops.branch"] == "caf\\udce9"
 
 
 def test_an_attempt_that_was_never_submitted_goes_on_as_it_is(staged: Path) -> None:
-    path = staged / ".mlops" / "training" / "local" / "release.json"
+    path = record_path(staged)
     record = {**record_of(staged), "attempt": {"id": "begun", "run_id": None, "ended": False}}
     record.pop("run", None)
     path.write_text(json.dumps(record))
@@ -251,7 +261,7 @@ def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) ->
 
 
 def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path) -> None:
-    path = staged / ".mlops" / "training" / "local" / "release.json"
+    path = record_path(staged)
     record = {**record_of(staged), "attempt": {"id": "begun", "run_id": "0" * 32, "ended": False}}
     record.pop("run", None)
     path.write_text(json.dumps(record))
@@ -265,7 +275,7 @@ def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path
 def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     staged: Path, waiting: subprocess.Popen[str]
 ) -> None:
-    lock = staged / ".mlops" / "training" / "local" / "lock"
+    lock = record_path(staged).with_name("lock")
     with locks.held(lock, "build-wheel"):
         waiting.send_signal(signal.SIGINT)
         read_until(waiting, "another command holds this release: build-wheel")

@@ -95,11 +95,11 @@ def test_dry_steps_build_on_each_other_until_a_step_is_really_taken(folder: Path
     tried = pipeline(folder, dry_run=True, branch="tried").take("build-wheel")
     assert (tried.branch, len(tried.wheels or ())) == ("tried", 1)
 
-    pipeline(folder, branch="real").take("name")
+    pipeline(folder, branch="tried").take("name")
 
-    loaded = pipeline(folder, dry_run=True).load()
+    loaded = pipeline(folder, dry_run=True, branch="tried").load()
     assert loaded is not None
-    assert (loaded.branch, loaded.wheels) == ("real", None)
+    assert loaded.wheels is None
 
 
 def test_a_dry_release_starts_from_the_record_and_not_from_an_earlier_dry_release(folder: Path) -> None:
@@ -167,9 +167,24 @@ def test_a_branch_in_what_is_to_be_typed_is_quoted(folder: Path) -> None:
     pipeline(folder, branch="x;$(touch here)").take("name")
 
     with pytest.raises(ReleaseError) as caught:
-        pipeline(folder).take("build-wheel")
+        pipeline(folder).take("deploy")
 
     assert "--branch 'x;$(touch here)'" in caught.value.cure
+
+
+def test_a_branch_that_is_returned_to_is_as_it_was_left(folder: Path) -> None:
+    ours = pipeline(folder)
+    for step in ("name", "build-wheel", "deploy", "patch"):
+        left = ours.take(step)
+    git("checkout", "-q", "-b", "other", cwd=folder)
+    try:
+        begun = ours.take("name")
+    finally:
+        git("checkout", "-q", "main", cwd=folder)
+
+    assert (begun.branch, begun.wheels) == ("other", None)
+    assert ours.load() == left
+    assert pipeline(folder, branch="other").load() == begun
 
 
 def test_watching_leaves_nothing_that_git_sees(folder: Path) -> None:

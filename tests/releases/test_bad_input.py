@@ -25,7 +25,7 @@ def remove(name: str) -> Change:
 
 
 def record_path(folder: Path) -> Path:
-    return folder / ".mlops" / "training" / "local" / "release.json"
+    return folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json"
 
 
 def spoil(folder: Path, pattern: str) -> None:
@@ -174,8 +174,8 @@ CASES = [
         after("name", then=lambda folder: git("checkout", "-q", "-b", "other", cwd=folder)),
         "deploy",
         3,
-        ["the record is of the branch main, and this is other", "inv name", "--branch main"],
-        id="record of another branch",
+        ["nothing is recorded of the branch other, only of main", "`inv name` to begin", "--branch main"],
+        id="nothing recorded of this branch",
     ),
     pytest.param(
         after("name", then=lambda folder: record_path(folder).write_text(json.dumps({"version": 99}))),
@@ -273,9 +273,9 @@ CASES = [
     pytest.param(lambda _: None, "ui --port abc", 2, ["the port must be a whole number", "--port"], id="no port"),
     pytest.param(
         after("name", "build-wheel", "deploy", "patch"),
-        "run --experiment-name foo",
+        "run --experiment-name team/foo",
         2,
-        ["'foo' is not an absolute path", "--experiment-name"],
+        ["'team/foo' is not an absolute path", "--experiment-name"],
         id="relative experiment",
     ),
     pytest.param(lambda _: None, "release --backend foo", 2, ["backend foo is not installed"], id="no such backend"),

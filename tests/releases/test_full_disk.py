@@ -44,7 +44,7 @@ def limited(folder: Path, size: int, *arguments: str) -> Said:
 
 
 def record_of(folder: Path) -> bytes:
-    path = folder / ".mlops" / "training" / "local" / "release.json"
+    path = folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json"
     return path.read_bytes() if path.exists() else b""
 
 

@@ -53,7 +53,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    (path,) = (folder / ".mlops").glob("*/local/branches/*/release.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -216,9 +216,9 @@ def test_a_dry_run_shows_everything_and_leaves_no_record(tmp_path: Path) -> None
     for arguments in (["release", "--dry-run"], ["--dry", "release"]):
         said = inv(*arguments, cwd=folder)
         assert said.code == 0, said.err
-        assert "would run main under /Shared/training/main" in said.out
+        assert "would run main under /Shared/repository/training/main" in said.out
         assert "1 to write" in said.out
-        assert not list((folder / ".mlops").glob("*/local/release.json"))
+        assert not list((folder / ".mlops").glob("*/local/branches/*/release.json"))
         assert not (folder / ".mlops" / "workspace").exists()
         assert not (folder / ".mlops" / "mlflow.db").exists()
         assert git("status", "--porcelain", cwd=folder) == ""
@@ -303,7 +303,7 @@ def test_a_task_can_be_called_from_a_task_of_the_users_own(tmp_path: Path) -> No
     said = inv("mine", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
+    assert "/Shared/repository/training/main" in said.out
     assert record_of(folder)["wheels"][0]["distribution"] == "mylib"
 
 
@@ -315,8 +315,8 @@ def test_a_project_that_is_the_whole_repository_goes_by_its_own_name(tmp_path: P
     said = inv("name", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "/Shared/training/main" in said.out
-    assert (folder / ".mlops" / "training" / "local" / "release.json").exists()
+    assert "/Shared/clone/training/main" in said.out
+    assert (folder / ".mlops" / "training" / "local" / "branches" / "main" / "release.json").exists()
 
 
 def test_a_user_without_a_name_is_known_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -360,6 +360,18 @@ def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None
     assert not (tmp_path / ".mlops").exists()
 
 
+def test_a_build_that_misses_what_git_ignores_fails_with_its_name(tmp_path: Path) -> None:
+    setup = 'from setuptools import setup\nsetup(name="mylib", version=open("VERSION" + ".txt").read())\n'
+    write(tmp_path, {"libs/mylib/setup.py": setup, "libs/mylib/a.py": "", ".gitignore": "VERSION*\n"})
+    commit(tmp_path)
+    write(tmp_path, {"libs/mylib/VERSION.txt": "1.0"})
+
+    with pytest.raises(errors.StepFailed, match=r"No such file or directory: 'VERSION\.txt'") as caught:
+        build(tmp_path, tmp_path / "libs" / "mylib")
+
+    assert caught.value.cure.startswith("name VERSION.txt, which git ignores, in the setting `include`")
+
+
 def test_a_missing_uv_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> str:
         raise FileNotFoundError("/nowhere/uv")
@@ -408,3 +420,22 @@ def test_a_shallow_clone_can_be_built_from_and_is_told_where_the_version_comes_f
     assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib", heard=heard))
     said = "warning: libs/mylib takes its version from git, and the clone is shallow, without older tags: "
     assert heard.lines[0].startswith(f"{said}`git fetch --unshallow`")
+
+
+def test_a_wheel_of_the_same_sources_is_found_again_on_another_branch_and_target(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    commit(tmp_path)
+    first = make_context(tmp_path, libraries=(str(library),))
+    built = build_wheel.build_wheels(first, Release(target="local", project="p", branch="main"))
+    first.record.save(built)
+
+    there = make_context(
+        tmp_path, libraries=(str(library),), branch="other", target="databricks", report=(heard := Heard())
+    )
+    again = build_wheel.build_wheels(there, Release(target="databricks", project="p", branch="other"))
+
+    assert again.wheels == built.wheels
+    assert heard.lines == ["mylib 1.0 is up to date (libs/mylib)"]
+    (tmp_path / wheels_of(built)[0].file).write_bytes(b"spoilt")
+    assert wheels_of(build_wheel.build_wheels(there, Release(target="databricks", project="p", branch="other")))
+    assert heard.lines[-1] == "mylib 1.0 built from libs/mylib"

@@ -43,11 +43,20 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
 
 
 def choose(
-    branch: str = "main", template: str = "/Shared/{project}/{branch}", root: str = "w", **facts: Any
+    branch: str = "main",
+    template: str = "/Shared/{repository}/{project}/{branch}",
+    root: str = "w",
+    owner: tuple[str, str] = ("library", "training"),
+    **facts: Any,
 ) -> Release:
     release = replace(Release(target="local", project="projects/training", branch=branch), **facts)
     return name.choose_names(
-        release, template=template, wheel_root=root, user=lambda: "ada@example.com", report=Report()
+        release,
+        name.Owner(*owner),
+        template=template,
+        wheel_root=root,
+        user=lambda: "ada@example.com",
+        report=Report(),
     )
 
 
@@ -93,22 +102,82 @@ def test_any_other_name_gets_a_hash_of_its_own(branch: str, readable: str) -> No
     assert re.fullmatch(r"[0-9a-f]{12}", found.removeprefix(f"{readable}-"))
 
 
-def test_the_names_come_from_the_template_the_wheel_root_and_the_folders_name() -> None:
-    names = choose("main", "/Users/{user}/{project}-{target}/{branch}", "dbfs:/wheels/").names
+def test_the_names_come_from_the_template_the_wheel_root_the_repository_and_the_project() -> None:
+    names = choose("main", "/Users/{user}/{repository}/{project}-{target}/{branch}", "dbfs:/wheels/").names
 
     assert names is not None
-    assert names.experiment == "/Users/ada@example.com/training-local/main"
-    assert names.wheel_folder == "dbfs:/wheels/main"
+    assert names.experiment == "/Users/ada@example.com/library/training-local/main"
+    assert names.wheel_folder == "dbfs:/wheels/library/main"
+
+
+texts = st.one_of(branches, st.text(alphabet="abAB-_./", min_size=1, max_size=70))
+owners = st.tuples(texts, texts, branches)
+
+
+@given(owners, owners, st.sampled_from(["as drawn", "by its name", "moved"]))
+def test_two_repositories_projects_or_branches_never_meet(
+    one: tuple[str, str, str], other: tuple[str, str, str], how: str
+) -> None:
+    if how == "by its name":  # somebody calls his own by what became of another's
+        other = slugs.name(one[0]), slugs.name(one[1]), slugs.slug(one[2])
+    if how == "moved":  # what stands in one place stands in the next one
+        other = one[1], one[0], one[2]
+    first, second = (choose(each[2], owner=each[:2]).names for each in (one, other))
+
+    assert first is not None
+    assert second is not None
+    assert (first.experiment == second.experiment) == (one == other)
+    assert (first.wheel_folder == second.wheel_folder) == ((one[0], one[2]) == (other[0], other[2]))
+
+
+@given(texts)
+def test_every_name_is_one_part_of_any_path(text: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", slugs.name(text))
+
+
+@pytest.mark.parametrize("text", ["ExampleTrainingProject", "DatabricksMLOps", "my_repo", "v1.2", "a" * 64])
+def test_a_name_keeps_its_own_spelling(text: str) -> None:
+    assert slugs.name(text) == text
 
 
 @pytest.mark.parametrize(
-    "project", ["https://host/team/training.git", "https://host/team/repo#projects/training", "training/"]
+    ("text", "readable"),
+    [
+        pytest.param("My Repo", "My-Repo", id="a blank"),
+        pytest.param("fraud/train", "fraud-train", id="more than one folder"),
+        pytest.param(".github", "github", id="hidden"),
+        pytest.param("a" * 65, "a" * 27, id="too long"),
+        pytest.param("Repo-0123456789ab", "Repo-0123456789ab", id="ends like a hash"),
+        pytest.param("模型", "name", id="nothing to read"),
+    ],
 )
-def test_a_project_at_a_uri_is_called_by_its_last_part(project: str) -> None:
-    names = choose(project=project).names
+def test_a_name_that_has_to_be_changed_gets_a_hash(text: str, readable: str) -> None:
+    assert re.fullmatch(rf"{readable}-[0-9a-f]{{12}}", slugs.name(text))
+
+
+PATHS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join), min_size=1, unique=True)
+
+
+@given(PATHS)
+def test_no_two_folders_of_a_repository_are_told_by_the_same_end(paths: list[str]) -> None:
+    ends = [slugs.telling_end(each, paths) for each in paths]
+
+    assert len(set(ends)) == len(paths)
+    assert all(path == end or path.endswith(f"/{end}") for path, end in zip(paths, ends, strict=True))
+
+
+def test_a_folder_is_told_by_no_more_than_it_takes() -> None:
+    paths = ["services/fraud/train", "services/churn/train", "services/score", "train"]
+
+    assert [slugs.telling_end(each, paths) for each in paths] == ["fraud/train", "churn/train", "score", "train"]
+
+
+@pytest.mark.parametrize("project", ["https://host/team/training.git", "https://host/team/repo#projects/training"])
+def test_a_project_at_a_uri_is_called_by_its_last_part_and_told_from_others_by_a_hash(project: str) -> None:
+    names = choose(owner=("library", project)).names
 
     assert names is not None
-    assert names.experiment == "/Shared/training/main"
+    assert re.fullmatch(r"/Shared/library/training-[0-9a-f]{12}/main", names.experiment)
 
 
 def test_the_user_is_asked_only_where_the_template_has_them() -> None:
@@ -117,7 +186,9 @@ def test_the_user_is_asked_only_where_the_template_has_them() -> None:
 
     release = Release(target="local", project="p", branch="main")
 
-    name.choose_names(release, template="/Shared/{branch}", wheel_root="w", user=nobody, report=Report())
+    name.choose_names(
+        release, name.Owner("r", "p"), template="/Shared/{branch}", wheel_root="w", user=nobody, report=Report()
+    )
 
 
 def test_a_leading_workspace_is_stripped() -> None:
@@ -146,7 +217,20 @@ def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str
     with pytest.raises(errors.BadInput, match=said) as caught:
         choose(template=template)
 
-    assert "{project}, {branch}, {user}, {target}" in caught.value.cure
+    assert "{repository}, {project}, {branch}, {user}, {target}" in caught.value.cure
+
+
+@pytest.mark.parametrize("plain", ["My_Models", "a b"])
+def test_a_plain_name_is_fine_where_the_target_takes_it(plain: str) -> None:
+    assert name.check(plain, where="x", may_be_plain=True) == plain
+    with pytest.raises(errors.BadInput, match="not an absolute path"):
+        name.check(plain, where="x", may_be_plain=False)
+
+
+@pytest.mark.parametrize("odd", ["team/x", "", " ", "/", "/Shared//x"])
+def test_what_is_neither_plain_nor_absolute_is_refused_everywhere(odd: str) -> None:
+    with pytest.raises(errors.BadInput, match="not an absolute path"):
+        name.check(odd, where="x", may_be_plain=True)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +240,10 @@ def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str
         pytest.param({"template": "/Shared/x/{branch}"}, id="experiment"),
         pytest.param({"root": "elsewhere"}, id="wheel root"),
         pytest.param({"project": "projects/other"}, id="project"),
+        pytest.param({"owner": ("other", "training")}, id="repository"),
+        pytest.param({"owner": ("library", "fraud/training")}, id="project beside others"),
         pytest.param({"target": "databricks"}, id="target"),
     ],
 )
-def test_the_digest_watches_all_that_decides_the_names(change: dict[str, str]) -> None:
+def test_the_digest_watches_all_that_decides_the_names(change: dict[str, Any]) -> None:
     assert choose(**change).digests["name"] != choose().digests["name"]

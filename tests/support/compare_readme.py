@@ -1,7 +1,7 @@
 """Whether the README shows what its first command prints.
 
-`python tests/support/compare_readme.py FILE` compares it with FILE, which holds what was printed. The branch, ids,
-hashes and numbers may be others; the words, the places and their order may not.
+`python tests/support/compare_readme.py FILE` compares it with FILE, which holds what was printed. The branch, the
+repository's name, ids, hashes and numbers may be others; the words, the places and their order may not.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ def compare(printed: str) -> str:
 
 
 def mask(text: str) -> str:
-    branch = re.match(r"name +\S+/(\S+)", text)
-    if branch:
-        text = re.sub(rf"/{re.escape(branch[1])}(?=[/\s])", "/<branch>", text)
+    text = re.sub(r"(?<=/Shared/)[^/\s]+(/[^/\s]+/)[^/\s]+", r"<repository>\1<branch>", text)
+    text = re.sub(r"(?<=/wheels/)[^/\s]+/[^/\s]+(?=[/\s])", "<repository>/<branch>", text)
     text = re.sub(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16}|(?<=sha256 )[0-9a-f]{12})\b", "<hash>", text)
     return re.sub(r"\b\d+(?:\.\d+)*\b", "<number>", text)
 

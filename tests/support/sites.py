@@ -57,7 +57,7 @@ class Site:
 
     @property
     def record_path(self) -> Path:
-        return self.folder / ".mlops" / "training" / "databricks" / "release.json"
+        return self.folder / ".mlops" / "training" / "databricks" / "branches" / "main" / "release.json"
 
     @property
     def record(self) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def test_the_nearest_invoke_yaml_counts_and_the_record_lies_beside_it(
 ) -> None:
     assert mlops("name", "--branch", "trial") == 0
 
-    assert "/Shared/training/trial" in capsys.readouterr().out
-    assert (repository / ".mlops/training/local/release.json").is_file()
+    assert "/training/trial" in capsys.readouterr().out
+    assert (repository / ".mlops/training/local/branches/trial/release.json").is_file()
 
 
 @pytest.mark.usefixtures("repository")

@@ -7,6 +7,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,7 +54,7 @@ PYTHON_ENV = "name: training\npython_env: env.yaml\nentry_points: {main: {comman
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    (path,) = (folder / ".mlops").glob("*/local/release.json")
+    (path,) = (folder / ".mlops").glob("*/local/branches/*/release.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -174,7 +175,7 @@ def test_a_project_at_a_git_uri_is_fetched_patched_and_run(tmp_path: Path) -> No
     assert said.code == 0, said.err
     assert "fetched" in said.err
     assert record_of(folder)["patched"]["references"][0]["file"] == "training_env.yaml"
-    assert record_of(folder)["names"]["experiment"] == "/Shared/training/main"
+    assert re.fullmatch("/Shared/repository/training-[0-9a-f]{12}/main", record_of(folder)["names"]["experiment"])
 
 
 def test_wheels_given_by_hand_are_deployed_and_named_ones_patched_in(tmp_path: Path) -> None:
