@@ -27,8 +27,9 @@ class Settings:
     """The settings of a release. Raises BadInput with every fault of the values given, as `read` does.
 
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
-    `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and
-    `foreign` are the MLOPS_* variables that it took for another program's.
+    `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
+    same of each parameter and tag (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for another
+    program's.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -66,6 +67,11 @@ class Settings:
     workers: bool = _setting(setting_types.boolean, "install the wheels on the workers too", default=False)
     placeholder: str = _setting(
         setting_types.text, "text that stands for the wheels in the project's files (default: WHEELPATH)", "WHEELPATH"
+    )
+    add_wheels: bool = _setting(
+        setting_types.boolean,
+        "add the wheels to a project in which nothing refers to them (default: true)",
+        default=True,
     )
     include: tuple[str, ...] = _setting(
         setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
@@ -182,6 +188,8 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         added = key in REPEATED and origin.startswith("-")
         values[key] = {**values.get(key, {}), **value} if added else value
         origins[key] = origin
+        if key in REPEATED:
+            origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults

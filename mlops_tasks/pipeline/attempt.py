@@ -49,6 +49,8 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
         release = save_end(context, found)
+    with errors.warn_on_failure(context.report.warning):
+        _explain(context, job, found, log)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
     context.places.prune(context.release_folder, keep=job.project.folder)
     return release
@@ -164,6 +166,21 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     if found.log:
         context.report.debug(f"log {found.log}")
     return found, log
+
+
+def _explain(context: Context, job: Job, found: Run, log: Path) -> None:
+    """Warn of a run that logged nothing, and of one that missed a file which was left behind."""
+    from mlops_tasks.steps import run
+
+    if found.status == "FAILED" and job.is_staged:
+        if missed := run.name_left_behind(log, context.project.folder, job.project.folder):
+            context.report.warning(missed)
+        return
+    if found.status != "FINISHED" or found.metrics:
+        return
+    if not context.target.runs.tracking.has_logged(found.run_id, parameters=job.parameters):
+        why = "does a script set a tracking URI or an experiment of its own?"
+        context.report.warning(f"nothing was logged to run {found.run_id}: {why}")
 
 
 @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import metadata
 
 from mlops_tasks import errors, files
 from mlops_tasks.backends.base import Job, Limits
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
+from mlops_tasks.settings import REPEATED
 from mlops_tasks.steps.context import Context
 
 
@@ -27,12 +31,16 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     project = mlproject.load(context.top / release.patched.project_dir)
     backend, why = context.target.choose_backend(settings.backend, project)
     context.report.debug(f"backend {backend}: {why}")
+    given = choose_parameters(context, say=True)
+    parameters = entry_points.resolve(context.project, settings.entry_point, given)
+    check_job(context, parameters, backend=backend)
+    _warn_of_uninstalled(context, release)
     return Job(
         project=project,
         entry_point=settings.entry_point,
-        given=settings.parameters,
-        parameters=entry_points.resolve(context.project, settings.entry_point, settings.parameters),
-        experiment_name=_experiment_name(release, inputs),
+        given=given,
+        parameters=parameters,
+        experiment_name=_experiment_name(context, release, inputs),
         experiment_id=inputs.experiment_id,
         run_name=settings.run_name,
         tags=settings.tags,
@@ -46,12 +54,65 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     )
 
 
+def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
+    """The parameters that were given for the entry point: those of the settings that it does not have are left out.
+
+    What is given by hand stays: it is passed on as `mlflow run` passes it on. With `say` both are reported.
+    """
+    from mlops_tasks.project import entry_points
+
+    settings, project, name = context.settings, context.project, context.settings.entry_point
+    origins = {key: settings.origins.get(f"parameters.{key}", "") for key in settings.parameters}
+    undeclared = entry_points.find_undeclared(project, name, settings.parameters)
+    left_out = [key for key in undeclared if origins[key] not in {"", REPEATED["parameters"]}]
+    given = {key: value for key, value in settings.parameters.items() if key not in left_out}
+    for key in undeclared if say else ():
+        if key in given:
+            context.report.detail(f"{name} declares no parameter {key}: it gets --{key} {given[key]}")
+        elif near := entry_points.find_near(project, name, key, given):
+            context.report.warning(
+                f"{key} ({origins[key]}) is left out: {name} has no such parameter; is {near} meant?"
+            )
+        else:
+            context.report.detail(f"{key} ({origins[key]}) is left out: {name} has no such parameter")
+    return given
+
+
+def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:
+    """Raise BadInput for what a run of these `parameters` needs and cannot have on the target."""
+    settings = context.settings
+    context.target.check_job(
+        context.project,
+        entry_point=settings.entry_point,
+        parameters=parameters,
+        backend=backend,
+        env_manager=settings.env_manager,
+    )
+
+
+def _warn_of_uninstalled(context: Context, release: Release) -> None:
+    """Say which wheels the run will not have: with `local` MLflow runs in the interpreter that runs `inv`, as it is."""
+    if context.settings.env_manager != "local" or context.target.is_remote:
+        return
+    missing = [each.distribution for each in release.deployed or () if not _is_installed(each.distribution)]
+    warning = f"env_manager local installs nothing, and this interpreter lacks: {', '.join(missing)}"
+    if missing and warning not in context.warned:
+        context.warned.add(warning)
+        context.report.warning(warning)
+
+
+def _is_installed(distribution: str) -> bool:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return bool(metadata.version(distribution))
+    return False
+
+
 def limits(context: Context) -> Limits:
     settings = context.settings
     return Limits(timeout=settings.timeout, poll_interval=settings.poll_interval, lost_contact=settings.lost_contact)
 
 
-def _experiment_name(release: Release, inputs: Inputs) -> str | None:
+def _experiment_name(context: Context, release: Release, inputs: Inputs) -> str | None:
     from mlops_tasks.steps import name
 
     if inputs.experiment_id is not None and inputs.experiment_name is not None:
@@ -61,7 +122,9 @@ def _experiment_name(release: Release, inputs: Inputs) -> str | None:
     if inputs.experiment_id is not None:
         return None
     if inputs.experiment_name is not None:
-        return name.absolute(inputs.experiment_name, where="--experiment-name")
+        return name.check(
+            inputs.experiment_name, where="--experiment-name", may_be_plain=not context.target.is_databricks
+        )
     return release.names.experiment if release.names else None
 
 

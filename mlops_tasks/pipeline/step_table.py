@@ -24,20 +24,30 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
     if inputs.explain:
         for reason in context.facts.why:
             context.report.text(reason)
-    return name.choose_names(
+    made = name.choose_names(
         release,
         _owner(context),
         template=context.settings.experiment,
         wheel_root=context.wheel_root,
         user=context.target.user,
         report=context.report,
+        may_be_plain=not context.target.is_databricks,
     )
+    _name_digest(context, made)  # it keeps what has decided the names
+    return made
 
 
 def _name_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import name
 
     template, wheel_root = context.settings.experiment, context.wheel_root
+    context.decided_by["name"] = {
+        "the project": release.project,
+        "the repository's name": context.repository,
+        "what tells the project from the repository's others": context.project_in_repository,
+        "the setting experiment": template,
+        "the wheel root": wheel_root,
+    }
     return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
 
 
@@ -117,17 +127,19 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
 def check_inputs(context: Context) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
+    from mlops_tasks.pipeline import job_plan
     from mlops_tasks.project import cluster, entry_points, environment
 
     project = context.project
-    entry_points.resolve(project, context.settings.entry_point, context.settings.parameters)
+    given = job_plan.choose_parameters(context)
+    parameters = entry_points.resolve(project, context.settings.entry_point, given)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
     if spec := cluster.find(context.cluster, project.folder):
         cluster.read(spec)
     _ = context.libraries, context.wheel_root
     backend, _ = context.target.choose_backend(context.settings.backend, project)
-    context.target.check_environment(project, backend=backend, env_manager=context.settings.env_manager)
+    job_plan.check_job(context, parameters, backend=backend)
     context.target.check()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -14,6 +14,9 @@ from mlops_tasks.project import spark_command
 from mlops_tasks.project.mlproject import EntryPoint, Parameter, Project
 
 SCRIPTS = {".py", ".sh", ".R"}
+TYPES = ("string", "float", "path", "uri")
+NUMBERS = {"float", "int", "integer"}
+"""MLflow documents `float` alone; of the others it makes a string, and their authors mean numbers."""
 EXPANDED = set("$`~")
 """A shell changes a word that holds one of these."""
 
@@ -21,8 +24,10 @@ EXPANDED = set("$`~")
 def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
 
-    A script (`train.py`, `check.sh`) takes any parameters; a Spark job runs Python scripts alone. Raises BadInput for
-    an unknown entry point or parameter, for a parameter without a value, and for a command that cannot run.
+    A script (`train.py`, `check.sh`) takes any parameters; a Spark job runs Python scripts alone. Those that an entry
+    point does not declare are passed on after its command, as `mlflow run` does. Raises BadInput for an unknown entry
+    point, for a parameter that is probably misspelt, has no value or one of another type, and for a command that
+    cannot run.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
@@ -32,6 +37,13 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
     found = project.entry_points.get(entry_point)
     if found is not None:
         _check_command(project, entry_point, found)
+        for name in find_undeclared(project, entry_point, parameters):
+            if near := find_near(project, entry_point, name, parameters):
+                raise errors.BadInput(
+                    f"the entry point {entry_point} has no parameter {name!r}; did you mean {near}?",
+                    where=path,
+                    cure="correct the name, or declare it under the entry point's `parameters:`",
+                )
         return _complete(entry_point, found.parameters, parameters, path)
     if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
         if not (project.folder / entry_point).is_file():
@@ -49,6 +61,21 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
     )
 
 
+def find_undeclared(project: Project, entry_point: str, parameters: Iterable[str]) -> list[str]:
+    """Those of `parameters` that `entry_point` does not declare; none of a script, which takes any."""
+    if project.spark_job is not None and project.spark_job.python_file is not None:
+        return list(parameters)
+    found = project.entry_points.get(entry_point)
+    return [name for name in parameters if name not in found.parameters] if found is not None else []
+
+
+def find_near(project: Project, entry_point: str, name: str, given: Container[str]) -> str | None:
+    """The declared parameter that `name` is probably a misspelling of, unless it is `given` itself."""
+    found = project.entry_points.get(entry_point)
+    near = difflib.get_close_matches(name, found.parameters, n=1, cutoff=0.75) if found is not None else []
+    return near[0] if near and near[0] not in given else None
+
+
 def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
     if parameters or entry_point != "main":
         given = ", ".join(parameters) or entry_point
@@ -63,6 +90,9 @@ def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, 
 def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None:
     """Of a classic project's command only `python SCRIPT.py ...` is checked: others may find their program anywhere."""
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
+    if not entry_point.command:
+        raise errors.BadInput(f"entry_points: {name} has no command", where=path, cure="give it a `command:` line")
+    _check_types(entry_point, f"entry_points: {name}: parameters", path)
     _check_placeholders(entry_point, place, path)
     if project.spark_job is not None:
         _refuse(f"the entry point {name}", spark_command.find_fault(entry_point.command, project.folder), path)
@@ -74,6 +104,18 @@ def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None
     first, script, *_ = [*words, "", ""]
     if first in {"python", "python3"} and script.endswith(".py") and not EXPANDED.intersection(script):
         _refuse(place, spark_command.find_missing(script, project.folder), path)
+
+
+def _check_types(entry_point: EntryPoint, place: str, path: Path) -> None:
+    """Refuse a misspelt type: MLflow takes every type that it does not know for a string."""
+    for name, each in entry_point.parameters.items():
+        near = difflib.get_close_matches(each.type, TYPES, n=1, cutoff=0.7)
+        if near and each.type not in TYPES:
+            raise errors.BadInput(
+                f"{place}: {name} has the type {each.type!r}; did you mean {near[0]}?",
+                where=path,
+                cure=f"write one of MLflow's types: {', '.join(TYPES)}",
+            )
 
 
 def _refuse(subject: str, fault: spark_command.Fault | None, path: Path) -> None:
@@ -113,13 +155,6 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
 def _complete(
     entry_point: str, declared: Mapping[str, Parameter], given: Mapping[str, str], path: Path
 ) -> Mapping[str, str]:
-    unknown = [name for name in given if name not in declared]
-    if unknown:
-        raise errors.BadInput(
-            f"the entry point {entry_point} has no parameter {unknown[0]!r}{_nearest(unknown[0], declared)}",
-            where=path,
-            cure="correct the name, or declare it under the entry point's `parameters:`",
-        )
     missing = [name for name, each in declared.items() if name not in given and each.default is None]
     if missing:
         raise errors.BadInput(
@@ -130,7 +165,28 @@ def _complete(
     values = {name: given.get(name, each.default or "") for name, each in declared.items()}
     for name, value in values.items():
         _check_uri(name, value, declared[name].type, path)
-    return values
+        if name in given:
+            _check_number(name, value, declared[name], path)
+    return {**values, **{name: value for name, value in given.items() if name not in declared}}
+
+
+def _check_number(name: str, value: str, declared: Parameter, path: Path) -> None:
+    """Refuse a value that is no number where the type is one, but for a type that the default itself does not keep."""
+    is_kept = declared.default is None or _is_number(declared.default)
+    if declared.type in NUMBERS and is_kept and not _is_number(value):
+        raise errors.BadInput(
+            f"the parameter {name} is a {declared.type}, and {value!r} is no number",
+            where=path,
+            cure=f"pass -P {name}=NUMBER, or correct its type",
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_uri(name: str, value: str, kind: str, path: Path) -> None:

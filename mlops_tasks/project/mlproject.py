@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlops_tasks.checkout import git
 FILE_NAME = "mlproject"
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _KEYS = ("name", "entry_points", "databricks_spark_job", *_ENVIRONMENTS)
+_LIKE_ENVIRONMENT = re.compile(r".*(conda|env).*\.ya?ml", re.IGNORECASE)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
 
 
@@ -40,6 +42,8 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
+    """`command` is empty where the file has none: MLflow minds that only where such an entry point is run."""
+
     command: str
     parameters: Mapping[str, Parameter]
 
@@ -103,6 +107,10 @@ def _find(folder: Path) -> Path:
         ) from fault
     found = [name for name in names if name.lower() == FILE_NAME and (folder / name).is_file()]
     if not found:
+        ended = next((name for name in names if Path(name).stem.lower() == FILE_NAME), None)
+        if ended is not None:
+            what = f"MLflow does not read {ended}: the file's name is MLproject, without an ending"
+            raise errors.BadInput(what, where=folder / ended, cure=f"git mv {ended} MLproject")
         raise errors.BadInput("there is no MLproject file in this folder", where=folder, cure=cure)
     if len(found) > 1:
         raise errors.BadInput(
@@ -123,7 +131,7 @@ def _check_keys(data: Mapping[str, Any], path: Path) -> None:
 
 def _check_environments(data: Mapping[str, Any], path: Path) -> None:
     named = [field for field in _ENVIRONMENTS if field in data]
-    if "docker_env" in named:
+    if data.get("docker_env"):  # MLflow passes over an empty one
         raise errors.BadInput(
             "docker_env is not supported: a container image brings its own wheels",
             where=path,
@@ -156,6 +164,14 @@ def _find_environment(data: Mapping[str, Any], path: Path) -> tuple[str, Path | 
         if (path.parent / name).is_file():
             return kind, path.parent / name
     return "", None
+
+
+def find_unread(project: Project) -> list[Path]:
+    """The environment YAMLs in the folder of a project that names none: MLflow reads none of them."""
+    if project.kind:
+        return []
+    found = [path for path in sorted(project.folder.iterdir()) if _LIKE_ENVIRONMENT.fullmatch(path.name)]
+    return [path for path in found if path.is_file() and b"dependencies:" in path.read_bytes()]
 
 
 def _read_spark_job(data: Mapping[str, Any], entry_points: Mapping[str, EntryPoint], path: Path) -> SparkJob | None:
@@ -195,13 +211,15 @@ def _read_entry_point(name: str, data: Any, path: Path) -> EntryPoint:
     where = f"entry_points: {name}"
     fields = _read_mapping(data, where, path)
     command = fields.get("command")
-    if not isinstance(command, str):
-        raise errors.BadInput(f"{where} has no command", where=path, cure="give it a `command:` line")
+    if command is not None and not isinstance(command, str):
+        raise errors.BadInput(
+            f"{where}: command must be text, not {command!r}", where=path, cure="put quotes around it"
+        )
     parameters = {
         str(key): _read_parameter(each, f"{where}: parameters: {key}", path)
         for key, each in _read_mapping(fields.get("parameters", {}), f"{where}: parameters", path).items()
     }
-    return EntryPoint(command=command, parameters=parameters)
+    return EntryPoint(command=command or "", parameters=parameters)
 
 
 def _read_parameter(data: Any, where: str, path: Path) -> Parameter:

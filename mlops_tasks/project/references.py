@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
-from packaging import utils
+from packaging import specifiers, utils
+from packaging.version import Version
 
 from mlops_tasks import errors
 from mlops_tasks.project import cluster, environment, mlproject, requirements
@@ -65,12 +67,22 @@ class Patch:
 class Wheels:
     """The deployed wheels, in dependency order; `is_reachable` says whether a run can install another wheel.
 
-    `placeholder` is the text that stands for all of them.
+    `placeholder` is the text that stands for all of them. `folders` has the folders of the libraries that they were
+    built from, by their distribution; `has_libraries` is false where the settings name none.
     """
 
     deployed: Sequence[Deployed]
     is_reachable: Callable[[str], bool]
     placeholder: str
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    has_libraries: bool = True
+
+    @property
+    def names(self) -> dict[str, Path | None]:
+        """The normalised name of each distribution, and the folder of its library where that is known."""
+        known = {utils.canonicalize_name(name): folder for name, folder in self.folders.items()}
+        named = (utils.canonicalize_name(each.distribution) for each in self.deployed)
+        return {name: known.get(name) for name in named}
 
 
 def find_documents(
@@ -119,21 +131,39 @@ def patch_text(path: Path, text: str, *, role: Role, wheels: Wheels) -> tuple[st
     """
     edits: list[texts.Edit] = []
     changes: list[Change] = []
+    others: list[tree.Entry] = []
     for entry in _find_entries(path, text, role):
         parts = requirements.read_wheel(entry.value, placeholder=wheels.placeholder)
         if parts is None:
+            others.append(entry)
             continue
-        made = [
-            Change(distribution=each.distribution, old=entry.value, new=_write(each, entry, parts, path))
-            for each in wheels.deployed
-            if parts.stands_for_all or utils.canonicalize_name(each.distribution) == parts.distribution
-        ]
+        place = texts.show_place(path, text, entry.scalar.start)
+        made = _find_changes(entry, parts, wheels.deployed, place)
         if made:
             edits += tree.replace(text, entry, [each.new for each in made])
             changes += made
         else:
-            _check_other(entry, parts, wheels, place=texts.show_place(path, text, entry.scalar.start))
+            _check_other(entry, parts, wheels, place=place)
+    named = {change.distribution for change in changes}
+    left = [each for each in wheels.deployed if each.distribution not in named]
+    for entry in others:
+        own = None if entry.is_uri else requirements.read_library(entry.value, path.parent, wheels.names)
+        made = _find_changes(entry, own, left, texts.show_place(path, text, entry.scalar.start)) if own else []
+        if made:
+            edits += tree.replace(text, entry, [each.new for each in made])
+            changes += made
     return texts.apply(text, edits), changes
+
+
+def _find_changes(
+    entry: tree.Entry, parts: requirements.WheelEntry, deployed: Iterable[Deployed], place: str
+) -> list[Change]:
+    """What `entry` becomes: an entry for each of the `deployed` wheels that it stands for."""
+    return [
+        Change(distribution=each.distribution, old=entry.value, new=_write(each, entry, parts, place))
+        for each in deployed
+        if parts.stands_for_all or utils.canonicalize_name(each.distribution) == parts.distribution
+    ]
 
 
 def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> None:
@@ -144,6 +174,18 @@ def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> N
                 f"the placeholder {placeholder} cannot be replaced here: {scalar.value}",
                 where=texts.show_place(path, text, scalar.start),
                 cure=f"let it end an entry of its own in {WHERE}",
+            )
+
+
+def check_unread(path: Path, placeholder: str, *, cure: str) -> None:
+    """Raise BadInput for the placeholder in an environment YAML that MLflow does not read."""
+    text = texts.read(path)
+    for scalar in _scalars(yaml_tree.parse(path, text)):
+        if placeholder in (scalar.value or ""):
+            raise errors.BadInput(
+                f"the placeholder {placeholder} stands in a file that MLflow does not read",
+                where=texts.show_place(path, text, scalar.start),
+                cure=cure,
             )
 
 
@@ -162,17 +204,21 @@ def _check_other_file(path: Path, wheels: Wheels) -> None:
             )
 
 
-def find_misspelt(patch: Patch, placeholder: str) -> list[tuple[str, str]]:
-    """The document's entries that are nearly the placeholder, each with its place before it.
+def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]:
+    """The document's texts that are nearly the placeholder, each with its place before it, wherever they stand.
 
-    Such an entry differs in case, in a sign between words, or in a letter or two.
+    Such a text (or the last part of a path) differs in case, in a sign between words, or in a letter or two.
     """
-    path, text, role = patch.document.original, patch.old, patch.document.role
+    path, text = document.original, texts.read(document.original)
+    found: Iterable[tree.Scalar] = _scalars(_parse(path, text, document.role), keys=False)
+    if document.role == "mlproject":  # a parameter may have any name and default
+        found = (entry.scalar for entry in _find_entries(path, text, document.role))
     return [
-        (texts.show_place(path, text, each.scalar.start), each.value)
-        for each in _find_entries(path, text, role)
-        if placeholder not in each.value
-        and difflib.get_close_matches(_plain(each.value), [_plain(placeholder)], cutoff=0.85)
+        (texts.show_place(path, text, each.start), value)
+        for each in found
+        if (value := (each.value or "").strip())
+        and placeholder not in value
+        and difflib.get_close_matches(_plain(value.rsplit("/", 1)[-1]), [_plain(placeholder)], cutoff=0.85)
     ]
 
 
@@ -195,15 +241,24 @@ def _find_entries(path: Path, text: str, role: Role) -> Iterable[tree.Entry]:
     return {entry.item.start: entry for entry in found}.values()  # two aliases of one list have the same items
 
 
-def _write(wheel: Deployed, entry: tree.Entry, parts: requirements.WheelEntry, path: Path) -> str:
-    """The text that names `wheel` in place of the entry. Raises BadInput for a URI that no line can hold."""
+def _write(wheel: Deployed, entry: tree.Entry, parts: requirements.WheelEntry, place: str) -> str:
+    """The text that names `wheel` in place of the entry.
+
+    Raises BadInput for a URI that no line can hold, and for a wheel of another version than the line asks for.
+    """
     value = wheel.uri
+    if parts.specifier and not _has_version(wheel, parts.specifier):
+        raise errors.BadInput(
+            f"this asks for {entry.value}, and the wheel that was deployed is {wheel.uri.rsplit('/', 1)[-1]}",
+            where=place,
+            cure="correct the line, or the version of the library",
+        )
     if not entry.is_uri:
         value = requirements.write_wheel(value, wheel.distribution, extras=parts.extras, marker=parts.marker)
     if not value.isprintable():
         raise errors.BadInput(
             f"a wheel's URI has a character that cannot be written into this file: {value!r}",
-            where=path,
+            where=place,
             cure="set wheel_root to a place whose name has no such character",
         )
     return value
@@ -211,9 +266,21 @@ def _write(wheel: Deployed, entry: tree.Entry, parts: requirements.WheelEntry, p
 
 def _check_other(entry: tree.Entry, parts: requirements.WheelEntry, wheels: Wheels, *, place: str) -> None:
     """Refuse an entry that no deployed wheel replaces, unless a run can install the wheel that it names."""
+    if wheels.placeholder in parts.path and not wheels.has_libraries:
+        raise errors.BadInput(
+            f"{wheels.placeholder} stands for the wheels of your libraries, and the setting `libraries` is empty",
+            where=place,
+            cure="set `libraries` to the folders to build wheels from, or take this entry out",
+        )
     if wheels.placeholder in parts.path and not wheels.deployed:
         raise errors.OutOfOrder(
             "no wheel is deployed that could replace the placeholder", where=place, cure="`inv deploy`"
+        )
+    if not entry.is_uri and not parts.stands_for_all and _version_of(parts.path) is None:
+        raise errors.BadInput(
+            f"not called as a wheel is (NAME-VERSION-PYTHON-ABI-PLATFORM.whl), so that pip refuses it: {entry.value}",
+            where=place,
+            cure="give the file the name that its build gave it, or write the placeholder",
         )
     if not parts.path.startswith(("http://", "https://")) and not wheels.is_reachable(parts.path):
         raise errors.BadInput(
@@ -223,8 +290,21 @@ def _check_other(entry: tree.Entry, parts: requirements.WheelEntry, wheels: Whee
         )
 
 
-def _scalars(root: tree.Node | None) -> Iterator[tree.Scalar]:
-    """Each scalar of the tree once, however many aliases it has."""
+def _has_version(wheel: Deployed, specifier: str) -> bool:
+    version = _version_of(wheel.uri)
+    return version is not None and specifiers.SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+def _version_of(path: str) -> Version | None:
+    """The version in the name of a wheel's file; None for a name that pip does not take for a wheel's."""
+    try:
+        return utils.parse_wheel_filename(unquote(re.split(r"[/\\]", path)[-1]))[1]
+    except utils.InvalidWheelFilename:
+        return None
+
+
+def _scalars(root: tree.Node | None, *, keys: bool = True) -> Iterator[tree.Scalar]:
+    """Each scalar of the tree once, however many aliases it has; without `keys` only the values of mappings."""
     seen: set[int] = set()
     waiting = [root] if root is not None else []
     while waiting:
@@ -237,4 +317,4 @@ def _scalars(root: tree.Node | None) -> Iterator[tree.Scalar]:
         elif isinstance(node, tree.List):
             waiting += [item.node for item in node.items]
         else:
-            waiting += [each for pair in node.pairs for each in pair]
+            waiting += [each for key, value in node.pairs for each in ([key, value] if keys else [value])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,19 +27,28 @@ _LOCAL = re.compile(r"(?P<path>[^\s\[;#](?:[^\[;#]*[^\s\[;#])?)(?P<rest>(?:\[[^]
 _PATH = re.compile(r"\.{1,2}(?:/|$)|[^@]*/|[^@]*\.(?:whl|zip|tar\.gz)$")
 
 
+_COMMENT_OR_HASH = re.compile(r"(?:\s+--hash[= ]\S+)+|(?:^|\s)#.*$")
+_FOLDER = re.compile(
+    r"(?:(?:-e|--editable)(?:\s*=\s*|\s+))?(?P<path>[^\s;\[\]-][^;\[\]]*?)"
+    r"(?:\[(?P<extras>[^]]*)\])?(?:\s+;\s*(?P<marker>.+))?"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WheelEntry:
     """`path` is a path or a URL; it ends in the placeholder (`stands_for_all`) or in a wheel's file name.
 
     `distribution` is normalised, and empty where a placeholder leaves it open. `extras` are without brackets.
-    A hash is left out: it belongs to the file that was there before.
+    A hash is left out: it belongs to the file that was there before. `specifier` has the versions that a line without
+    a path asks for.
     """
 
     path: str
     distribution: str
     extras: str
     marker: str
-    stands_for_all: bool
+    stands_for_all: bool = False
+    specifier: str = ""
 
 
 class Line(NamedTuple):
@@ -81,6 +90,29 @@ def read_wheel(entry: str, *, placeholder: str) -> WheelEntry | None:
         marker=(match["marker"] or "").strip(),
         stands_for_all=stands_for_all and not named,
     )
+
+
+def read_library(line: str, folder: Path, libraries: Mapping[str, Path | None]) -> WheelEntry | None:
+    """The library of `libraries` that `line` asks for by its name or by its folder; None where it asks for none.
+
+    `libraries` has the folder of each normalised name, where it is known. Paths in the line count from `folder`.
+    """
+    bare = _COMMENT_OR_HASH.sub("", line).strip()
+    found = parse(bare)
+    if found is not None and found.name in libraries:
+        extras, marker = ",".join(sorted(found.extras)), str(found.marker or "")
+        return WheelEntry(
+            path="", distribution=found.name, extras=extras, marker=marker, specifier=str(found.specifier)
+        )
+    named = _FOLDER.fullmatch(bare)
+    if found is not None or named is None:
+        return None
+    place = os.path.realpath(folder / uris.to_path(named["path"]))
+    name = next((name for name, each in libraries.items() if each is not None and os.path.realpath(each) == place), "")
+    if not name:
+        return None
+    extras, marker = named["extras"] or "", named["marker"] or ""
+    return WheelEntry(path="", distribution=name, extras=extras.strip(), marker=marker)
 
 
 def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str:

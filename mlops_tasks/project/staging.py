@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,18 @@ from mlops_tasks.report import Report
 
 LEFT_OUT = {".git", ".mlops", ".env", ".venv", "__pycache__", "mlruns"}
 """Files and folders of these names (secrets, environments, results) are not staged even where git tracks them."""
+
+
+MADE_AGAIN = LEFT_OUT - {".env", "mlruns"} | {
+    ".DS_Store",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+}
+"""Files and folders of these names are not told of where they stay behind: no run needs them."""
+SHOWN = 5
+"""How many folders and files that stay behind are named."""
 
 
 def list_files(
@@ -46,8 +59,34 @@ def list_again(folder: Path, *, run: processes.Runner) -> Sequence[str]:
 
 def name_inside(path: Path, folder: Path) -> str:
     """`path` relative to `folder`, with links to folders followed; empty where it does not lie in it."""
-    name = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
-    return "" if name.startswith("..") else Path(name).as_posix()
+    name = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve()))
+    return "" if name.parts[:1] == ("..",) else name.as_posix()
+
+
+def find_left_behind(folder: Path, names: Iterable[str]) -> list[str]:
+    """The files below `folder` that are not among the staged `names`, but for what tools make again by themselves."""
+    staged = set(names)
+    return [name for name in files.walk(folder, skip=_is_made_again) if name not in staged]
+
+
+def describe_left_behind(left: Sequence[str], names: Iterable[str]) -> str:
+    """The files `left` behind in one line: folders of which nothing is staged with their number, others by name."""
+    kept = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    counts: Counter[str] = Counter()
+    for name in left:
+        around = [str(parent) for parent in reversed(PurePosixPath(name).parents)]
+        counts[next((f"{each}/" for each in around if each not in kept), name)] += 1
+    shown = [
+        f"{name} ({count} file{'' if count == 1 else 's'})" if name.endswith("/") else name
+        for name, count in counts.most_common(SHOWN)
+    ]
+    more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    return ", ".join(shown) + more
+
+
+def _is_made_again(path: Path) -> bool:
+    made = path.name in MADE_AGAIN or path.suffix in {".pyc", ".egg-info"}
+    return made or (path / "pyvenv.cfg").exists()
 
 
 def _stays_behind(folder: Path, name: str) -> bool:

@@ -9,7 +9,7 @@ from packaging import utils
 
 from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
-from mlops_tasks.steps.context import Context
+from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import uris
 from mlops_tasks.stores.base import Stored
@@ -21,10 +21,12 @@ def deploy_digest(context: Context, release: Release, folder: str) -> str:
     A run would otherwise fail late, or use what a cache remembers.
     """
     wheels = release.wheels or ()
-    there = context.store.list_files(folder)
+    there = context.store.list_files(folder) if wheels else {}
     if not context.dry_run and not all(_is_there(each, there) for each in wheels):
+        lost = [Path(each.file).name for each in wheels if not _is_there(each, there)]
+        context.decided_by["deploy"] = {f"{folder}/{name}": Lost("" if name in there else "gone") for name in lost}
         return "gone"
-    return _digest(wheels, folder)
+    return _digest(context, wheels, folder)
 
 
 def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
@@ -34,6 +36,9 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
     other content under a wheel's name, and where it does not hold afterwards what was written.
     """
     wheels = release.wheels or ()
+    if not wheels:
+        context.report.step("deploy", "nothing to deploy: there are no wheels")
+        return release.with_step("deploy", _digest(context, wheels, folder), deployed=())
     missing = _find_missing(context, wheels, folder)
     for wheel in missing:
         _check_source(wheel, context.top / wheel.file)
@@ -46,7 +51,7 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
         for wheel in wheels
     )
-    return release.with_step("deploy", _digest(wheels, folder), deployed=deployed)
+    return release.with_step("deploy", _digest(context, wheels, folder), deployed=deployed)
 
 
 def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
@@ -55,33 +60,35 @@ def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
     The SHA-256 of a wheel that is not on this machine is unknown, and empty.
     """
     deployed = []
-    for uri in given:
+    for uri in map(uris.from_cluster, given):
         try:
             distribution = utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
         except utils.InvalidWheelFilename as fault:
             raise errors.BadInput(
                 f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
             ) from fault
-        if uri.startswith("file:"):
-            path = uris.to_path(uri)
-        elif "://" in uri or uri.startswith(uris.REMOTE):
-            deployed.append(Deployed(distribution=distribution, uri=uri, sha256=""))
-            continue
-        else:
-            path = Path(uri).resolve()
-        try:
-            sha256 = files.file_sha256(path)
-        except OSError as fault:
-            raise errors.BadInput(
-                f"there is no such wheel that can be read: {fault.strerror}",
-                where=path,
-                cure="give the URI of a wheel that exists",
-            ) from fault
-        deployed.append(Deployed(distribution=distribution, uri=context.relative(path), sha256=sha256))
+        context.target.check_given(uri)
+        place, sha256 = uri, ""
+        if uris.is_here(uri):
+            path = uris.to_path(uri).resolve()
+            place, sha256 = context.relative(path), _hash_given(path)
+        deployed.append(Deployed(distribution=distribution, uri=place, sha256=sha256))
     return tuple(deployed)
 
 
-def _digest(wheels: Sequence[Wheel], folder: str) -> str:
+def _hash_given(path: Path) -> str:
+    try:
+        return files.file_sha256(path)
+    except OSError as fault:
+        raise errors.BadInput(
+            f"there is no such wheel that can be read: {fault.strerror}",
+            where=path,
+            cure="give the URI of a wheel that exists",
+        ) from fault
+
+
+def _digest(context: Context, wheels: Sequence[Wheel], folder: str) -> str:
+    context.decided_by["deploy"] = {"the wheel folder": folder, **{each.distribution: each.sha256 for each in wheels}}
     return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
 
 

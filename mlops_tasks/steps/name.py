@@ -36,11 +36,18 @@ def name_digest(release: Release, owner: Owner, *, template: str, wheel_root: st
 
 
 def choose_names(
-    release: Release, owner: Owner, *, template: str, wheel_root: str, user: Callable[[], str], report: Report
+    release: Release,
+    owner: Owner,
+    *,
+    template: str,
+    wheel_root: str,
+    user: Callable[[], str],
+    report: Report,
+    may_be_plain: bool = False,
 ) -> Release:
     """A release with its names; `user` is asked only where `template` has `{user}`.
 
-    Raises BadInput for a template with unknown fields, or one that makes no absolute name.
+    Raises BadInput for a template with unknown fields, or one whose name is not absolute, unless it `may_be_plain`.
     """
     values = {
         "repository": slugs.name(owner.repository),
@@ -50,7 +57,7 @@ def choose_names(
     }
     if "user" in _fields_of(template):
         values["user"] = user().replace("/", "-")
-    experiment = absolute(template.format(**values), where=f"experiment: {template}")
+    experiment = check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
     folder = f"{wheel_root.rstrip('/')}/{values['repository']}/{values['branch']}"
     report.step("name", f"{experiment}\nwheels in {folder}")
     digest = name_digest(release, owner, template=template, wheel_root=wheel_root)
@@ -81,9 +88,14 @@ def _fields_of(template: str) -> set[str]:
     return fields
 
 
-def absolute(name: str, *, where: str) -> str:
-    """An absolute workspace path. A leading /Workspace is stripped: MLflow creates such a name once, then fails."""
+def check(name: str, *, where: str, may_be_plain: bool) -> str:
+    """The experiment's name: an absolute workspace path, or where it `may_be_plain` any name without slashes too.
+
+    A leading /Workspace is stripped: MLflow creates such a name once, then fails.
+    """
     name = uris.without_workspace(name)
+    if may_be_plain and "/" not in name and name.strip():
+        return name
     parts = name.split("/")
     if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
         raise _refused(f"{name!r} is not an absolute path without empty parts", where)

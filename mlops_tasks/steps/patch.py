@@ -6,18 +6,18 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import missing
+from mlops_tasks.project import addition, environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project import cluster as clusters
-from mlops_tasks.project import environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
-from mlops_tasks.steps.context import Context
+from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
@@ -37,18 +37,17 @@ class _Inputs:
     cluster: Path | None
     wheels: references.Wheels
     workers: bool
+    add_wheels: bool
 
-    def digest(self) -> str:
-        """The digest over the inputs, with the files as they are now."""
-        return files.digest(
-            {
-                "files": staging.hash_files(self.project.folder, self.names),
-                "deployed": [each.uri for each in self.wheels.deployed],
-                "placeholder": self.wheels.placeholder,
-                "workers": self.workers,
-                "cluster": texts.read(self.cluster) if self.cluster is not None else "",
-            }
-        )
+    def named(self) -> dict[str, object]:
+        """All inputs but the project's files, by what a person calls them."""
+        return {
+            "the place of the deployed wheels": [each.uri for each in self.wheels.deployed],
+            "the setting placeholder": self.wheels.placeholder,
+            "the setting workers": self.workers,
+            "the setting add_wheels": self.add_wheels,
+            "the cluster spec": texts.read(self.cluster) if self.cluster is not None else "",
+        }
 
 
 def patch_digest(context: Context, release: Release) -> str:
@@ -56,8 +55,16 @@ def patch_digest(context: Context, release: Release) -> str:
     copy = context.top / release.patched.project_dir if release.patched else None
     is_staged = copy is not None and copy.is_relative_to(context.staged_root)
     if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+        context.decided_by["patch"] = {context.relative(copy): Lost("" if copy.is_dir() else "gone")}
         return "changed"
-    return _read_inputs(context, release, report=Report()).digest()
+    return _digest(context, _read_inputs(context, release, report=Report()))
+
+
+def _digest(context: Context, inputs: _Inputs) -> str:
+    """The digest over the inputs, with the files as they are now."""
+    hashed, named = staging.hash_files(inputs.project.folder, inputs.names), inputs.named()
+    context.decided_by["patch"] = {**{f"{context.project_name}/{name}": each for name, each in hashed.items()}, **named}
+    return files.digest({"files": hashed, **named})
 
 
 def patch_project(context: Context, release: Release, *, in_place: bool = False, diff: bool = False) -> Release:
@@ -68,6 +75,7 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     """
     inputs = _read_inputs(context, release, report=context.report)
     folder = inputs.project.folder
+    _check_sources(inputs)
     tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
     for each in missing.find(folder, inputs.names, tree=tree, shown=shown):
         context.warn_once(str(each))
@@ -87,7 +95,8 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
         ) as copy:
             changes = _patch_copy(context, inputs, copy, diff=diff)
             folder = staging.settle(copy, staged_root=staged_root)
-    digest = inputs.digest()  # at the end: a later step compares with the sources as --in-place leaves them
+        _say_left_behind(inputs, context.report)
+    digest = _digest(context, inputs)  # at the end: a later step compares with the sources as --in-place leaves them
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))
     _report(patched, context.report)
     return release.with_step("patch", digest, patched=patched)
@@ -107,9 +116,27 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
         ),
         needed=tuple(needed),
         cluster=spec,
-        wheels=references.Wheels(deployed=deployed, is_reachable=target.is_reachable, placeholder=settings.placeholder),
+        wheels=references.Wheels(
+            deployed=deployed,
+            is_reachable=target.is_reachable,
+            placeholder=settings.placeholder,
+            folders={each.distribution: context.top / each.library for each in release.wheels or () if each.library},
+            has_libraries=bool(settings.libraries or deployed),
+        ),
         workers=settings.workers,
+        add_wheels=settings.add_wheels,
     )
+
+
+def _check_sources(inputs: _Inputs) -> None:
+    """Raise what is wrong with the files before they are copied: messages name the user's own."""
+    project = inputs.project
+    if project.environment_file is not None:
+        environment.load(project.environment_file, kind=project.kind)
+    if inputs.cluster is not None:
+        clusters.read(inputs.cluster)
+    for path in mlproject.find_unread(project):
+        references.check_unread(path, inputs.wheels.placeholder, cure=f"write `conda_env: {path.name}` into MLproject")
 
 
 def _own_globs(context: Context, folder: Path) -> list[str]:
@@ -129,9 +156,10 @@ def _patch_sources(context: Context, inputs: _Inputs, *, diff: bool) -> list[Ref
     """Patch the sources themselves; nothing is written before all files are known to come out well."""
     if inputs.workers:
         context.report.warning("--in-place changes no more than references: `workers` needs a staged copy")
-    patches = _patch_documents(inputs, inputs.project.folder, inputs.cluster)
+    patches = _patch_documents(context, inputs, inputs.project.folder, inputs.cluster)
     changes = [change for each in patches for change in each.references()]
-    _check_used(changes, patches, inputs.wheels, context.report)
+    _check_named(inputs, patches)
+    _warn_of_unnamed(changes, inputs.wheels, context.report)
     if not context.dry_run:
         references.write(patches)
     if diff:
@@ -143,35 +171,76 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     report, wheels = context.report, inputs.wheels
     _check_environment(inputs.project)
     spec = _bring_cluster(inputs, copy)
-    patches = _patch_documents(inputs, copy, spec)
+    patches = _patch_documents(context, inputs, copy, spec)
     references.write(patches)
-    added = reshape.reshape(
-        mlproject.load(copy), spec, patches=patches, wheels=wheels, workers=inputs.workers, report=report
+    staged, added = mlproject.load(copy), []
+    if wheels.deployed and not any(each.changes for each in patches):
+        _check_misspelt(inputs, patches)
+        if not inputs.add_wheels:
+            _check_named(inputs, patches)
+        added = addition.add(staged, wheels.deployed)
+        names = ", ".join(each.distribution for each in wheels.deployed)
+        report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
+        staged = mlproject.load(copy)
+    workers = inputs.workers and not (added and staged.spark_job is not None)
+    added += reshape.reshape(
+        staged, spec, patches=patches, wheels=_near(inputs.wheels, copy), workers=workers, report=report
     )
     changes = [*(change for each in patches for change in each.references()), *added]
-    _check_used(changes, patches, wheels, report)
+    _warn_of_unnamed(changes, wheels, report)
     _warn_of_drivers(inputs.project, changes, patches, report)
-    for each in patches:
-        for place, entry in references.find_misspelt(each, wheels.placeholder):
-            report.warning(f"{place}: {entry} stays as it is; is {wheels.placeholder} meant?")
+    for place, entry in _find_misspelt(inputs, patches):
+        report.warning(f"{place}: {entry} stays as it is; is {wheels.placeholder} meant?")
     _warn_of_ways_out(inputs.project, copy, report)
-    if diff:
-        documents = [each.document for each in patches]
-        report.text(
-            texts.unified_diff((each.name, texts.read(each.original), texts.read(each.path)) for each in documents)
+    for path in mlproject.find_unread(inputs.project):
+        report.warning(
+            f"{path.name} is not read: the project names no environment, and MLflow's own names are python_env.yaml "
+            f"and conda.yaml; write `conda_env: {path.name}` into {inputs.project.mlproject}"
         )
+    if diff:
+        report.text(texts.unified_diff(_differences(inputs, patches, staged)))
     return changes
 
 
-def _patch_documents(inputs: _Inputs, folder: Path, spec: Path | None) -> list[references.Patch]:
-    """Patch the files below `folder` and `spec`; a wheel that is named by a relative path has to lie in `folder`."""
+def _say_left_behind(inputs: _Inputs, report: Report) -> None:
+    left = staging.find_left_behind(inputs.project.folder, inputs.names)
+    if left:
+        shown = staging.describe_left_behind(left, inputs.names)
+        report.detail(f"left behind (git ignores them, or they are secrets or results): {shown}; `include` brings them")
+
+
+def _differences(
+    inputs: _Inputs, patches: Sequence[references.Patch], staged: mlproject.Project
+) -> Iterator[tuple[str, str, str]]:
+    for each in (patch.document for patch in patches):
+        yield each.name, texts.read(each.original), texts.read(each.path)
+    if inputs.project.environment_file is None and staged.environment_file is not None:
+        yield staged.environment_file.name, "", texts.read(staged.environment_file)
+
+
+def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path | None) -> list[references.Patch]:
+    """Patch the files below `folder` and `spec`."""
+    near = _near(inputs.wheels, folder)
+    far = near
+
+    def leave(entry: str) -> bool:
+        if not near.is_reachable(entry):
+            context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
+        return True
+
+    if not context.target.is_remote:
+        far = replace(near, is_reachable=leave)
+    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
+    return [references.patch(each, far if each.role == "cluster" else near) for each in documents]
+
+
+def _near(wheels: references.Wheels, folder: Path) -> references.Wheels:
+    """`wheels` of which one that is named by a relative path has to lie in `folder`."""
 
     def is_there(entry: str) -> bool:
-        return (folder / entry).is_file() if _PATH.fullmatch(entry) else inputs.wheels.is_reachable(entry)
+        return (folder / entry).is_file() if _PATH.fullmatch(entry) else wheels.is_reachable(entry)
 
-    near = replace(inputs.wheels, is_reachable=is_there)
-    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
-    return [references.patch(each, near) for each in documents]
+    return replace(wheels, is_reachable=is_there)
 
 
 def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
@@ -196,18 +265,38 @@ def _check_environment(project: mlproject.Project) -> None:
         )
 
 
-def _check_used(
-    changes: Sequence[Reference], patches: Sequence[references.Patch], wheels: references.Wheels, report: Report
-) -> None:
-    if wheels.deployed and not changes:
+def _check_named(inputs: _Inputs, patches: Sequence[references.Patch]) -> None:
+    wheels = inputs.wheels
+    if wheels.deployed and not any(each.changes for each in patches):
+        _check_misspelt(inputs, patches)
         raise errors.BadInput(
             "nothing in the project refers to a deployed wheel, so a run would not use what was deployed",
             where=", ".join(each.document.name for each in patches),
             cure=f"write an entry `{wheels.placeholder}` (or the wheel's own path) into {references.WHERE}",
         )
+
+
+def _check_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> None:
+    """Refuse what is nearly the placeholder where nothing else refers to the wheels: an installer would look it up."""
+    found = _find_misspelt(inputs, patches)
+    if found:
+        raise errors.BadInput(
+            f"nothing in the project refers to a deployed wheel; is {inputs.wheels.placeholder} meant by "
+            + ", ".join(dict.fromkeys(entry for _, entry in found)),
+            where=", ".join(place for place, _ in found),
+            cure=f"write {inputs.wheels.placeholder} there, or take the entry out",
+        )
+
+
+def _find_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> list[tuple[str, str]]:
+    documents = [each.document for each in patches]
+    return [found for each in documents for found in references.find_misspelt(each, inputs.wheels.placeholder)]
+
+
+def _warn_of_unnamed(changes: Sequence[Reference], wheels: references.Wheels, report: Report) -> None:
     everything = " ".join(change.new for change in changes)
     for each in wheels.deployed:
-        if each.uri.rsplit("/", 1)[-1] not in everything:
+        if changes and each.uri.rsplit("/", 1)[-1] not in everything:
             report.warning(f"nothing in the project refers to the wheel of {each.distribution}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlops_tasks import __version__, errors, files
+from mlops_tasks.project import staging
 from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 
@@ -14,6 +16,10 @@ LAST_WORDS = 15
 SHOWN_METRICS = 4
 WIDTH = 64
 """Characters for a run and its metrics on one line of a terminal of 80 columns, beside the step's name."""
+LOOKED_THROUGH = 200
+"""Lines of the log that are looked through for files that the run missed."""
+_MISSED = re.compile(r"(?:No such file or directory|does not exist|cannot open file)[^'\"\n]*['\"]([^'\"\n]+)['\"]")
+"""How Python and the libraries that read files name one that is not there."""
 
 
 def run_tags(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -58,6 +64,26 @@ def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path
     )
     failed.release = release
     raise failed
+
+
+def name_left_behind(log: Path, project: Path, staged: Path) -> str:
+    """A sentence on a file that the run missed, by its log, and that was left behind in `project`; else empty."""
+    missed = {PurePosixPath(each) for each in _MISSED.findall("\n".join(files.last_lines(log, LOOKED_THROUGH)))}
+    if not missed:
+        return ""
+    left = staging.find_left_behind(project, files.walk(staged))
+    found = [name for name in left if any(_is_same(PurePosixPath(name), each) for each in missed)]
+    if not found:
+        return ""
+    return (
+        f"{found[0]} is in {project} and was left behind, as git ignores it: `include: [{found[0]}]` in the settings "
+        "brings it into the run"
+    )
+
+
+def _is_same(name: PurePosixPath, missed: PurePosixPath) -> bool:
+    """Whether a run that missed a path would have found it with the file `name`, or with its folder."""
+    return missed.parts[-len(name.parts) :] == name.parts or (not missed.is_absolute() and missed in name.parents)
 
 
 def _cure(run: Run, timeout: float | None, shown_by: str) -> str:

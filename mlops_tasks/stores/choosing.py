@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def choose_local(root: str, *, top: Path) -> base.Store:
     """A folder below `top`, or anywhere on this machine; BadInput for a place in a workspace or a URI."""
-    if root.startswith(uris.REMOTE):
+    if uris.kind_of(uris.from_cluster(root)) != "folder":
         fault = f"{root} lies in a Databricks workspace, and the local target writes to none"
     elif uris.has_scheme(root):
         fault = f"{root} is no folder, and the local target has no other store for wheels"

@@ -74,8 +74,21 @@ def to_cluster(uri: str) -> str:
 
 
 def from_cluster(path: str) -> str:
-    """`path` of a cluster's file system as the API spells it: `dbfs:/x` for `/dbfs/x`; any other stays as it is."""
-    return f"dbfs:/{path.removeprefix(FUSE)}" if path.startswith(FUSE) else path
+    """`path` of a cluster's file system as the API spells it: `dbfs:/x` for `/dbfs/x`, `/Volumes/x` for itself.
+
+    A file URL and `dbfs:/Volumes/x` name the same files there; any other text stays as it is.
+    """
+    plain = str(to_path(path)) if path.startswith("file:") else path
+    plain = re.sub(rf"dbfs:(?={VOLUMES})", "", plain)
+    if plain.startswith(FUSE):
+        return f"{DBFS}/{plain.removeprefix(FUSE).lstrip('/')}"
+    return plain if plain.startswith(REMOTE) else path
+
+
+def is_here(uri: str) -> bool:
+    """Whether `uri`, a path or a file URL, names a file of this machine, and no place in a workspace."""
+    place = from_cluster(uri)
+    return kind_of(place) == "folder" and (place.startswith("file:") or not has_scheme(place))
 
 
 def to_path(uri: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks.stores.base import Store
@@ -44,6 +44,9 @@ class Target(Protocol):
     def absolute_uri(self, uri: str) -> str:
         """A stored wheel's URI as the machine that runs the project can use it."""
 
+    def check_given(self, uri: str) -> None:
+        """Raise BadInput for a wheel, given by its URI, that a run here cannot read."""
+
     @property
     def is_remote(self) -> bool:
         """Whether wheels and runs leave this machine: a run may go on without the command that began it."""
@@ -67,8 +70,16 @@ class Target(Protocol):
     def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
         """The MLflow backend for `wanted` (a name, or `auto`), and why."""
 
-    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None:
-        """Raise BadInput for packages that the environment of a run here cannot have, before any is built."""
+    def check_job(
+        self,
+        project: mlproject.Project,
+        *,
+        entry_point: str,
+        parameters: Mapping[str, str],
+        backend: str,
+        env_manager: str,
+    ) -> None:
+        """Raise BadInput for what a run needs and cannot have here, before anything is begun."""
 
     def check(self) -> None:
         """Raise what would fail every run here, as a missing login does, before anything is begun."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,14 @@ class DatabricksTarget:
     def absolute_uri(self, uri: str) -> str:
         return uri
 
+    def check_given(self, uri: str) -> None:
+        if uris.is_here(uri):
+            raise errors.BadInput(
+                f"{uri} is a file of this machine, and a run on Databricks cannot read it",
+                where="--wheel-uri",
+                cure=f"`inv deploy --wheel {shlex.quote(uri)}` puts it into the workspace; or give its URI there",
+            )
+
     def has_volume(self, path: str) -> bool:
         return self.workspace.has_folder(path)
 
@@ -63,8 +72,8 @@ class DatabricksTarget:
     def is_reachable(self, entry: str) -> bool:
         """A wheel in one of the workspace's stores is looked up; any other URL is taken to be reachable."""
         uri = uris.from_cluster(entry)
-        if not uri.startswith(uris.REMOTE):
-            return "://" in uri
+        if uris.kind_of(uri) == "folder":
+            return not uris.is_here(uri)
         folder, _, name = uri.rpartition("/")
         try:
             return name in self.store(folder).list_files(folder)
@@ -81,7 +90,16 @@ class DatabricksTarget:
         why = "you named it" if wanted == "databricks" else "the target is databricks"
         return "databricks", f"{why}; {'a Spark job' if project.spark_job else 'a shell command on a new cluster'}"
 
-    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None: ...
+    def check_job(
+        self,
+        project: mlproject.Project,
+        *,
+        entry_point: str,
+        parameters: Mapping[str, str],
+        backend: str,
+        env_manager: str,
+    ) -> None:
+        """The checks of the doctor look at what a cluster has."""
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""

@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import processes, state
+from mlops_tasks import errors, processes, state
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
@@ -49,7 +50,15 @@ class LocalTarget:
         return choosing.choose_local(wheel_root, top=self.places.top)
 
     def absolute_uri(self, uri: str) -> str:
-        return uri if "://" in uri or uri.startswith(uris.DBFS) else (self.places.top / uri).as_uri()
+        return (self.places.top / uri).as_uri() if uris.is_here(uri) and not uri.startswith("file:") else uri
+
+    def check_given(self, uri: str) -> None:
+        if uris.kind_of(uri) != "folder" and not Path(uri).is_file():  # macOS has its disks below /Volumes
+            raise errors.BadInput(
+                f"{uri} lies in a Databricks workspace, and a run on this machine cannot read it",
+                where="--wheel-uri",
+                cure="give a wheel of this machine, or `--target databricks`",
+            )
 
     def has_volume(self, path: str) -> bool:
         return False
@@ -74,10 +83,23 @@ class LocalTarget:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
 
-    def check_environment(self, project: mlproject.Project, *, backend: str, env_manager: str) -> None:
-        from mlops_tasks.backends.local import environment
+    def check_job(
+        self,
+        project: mlproject.Project,
+        *,
+        entry_point: str,
+        parameters: Mapping[str, str],
+        backend: str,
+        env_manager: str,
+    ) -> None:
+        if backend != "local":
+            return
+        from mlops_tasks.backends.local import environment, refusals
 
-        if backend == "local" and env_manager == "auto":
+        refusals.check_top(self.places.top)
+        refusals.check_env_manager(project, env_manager, self.environ)
+        refusals.check_entry_point(project, entry_point, parameters)
+        if env_manager == "auto":
             environment.read_lines(project, report=Report())
 
     def check(self) -> None:

@@ -29,7 +29,7 @@ _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
 IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
 BUILDING = (*IDENTITY, "libraries", "local_version", "include")
-PATCHING = (*BUILDING, "placeholder", "workers", "cluster")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers", "cluster")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
 RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
 KEPT = (*PATCHING, *RUNNING)

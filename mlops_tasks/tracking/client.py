@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, processes, redaction, slugs
 from mlops_tasks.release import Run
+from mlops_tasks.tracking import database, uris
 from mlops_tasks.tracking import process as mlflow_process
-from mlops_tasks.tracking import uris
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GOING_ON = {"RUNNING", "SCHEDULED"}
 SEARCHED = 100
 """How many of an experiment's newest runs are looked through for those that no other run started."""
+RECORD = "release.json"
+"""The artifact that every run begins with."""
 UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow raises for an answer that it does not expect; some versions do so for every error without a message."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -157,7 +159,7 @@ class Tracking:
             if tags:
                 self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
-            self._client.log_dict(run_id, dict(record), "release.json")
+            self._client.log_dict(run_id, dict(record), RECORD)
 
     def set_tag(self, run_id: str, key: str, value: str) -> None:
         with self._calling_mlflow():
@@ -177,6 +179,20 @@ class Tracking:
             entry_point=entry_point,
             metrics=dict(sorted(run.data.metrics.items())),
         )
+
+    def has_logged(self, run_id: str, *, parameters: Iterable[str]) -> bool:
+        """Whether the run holds more than the `parameters` and the record that it began with, or started another."""
+        with self._calling_mlflow():
+            run = self._client.get_run(run_id)
+            own = (
+                run.data.metrics,
+                set(run.data.params) - set(parameters),
+                "mlflow.log-model.history" in run.data.tags,
+            )
+            if any(own) or any(each.path != RECORD for each in self._client.list_artifacts(run_id)):
+                return True
+            by_parent = f"tags.`mlflow.parentRunId` = '{run_id}'"
+            return bool(self._client.search_runs([run.info.experiment_id], by_parent, max_results=1))
 
     def read_tags(self, run_id: str) -> dict[str, str] | None:
         """The run's tags; None where the store knows no such run."""
@@ -231,6 +247,8 @@ class Tracking:
 
             if self.is_server:
                 uris.check_reachable(self.uri)
+            if self._artifacts is not None:
+                database.prepare(self.uri, self._artifacts)
             client = MlflowClient(tracking_uri=self.uri)
             if not self.uri.startswith("databricks"):
                 client.search_experiments(max_results=1)

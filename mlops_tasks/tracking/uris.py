@@ -30,6 +30,11 @@ def absolute(uri: str) -> str:
     return uri if rest or uri.startswith("databricks") else str(Path(uri).absolute())
 
 
+def database_of(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other store."""
+    return Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute() if uri.startswith("sqlite:") else None
+
+
 def named(environ: Mapping[str, str]) -> str | None:
     """The store that MLFLOW_TRACKING_URI names; a blank variable names none."""
     return environ.get(VARIABLE, "").strip() or None
@@ -69,10 +74,10 @@ def first_user(uri: str) -> Iterator[None]:
 
     The lock is the database's folder itself, so that users who share nothing but the database wait for each other.
     """
-    if not uri.startswith("sqlite:"):
+    path = database_of(uri)
+    if path is None:
         yield
         return
-    path = Path(uri.split(":///", 1)[-1].split("?", 1)[0]).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.lock_folder(path.parent):
         with contextlib.closing(sqlite3.connect(path)) as database:

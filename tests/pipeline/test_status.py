@@ -1,60 +1,140 @@
+"""How each step stands, and why: by the library's and the project's files, the settings, and what is gone."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from mlops_tasks.pipeline.status import list_differences
-from mlops_tasks.tracking.client import PastRun
+import pytest
 
-SHA = "9d92db0324de" + "0" * 52
+from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
+from mlops_tasks.pipeline.status import StepState
+from tests.support.repositories import make_repository, write
+
+MODULE = "libs/mylib/mylib/__init__.py"
 
 
-def make_run(
-    run_id: str = "7f98f3cc0000",
-    *,
-    name: str = "bold-owl-12",
-    status: str = "FINISHED",
-    tags: Mapping[str, str] | None = None,
-    parameters: Mapping[str, str] | None = None,
-    metrics: Mapping[str, float] | None = None,
-) -> PastRun:
-    return PastRun(
-        run_id=run_id,
-        name=name,
-        status=status,
-        started=0,
-        tags={"mlflow.project.entryPoint": "main", "mlops.commit": "0123456789", **(tags or {})},
-        parameters=parameters or {},
-        metrics=metrics or {},
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_repository(tmp_path_factory.mktemp("status") / "repository")
+    for step in ("name", "build-wheel", "deploy", "patch"):
+        make(folder).take(step)
+    return folder
+
+
+@pytest.fixture
+def folder(patched: Path) -> Iterator[Path]:
+    """The repository up to `patch`; what the test changes in it is put back."""
+    kept = patched.with_name("kept")
+    shutil.copytree(patched, kept, symlinks=True)
+    yield patched
+    shutil.rmtree(patched)
+    kept.rename(patched)
+
+
+def make(folder: Path, **settings: Any) -> Pipeline:
+    return Pipeline(folder, Settings(**{"project": "training", "libraries": ("libs/*",), **settings}))
+
+
+def states(folder: Path, **settings: Any) -> dict[str, tuple[str, tuple[str, ...]]]:
+    found = make(folder, **settings).show_status()
+    return {each.step: (each.state, each.because) for each in found.steps}
+
+
+def test_what_has_not_changed_is_up_to_date(folder: Path) -> None:
+    found = make(folder).show_status()
+
+    assert [str(each) for each in found.steps] == [*["up to date"] * 4, "has not run"]
+    shown = found.to_dict()
+    assert shown["steps"]["patch"] == {"state": "up to date"}
+    assert shown["branch"] == "main"
+
+
+def test_before_the_first_step_none_has_run(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+
+    shown = make(folder).show_status().to_dict()
+
+    steps = ("name", "build-wheel", "deploy", "patch", "run")
+    assert shown == {"steps": {step: {"state": "has not run"} for step in steps}}
+
+
+def test_the_files_that_made_a_step_stale_are_named_and_later_steps_stand_behind_it(folder: Path) -> None:
+    write(folder, {MODULE: "ANSWER = 43\n", "libs/mylib/mylib/more.py": ""})
+    (folder / "libs" / "mylib" / "pyproject.toml").rename(folder / "libs" / "mylib" / "setup.py")
+
+    found = states(folder)
+
+    changed = (
+        MODULE,
+        "libs/mylib/mylib/more.py (new)",
+        "libs/mylib/setup.py (new)",
+        "libs/mylib/pyproject.toml (gone)",
     )
+    assert found["build-wheel"] == ("stale", changed)
+    assert found["deploy"] == found["patch"] == ("behind", ("build-wheel",))
 
 
-def test_of_two_runs_only_what_differs_is_shown_and_every_metric() -> None:
-    first = make_run("7f98f3cc0000", parameters={"c": "1.0", "rows": "500"}, metrics={"auc": 0.7941})
-    other = make_run("b6d863460000", parameters={"c": "0.01", "rows": "500"}, metrics={"auc": 0.7941, "loss": 1.0})
+def test_the_refusal_of_a_later_step_names_them_too(folder: Path) -> None:
+    write(folder, {"training/train.py": "print('another')\n"})
 
-    assert list_differences([first, other]) == [
-        ["run", "7f98f3cc", "b6d86346"],
-        ["c", "1.0", "0.01"],
-        ["auc", "0.7941", "0.7941"],
-        ["loss", "", "1"],
-    ]
+    with pytest.raises(ReleaseError, match=r"^changed since patch ran: training/train\.py\n"):
+        make(folder).take("run")
 
 
-def test_commit_work_tree_wheel_and_a_name_that_was_given_tell_runs_apart() -> None:
-    first = make_run(name="low rate", tags={"mlops.dirty": "true", "mlops.wheel.mylib": f"a.whl sha256:{SHA}"})
-    other = make_run(status="FAILED", tags={"mlops.commit": "fedcba9876", "mlflow.project.entryPoint": "evaluate"})
+@pytest.mark.parametrize(
+    ("settings", "step", "because"),
+    [
+        ({"placeholder": "OTHER"}, "patch", "the setting placeholder"),
+        ({"workers": True}, "patch", "the setting workers"),
+        ({"experiment": "/Shared/mine/{branch}"}, "name", "the setting experiment"),
+        ({"local_version": True}, "build-wheel", "the local version of libs/mylib"),
+    ],
+)
+def test_a_setting_that_made_a_step_stale_is_named(
+    folder: Path, settings: dict[str, Any], step: str, because: str
+) -> None:
+    assert states(folder, **settings)[step] == ("stale", (because,))
 
-    assert list_differences([first, other]) == [
-        ["status", "FINISHED", "FAILED"],
-        ["name", "low rate", ""],
-        ["entry point", "main", "evaluate"],
-        ["commit", "0123456 dirty", "fedcba9"],
-        ["mylib", "9d92db03", ""],
-    ]
+
+@pytest.mark.parametrize(("place", "step"), [("wheels", "build-wheel"), ("workspace", "deploy")])
+def test_what_is_gone_from_the_disk_is_not_up_to_date(folder: Path, place: str, step: str) -> None:
+    shutil.rmtree(folder / ".mlops" / place)
+
+    state, (because,) = states(folder)[step]
+
+    assert state == "stale"
+    assert because.endswith("mylib-1.0-py3-none-any.whl (gone)")
 
 
-def test_a_long_or_hostile_value_stays_on_its_line() -> None:
-    first = make_run(parameters={"note": "\x1b[31mred\nline", "path": "x" * 40})
-    other = make_run(parameters={"note": "", "path": ""})
+def test_a_staged_copy_that_was_changed_is_named(folder: Path) -> None:
+    (copy,) = (folder / ".mlops").glob("*/local/staged/*/training")
+    (copy / "train.py").write_text("")
 
-    assert list_differences([first, other]) == [["note", "?[31mred?line", ""], ["path", "x" * 14 + "…", ""]]
+    assert states(folder)["patch"] == ("stale", (str(copy.relative_to(folder)),))
+
+
+def test_where_it_is_not_known_what_changed_the_step_is_stale_all_the_same(folder: Path) -> None:
+    next((folder / ".mlops").rglob("inputs.json")).write_text("[")
+    write(folder, {MODULE: "ANSWER = 43\n"})
+
+    assert states(folder)["build-wheel"] == ("stale", ())
+    with pytest.raises(ReleaseError, match=r"the libraries' files .* changed since build-wheel ran"):
+        make(folder).take("deploy")
+
+
+def test_only_a_release_that_has_run_and_still_holds_passes_the_check(folder: Path) -> None:
+    write(folder, {MODULE: "ANSWER = 43\n"})
+    found = make(folder).show_status()
+
+    with pytest.raises(ReleaseError, match=f"not released as it is: build-wheel stale \\({MODULE}\\)") as caught:
+        found.check()
+
+    assert caught.value.exit_code == ExitCode.OUT_OF_ORDER
+    assert "`inv build-wheel deploy patch run`" in caught.value.cure
+    assert caught.value.beside == found.to_dict()
+    found._replace(steps=(StepState("patch", "by hand"), StepState("run", "FINISHED"))).check()
+    with pytest.raises(ReleaseError, match="run FAILED"):
+        found._replace(steps=(StepState("run", "FAILED"),)).check()

@@ -28,7 +28,7 @@ def test_a_script_takes_any_parameters(tmp_path: Path) -> None:
     [
         pytest.param("main", {}, "pass -P alpha=", id="missing"),
         pytest.param("main", {"alpha": "1", "sed": "2"}, "did you mean seed", id="unknown parameter"),
-        pytest.param("check", {"a": "1"}, "there are none", id="no parameters at all"),
+        pytest.param("main", {"alpha": "abc"}, "alpha is a float, and 'abc' is no number", id="no number"),
         pytest.param("mian", {}, "main, check; did you mean main", id="unknown entry point"),
         pytest.param("none.py", {}, "neither an entry point nor a file", id="no such script"),
     ],
@@ -148,3 +148,48 @@ def test_a_spark_job_runs_a_python_script_as_well_and_no_other(tmp_path: Path) -
     assert entry_points.resolve(project, "a.py", {"x": "1"}) == {"x": "1"}
     with pytest.raises(errors.BadInput, match=r"no entry point 'b\.sh'"):
         entry_points.resolve(project, "b.sh", {})
+
+
+def test_undeclared_parameters_come_after_the_declared_ones(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path))
+    assert list(entry_points.resolve(project, "main", {"depth": "7", "alpha": "1"})) == [
+        "alpha",
+        "data",
+        "seed",
+        "depth",
+    ]
+    assert entry_points.resolve(project, "check", {"a": "1"}) == {"a": "1"}
+    assert entry_points.find_undeclared(project, "main", ["depth", "alpha"]) == ["depth"]
+
+
+def test_a_name_beside_the_parameter_that_it_resembles_is_a_name_of_its_own(tmp_path: Path) -> None:
+    project = mlproject.load(write(tmp_path))
+    assert entry_points.resolve(project, "main", {"seed": "1", "seeds": "2", "alpha": "1"})["seeds"] == "2"
+
+
+@pytest.mark.parametrize(("declared", "near"), [("flot", "float"), ("pth", "path"), ("strng", "string")])
+def test_a_misspelt_type_is_asked_about(tmp_path: Path, declared: str, near: str) -> None:
+    text = f"entry_points: {{main: {{command: a, parameters: {{c: {declared}}}}}}}\n"
+    with pytest.raises(errors.BadInput, match=f"c has the type '{declared}'; did you mean {near}"):
+        entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {"c": "1"})
+
+
+@pytest.mark.parametrize("declared", ["int", "str", "bool", "integer", "number", "list"])
+def test_a_word_of_the_authors_own_is_a_string_as_it_is_to_mlflow(tmp_path: Path, declared: str) -> None:
+    text = f"entry_points: {{main: {{command: a, parameters: {{c: {declared}}}}}}}\n"
+    assert entry_points.resolve(mlproject.load(write(tmp_path, text)), "main", {"c": "1"}) == {"c": "1"}
+
+
+def test_a_default_may_be_no_number_and_then_a_value_may_be_none_too(tmp_path: Path) -> None:
+    text = "entry_points: {main: {command: a, parameters: {c: {type: float, default: None}}}}\n"
+    project = mlproject.load(write(tmp_path, text))
+    assert entry_points.resolve(project, "main", {}) == {"c": "None"}
+    assert entry_points.resolve(project, "main", {"c": "auto"}) == {"c": "auto"}
+
+
+def test_an_entry_point_without_a_command_is_minded_only_where_it_is_run(tmp_path: Path) -> None:
+    text = "entry_points: {main: {command: a}, other: {parameters: {a: string}}}\n"
+    project = mlproject.load(write(tmp_path, text))
+    assert entry_points.resolve(project, "main", {}) == {}
+    with pytest.raises(errors.BadInput, match="entry_points: other has no command"):
+        entry_points.resolve(project, "other", {"a": "1"})

@@ -69,7 +69,7 @@ def test_a_spark_job_is_read(tmp_path: Path) -> None:
         pytest.param("a: [\n", r"MLproject:2:1", id="broken YAML"),
         pytest.param("", "must be a mapping", id="empty"),
         pytest.param("entry_points: {main: python x}\n", "entry_points: main must be", id="entry point"),
-        pytest.param("entry_points: {main: {}}\n", "has no command", id="no command"),
+        pytest.param("entry_points: {main: {command: [a]}}\n", "command must be text", id="command"),
         pytest.param("entry_points: {main: {command: x, parameters: {a: 1}}}\n", "parameters: a", id="parameter"),
         pytest.param("databricks_spark_job: {}\n", "either", id="spark job without anything to run"),
         pytest.param(
@@ -106,3 +106,17 @@ def test_several_mlproject_files_are_refused(tmp_path: Path) -> None:
     write(write(tmp_path), name="mlproject")
     with pytest.raises(errors.BadInput, match="MLproject, mlproject"):
         mlproject.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["MLproject.yaml", "MLproject.yml", "mlproject.txt"])
+def test_an_mlproject_file_with_an_ending_is_named_as_that(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.BadInput, match=f"MLflow does not read {name}") as caught:
+        mlproject.load(write(tmp_path, name=name))
+    assert caught.value.where == str(tmp_path / name)
+    assert caught.value.cure == f"git mv {name} MLproject"
+
+
+def test_an_empty_docker_env_is_passed_over_as_mlflow_does(tmp_path: Path) -> None:
+    (tmp_path / "MLproject").write_text("docker_env:\n")
+    (tmp_path / "conda.yaml").write_text("dependencies: []\n")
+    assert mlproject.load(tmp_path).kind == "conda"

@@ -141,3 +141,46 @@ def test_a_wheel_that_is_gone_or_changed_is_not_written_under_the_name_of_its_co
     with pytest.raises(errors.OutOfOrder, match="not the one that was recorded"):
         deploy_to(tmp_path, changed)
     assert not (tmp_path / "store").exists()
+
+
+LAPTOPS = [
+    "dist/mylib-1.0-py3-none-any.whl",
+    "{top}/dist/mylib-1.0-py3-none-any.whl",
+    "file://{top}/dist/mylib-1.0-py3-none-any.whl",
+]
+
+
+@pytest.mark.parametrize("uri", LAPTOPS)
+def test_a_laptops_wheel_is_never_named_to_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    make_wheel(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    named = uri.format(top=tmp_path)
+
+    with pytest.raises(errors.BadInput, match="a run on Databricks cannot read it") as caught:
+        deploy.name_given(make_context(tmp_path, target="databricks"), [named])
+
+    assert caught.value.where == "--wheel-uri"
+    assert f"`inv deploy --wheel {named}`" in caught.value.cure
+    (given,) = deploy.name_given(make_context(tmp_path), [named])
+    assert (given.uri, given.distribution) == ("dist/mylib-1.0-py3-none-any.whl", "mylib")
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("/dbfs/w/mylib-1.0-py3-none-any.whl", "dbfs:/w/mylib-1.0-py3-none-any.whl"),
+        ("dbfs:/Volumes/a/b/c/mylib-1.0-py3-none-any.whl", "/Volumes/a/b/c/mylib-1.0-py3-none-any.whl"),
+        ("/Workspace/w/mylib-1.0-py3-none-any.whl", "/Workspace/w/mylib-1.0-py3-none-any.whl"),
+        ("https://host/mylib-1.0-py3-none-any.whl", "https://host/mylib-1.0-py3-none-any.whl"),
+    ],
+)
+def test_a_wheel_on_a_cluster_may_be_given_as_patch_itself_writes_it(tmp_path: Path, uri: str, place: str) -> None:
+    (given,) = deploy.name_given(make_context(tmp_path, target="databricks"), [uri])
+
+    assert (given.uri, given.sha256) == (place, "")
+
+
+@pytest.mark.parametrize("uri", ["/dbfs/w/mylib-1.0-py3-none-any.whl", "/Volumes/a/b/c/mylib-1.0-py3-none-any.whl"])
+def test_a_wheel_in_a_workspace_is_refused_for_a_run_on_this_machine(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(errors.BadInput, match="a run on this machine cannot read it"):
+        deploy.name_given(make_context(tmp_path), [uri])

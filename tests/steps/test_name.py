@@ -220,6 +220,19 @@ def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str
     assert "{repository}, {project}, {branch}, {user}, {target}" in caught.value.cure
 
 
+@pytest.mark.parametrize("plain", ["My_Models", "a b"])
+def test_a_plain_name_is_fine_where_the_target_takes_it(plain: str) -> None:
+    assert name.check(plain, where="x", may_be_plain=True) == plain
+    with pytest.raises(errors.BadInput, match="not an absolute path"):
+        name.check(plain, where="x", may_be_plain=False)
+
+
+@pytest.mark.parametrize("odd", ["team/x", "", " ", "/", "/Shared//x"])
+def test_what_is_neither_plain_nor_absolute_is_refused_everywhere(odd: str) -> None:
+    with pytest.raises(errors.BadInput, match="not an absolute path"):
+        name.check(odd, where="x", may_be_plain=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from mlops_tasks import errors, report
-from mlops_tasks.release import Deployed, Reference, Release
+from mlops_tasks.release import Deployed, Reference, Release, Wheel
 from mlops_tasks.steps import patch
 from tests.support.contexts import make_context
+from tests.support.repositories import make_library
 
 LIB = Deployed(distribution="my-lib", uri="file:///w/my_lib-2.0-py3-none-any.whl", sha256="1")
 CORE = Deployed(distribution="core", uri="file:///w/core-1.0-py3-none-any.whl", sha256="2")
@@ -28,9 +29,13 @@ class Said(report.Report):
         self.warnings: list[str] = []
         self.texts: list[str] = []
         self.steps: list[str] = []
+        self.details: list[str] = []
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
 
     def text(self, text: str) -> None:
         self.texts.append(text)
@@ -66,8 +71,10 @@ def run_patch(
     diff: bool = False,
     to: Said | None = None,
     release: Release = RELEASE,
+    **others: Any,
 ) -> Release:
     settings: dict[str, Any] = {
+        **others,
         "include": tuple(include),
         "workers": workers,
         "cluster": str(cluster) if cluster else None,
@@ -89,6 +96,25 @@ def staged(folder: Path, release: Release) -> Path:
 
 def spec_of(folder: Path, release: Release, name: str = "cluster.json") -> Any:
     return json.loads((staged(folder, release) / name).read_text())
+
+
+def test_data_of_which_only_the_pointer_is_there_is_told(folder: Path) -> None:
+    said = Said()
+    write(folder, **{"data.csv": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"})
+
+    run_patch(folder, to=said)
+
+    assert said.warnings == ["p/data.csv is a Git LFS pointer: `git lfs pull`"]
+
+
+def test_a_glob_that_a_library_answers_alone_is_not_missed_in_the_project(folder: Path) -> None:
+    said = Said()
+    make_library(folder.parent)
+    context = make_context(folder.parent, report=said, libraries=("libs/*",), include=("mylib/*.py", "data/*"))
+
+    patch.patch_project(context, replace(RELEASE, deployed=(LIB,)))
+
+    assert said.warnings == ["include: nothing in the project matches 'data/*'"]
 
 
 def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:
@@ -128,10 +154,16 @@ def test_the_same_inputs_give_the_same_copy(folder: Path) -> None:
     assert run_patch(folder) == run_patch(folder)
 
 
-def test_a_project_that_would_not_use_what_was_deployed_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("flag", ["add_wheels", "in_place"])
+def test_a_project_that_would_not_use_what_was_deployed_is_refused_where_nothing_may_be_added(
+    folder: Path, flag: str
+) -> None:
     write(folder, env="dependencies:\n- pip: [mlflow]\n")
+    changed: Any = {flag: flag == "in_place"}
     with pytest.raises(errors.BadInput, match=r"(?s)nothing in the project refers.*env\.yaml, MLproject"):
-        run_patch(folder)
+        run_patch(folder, **changed)
+    if flag == "in_place":
+        return
     assert not [path for path in (folder.parent / ".mlops/p/local/staged").iterdir() if path.name != ".git"]
 
 
@@ -150,7 +182,7 @@ def test_a_leftover_placeholder_is_refused_with_its_place(folder: Path) -> None:
 
 def test_without_deployed_wheels_a_placeholder_is_out_of_order_and_a_plain_project_goes_through(folder: Path) -> None:
     with pytest.raises(errors.OutOfOrder, match="inv deploy"):
-        run_patch(folder, deployed=[])
+        run_patch(folder, deployed=[], libraries=["libs/*"])
     write(folder, env="dependencies: []\n")
     assert (staged(folder, run_patch(folder, deployed=[])) / "env.yaml").exists()
 
@@ -207,6 +239,8 @@ def test_a_wheel_that_only_the_cluster_spec_names_is_missed_by_the_entry_point(
     run_patch(folder, to=both)
     mlproject_file = MLPROJECT if has_environment else MLPROJECT.replace("conda_env: env.yaml\n", "")
     write(folder, MLproject=mlproject_file, env="dependencies: [python, pip]\n")
+    if not has_environment:
+        (folder / "env.yaml").unlink()
     one = Said()
     run_patch(folder, to=one)
     assert both.warnings == []
@@ -426,3 +460,182 @@ def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(f
     (folder / "more.txt").write_text("requests\ntheirs @ https://example.org/theirs-1.0-py3-none-any.whl\n")
 
     run_patch(folder)
+
+
+def test_a_project_in_which_nothing_refers_to_the_wheels_gets_them_added(folder: Path) -> None:
+    write(folder, env="dependencies:\n- pip:\n  - mlflow  # ours\n")
+    said = Said()
+    release = run_patch(folder, deployed=[CORE, LIB], diff=True, to=said)
+
+    added = [f"core @ {CORE.uri}", f"my-lib @ {LIB.uri}"]
+    assert (staged(folder, release) / "env.yaml").read_text() == (
+        f"dependencies:\n- pip:\n  - mlflow  # ours\n  - {added[0]}\n  - {added[1]}\n"
+    )
+    assert said.details[0] == "nothing in the project refers to the wheels: core, my-lib added to env.yaml"
+    assert f"+  - {added[0]}\n+  - {added[1]}" in said.texts[0]
+    assert release.patched is not None
+    assert [each.new for each in release.patched.references] == added
+    assert said.warnings == []
+    assert run_patch(folder, add_wheels=True).digests["patch"] != digest_of(folder, add_wheels=False)
+
+
+def test_a_project_without_an_environment_gets_one_with_the_wheels(folder: Path) -> None:
+    (folder / "env.yaml").unlink()
+    write(folder, MLproject=MLPROJECT.replace("conda_env: env.yaml\n", ""))
+    said = Said()
+    copy = staged(folder, run_patch(folder, diff=True, to=said))
+    assert yaml.safe_load((copy / "python_env.yaml").read_text()) == {"dependencies": [f"my-lib @ {LIB.uri}"]}
+    assert "+++ b/python_env.yaml" in said.texts[0]
+
+
+def test_the_wheels_of_a_spark_job_are_added_to_its_python_libraries_once(folder: Path) -> None:
+    write(folder, MLproject=SPARK)
+    release = run_patch(folder, workers=True)
+    job = yaml.safe_load((staged(folder, release) / "MLproject").read_text())["databricks_spark_job"]
+    assert job["python_libraries"] == [f"my-lib @ {LIB.uri}"]
+    assert release.patched is not None
+    assert len(release.patched.references) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "became"),
+    [
+        ("my-lib", "my-lib @ {}"),
+        ("My.Lib[plots]>=1.5 ; python_version > '3.8'", 'my-lib[plots] @ {} ; python_version > "3.8"'),
+        ("my_lib==2.0 --hash=sha256:ab", "my-lib @ {}"),
+        ("-e ../libs/mine", "my-lib @ {}"),
+        ("--editable=../libs/mine[plots]", "my-lib[plots] @ {}"),
+        ("../libs/mine/", "my-lib @ {}"),
+        ("my-lib @ file://{top}/libs/mine", "my-lib @ {}"),
+    ],
+)
+def test_the_librarys_own_name_or_folder_counts_as_the_reference(folder: Path, line: str, became: str) -> None:
+    wheel = Wheel(distribution="my-lib", version="2.0", file="", sha256="", size=0, library="libs/mine")
+    named = json.dumps(line.replace("{top}", str(folder.parent)))
+    write(folder, env=f"dependencies:\n- pip:\n  - mlflow\n  - {named}\n  - myother-lib\n")
+    (folder.parent / "libs" / "mine").mkdir(parents=True)
+
+    copy = staged(folder, run_patch(folder, release=replace(RELEASE, wheels=(wheel,))))
+
+    (section,) = yaml.safe_load((copy / "env.yaml").read_text())["dependencies"]
+    assert section["pip"] == ["mlflow", became.format(LIB.uri), "myother-lib"]
+
+
+def test_beside_a_placeholder_the_librarys_own_name_stays(folder: Path) -> None:
+    write(folder, env=CONDA + "  - my-lib>=1\n")
+    assert "- my-lib>=1\n" in (staged(folder, run_patch(folder)) / "env.yaml").read_text()
+
+
+def test_a_version_of_the_library_that_was_not_built_is_refused_with_its_line(folder: Path) -> None:
+    write(folder, env="dependencies:\n- pip:\n  - my-lib==1.0\n")
+    with pytest.raises(errors.BadInput, match=r"asks for my-lib==1\.0, and the wheel .* my_lib-2\.0-py3") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:3:5"
+
+
+@pytest.mark.parametrize("entry", ["WHEELSPATH", "wheelpath", "/dbfs/wheel-path"])
+def test_a_near_miss_is_asked_about_and_nothing_is_added_beside_it(folder: Path, entry: str) -> None:
+    spec = {"new_cluster": CLUSTER, "libraries": [{"whl": entry}]}
+    write(folder, env=f"dependencies:\n- {entry}\n- pip: [{entry}]\n", cluster=json.dumps(spec))
+    with pytest.raises(errors.BadInput, match=rf"is WHEELPATH meant by {entry}") as caught:
+        run_patch(folder)
+    assert [place.rpartition("/")[2][:12] for place in caught.value.where.split(", ")] == [
+        "env.yaml:3:9",
+        "env.yaml:2:3",
+        "cluster.json",
+    ]
+
+
+def test_a_parameter_that_is_called_like_the_placeholder_is_no_near_miss(folder: Path) -> None:
+    parameters = "{wheel_path: {default: wheelpath}}"
+    write(
+        folder, MLproject=MLPROJECT.replace("{command: python train.py}", f"{{command: a, parameters: {parameters}}}")
+    )
+    said = Said()
+    run_patch(folder, to=said)
+    assert said.warnings == []
+
+
+OTHERS = [{"whl": "dbfs:/FileStore/jars/vendor_tools-2.1-py3-none-any.whl"}, {"whl": "WHEELPATH"}]
+
+
+def test_somebody_elses_cluster_library_stops_no_rehearsal(folder: Path) -> None:
+    write(folder, cluster=json.dumps({"new_cluster": CLUSTER, "libraries": OTHERS}))
+    said = Said()
+    assert spec_of(folder, run_patch(folder, to=said))["libraries"] == [OTHERS[0], {"whl": LIB.uri}]
+    assert said.details[0] == f"{OTHERS[0]['whl']} is left to the cluster: nothing on this machine installs it"
+
+
+def test_a_spark_job_is_rehearsed_without_somebody_elses_cluster_library(folder: Path) -> None:
+    write(folder, MLproject=SPARK, cluster=json.dumps({**CLUSTER, "libraries": OTHERS}))
+    job = yaml.safe_load((staged(folder, run_patch(folder)) / "MLproject").read_text())["databricks_spark_job"]
+    assert job["python_libraries"] == [f"my-lib @ {LIB.uri}"]
+
+
+def test_what_is_not_called_as_a_wheel_is_told_as_that(folder: Path) -> None:
+    write(folder, env=CONDA + "  - /dbfs/libs/my_lib.whl\n")
+    with pytest.raises(errors.BadInput, match=r"not called as a wheel is.*/dbfs/libs/my_lib\.whl") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:6:5"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"cluster": '[{"spark_version": "14.3.x-scala2.12"}]'}, "a cluster spec must be a JSON object"),
+        ({"env": "dependencies: WHEELPATH\n"}, "dependencies must be a list"),
+        ({"cluster": '{"a": 1, // c\n}'}, "JSON has no comments"),
+        ({"cluster": '{"a": 1 /* c */}'}, "JSON has no comments"),
+        ({"cluster": '{"a": [1,]}'}, "JSON has no comma before a closing bracket"),
+        ({"cluster": '{"a": 1,\n}'}, "JSON has no comma before a closing bracket"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_of_the_users_own(folder: Path, files: dict[str, str], said: str) -> None:
+    write(folder, **files)
+    with pytest.raises(errors.BadInput, match=said) as caught:
+        run_patch(folder)
+    assert caught.value.where.partition(":")[0] in {str(folder / "cluster.json"), str(folder / "env.yaml")}
+
+
+def test_a_requirements_file_that_is_not_utf8_is_told_of_the_users_own(folder: Path) -> None:
+    write(folder, env=CONDA.replace("- mlflow", "- -r more.txt"))
+    (folder / "more.txt").write_text("requests\n", encoding="utf-16")
+    with pytest.raises(errors.BadInput, match="the file is not UTF-8 text") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'more.txt'}:1:1"
+
+
+def test_an_environment_whose_name_begins_with_two_dots_is_in_the_project(folder: Path) -> None:
+    (folder / "env.yaml").rename(folder / "..env.yaml")
+    write(folder, MLproject=MLPROJECT.replace("env.yaml", "..env.yaml"))
+    assert LIB.uri in (staged(folder, run_patch(folder)) / "..env.yaml").read_text()
+
+
+def test_files_that_are_left_behind_are_told_in_one_line(folder: Path, git: Any) -> None:
+    git("init", "-q")
+    for name in ("data/a.csv", "data/deep/b.csv", "src/model.pkl", "src/__pycache__/x.pyc", ".venv/x", ".env"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "src" / "a.py").touch()
+    (folder / ".gitignore").write_text("data/\n*.pkl\n.venv\n")
+    said = Said()
+    run_patch(folder, to=said)
+    run_patch(folder, include=["data/**/*", "src/*.pkl", ".env"], to=said)
+    (line,) = [each for each in said.details if each.startswith("left behind")]
+    assert line.endswith("): data/ (2 files), .env, src/model.pkl; `include` brings them")
+
+
+def test_an_environment_that_mlflow_does_not_read_is_named(folder: Path) -> None:
+    write(folder, MLproject=MLPROJECT.replace("conda_env: env.yaml\n", ""), env="dependencies: [pip]\n")
+    said = Said()
+    run_patch(folder, to=said)
+    assert [warning.partition(";")[2] for warning in said.warnings] == [" write `conda_env: env.yaml` into MLproject"]
+    write(folder, env=CONDA)
+    with pytest.raises(errors.BadInput, match="stands in a file that MLflow does not read") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:5:5"
+
+
+def test_without_libraries_a_placeholder_is_told_as_that(folder: Path) -> None:
+    with pytest.raises(errors.BadInput, match="the setting `libraries` is empty"):
+        run_patch(folder, deployed=[], libraries=())

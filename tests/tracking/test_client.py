@@ -28,8 +28,14 @@ def make(tmp_path: Path) -> tracking.Tracking:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> tracking.Tracking:
-    """One SQLite store for the module: making one takes seconds."""
-    return make(tmp_path_factory.mktemp("a store"))
+    """One SQLite store for the module, in a folder whose path has quotes: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("stores") / 'it\'s "a" [store]'
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        made = make(folder)
+        made.ensure_experiment("/Shared/a")
+    return made
 
 
 def _make_newer(path: Path) -> None:
@@ -334,3 +340,24 @@ def test_a_relative_store_is_made_absolute(
     monkeypatch.chdir(tmp_path)
 
     assert uris.absolute(uri) == whole.replace("/here", str(tmp_path))
+
+
+def test_a_run_has_logged_once_it_holds_more_than_it_began_with(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    client, experiment_id = MlflowClient(store.uri), store.ensure_experiment("/Shared/logged")
+    silent, parameter, artifact, parent, child = (create_run(store, experiment_id, text="x") for _ in range(5))
+    client.log_param(parameter, "own", 1)
+    client.log_text(artifact, "x", "x.txt")
+    store.set_tag(child, "mlflow.parentRunId", parent)
+
+    found = [store.has_logged(each, parameters=["text"]) for each in (silent, parameter, artifact, parent)]
+
+    assert found == [False, True, True, True]
+
+
+def test_the_stores_own_experiment_keeps_its_artifacts_beside_the_others(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    path = Path(store.uri.removeprefix("sqlite:///"))
+    assert MlflowClient(store.uri).get_experiment("0").artifact_location == (path.parent / "artifacts" / "0").as_uri()

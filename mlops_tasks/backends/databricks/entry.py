@@ -5,9 +5,10 @@ Of a classic project that is one command with the values in it; of a Spark job, 
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,12 +16,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from mlops_tasks.backends.base import Job
+from mlops_tasks.project.mlproject import EntryPoint
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
 
 ENTRY_POINT = "main"
 """The name of the one entry point that a classic project's copy has."""
-INTERPRETERS = {".py": "python {}", ".sh": "bash {}", ".R": "Rscript -e \"mlflow::mlflow_source('{}')\" --args"}
+INTERPRETERS = {".py": "python {}", ".sh": "bash {}", ".R": "Rscript -e {} --args"}
 DRIVER = Path(__file__).with_name("driver.py")
 DRIVER_NAME = "mlops_driver.py"
 
@@ -57,8 +59,14 @@ def words(job: Job) -> list[str]:
         return [spark.python_file, *spark.parameters]
     if job.entry_point not in job.project.entry_points:
         return [job.entry_point, *(word for key, value in job.parameters.items() for word in (f"--{key}", value))]
-    command = job.project.entry_points[job.entry_point].command
-    return shlex.split(command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()}))[1:]
+    found = job.project.entry_points[job.entry_point]
+    command = found.command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()})
+    return [*shlex.split(command)[1:], *(word for pair in undeclared(found, job.parameters) for word in pair)]
+
+
+def undeclared(found: EntryPoint, parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The option and the value of each parameter that the entry point does not declare, as `mlflow run` adds them."""
+    return ((f"--{key}", value) for key, value in parameters.items() if key not in found.parameters)
 
 
 def _with_driver(job: Job, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +89,14 @@ def _with_command(job: Job, data: Mapping[str, Any]) -> dict[str, Any]:
     quoted = {name: f"\0{name}\0" if name in left else shlex.quote(value) for name, value in job.parameters.items()}
     found = job.project.entry_points.get(job.entry_point)
     if found:
-        command = found.command.format(**quoted)
+        added = undeclared(found, job.parameters)
+        command = " ".join([found.command.format(**quoted), *(shlex.join(pair) for pair in added)])
     else:
-        script = INTERPRETERS[PurePosixPath(job.entry_point).suffix].format(shlex.quote(job.entry_point))
+        suffix, run = PurePosixPath(job.entry_point).suffix, job.entry_point
+        if suffix == ".R":
+            named = f"'{run}'" if shlex.quote(run) == run else json.dumps(run, ensure_ascii=False)
+            run = f"mlflow::mlflow_source({named})"
+        script = INTERPRETERS[suffix].format(shlex.quote(run))
         command = " ".join([script, *(f"--{shlex.quote(name)} {value}" for name, value in quoted.items())])
     command = re.sub("\0(.*?)\0", r"{\1}", command.replace("{", "{{").replace("}", "}}"))
     written = {"command": command, **({"parameters": dict.fromkeys(left, "path")} if left else {})}

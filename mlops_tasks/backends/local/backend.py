@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from mlops_tasks import errors, files, processes, state
+from mlops_tasks import errors, files, processes, redaction, state
 from mlops_tasks.backends import plugin
 from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
 from mlops_tasks.backends.databricks import entry
@@ -65,7 +65,8 @@ class LocalRuns:
         run_id, timed_out = submitted.run_id, False
         try:
             if submitted.backend == "local":
-                reason = _describe_exit(self._execute(job, submitted, log=log), log)
+                code, not_begun = self._execute(job, submitted, log=log)
+                reason = not_begun or _describe_exit(code, log)
             else:
                 reason = "" if self._plugins.wait(job, run_id) else f"the backend {job.backend} says so"
             status = "FAILED" if reason else "FINISHED"
@@ -105,8 +106,8 @@ class LocalRuns:
     def find(self, run_id: str) -> tuple[Submitted, str]:
         raise not_remote()
 
-    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> int:
-        """Run the entry point in the child program; the answer is its exit code, as a shell gives it.
+    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> tuple[int, str]:
+        """Run the entry point in the child program: its exit code, as a shell gives it, and why it did not begin.
 
         A project that was patched in place runs where it is: it may hold anything, the whole repository too.
         """
@@ -116,6 +117,7 @@ class LocalRuns:
             staging.disposable(folder) if job.is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
             python = str(path / "bin" / "python") if path else "python"
+            not_begun = job.scratch / "not-begun"
             message = {
                 "project": str(work_folder),
                 "command": [python, *entry.words(job)] if job.project.spark_job else None,
@@ -125,13 +127,14 @@ class LocalRuns:
                 "run_id": submitted.run_id,
                 "backend": "local",
                 "storage": str(job.scratch),  # without one MLflow makes a folder that stays
+                "not_begun": str(not_begun),
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not is_same_mlflow and not track.is_server,
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
-                return processes.follow(
+                code = processes.follow(
                     [sys.executable, str(CHILD)],
                     env={**self._child_environ(path), **track.login},
                     message=json.dumps(message),
@@ -140,6 +143,7 @@ class LocalRuns:
                     warn=self.report.warning,
                     timeout=job.limits.timeout,
                 )
+                return code, _read_not_begun(not_begun, job.entry_point)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
 
@@ -209,6 +213,13 @@ def not_remote() -> errors.BadInput:
         where="target: local",
         cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
     )
+
+
+def _read_not_begun(path: Path, entry_point: str) -> str:
+    """Why the child program did not begin the entry point; empty where it did."""
+    if not path.is_file():
+        return ""
+    return f"the entry point {entry_point} was not begun: {redaction.mask(path.read_text(encoding='utf-8')).strip()}"
 
 
 def _describe_exit(code: int, log: Path) -> str:

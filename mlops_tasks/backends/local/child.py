@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -72,12 +73,24 @@ def _run_project(job: Mapping[str, Any], uri: str) -> int:
             env_manager=job["env_manager"],
             storage_dir=job["storage"],
         )
-    except ExecutionException as fault:
+    except Exception as fault:  # MLflow and what it needs raise anything before the entry point begins
         code = _find_exit_code(fault)
         if code is None:
-            sys.stderr.write(f"{fault}\n")
-        return 1 if code is None else code
+            return _say_not_begun(job, fault)
+        if not isinstance(fault, ExecutionException):
+            raise
+        return code
     return 0
+
+
+def _say_not_begun(job: Mapping[str, Any], fault: Exception) -> int:
+    """Leave the reason where the command looks for it: an exit code would be taken for the entry point's own."""
+    said = str(fault) or type(fault).__name__
+    path = pathlib.Path(job["not_begun"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(said, encoding="utf-8")
+    sys.stderr.write(f"{said}\n")
+    return 1
 
 
 def _find_exit_code(fault: BaseException) -> "int | None":

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,12 +19,13 @@ from mlops_tasks.report import Report
 from mlops_tasks.tracking import bounds
 
 MLFLOW = ("mlflow", "mlflow-skinny")
+COMPLETE = "complete"
 SEEDS = ("pip", "setuptools")
 """What every environment of MLflow's has, whatever the project asks for."""
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
 FLAGS = re.compile(r"--pre|--require-hashes|--trusted-host[ =]\S+")
 """Options in a file of requirements that uv takes on its command line alone."""
-UNSOLVABLE = ("No solution found", "unsatisfiable", "conflicting URLs")
+UNSOLVABLE = (uv.NO_SOLUTION, "unsatisfiable", "conflicting URLs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +69,23 @@ def built(
     path = folder / files.digest(_inputs(wanted, names, env))[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with locks.built_once(path.with_suffix(".lock")) as done:
-        if (path / "complete").exists():
+        if _is_complete(path):
             report.debug("environment up to date")
         else:
             with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
-                _Building(path=path, wanted=wanted, env=env, run=run).build(names)
-                (path / "complete").touch()
+                _Building(path=path, wanted=wanted, env=env, run=run, say=report.detail).build(names)
+                (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)
         _prune(folder)
         yield path
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether the environment was built, and at this path: its programs name the path that they were built at."""
+    mark = path / COMPLETE
+    return mark.is_file() and mark.read_text(encoding="utf-8") == str(path)
 
 
 def find_mlflow(path: Path) -> str:
@@ -108,6 +115,7 @@ class _Building:
     wanted: Wanted
     env: Mapping[str, str]
     run: processes.Runner
+    say: Callable[[str], None]
 
     def build(self, names: Sequence[str]) -> None:
         """The running MLflow is installed where the requirements allow it, else the one that they lead to."""
@@ -137,7 +145,9 @@ class _Building:
         return self._uv("pip", "install", "--quiet", "--python", str(self.path / "bin" / "python"), *flags)
 
     def _uv(self, *arguments: str) -> processes.Completed:
-        return uv.run_reaching([str(uv.find()), *arguments], env=self.env, run=self.run, cwd=self.path.parent)
+        return uv.run_reaching(
+            [str(uv.find()), *arguments], env=self.env, run=self.run, cwd=self.path.parent, say=self.say
+        )
 
     def _check(self, done: processes.Completed) -> None:
         if not done.returncode:

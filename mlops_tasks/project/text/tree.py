@@ -103,6 +103,24 @@ def replace(text: str, entry: Entry, values: Sequence[str]) -> list[texts.Edit]:
     return edits
 
 
+def append(text: str, entry: Entry, values: Sequence[str]) -> texts.Edit:
+    """The edit that adds `values` after `entry`, each an item of its own in the style of the list."""
+    item = entry.item
+    if item.column is None:
+        added = "".join(f", {spell(value, style=entry.scalar.style, in_flow=True)}" for value in values)
+        return texts.Edit(start=item.end, end=item.end, new=added)
+    line_end, lead = texts.line_end_near(text, item.start), " " * item.column
+    style = entry.scalar.style if entry.scalar.style in {"'", '"'} else ""
+    lines = [f"{lead}- {spell(value, style=style, in_flow=False)}" for value in values]
+    start = item.end  # a block scalar ends where the next line begins
+    if text[start - 1 : start] not in {"\n", "\r"}:
+        found = re.compile(r"\r\n|\n|\r").search(text, start)
+        if found is None:
+            return texts.Edit(start=len(text), end=len(text), new="".join(f"{line_end}{line}" for line in lines))
+        start = found.end()
+    return texts.Edit(start=start, end=start, new="".join(f"{line}{line_end}" for line in lines))
+
+
 def _rewrite(text: str, scalar: Scalar, value: str) -> texts.Edit:
     if scalar.style not in {"|", ">"}:
         old = scalar.value or ""

@@ -130,7 +130,7 @@ def test_a_script_is_run_as_mlflow_runs_it(tmp_path: Path, monkeypatch: pytest.M
 
     own, ours = computed(job)
 
-    assert ours == own
+    assert shlex.split(ours) == shlex.split(own)
 
 
 def test_a_uri_that_mlflow_downloads_stays_its_parameter_and_a_path_of_the_cluster_is_written_out(
@@ -156,3 +156,22 @@ def test_all_but_the_entry_points_stays_as_it_was(tmp_path: Path) -> None:
         "conda_env": "training_env.yaml",
         "entry_points": {"main": {"command": "python train.py"}},
     }
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", "7"), ("a b", 'it\'s "q" {x}')])
+def test_a_parameter_that_is_not_declared_comes_after_the_command(tmp_path: Path, name: str, value: str) -> None:
+    parameters = {"text": "t", "data": "d", name: value}
+    _, data = written(make(tmp_path / "training", **parameters))
+    command = data["entry_points"]["main"]["command"].format()  # type: ignore[index]
+    spark = make_job(tmp_path / "spark", ENTRY_POINTS, **{"text": "t", name: value})
+
+    assert shlex.split(command)[-2:] == [f"--{name}", value]
+    assert entry.words(spark)[-2:] == [f"--{name}", value]
+
+
+def test_an_r_script_may_have_any_name(tmp_path: Path) -> None:
+    job = make(tmp_path / "training")
+    _, data = written(replace(job, entry_point='it\'s "my" train.R'))
+
+    words = shlex.split(data["entry_points"]["main"]["command"].format())  # type: ignore[index]
+    assert words == ["Rscript", "-e", 'mlflow::mlflow_source("it\'s \\"my\\" train.R")', "--args"]

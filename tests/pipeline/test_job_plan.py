@@ -1,0 +1,71 @@
+"""The job that a run is made of, from the settings and the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks.pipeline import job_plan
+from mlops_tasks.settings import Settings
+from tests.support.contexts import make_context
+from tests.support.projects import write
+from tests.support.workspaces import Heard
+
+
+class Warned(Heard):
+    def warning(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def choose(
+    folder: Path, entry_point: str, *, parameters: dict[str, str], flags: list[str]
+) -> tuple[dict[str, str], Heard]:
+    """The parameters that are left of those in invoke.yaml and of the flags, and what is said."""
+    heard = Warned()
+    settings = Settings.read(
+        config={"project": "p", "branch": "main", "entry_point": entry_point, "parameters": parameters},
+        environ={},
+        flags={"parameters": flags},
+    )
+    context = make_context(folder, report=heard)
+    vars(context)["settings"] = settings  # with the origins that only `read` knows
+    return job_plan.choose_parameters(context, say=True), heard
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "p").mkdir()
+    write(tmp_path / "p")
+    return tmp_path
+
+
+def test_a_parameter_of_the_settings_that_the_entry_point_lacks_is_left_out_and_said(folder: Path) -> None:
+    given, heard = choose(folder, "main", parameters={"alpha": "1", "c": "0.5"}, flags=["seed=2"])
+
+    assert given == {"alpha": "1", "seed": "2"}
+    assert heard.lines == ["c (mlops.parameters (configuration)) is left out: main has no such parameter"]
+
+
+def test_one_that_is_nearly_a_declared_one_is_asked_about(folder: Path) -> None:
+    given, heard = choose(folder, "main", parameters={"alhpa": "1"}, flags=[])
+
+    assert given == {}
+    assert "is alpha meant?" in heard.lines[0]
+
+
+def test_what_is_given_by_hand_is_passed_on_and_said(folder: Path) -> None:
+    given, heard = choose(folder, "main", parameters={"c": "0.5"}, flags=["alpha=1", "depth=7", "c=1"])
+
+    assert given == {"c": "1", "alpha": "1", "depth": "7"}
+    assert heard.lines == [
+        "main declares no parameter c: it gets --c 1",
+        "main declares no parameter depth: it gets --depth 7",
+    ]
+
+
+def test_a_script_takes_all_of_them(folder: Path) -> None:
+    given, heard = choose(folder, "train.py", parameters={"c": "0.5"}, flags=["d=1"])
+
+    assert given == {"c": "0.5", "d": "1"}
+    assert heard.lines == []

@@ -1,0 +1,49 @@
+"""Every spelling of a place is read in one module."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_tasks.stores import uris
+
+
+@pytest.mark.parametrize(
+    ("spelt", "place"),
+    [
+        ("/dbfs/w/x.whl", "dbfs:/w/x.whl"),
+        ("/dbfs//w/x.whl", "dbfs:/w/x.whl"),
+        ("file:/dbfs/w/x.whl", "dbfs:/w/x.whl"),
+        ("file:///dbfs/w/a%20b.whl", "dbfs:/w/a b.whl"),
+        ("dbfs:/w/x.whl", "dbfs:/w/x.whl"),
+        ("dbfs:/Volumes/a/b/c/x.whl", "/Volumes/a/b/c/x.whl"),
+        ("file:///Volumes/a/b/c/x.whl", "/Volumes/a/b/c/x.whl"),
+        ("/Workspace/Shared/x.whl", "/Workspace/Shared/x.whl"),
+        ("file:/Workspace/Shared/x.whl", "/Workspace/Shared/x.whl"),
+        ("/home/me/x.whl", "/home/me/x.whl"),
+        ("file:///home/me/x.whl", "file:///home/me/x.whl"),
+        ("https://host/dbfs/x.whl", "https://host/dbfs/x.whl"),
+        ("/dbfsx/x.whl", "/dbfsx/x.whl"),
+    ],
+)
+def test_a_place_in_a_workspace_is_known_in_every_spelling(spelt: str, place: str) -> None:
+    assert uris.from_cluster(spelt) == place
+    assert uris.from_cluster(place) == place
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_here"),
+    [
+        ("dist/x.whl", True),
+        ("/home/me/x.whl", True),
+        ("file:///home/me/x.whl", True),
+        ("file:/home/me/x.whl", True),
+        ("/dbfs/w/x.whl", False),
+        ("file:/dbfs/w/x.whl", False),
+        ("/Volumes/a/b/c/x.whl", False),
+        ("dbfs:/Volumes/a/b/c/x.whl", False),
+        ("https://host/x.whl", False),
+        ("s3://bucket/x.whl", False),
+    ],
+)
+def test_a_file_of_this_machine_is_told_from_places_elsewhere(uri: str, is_here: bool) -> None:
+    assert uris.is_here(uri) is is_here
