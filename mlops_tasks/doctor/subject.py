@@ -192,6 +192,11 @@ class Subject:
         return self.workers or any(self.is_ours(each) for each in named)
 
     @property
+    def reads_volumes(self) -> bool:
+        """Whether wheels of the cluster's lie in volumes, ours or somebody else's."""
+        return self.store_kind == "volume" or any(uri.startswith(uris.VOLUMES) for uri, _ in self.cluster_wheels())
+
+    @property
     def names_wheels(self) -> bool:
         """Whether anything in the project refers to our wheels."""
         lines = self.environment.pip if self.environment is not None else ()
