@@ -7,7 +7,140 @@ from pathlib import Path
 
 import pytest
 
+from mlops_tasks import errors
+from mlops_tasks.report import Report
 from tests.support.contexts import make_context
+from tests.support.repositories import commit, git, make_library, write
+
+MLPROJECT = "name: {}\nentry_points: {{main: {{command: python x.py}}}}\n"
+
+
+class Heard(Report):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def detail(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def make_projects(top: Path, *folders: str) -> None:
+    write(top, {f"{folder}/MLproject": MLPROJECT.format(Path(folder).name or "whole") for folder in folders})
+
+
+def told(top: Path, project: str) -> str:
+    return make_context(top, project=project).project_in_repository
+
+
+@pytest.mark.parametrize("state", ["committed", "new", "without git"])
+def test_projects_of_one_repository_are_told_apart_by_as_much_of_their_path_as_it_takes(
+    tmp_path: Path, state: str
+) -> None:
+    make_projects(tmp_path, "services/fraud/train", "services/churn/train", "projects/score")
+    if state != "without git":
+        git("init", "-q", "-b", "main", cwd=tmp_path)
+    if state == "committed":
+        commit(tmp_path)
+
+    assert told(tmp_path, "services/fraud/train") == "fraud/train"
+    assert told(tmp_path, "services/churn/train") == "churn/train"
+    assert told(tmp_path, "projects/score") == "score"
+
+
+def test_what_git_ignores_is_no_other_project(tmp_path: Path) -> None:
+    make_projects(tmp_path, "projects/train", ".mlops/staged/train", "build/train")
+    write(tmp_path, {".gitignore": "build/\n", ".mlops/.gitignore": "*\n"})
+    commit(tmp_path)
+
+    assert told(tmp_path, "projects/train") == "train"
+
+
+def test_a_project_in_a_submodule_counts_too(tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    make_projects(inner, "train")
+    make_projects(outer, "projects/train")
+    commit(inner)
+    commit(outer)
+    git("-c", "protocol.file.allow=always", "submodule", "-q", "add", str(inner), "sub", cwd=outer)
+
+    assert told(outer, "projects/train") == "projects/train"
+    assert told(outer, "sub/train") == "sub/train"
+
+
+def test_a_project_in_the_top_folder_goes_by_its_name_unless_another_ones_folder_has_it(tmp_path: Path) -> None:
+    write(tmp_path, {"MLproject": MLPROJECT.format("train")})
+    assert told(tmp_path, ".") == "train"
+
+    make_projects(tmp_path, "projects/train")
+    assert told(tmp_path, ".") == "./train"
+    assert told(tmp_path, "projects/train") == "train"
+
+
+@pytest.mark.parametrize(
+    ("target", "root", "there"),
+    [
+        pytest.param("local", "dbfs:/wheels", ".mlops/workspace/wheels", id="DBFS, here"),
+        pytest.param("local", "/Volumes/main/ml/wheels", ".mlops/workspace/wheels", id="a volume, here"),
+        pytest.param("local", "/Workspace/Shared/wheels", ".mlops/workspace/wheels", id="workspace files, here"),
+        pytest.param("databricks", "wheels", "dbfs:/wheels", id="a folder, there"),
+        pytest.param("databricks", "/srv/wheels", "dbfs:/wheels", id="a folder by its whole path, there"),
+    ],
+)
+def test_a_wheel_root_of_the_other_target_is_left_alone_and_that_is_said(
+    tmp_path: Path, target: str, root: str, there: str
+) -> None:
+    context = make_context(tmp_path, report=(heard := Heard()), target=target, wheel_root=root)
+
+    assert context.wheel_root == there
+    assert heard.lines == [f"wheel_root {root} is not of the target {target}, whose wheels go to {there}"]
+
+
+@pytest.mark.parametrize(
+    ("target", "root"),
+    [
+        pytest.param("local", "wheels", id="a folder, here"),
+        pytest.param("local", "s3://bucket/wheels", id="of neither, which is refused later"),
+        pytest.param("databricks", "dbfs:/wheels", id="DBFS, there"),
+        pytest.param("databricks", "/Shared/wheels", id="spelt otherwise, which is told later"),
+    ],
+)
+def test_any_other_wheel_root_is_as_it_was_set(tmp_path: Path, target: str, root: str) -> None:
+    assert make_context(tmp_path, target=target, wheel_root=root).wheel_root == root
+
+
+def test_a_wheel_root_that_is_a_flag_is_meant_for_this_target(tmp_path: Path) -> None:
+    context = make_context(tmp_path, wheel_root="dbfs:/wheels", origins={"wheel_root": "--wheel-root"})
+
+    assert context.wheel_root == "dbfs:/wheels"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone without the submodules that are its project and one of its libraries."""
+    for name in ("one", "other"):
+        write(tmp_path / name, {"pyproject.toml": "[project]\n", "MLproject": "name: x\n"})
+        commit(tmp_path / name)
+    make_library(tmp_path / "origin")
+    commit(tmp_path / "origin")
+    for name, place in (("one", "libs/shared"), ("other", "p")):
+        add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / name), place)
+        git(*add, cwd=tmp_path / "origin")
+    commit(tmp_path / "origin")
+    git("clone", "-q", str(tmp_path / "origin"), "clone", cwd=tmp_path)
+    return tmp_path / "clone"
+
+
+def test_a_project_in_a_submodule_that_is_not_checked_out_is_refused_with_what_brings_it(clone: Path) -> None:
+    with pytest.raises(errors.BadInput, match="the project is not there: p is a submodule that is not") as caught:
+        _ = make_context(clone).project
+
+    assert (caught.value.where, caught.value.cure) == (str(clone / "p"), "`git submodule update --init p`")
+
+
+def test_a_library_in_a_submodule_that_is_not_checked_out_is_refused_with_what_brings_it(clone: Path) -> None:
+    with pytest.raises(errors.BadInput, match="libs/shared is a submodule that is not checked out") as caught:
+        _ = make_context(clone, libraries=("libs/*",)).libraries
+
+    assert caught.value.cure == "`git submodule update --init libs/shared`"
 
 
 def test_mlflow_which_asks_for_a_home_as_it_is_imported_finds_one_where_the_user_has_none(
