@@ -9,7 +9,7 @@ import configparser
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,6 +175,8 @@ class Fault(NamedTuple):
     is_unreachable: bool = False
 
 
+CACHE_LACKS = "network was disabled"
+NO_SOLUTION = "No solution found"
 _FAULTS = (
     (
         ("Required uv version",),
@@ -196,7 +198,7 @@ _FAULTS = (
         Fault("the package index wants a login", "put user and password into its URL (in pip's settings)"),
     ),
     (
-        ("Failed to fetch", "error sending request", "Network connectivity is disabled", "Failed to download"),
+        ("Failed to fetch", "error sending request", "Failed to download", CACHE_LACKS),
         Fault("the package index cannot be reached", "check the network, and pip's settings", is_unreachable=True),
     ),
 )
@@ -209,7 +211,7 @@ def explain(said: str) -> Fault | None:
 
 
 def run_reaching(
-    command: Sequence[str], *, env: Mapping[str, str], run: processes.Runner, cwd: Path | None = None
+    command: Sequence[str], *, env: Mapping[str, str], run: processes.Runner, cwd: Path, say: Callable[[str], None]
 ) -> processes.Completed:
     """Run a command that installs by uv; where no index can be reached, once more with what uv's cache has."""
     done = run(command, env=env, cwd=cwd)
@@ -217,11 +219,15 @@ def run_reaching(
     if fault is None or not fault.is_unreachable or "UV_OFFLINE" in env:
         return done
     again = run(command, env={**env, "UV_OFFLINE": "1"}, cwd=cwd)
-    return done if again.returncode else again
+    if again.returncode and CACHE_LACKS in again.stdout + again.stderr:
+        return done
+    say(f"{fault.what}: what uv's cache has is taken")
+    return again
 
 
 def last_cause(said: str) -> str:
-    """The lines of uv's output that say why, without a password: from its `error` on."""
-    lines = redaction.mask(said).strip().splitlines()
-    first = next((place for place, line in enumerate(lines) if re.match(r"[ <|]*error\b", line)), 0)
-    return "\n".join(lines[first:])
+    """The lines of uv's output that say why, without a password: from its last `error` on."""
+    lines = [re.sub(r"^(?:[|<] ?)+", "", line) for line in redaction.mask(said).strip().splitlines()]
+    first = max((place for place, line in enumerate(lines) if line.startswith("error")), default=0)
+    kept = [line for line in lines[first:] if not line.startswith("ERROR Command")]
+    return "\n".join(kept).removeprefix("error: ")

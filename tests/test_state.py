@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,30 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     assert not old[1].exists()
     assert old[2].exists()
     assert [each.stem for each in tmp_path.glob("*.lock")] == [path.name]
+
+
+def test_who_has_a_home_keeps_it(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "A": "b"}
+
+    assert state.StateFolder(tmp_path).complete(environ) == environ
+
+
+def test_where_uv_can_have_no_cache_it_has_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    places = state.StateFolder(tmp_path)
+    own = {"UV_CACHE_DIR": "/mine"}
+
+    found = places.complete({"HOME": str(tmp_path / "file" / "nowhere")})
+
+    assert found["UV_CACHE_DIR"] == str(tmp_path / ".mlops" / "cache")
+    assert places.complete({"HOME": str(tmp_path / "file")} | own)["UV_CACHE_DIR"] == "/mine"
+    assert "UV_CACHE_DIR" not in places.complete({"HOME": "/nowhere", "XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_a_user_without_a_home_has_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    assert state.StateFolder(tmp_path).complete({})["HOME"] == str(tmp_path / ".mlops" / "home")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import uv
+from mlops_tasks import processes, uv
 from mlops_tasks.processes import Completed
 
 SECRET = "https://ada:s3cret@pypi.example.com/simple"
@@ -146,6 +146,11 @@ def test_a_fault_of_uvs_own_is_told_from_one_of_the_requirements(said: str, what
     assert uv.explain("No solution found when resolving dependencies") is None
 
 
+def reach(run: processes.Runner, *said: list[str]) -> Completed:
+    heard = said[0] if said else []
+    return uv.run_reaching(["uv"], env={}, run=run, cwd=Path("/"), say=heard.append)
+
+
 def test_without_a_network_what_the_cache_has_is_used() -> None:
     tried: list[str] = []
 
@@ -153,8 +158,18 @@ def test_without_a_network_what_the_cache_has_is_used() -> None:
         tried.append((env or {}).get("UV_OFFLINE", ""))
         return Completed(command, 0 if tried[-1] else 2, "", "error: Failed to fetch: `https://h/`")
 
-    assert uv.run_reaching(["uv"], env={}, run=run).returncode == 0
+    heard: list[str] = []
+    assert reach(run, heard).returncode == 0
     assert tried == ["", "1"]
+    assert heard == ["the package index cannot be reached: what uv's cache has is taken"]
+
+
+def test_where_the_cache_has_too_little_the_network_is_what_is_told() -> None:
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        is_offline = "UV_OFFLINE" in (env or {})
+        return Completed(command, 1, "", f"hint: {uv.CACHE_LACKS}" if is_offline else "error: Failed to fetch: `x`")
+
+    assert reach(run).stderr == "error: Failed to fetch: `x`"
 
 
 def test_what_no_network_can_mend_is_not_tried_again() -> None:
@@ -164,8 +179,14 @@ def test_what_no_network_can_mend_is_not_tried_again() -> None:
         tried.append("")
         return Completed(command, 1, "", "No solution found")
 
-    assert uv.run_reaching(["uv"], env={}, run=run).returncode == 1
+    assert reach(run).returncode == 1
     assert len(tried) == 1
+
+
+def test_of_what_uv_printed_the_last_cause_is_shown_without_the_marks_of_who_called_it() -> None:
+    said = "Traceback\n  | error: first\n< error: it failed\n<   cause: https://ada:s3cret@h/\nERROR Command x"
+
+    assert uv.last_cause(said) == "it failed\n  cause: https://***@h/"
 
 
 def test_the_files_are_those_of_pip_in_its_order(tmp_path: Path) -> None:

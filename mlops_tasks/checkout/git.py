@@ -186,18 +186,34 @@ def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
     a work tree and for a machine without git.
     """
+    listed = list_all(folder, runner=runner)
+    return None if listed is None else listed.files
+
+
+class Listing(NamedTuple):
+    """Sorted relative paths: of files, and of submodules that are not checked out."""
+
+    files: list[str]
+    submodules: list[str]
+
+
+def list_all(folder: Path, *, runner: processes.Runner) -> Listing | None:
+    """What `list_files` lists, and where submodules are missing."""
     listed = _entries(folder, "--cached", "--others", "--exclude-standard", run=runner)
     if listed is None:
         return None
     found: set[str] = set()
-    for name in (each.name for each in listed):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
+    missing: set[str] = set()
+    for each in listed:
+        path = folder / each.name
+        if each.mode == SUBMODULE and is_empty(path):
+            missing.add(each.name)
+        elif path.is_dir() and not path.is_symlink():
             inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
-            found.update(f"{name.rstrip('/')}/{each}" for each in inner)
-        elif os.path.lexists(path) and name != OWN:
-            found.add(name)
-    return sorted(found)
+            found.update(f"{each.name.rstrip('/')}/{name}" for name in inner)
+        elif os.path.lexists(path) and each.name != OWN:
+            found.add(each.name)
+    return Listing(sorted(found), sorted(missing))
 
 
 def refused(what: str, done: processes.Completed, *, where: Path) -> errors.StepFailed:

@@ -19,7 +19,10 @@ class Bound(NamedTuple):
     requirement: str
 
 
-BOUNDS = (Bound("3.5", "sqlalchemy<2.1"), Bound("2.17", "setuptools<81"))
+BOUNDS = (
+    Bound("3.13", "sqlalchemy<2.1"),  # its store imports FallbackAsyncAdaptedQueuePool
+    Bound("2.16.2", "setuptools<81"),  # it imports pkg_resources
+)
 
 
 def lacking(mlflow: str) -> list[str]:

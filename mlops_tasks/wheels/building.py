@@ -32,7 +32,8 @@ def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner,
     although git ignores them.
     """
     around = git.top(library)
-    tracked = git.list_files(around, runner=run) if around else None
+    listed = git.list_all(around, runner=run) if around else None
+    tracked = None if listed is None else listed.files
     if around is None or tracked is None:
         around = top.resolve() if library.is_relative_to(top.resolve()) else library
     names = files.walk(around, skip=sources.is_junk) if tracked is None else tracked
@@ -47,7 +48,9 @@ def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner,
         # somebody else's file in the clone that cannot be read is not missed
         with contextlib.suppress(*([] if name in own else [PermissionError])):
             _copy(around / name, into / name, around=around, link=None if name in own else link)
-    if tracked is not None:
+    if listed is not None:
+        for name in listed.submodules:  # git takes a missing folder for a change
+            (into / name).mkdir(parents=True, exist_ok=True)
         _copy_history(around, into, run)
     return into / inner
 
@@ -127,10 +130,9 @@ LAST_WORDS = 30
 """Lines of the backend's log that a failure shows."""
 SHOWN = 5
 """Warnings of the backend that are shown."""
-_WARNING = re.compile(r"\w*warning\b\s*:|^WARNING\b", re.IGNORECASE)
+_WARNING = re.compile(r"\w+Warning:|^\s*WARNING\b")
+"""In small letters setuptools and compilers warn of nothing: patterns without a match, unused variables."""
 _FILE = re.compile(r"^\S+\.py:\d+: ")
-_IDLE = re.compile(r"no (?:previously-included|files|directories).* (?:found|matching)|warning: no files found")
-"""What setuptools says of every pattern that matches nothing."""
 _WRONG_VERSION = re.compile(r"invalid version:? ['\"]([^'\"]+)['\"]", re.IGNORECASE)
 _NONE = ignored.Ignored()
 
@@ -162,7 +164,7 @@ def built(
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
         with report.waiting(f"building {library.name}"):
-            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run)
+            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
             raise _failed("cannot be built", library, log, left, is_full=processes.ran_full(done))
@@ -186,7 +188,7 @@ def _show(log: str, library: Path, report: Report) -> None:
     lines = log.splitlines()
     for line in lines:
         report.debug(line)
-    said = (_FILE.sub("", line.strip()) for line in lines if _WARNING.search(line) and not _IDLE.search(line))
+    said = (_FILE.sub("", line.strip()) for line in lines if _WARNING.search(line))
     warnings = list(dict.fromkeys(said))
     for line in warnings[:SHOWN]:
         report.warning(f"{library.name}: the build says {line}")
@@ -227,6 +229,9 @@ def _failed(what: str, library: Path, log: str, left: ignored.Ignored, *, is_ful
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
     if fault := uv.explain(log):
         what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}", fault.cure
+    elif uv.NO_SOLUTION in log:
+        what, said = f"{what}: what builds it cannot be installed", f"\n{uv.last_cause(log)}"
+        first = "correct `requires` under [build-system] in its pyproject.toml"
     first = "make room" if is_full else first
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"

@@ -5,11 +5,14 @@ A build in the library's own folder finds them all, a build from a clean copy no
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from mlops_tasks import files
 
 _HEADER = re.compile(r"^\[+([^\]\n]+)\]+[^\n]*\n", re.MULTILINE)
 _BUILDS = re.compile(
@@ -33,6 +36,21 @@ class Ignored(NamedTuple):
     others: tuple[str, ...] = ()
 
 
+class Folders:
+    """The folders of a library in which files may be missed: those of its own files, and all in its packages.
+
+    The others (data, an environment, what a tool has downloaded) may be large, and are not looked into.
+    """
+
+    def __init__(self, library: Path, names: Iterable[str]) -> None:
+        known = [library / name for name in names]
+        self._own = {parent for path in known for parent in path.parents}
+        self._packages = {path.parent for path in known if path.name == "__init__.py"}
+
+    def is_beside(self, path: Path) -> bool:
+        return path.is_dir() and path not in self._own and self._packages.isdisjoint(path.parents)
+
+
 def sort(
     library: Path, *, names: Sequence[str], everything: Iterable[str], texts: Mapping[str, str], include: Sequence[str]
 ) -> Ignored:
@@ -41,14 +59,12 @@ def sort(
     Those come along that the globs of `include` name, or that the library's own settings ship by name: hatch's
     `artifacts`, `include`, package data.
     """
-    left = sorted(set(everything) - set(names))
-    if not left:
-        return Ignored()
-    asked = {name for pattern in include for name in expand(library, pattern)}
     parts = [part for name, text in texts.items() for part in _split(name, text)]
     written = {name.removeprefix("./") for _, text in parts for name in _WRITTEN.findall(text)}
     literal = {name for _, text in parts for name in _QUOTED.findall(text)} - written
-    patterns = [each for header, text in parts for each in _patterns(header, text)]
+    patterns = [each.strip("/") for header, text in parts for each in _patterns(header, text)]
+    anchored = [each for each in patterns if "/" in each and "**" not in each]
+    asked = {name for pattern in (*include, *anchored) for name in expand(library, pattern)}
     packages = {str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name == "__init__.py"}
 
     def comes(name: str) -> bool:
@@ -59,18 +75,22 @@ def sort(
         is_noise = _NOISE.fullmatch(name) or any(part.startswith(".") for part in path.parts)
         return not is_noise and name not in written and any(str(each) in packages for each in path.parents)
 
-    brought = tuple(name for name in left if comes(name))
-    rest = [name for name in left if name not in brought]
-    missed = tuple(filter(is_missed, rest))
-    return Ignored(brought, missed, tuple(name for name in rest if name not in missed))
+    left = sorted({*everything, *asked} - set(names))
+    brought = list(filter(comes, left))
+    rest = sorted(set(left).difference(brought))
+    missed = list(filter(is_missed, rest))
+    return Ignored(tuple(brought), tuple(missed), tuple(sorted(set(rest).difference(missed))))
 
 
 def expand(folder: Path, pattern: str) -> list[str]:
     """The files that a glob names in `folder`, and those in the folders that it names; none for a way out of it."""
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         return []
-    found = [path for each in folder.glob(pattern) for path in ([each] if each.is_file() else each.rglob("*"))]
-    return [path.relative_to(folder).as_posix() for path in found]
+    found: list[Path] = []
+    with contextlib.suppress(ValueError):  # no glob at all
+        for each in folder.glob(pattern):
+            found += [each / name for name in files.walk(each)] if each.is_dir() else [each]
+    return [path.relative_to(folder).as_posix() for path in found if path.suffix != ".pyc"]
 
 
 def _split(name: str, text: str) -> list[tuple[str, str]]:
@@ -91,5 +111,4 @@ def _patterns(header: str, text: str) -> list[str]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    bare = pattern.strip("/")
-    return fnmatch(name, bare) or PurePosixPath(name).match(bare) or f"/{bare}/" in f"/{name}"
+    return fnmatch(name, pattern) or PurePosixPath(name).match(pattern) or f"/{pattern}/" in f"/{name}"

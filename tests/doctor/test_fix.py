@@ -147,6 +147,28 @@ def test_a_python_env_becomes_a_spark_job_too(tmp_path: Path) -> None:
     assert form.files[0].new.endswith("databricks_spark_job:\n  python_libraries:\n    - numpy==1.26\n")
 
 
+def test_no_library_is_written_that_nothing_can_install(tmp_path: Path) -> None:
+    packages = ["python<3.13", "pip<=25.2", "pytz=2023.3.post1", "libgomp=12", "jpeg_py=9b", "numpy[version='>=1.24']"]
+    make(tmp_path)
+    write(tmp_path, {"env.yaml": json.dumps({"dependencies": [*packages, {"pip": ["mlflow"]}]})})
+
+    form = fix.convert(mlproject.load(tmp_path), cluster_file=None, placeholder="WHEELPATH")
+
+    said = "\n".join(form.notes)
+    assert form.files[0].new.endswith("python_libraries:\n    - pytz==2023.3.post1\n    - numpy>=1.24\n    - mlflow\n")
+    assert "libgomp=12 of env.yaml is left out: it is no Python package" in said
+    assert "jpeg_py=9b of env.yaml is left out: PyPI has no version '9b'" in said
+
+
+def test_what_an_environment_is_built_with_is_no_library(tmp_path: Path) -> None:
+    make(tmp_path, project=PROJECT.replace("conda_env", "python_env"))
+    write(tmp_path, {"env.yaml": "build_dependencies: [pip==20.0.2, setuptools==44]\ndependencies: [mlflow]\n"})
+
+    form = fix.convert(mlproject.load(tmp_path), cluster_file=None, placeholder="WHEELPATH")
+
+    assert form.files[0].new.endswith("python_libraries:\n    - mlflow\n")
+
+
 def test_comments_that_cannot_be_kept_are_said_to_go(tmp_path: Path) -> None:
     project = '{name: x,  # a name\n conda_env: env.yaml, entry_points: {main: {command: "python train.py"}}}\n'
 

@@ -360,6 +360,18 @@ def test_a_build_that_fails_shows_the_backends_own_words(tmp_path: Path) -> None
     assert not (tmp_path / ".mlops").exists()
 
 
+def test_a_build_that_misses_what_git_ignores_fails_with_its_name(tmp_path: Path) -> None:
+    setup = 'from setuptools import setup\nsetup(name="mylib", version=open("VERSION" + ".txt").read())\n'
+    write(tmp_path, {"libs/mylib/setup.py": setup, "libs/mylib/a.py": "", ".gitignore": "VERSION*\n"})
+    commit(tmp_path)
+    write(tmp_path, {"libs/mylib/VERSION.txt": "1.0"})
+
+    with pytest.raises(errors.StepFailed, match=r"No such file or directory: 'VERSION\.txt'") as caught:
+        build(tmp_path, tmp_path / "libs" / "mylib")
+
+    assert caught.value.cure.startswith("name VERSION.txt, which git ignores, in the setting `include`")
+
+
 def test_a_missing_uv_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> str:
         raise FileNotFoundError("/nowhere/uv")

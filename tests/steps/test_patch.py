@@ -13,6 +13,7 @@ from mlops_tasks import errors, report
 from mlops_tasks.release import Deployed, Reference, Release, Wheel
 from mlops_tasks.steps import patch
 from tests.support.contexts import make_context
+from tests.support.repositories import make_library
 
 LIB = Deployed(distribution="my-lib", uri="file:///w/my_lib-2.0-py3-none-any.whl", sha256="1")
 CORE = Deployed(distribution="core", uri="file:///w/core-1.0-py3-none-any.whl", sha256="2")
@@ -95,6 +96,25 @@ def staged(folder: Path, release: Release) -> Path:
 
 def spec_of(folder: Path, release: Release, name: str = "cluster.json") -> Any:
     return json.loads((staged(folder, release) / name).read_text())
+
+
+def test_data_of_which_only_the_pointer_is_there_is_told(folder: Path) -> None:
+    said = Said()
+    write(folder, **{"data.csv": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"})
+
+    run_patch(folder, to=said)
+
+    assert said.warnings == ["p/data.csv is a Git LFS pointer: `git lfs pull`"]
+
+
+def test_a_glob_that_a_library_answers_alone_is_not_missed_in_the_project(folder: Path) -> None:
+    said = Said()
+    make_library(folder.parent)
+    context = make_context(folder.parent, report=said, libraries=("libs/*",), include=("mylib/*.py", "data/*"))
+
+    patch.patch_project(context, replace(RELEASE, deployed=(LIB,)))
+
+    assert said.warnings == ["include: nothing in the project matches 'data/*'"]
 
 
 def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:

@@ -56,6 +56,7 @@ def test_a_generated_module_in_a_package_is_missed_and_the_leavings_of_tools_are
             "pyproject.toml", '[tool.setuptools.package-data]\nmylib = ["*_pb2.py"]\n[tool.x]\n', id="package data"
         ),
         pytest.param("setup.cfg", "[options.package_data]\nmylib =\n    *_pb2.py\n", id="setup.cfg"),
+        pytest.param("setup.py", f'setup(version=open("{PB2}").read())\n', id="a file that setup.py reads"),
         pytest.param("setup.py", 'setup(package_data={"mylib": ["*_pb2.py"]})\n', id="setup.py"),
     ],
 )
@@ -98,6 +99,24 @@ def test_the_setting_include_brings_what_git_ignores_and_its_content_counts(tmp_
     write(library, {PB2: "A = 2\n"})
 
     assert digest() != before
+
+
+def test_folders_beside_the_librarys_own_are_not_looked_into(tmp_path: Path) -> None:
+    library = make(tmp_path, ignore="*_pb2.py\nraw/\n")
+    write(library, dict.fromkeys(("raw/a_pb2.py", "mylib/made/deep/a_pb2.py"), ""))
+
+    found = look(library)
+
+    assert found.missed == ("mylib/made/deep/a_pb2.py", PB2)
+    assert not found.others
+    assert look(library, include=["raw"]).brought == ("raw/a_pb2.py",)
+
+
+def test_a_folder_that_the_settings_ship_comes_along_with_all_that_is_in_it(tmp_path: Path) -> None:
+    library = make(tmp_path, '[tool.hatch.build]\nartifacts = ["/web/dist/"]\n', ignore="*_pb2.py\nweb/\n")
+    write(library, dict.fromkeys(("web/dist/js/app.js", "web/other.js", "web/dist/__pycache__/x.pyc"), ""))
+
+    assert look(library).brought == ("web/dist/js/app.js",)
 
 
 def test_without_git_nothing_is_ignored(tmp_path: Path) -> None:

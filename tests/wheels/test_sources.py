@@ -308,7 +308,18 @@ def _make_submodule(library: Path) -> Path:
     return outer / "inner" / "libs" / "mylib"
 
 
+def _leave_submodule_out(library: Path) -> Path:
+    top, clone = library.parents[1], library.parents[2] / "without"
+    git("clone", "-q", str(top), str(library.parents[2] / "sub"), cwd=library)
+    allow = ("-c", "protocol.file.allow=always")
+    git(*allow, "submodule", "--quiet", "add", str(library.parents[2] / "sub"), "libs/sub", cwd=top)
+    git("commit", "-q", "-m", "sub", cwd=top)
+    git("clone", "-q", str(top), str(clone), cwd=library)
+    return clone / "libs" / "mylib"
+
+
 SITUATIONS = (
+    _leave_submodule_out,
     _plain,
     _detach,
     _delete,
@@ -380,7 +391,7 @@ def test_a_file_elsewhere_that_cannot_be_read_is_not_missed(tmp_path: Path, monk
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = make_library(tmp_path)
-    (library / "closed").mkdir()
+    (library / "mylib" / "closed").mkdir()
     real = os.scandir
 
     def refuse(path: str) -> Any:
@@ -391,11 +402,11 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         digest(library)
-    assert caught.value.where == str(library / "closed")
+    assert caught.value.where == str(library / "mylib" / "closed")
 
     commit(tmp_path)
     found = sources.look_at(library, environ={}, run=processes.run_command)
-    assert found.unreadable == (str(library / "closed"),)
+    assert found.unreadable == (str(library / "mylib" / "closed"),)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ SEEDS = ("pip", "setuptools")
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
 FLAGS = re.compile(r"--pre|--require-hashes|--trusted-host[ =]\S+")
 """Options in a file of requirements that uv takes on its command line alone."""
-UNSOLVABLE = ("No solution found", "unsatisfiable", "conflicting URLs")
+UNSOLVABLE = (uv.NO_SOLUTION, "unsatisfiable", "conflicting URLs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def built(
         else:
             with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
-                _Building(path=path, wanted=wanted, env=env, run=run).build(names)
+                _Building(path=path, wanted=wanted, env=env, run=run, say=report.detail).build(names)
                 (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)
@@ -115,6 +115,7 @@ class _Building:
     wanted: Wanted
     env: Mapping[str, str]
     run: processes.Runner
+    say: Callable[[str], None]
 
     def build(self, names: Sequence[str]) -> None:
         """The running MLflow is installed where the requirements allow it, else the one that they lead to."""
@@ -144,7 +145,9 @@ class _Building:
         return self._uv("pip", "install", "--quiet", "--python", str(self.path / "bin" / "python"), *flags)
 
     def _uv(self, *arguments: str) -> processes.Completed:
-        return uv.run_reaching([str(uv.find()), *arguments], env=self.env, run=self.run, cwd=self.path.parent)
+        return uv.run_reaching(
+            [str(uv.find()), *arguments], env=self.env, run=self.run, cwd=self.path.parent, say=self.say
+        )
 
     def _check(self, done: processes.Completed) -> None:
         if not done.returncode:
@@ -183,8 +186,9 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
         )
     if packages:
         report.detail(f"conda packages are taken from PyPI: {', '.join(packages)}")
-    base = project.environment_file.parent
-    return [*packages, *(requirements.located(line, base=base) for line in requirements.expand(found.pip, base))]
+    source = project.environment_file
+    listed = requirements.expand(found.pip, source)
+    return [*packages, *(requirements.located(line, base=source.parent) for line in listed)]
 
 
 def _imports_pyspark(folder: Path) -> bool:
