@@ -6,14 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
-from mlops_tasks.release import Release
+from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
+
+if TYPE_CHECKING:
+    from mlops_tasks.pipeline import status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -68,13 +72,6 @@ class Pipeline:
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = _take(context, step, inputs)
-        if release.run is not None and not context.dry_run:
-            from mlops_tasks.pipeline import status
-
-            try:
-                status.compare(context, release.run)
-            except errors.WorkspaceError as fault:  # the run itself is finished and recorded
-                context.report.warning(f"the earlier runs cannot be shown: {fault.what}")
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
@@ -107,15 +104,13 @@ class Pipeline:
         with context.places.usable():
             return context.record.load()
 
-    def show_status(self) -> Release | None:
-        """The release as it is recorded, shown as a table of its steps."""
+    def show_status(self) -> status.Status:
+        """The release as it is recorded, and how its steps stand, shown as a table."""
         from mlops_tasks.pipeline import status
 
         context = self._begin()
         with context.places.usable():
-            release = context.record.load()
-            status.show_status(context, STEPS, release)
-        return release
+            return status.show_status(context, STEPS, context.record.load())
 
     def _begin(self) -> Context:
         """A Context that knows nothing yet: what it finds out holds for one command."""
@@ -129,10 +124,23 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
         if step == "run" and not context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            return attempt.take_run(context, STEPS, inputs)
+            release = attempt.take_run(context, STEPS, inputs)
+            if release.run is not None:
+                _compare(context, release.run)
+            return release
         with context.record.locked(inputs.command or step):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:
+                staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release
+
+
+def _compare(context: Context, run: Run) -> None:
+    from mlops_tasks.pipeline import comparison
+
+    try:
+        comparison.compare(context, run)
+    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
+        context.report.warning(f"the earlier runs cannot be shown: {fault.what}")

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlops_tasks import errors, files, processes
@@ -107,6 +108,9 @@ class Sources(NamedTuple):
     ignored: ignored.Ignored
     asks_git: bool
     unreadable: tuple[str, ...] = ()
+    files: Mapping[str, object] = MappingProxyType({})
+    told: Mapping[str, object] = MappingProxyType({})
+    """All that the digest is over, by name: files relative to the library, and what git and variables told."""
 
 
 def look_at(
@@ -130,14 +134,10 @@ def look_at(
         programs = [_text(library / name) for name in _programs(library, names, settings)]
         outside = _outside(library, names, settings)
         asks_git = surroundings.asks_git(settings, programs)
-        digest = files.digest(
-            {
-                "files": _hash_all(library, names),
-                "outside": {name: _hash_outside(library, name, run) for name in outside},
-                "git": surroundings.describe_git(library, run=run) if asks_git else [],
-                "variables": surroundings.read_variables(settings, programs, environ),
-            }
-        )
+        inside = _hash_all(library, names)
+        beyond = {name: _hash_outside(library, name, run) for name in outside}
+        told_by_git = surroundings.describe_git(library, run=run) if asks_git else []
+        variables = surroundings.read_variables(settings, programs, environ)
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the library cannot be read: {fault.strerror}",
@@ -145,7 +145,10 @@ def look_at(
             cure="make it readable, or have git ignore it",
         ) from fault
     closed = tuple(str(each.filename) for each in unreadable)
-    return Sources(digest, tuple(names), _beyond(library, outside), left, asks_git, closed)
+    digest = files.digest({"files": inside, "outside": beyond, "git": told_by_git, "variables": variables})
+    told = {"git": told_by_git, **{f"the variable {name}": value for name, value in variables.items()}}
+    beside = _beyond(library, outside)
+    return Sources(digest, tuple(names), beside, left, asks_git, closed, {**inside, **beyond}, told)
 
 
 def _beyond(library: Path, outside: Iterable[str]) -> tuple[str, ...]:
