@@ -9,6 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from mlops_tasks.doctor import fix
 from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 PYTHON_ENDS = {
@@ -23,8 +24,6 @@ PYTHON_ENDS = {
     "3.12": date(2028, 10, 31),
 }
 """When each Python gets its last security fix."""
-SOUND_PYTHON = "3.12"
-"""One to ask for where the runtime's own is not known."""
 
 
 def allows(requires_python: str, python: str) -> bool:
@@ -70,7 +69,8 @@ def renew_python(subject: Subject) -> str:
     """Which Python the environment should ask for, or where it has one that it may ask for."""
     runtime = subject.runtime
     if runtime is None or not runtime.is_known:
-        return f"ask for a newer one: python={SOUND_PYTHON}"
+        newest = next((each for each in reversed(PYTHON_ENDS) if is_sound(subject, each)), [*PYTHON_ENDS][-1])
+        return f"ask for a newer one: python={newest}"
     if runtime.python is not None and is_sound(subject, runtime.python):
         return f"ask for python={runtime.python}, the runtime's own"
     return move(subject)
@@ -117,9 +117,15 @@ def _steps(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
         yield write_spark_job(subject)
     elif subject.is_classic and subject.python not in {None, runtime.python}:
         yield f"ask for python={runtime.python}"
+    old = subject.runtime
+    if old is not None and old.version < runtimes.VOLUMES_BEGIN and subject.lacks_catalog and subject.reads_volumes:
+        yield "set data_security_mode to SINGLE_USER"
     installs = subject.names_wheels if becomes_job or subject.is_spark_job else subject.ships_wheels
     if installs and subject.store_kind == "dbfs" and runtime.version >= runtimes.DBFS_LIBRARIES_END:
         yield "set wheel_root to /Workspace/Shared/wheels"
+    for uri in () if becomes_job else [*subject.installed("whl"), *subject.installed("jar")]:
+        if uri.startswith(uris.DBFS) and not subject.is_ours(uri) and runtime.version >= runtimes.DBFS_LIBRARIES_END:
+            yield keep_off_dbfs(subject, uri)
 
 
 def suits(subject: Subject, runtime: runtimes.Runtime) -> bool:

@@ -19,7 +19,7 @@ from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment, staging
+from mlops_tasks.project import cluster, environment, mlproject, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -78,8 +78,6 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     if project is not None and context.target.is_databricks:
         tried(lambda: context.target.choose_backend(settings.backend, project))
     built = tuple(_built_wheels(context, release))
-    # the Python files directly in the folder are what the project runs; others it may only carry along
-    scripts = sorted(project.folder.glob("*.py")) if project is not None else ()
     return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
@@ -98,7 +96,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         workers=settings.workers,
         placeholder=settings.placeholder,
         commit=context.facts.commit,
-        scripts=tuple(text for path in scripts if (text := _text(path)) is not None),
+        scripts=tuple(text for path in _find_scripts(project) if (text := _text(path)) is not None),
         unreadable=tuple(faults),
     )
 
@@ -110,6 +108,15 @@ def read_client() -> Client | None:
             about = installed.metadata(name)
             return Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
     return None
+
+
+def _find_scripts(project: mlproject.Project | None) -> list[Path]:
+    """The Python files that the project runs: those directly in its folder, and those that a command names."""
+    if project is None:
+        return []
+    words = (word.strip("'\"") for each in project.entry_points.values() for word in each.command.split())
+    named = (project.folder / word for word in words if word.endswith(".py"))
+    return sorted({*project.folder.glob("*.py"), *(path for path in named if path.is_file())})
 
 
 def _text(path: Path | None) -> Text | None:

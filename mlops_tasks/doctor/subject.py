@@ -192,6 +192,11 @@ class Subject:
         return self.workers or any(self.is_ours(each) for each in named)
 
     @property
+    def reads_volumes(self) -> bool:
+        """Whether wheels of the cluster's lie in volumes, ours or somebody else's."""
+        return self.store_kind == "volume" or any(uri.startswith(uris.VOLUMES) for uri, _ in self.cluster_wheels())
+
+    @property
     def names_wheels(self) -> bool:
         """Whether anything in the project refers to our wheels."""
         lines = self.environment.pip if self.environment is not None else ()
@@ -204,8 +209,8 @@ class Subject:
             return []
         lines = list(self._conda_requirements)
         with contextlib.suppress(BadInput):  # a `-r` file that is not there: the release is refused for that
-            folder = self.environment_text.path.parent if self.environment_text is not None else Path()
-            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, folder)]
+            path = self.environment_text.path if self.environment_text is not None else Path()
+            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, path)]
         read = [(line, requirements.parse(text)) for line, text in lines]
         return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
@@ -14,6 +15,9 @@ from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
+
+if TYPE_CHECKING:
+    from mlops_tasks.pipeline import status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -107,15 +111,13 @@ class Pipeline:
         with context.places.usable():
             return context.record.load()
 
-    def show_status(self) -> Release | None:
-        """The release as it is recorded, shown as a table of its steps."""
+    def show_status(self) -> status.Status:
+        """The release as it is recorded, and how its steps stand, shown as a table."""
         from mlops_tasks.pipeline import status
 
         context = self._begin()
         with context.places.usable():
-            release = context.record.load()
-            status.show_status(context, STEPS, release)
-        return release
+            return status.show_status(context, STEPS, context.record.load())
 
     def _begin(self) -> Context:
         """A Context that knows nothing yet: what it finds out holds for one command."""
@@ -134,5 +136,6 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:
+                staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mlops_tasks import errors
+from mlops_tasks import errors, files
 from mlops_tasks.pipeline.inputs import BY_HAND, NOTHING, Inputs
 from mlops_tasks.release import Release
-from mlops_tasks.steps.context import Context
+from mlops_tasks.steps.context import Context, Lost
 
 
 class Step(NamedTuple):
@@ -37,8 +39,10 @@ def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     chain = list(stands_on(steps, step, release, inputs))
     stale = find_stale(context, steps, chain, release)
     if stale:
+        first, because = stale[0], show(explain(context, stale[0], release))
+        since = f"changed since {first} ran"
         raise errors.OutOfOrder(
-            f"{steps[stale[0]].watches} changed since {stale[0]} ran",
+            f"{since}: {because}" if because else f"{steps[first].watches} {since}",
             cure=f"`inv {' '.join(_behind(steps, chain, stale))}`, or the whole `inv release`",
         )
     return replace(release, commit=context.facts.commit, dirty=context.facts.dirty)
@@ -79,6 +83,51 @@ def find_stale(context: Context, steps: Steps, chain: Sequence[str], release: Re
         if not known and steps[each].digest(context, release) != release.digests[each]:
             found.append(each)
     return found
+
+
+INPUTS = "inputs.json"
+"""The file beside the record that keeps what decided each step: part by part, where the record has one digest."""
+SHOWN = 3
+
+
+def remember(context: Context, step: str, release: Release) -> None:
+    """Keep what has decided the step that was just taken, for `explain`. What cannot be kept is not explained."""
+    if step not in context.decided_by:
+        return
+    parts = {name: files.digest({"": value})[:16] for name, value in context.decided_by[step].items()}
+    kept = {**_read_inputs(context), step: {"digest": release.digests.get(step), "parts": parts}}
+    with contextlib.suppress(OSError), files.written_whole(context.record_folder / INPUTS) as stream:
+        stream.write(json.dumps(kept, indent=0).encode("ascii"))
+
+
+def explain(context: Context, step: str, release: Release) -> list[str]:
+    """The files and settings that made a step stale, after `find_stale` has found it so; none where it is not known."""
+    now = context.decided_by.get(step, {})
+    if lost := {name: value.how for name, value in now.items() if isinstance(value, Lost)}:
+        return [f"{name} ({how})" if how else name for name, how in lost.items()]
+    kept = _read_inputs(context).get(step, {})
+    if kept.get("digest") != release.digests.get(step):
+        return []
+    then: Mapping[str, str] = kept["parts"]
+    changed = [name for name, value in now.items() if then.get(name, "") != files.digest({"": value})[:16]]
+    return [
+        *(name if name in then else f"{name} (new)" for name in changed),
+        *(f"{name} (gone)" for name in then if name not in now),
+    ]
+
+
+def show(because: Sequence[str]) -> str:
+    """The first of them in a line, with the number of the others."""
+    more = len(because) - SHOWN
+    return ", ".join(because[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _read_inputs(context: Context) -> dict[str, Any]:
+    try:
+        found = json.loads((context.record_folder / INPUTS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import staleness
@@ -16,21 +16,74 @@ if TYPE_CHECKING:
     from mlops_tasks.tracking.client import PastRun
 
 
-def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> None:
+HOLDING = {"up to date", "by hand", "FINISHED"}
+
+
+class StepState(NamedTuple):
+    """How one step stands: a word for it, the reasons (files, settings, the step that it is behind), what it made."""
+
+    step: str
+    state: str
+    because: tuple[str, ...] = ()
+    made: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.state in HOLDING
+
+    def __str__(self) -> str:
+        between = {"behind": " ", "unknown": ": "}.get(self.state)
+        return f"{self.state}{between}{self.because[0]}" if between else self.state
+
+
+class Status(NamedTuple):
+    """The release as it is recorded, None before the first step, and how its steps stand."""
+
+    release: Release | None
+    steps: tuple[StepState, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record with `steps` beside its own keys."""
+        steps = {
+            each.step: {"state": each.state, **({"because": list(each.because)} if each.because else {})}
+            for each in self.steps
+        }
+        return {**(self.release.to_dict() if self.release else {}), "steps": steps}
+
+    def check(self) -> None:
+        """Raise OutOfOrder, with the steps to take, unless all have run and still hold."""
+        failing = [each for each in self.steps if not each.holds]
+        if not failing:
+            return
+        first = failing[0]
+        reasons = f" ({staleness.show(first.because)})" if first.state == "stale" and first.because else ""
+        refusal = errors.OutOfOrder(
+            f"not released as it is: {first.step} {first}{reasons}",
+            cure=f"`inv {' '.join(each.step for each in failing)}`, or the whole `inv release`",
+        )
+        refusal.beside = self.to_dict()
+        raise refusal
+
+
+def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> Status:
     """Report the table: what each step has made and whether it is up to date, with a warning for a run that goes on."""
     if release is None:
-        context.report.table(
-            f"{context.project_name} on {context.settings.target}",
-            ["step", "state"],
-            [[step, "has not run"] for step in steps],
-        )
-        return
-    rows = [[step, *_state(context, steps, step, release)] for step in steps]
-    context.report.table(
-        f"{release.project} on {release.target}, branch {release.branch}", ["step", "state", "made"], rows
-    )
+        found = tuple(StepState(step, "has not run") for step in steps)
+        title = f"{context.project_name} on {context.settings.target}"
+        context.report.table(title, ["step", "state"], [[each.step, each.state] for each in found])
+        return Status(None, found)
+    found = tuple(_state(context, steps, step, release) for step in steps)
+    title = f"{release.project} on {release.target}, branch {release.branch}"
+    context.report.table(title, ["step", "state", "made"], [[each.step, str(each), _show(each)] for each in found])
     if _may_go_on(context, release.attempt):
         context.report.warning(f"the last run may still be going on: {context.target.busy_cure}")
+    return Status(release, found)
+
+
+def _show(state: StepState) -> str:
+    """What the step made, after what has changed since."""
+    changed = [f"changed: {staleness.show(state.because)}"] if state.state == "stale" and state.because else []
+    return "\n".join([*changed, state.made])
 
 
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
@@ -39,32 +92,35 @@ def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
 
 
-def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> tuple[str, str]:
-    made = _made(step, release)
-    if step == "run" and release.attempt and not release.attempt.ended:
+def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> StepState:
+    attempt = release.attempt
+    if step == "run" and attempt and not attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
-        left = "detached" if release.attempt.detached else cut_off
-        made = "\n".join(each for each in (release.attempt.run_id, release.attempt.url) if each)
-        return ("going on" if locks.is_held(context.attempt_lock) else left), made
+        left = "detached" if attempt.detached else cut_off
+        state = "going on" if locks.is_held(context.attempt_lock) else left
+        return StepState(step, state, made="\n".join(each for each in (attempt.run_id, attempt.url) if each))
+    made = _made(step, release)
     if step == "run" and release.run:
-        return release.run.status, made
+        return StepState(step, release.run.status, made=made)
     if step == "run" or step not in release.digests:
-        return "has not run", ""
+        return StepState(step, "has not run")
     if release.digests[step] == BY_HAND:
-        return "by hand", made
-    return _freshness(context, steps, step, release), made
+        return StepState(step, "by hand", made=made)
+    return StepState(step, *_freshness(context, steps, step, release), made)
 
 
-def _freshness(context: Context, steps: staleness.Steps, step: str, release: Release) -> str:
-    """`up to date`, `stale`, or `behind` the stale step that this one stands on."""
+def _freshness(context: Context, steps: staleness.Steps, step: str, release: Release) -> tuple[str, tuple[str, ...]]:
+    """`up to date`, `stale` because of its inputs, or `behind` the stale step that this one stands on."""
     try:
         chain = [*staleness.stands_on(steps, step, release), step]
         stale = staleness.find_stale(context, steps, chain, release)
+        if not stale:
+            return "up to date", ()
+        if step not in stale:
+            return "behind", (stale[0],)
+        return "stale", tuple(staleness.explain(context, step, release))
     except errors.ReleaseError as fault:
-        return f"unknown: {fault.what}"
-    if not stale:
-        return "up to date"
-    return "stale" if step in stale else f"behind {stale[0]}"
+        return "unknown", (fault.what,)
 
 
 def _made(step: str, release: Release) -> str:

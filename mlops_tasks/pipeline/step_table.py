@@ -24,7 +24,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
     if inputs.explain:
         for reason in context.facts.why:
             context.report.text(reason)
-    return name.choose_names(
+    made = name.choose_names(
         release,
         _owner(context),
         template=context.settings.experiment,
@@ -33,12 +33,21 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
         report=context.report,
         may_be_plain=not context.target.is_databricks,
     )
+    _name_digest(context, made)  # it keeps what has decided the names
+    return made
 
 
 def _name_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import name
 
     template, wheel_root = context.settings.experiment, context.wheel_root
+    context.decided_by["name"] = {
+        "the project": release.project,
+        "the repository's name": context.repository,
+        "what tells the project from the repository's others": context.project_in_repository,
+        "the setting experiment": template,
+        "the wheel root": wheel_root,
+    }
     return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
 
 

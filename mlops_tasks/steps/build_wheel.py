@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from packaging import utils
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import git, missing
 from mlops_tasks.release import Release, Wheel
-from mlops_tasks.steps.context import Context, LibraryState
+from mlops_tasks.steps.context import Context, LibraryState, Lost
 from mlops_tasks.wheels import building, metadata, needs, sources, surroundings, syntax, versions
 
 
@@ -23,8 +24,11 @@ def build_digest(context: Context, release: Release) -> str:
         path = context.top / wheel.file
         is_there = path.is_file() and path.stat().st_size == wheel.size
         if not is_there or not (context.target.is_remote or surroundings.fits_here(path.name)):
+            context.decided_by["build-wheel"] = {wheel.file: Lost("of another platform" if is_there else "gone")}
             return "gone"
-    return _combine({context.relative(each): _look_at(context, each).digest for each in context.libraries})
+    states = {context.relative(each): _look_at(context, each) for each in context.libraries}
+    context.decided_by["build-wheel"] = _parts(states)
+    return _combine({name: state.digest for name, state in states.items()})
 
 
 def build_wheels(context: Context, release: Release) -> Release:
@@ -34,11 +38,11 @@ def build_wheels(context: Context, release: Release) -> Release:
     what is not beside it by a path of this machine.
     """
     found: dict[str, Wheel] = {}
-    looked: dict[str, str] = {}
+    looked: dict[str, LibraryState] = {}
     by_path: dict[Path, frozenset[str]] = {}
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
-        looked[name] = state.digest
+        looked[name] = state
         _warn(context, library, state)
         old = _find_built(context, release, name, state)
         if old is not None:
@@ -54,7 +58,9 @@ def build_wheels(context: Context, release: Release) -> Release:
         needs.refuse_paths(library, sorted(asked - beside))
     made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
     context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
-    return release.with_step("build-wheel", _combine(looked), wheels=wheels)
+    context.decided_by["build-wheel"] = _parts(looked)
+    digest = _combine({name: state.digest for name, state in looked.items()})
+    return release.with_step("build-wheel", digest, wheels=wheels)
 
 
 def _find_built(context: Context, release: Release, name: str, state: LibraryState) -> Wheel | None:
@@ -82,6 +88,15 @@ def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
 
 def _combine(library_digests: Mapping[str, str]) -> str:
     return files.digest({"libraries": library_digests})
+
+
+def _parts(states: Mapping[str, LibraryState]) -> dict[str, object]:
+    parts: dict[str, object] = {}
+    for name, state in states.items():
+        parts |= {os.path.normpath(f"{name}/{file}"): value for file, value in state.sources.files.items()}
+        parts |= {f"{word} (for {name})": value for word, value in state.sources.told.items()}
+        parts[f"the local version of {name}"] = state.local.version if state.local else None
+    return parts
 
 
 def _look_at(context: Context, library: Path) -> LibraryState:

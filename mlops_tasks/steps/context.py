@@ -33,6 +33,12 @@ class LibraryState(NamedTuple):
     sources: sources.Sources
 
 
+class Lost(NamedTuple):
+    """A thing that a step has made and that is no longer as it was: `gone`, say; without a word it was changed."""
+
+    how: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Context:
     """What one command works with: its settings, and the facts that its steps share.
@@ -192,6 +198,11 @@ class Context:
         if not self.settings.libraries:
             return ()  # a project without libraries of its own is a project
         return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=self.report)
+
+    @cached_property
+    def decided_by(self) -> dict[str, dict[str, object]]:
+        """What decides each step, as it was found last: its parts, as a person calls them; or what is Lost alone."""
+        return {}
 
     @cached_property
     def library_states(self) -> dict[Path, LibraryState]:

@@ -9,7 +9,7 @@ from packaging import utils
 
 from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
-from mlops_tasks.steps.context import Context
+from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import uris
 from mlops_tasks.stores.base import Stored
@@ -23,8 +23,10 @@ def deploy_digest(context: Context, release: Release, folder: str) -> str:
     wheels = release.wheels or ()
     there = context.store.list_files(folder) if wheels else {}
     if not context.dry_run and not all(_is_there(each, there) for each in wheels):
+        lost = [Path(each.file).name for each in wheels if not _is_there(each, there)]
+        context.decided_by["deploy"] = {f"{folder}/{name}": Lost("" if name in there else "gone") for name in lost}
         return "gone"
-    return _digest(wheels, folder)
+    return _digest(context, wheels, folder)
 
 
 def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
@@ -36,7 +38,7 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
     wheels = release.wheels or ()
     if not wheels:
         context.report.step("deploy", "nothing to deploy: there are no wheels")
-        return release.with_step("deploy", _digest(wheels, folder), deployed=())
+        return release.with_step("deploy", _digest(context, wheels, folder), deployed=())
     missing = _find_missing(context, wheels, folder)
     for wheel in missing:
         _check_source(wheel, context.top / wheel.file)
@@ -48,7 +50,7 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
         for wheel in wheels
     )
-    return release.with_step("deploy", _digest(wheels, folder), deployed=deployed)
+    return release.with_step("deploy", _digest(context, wheels, folder), deployed=deployed)
 
 
 def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
@@ -84,7 +86,8 @@ def _hash_given(path: Path) -> str:
         ) from fault
 
 
-def _digest(wheels: Sequence[Wheel], folder: str) -> str:
+def _digest(context: Context, wheels: Sequence[Wheel], folder: str) -> str:
+    context.decided_by["deploy"] = {"the wheel folder": folder, **{each.distribution: each.sha256 for each in wheels}}
     return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
 
 

@@ -17,7 +17,7 @@ from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
-from mlops_tasks.steps.context import Context
+from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
@@ -39,18 +39,15 @@ class _Inputs:
     workers: bool
     add_wheels: bool
 
-    def digest(self) -> str:
-        """The digest over the inputs, with the files as they are now."""
-        return files.digest(
-            {
-                "files": staging.hash_files(self.project.folder, self.names),
-                "deployed": [each.uri for each in self.wheels.deployed],
-                "placeholder": self.wheels.placeholder,
-                "workers": self.workers,
-                "add_wheels": self.add_wheels,
-                "cluster": texts.read(self.cluster) if self.cluster is not None else "",
-            }
-        )
+    def named(self) -> dict[str, object]:
+        """All inputs but the project's files, by what a person calls them."""
+        return {
+            "the place of the deployed wheels": [each.uri for each in self.wheels.deployed],
+            "the setting placeholder": self.wheels.placeholder,
+            "the setting workers": self.workers,
+            "the setting add_wheels": self.add_wheels,
+            "the cluster spec": texts.read(self.cluster) if self.cluster is not None else "",
+        }
 
 
 def patch_digest(context: Context, release: Release) -> str:
@@ -58,8 +55,16 @@ def patch_digest(context: Context, release: Release) -> str:
     copy = context.top / release.patched.project_dir if release.patched else None
     is_staged = copy is not None and copy.is_relative_to(context.staged_root)
     if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+        context.decided_by["patch"] = {context.relative(copy): Lost("" if copy.is_dir() else "gone")}
         return "changed"
-    return _read_inputs(context, release, report=Report()).digest()
+    return _digest(context, _read_inputs(context, release, report=Report()))
+
+
+def _digest(context: Context, inputs: _Inputs) -> str:
+    """The digest over the inputs, with the files as they are now."""
+    hashed, named = staging.hash_files(inputs.project.folder, inputs.names), inputs.named()
+    context.decided_by["patch"] = {**{f"{context.project_name}/{name}": each for name, each in hashed.items()}, **named}
+    return files.digest({"files": hashed, **named})
 
 
 def patch_project(context: Context, release: Release, *, in_place: bool = False, diff: bool = False) -> Release:
@@ -91,7 +96,7 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
             changes = _patch_copy(context, inputs, copy, diff=diff)
             folder = staging.settle(copy, staged_root=staged_root)
         _say_left_behind(inputs, context.report)
-    digest = inputs.digest()  # at the end: a later step compares with the sources as --in-place leaves them
+    digest = _digest(context, inputs)  # at the end: a later step compares with the sources as --in-place leaves them
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))
     _report(patched, context.report)
     return release.with_step("patch", digest, patched=patched)

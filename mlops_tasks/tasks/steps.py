@@ -113,12 +113,17 @@ RUN_ID = {
 }
 
 
-@invoke.task(klass=base.ReleaseTask, settings=base.PATCHING)
-def status(c: invoke.Context, **flags: Any) -> None:
+@invoke.task(
+    klass=base.ReleaseTask,
+    settings=base.PATCHING,
+    help={"check": "end with 3 unless every step has run and still holds", "json": "print the record and `steps`"},
+)
+def status(c: invoke.Context, check: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002
     """Show what each step has made and whether that still holds."""
-    pipeline = session.open_pipeline(c, flags)
-    release = pipeline.show_status()
-    session.print_json(release.to_dict() if release else {}, flags)
+    found = session.open_pipeline(c, flags).show_status()
+    if check:
+        found.check()
+    session.print_json(found.to_dict(), flags)
 
 
 @invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlops_tasks import errors, files, processes
@@ -111,6 +112,9 @@ class Sources(NamedTuple):
     asks_git: bool
     varies: bool
     unreadable: tuple[str, ...] = ()
+    files: Mapping[str, object] = MappingProxyType({})
+    told: Mapping[str, object] = MappingProxyType({})
+    """All that the digest is over, by name: files relative to the library, and what git and variables told."""
 
 
 def look_at(
@@ -135,15 +139,10 @@ def look_at(
         programs = [_text(library / name) for name in _programs(library, names, settings)]
         outside = _outside(library, names, settings, programs)
         asks_git = surroundings.asks_git(settings, programs)
+        inside = _hash_all(library, names)
+        beyond = {name: _hash_outside(library, name, run) for name in outside}
+        told_by_git = surroundings.describe_git(library, run=run) if asks_git else []
         variables = surroundings.read_variables(settings, programs, environ)
-        digest = files.digest(
-            {
-                "files": _hash_all(library, names),
-                "outside": {name: _hash_outside(library, name, run) for name in outside},
-                "git": surroundings.describe_git(library, run=run) if asks_git else [],
-                "variables": variables,
-            }
-        )
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the library cannot be read: {fault.strerror}",
@@ -151,8 +150,19 @@ def look_at(
             cure="make it readable, or have git ignore it",
         ) from fault
     closed = tuple(str(each.filename) for each in unreadable)
-    varies = bool(variables or left.brought)
-    return Sources(digest, tuple(names), _beyond(library, outside), left, asks_git, varies, closed)
+    digest = files.digest({"files": inside, "outside": beyond, "git": told_by_git, "variables": variables})
+    told = {"git": told_by_git, **{f"the variable {name}": value for name, value in variables.items()}}
+    return Sources(
+        digest=digest,
+        names=tuple(names),
+        outside=_beyond(library, outside),
+        ignored=left,
+        asks_git=asks_git,
+        varies=bool(variables or left.brought),
+        unreadable=closed,
+        files={**inside, **beyond},
+        told=told,
+    )
 
 
 def _beyond(library: Path, outside: Iterable[str]) -> tuple[str, ...]:

@@ -218,16 +218,17 @@ def scalas_of(version: Version) -> tuple[str, ...]:
 
 def spell(version: Version, *, like: str = "") -> str:
     """The `spark_version` of a runtime, of the flavour and Scala that `like` has, where `version` has them."""
-    alike = _ALIKE.fullmatch(like)
-    words = set(re.split(r"[-.]", alike["rest"])) if alike else set()
+    alike = _ALIKE.fullmatch(like.lower())
+    words = set(re.split(r"[^a-z0-9]+", alike["rest"])) if alike else set()
     flavour = "gpu-ml-" if "gpu" in words else "cpu-ml-" if "ml" in words else "photon-" if "photon" in words else ""
     scalas = scalas_of(version)
-    scala = next((each for each in scalas if f"scala{each}" in like), scalas[0])
+    named = like.lower().replace(" ", "")
+    scala = next((each for each in scalas if f"scala{each}" in named), scalas[0])
     return f"{version}.x-{flavour}scala{scala}"
 
 
 def guess(spark_version: str) -> Runtime | None:
-    """The known runtime that a misspelt name most likely means: `16.4-cpu-ml`, `15.4`, `17.3.x-scala2.12`."""
+    """The known runtime that a misspelt name most likely means: `16.4-cpu-ml`, `15.4 LTS ML`, `17.3.x-scala2.12`."""
     alike = _ALIKE.fullmatch(spark_version)
     if alike is None or ":" in spark_version or spark_version.startswith("apache-spark-"):
         return None

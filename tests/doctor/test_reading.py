@@ -108,6 +108,13 @@ def test_a_cluster_spec_from_elsewhere_is_the_one_that_counts(tmp_path: Path) ->
     assert str(subject(folder, cluster="big.json").runtime) == "runtime 16.4"
 
 
+def test_a_script_that_a_command_names_is_read_wherever_it_is(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path, MLPROJECT='name: x\nentry_points: {main: {command: "python src/fit.py x.py"}}\n')
+    write(folder, {"training/src/fit.py": "", "training/src/more.py": ""})
+
+    assert [each.path.name for each in subject(folder).scripts] == ["fail.py", "fit.py", "train.py"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

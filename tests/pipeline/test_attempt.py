@@ -308,6 +308,6 @@ def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
 
     said = inv("run", cwd=staged)
     assert said.code == 3
-    assert "the project, its staged copy or the place of its wheels changed since patch ran" in said.err
+    assert re.search(r"changed since patch ran: \.mlops/.*/training \(gone\)\n", said.err), said.err
 
     assert inv("patch", "run", cwd=staged).code == 0

@@ -273,7 +273,8 @@ def test_a_deployed_wheel_that_was_cut_since_is_noticed_before_it_is_pointed_at(
 
     said = inv.inv("patch", cwd=repository)
 
-    assert (said.code, "what was deployed of them, changed since deploy ran" in said.err) == (3, True), said.err
+    assert (said.code, f"{deployed.name}\n" in said.err) == (3, True), said.err
+    assert "changed since deploy ran: dbfs:/" in said.err
 
 
 def test_another_wheel_root_is_a_stale_name_whatever_store_it_lies_in(repository: Path) -> None:

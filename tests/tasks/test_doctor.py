@@ -224,7 +224,9 @@ def test_a_project_at_a_git_uri_is_fetched_once(tmp_path: Path) -> None:
 
 def test_the_fixed_project_still_releases_on_this_machines_terms(tmp_path: Path) -> None:
     folder = make_repository(tmp_path)
-    assert inv("doctor", "--fix", cwd=folder).code in {0, 2}
+    fixed = inv("doctor", "--fix", "--json", cwd=folder)
+    assert fixed.code in {0, 2}
+    assert "databricks_spark_job" in fixed.json["fix"]["diff"]
 
     said = inv("name", "build-wheel", "deploy", "patch", "--json", cwd=folder)
 

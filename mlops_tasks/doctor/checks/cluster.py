@@ -115,7 +115,7 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
         "num_workers (or autoscale)": {"num_workers", "autoscale", "is_single_node"},
     }
     for name, keys in needed.items():
-        if spec.keys().isdisjoint(keys):
+        if all(spec.get(key) in (None, "") for key in keys):
             yield CLUSTER_SIZE.error(
                 f"the cluster spec has no {name}",
                 where=subject.cluster_text.path if subject.cluster_text is not None else "",

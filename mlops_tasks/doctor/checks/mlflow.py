@@ -58,7 +58,7 @@ def check_pin(subject: Subject) -> Iterator[findings.Finding]:
                 f"the environment asks for {asked}, and MLflow {client.version} starts it on the cluster: two "
                 "versions work on one run",
                 where=subject.place_of_requirement(line),
-                cure=f"ask for {asked.name}=={client.version}{_instead(asked.specifier)}",
+                cure=f"ask for {asked.name}=={client.version}{_instead(subject, asked.specifier)}",
             )
 
 
@@ -74,22 +74,33 @@ def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
         )
 
 
-def _instead(asked: SpecifierSet) -> str:
-    """The other way: an MLflow that fits what is asked for, where one is known that works here."""
+def _instead(subject: Subject, asked: SpecifierSet) -> str:
+    """The other way: an MLflow that fits what is asked for, where one is known that works here and on the cluster."""
+    oldest = _oldest_python(subject)
+    newest = Version(NEWEST.get(oldest, "1" if oldest and _numbers(oldest) < _numbers("3.8") else "99"))
     for text in (*(each.version for each in asked), *NEWEST.values()):
         with contextlib.suppress(InvalidVersion):
-            if Version(text) >= OLDEST and asked.contains(text):
+            if OLDEST <= Version(text) <= newest and asked.contains(text):
                 return f", or install mlflow=={text} here"
     return ""
 
 
 def _spare(subject: Subject) -> str:
     """An MLflow that both Pythons can run, or the form that gets none from here."""
-    pythons = [*(subject.runtime.pythons[-1:] if subject.runtime is not None else ()), *filter(None, [subject.python])]
-    oldest = min(pythons, key=lambda each: tuple(map(int, each.split("."))), default="")
+    oldest = _oldest_python(subject)
     older = NEWEST.get(oldest)
     if older is None:
         return f"{cures.move(subject)}; a Spark job gets no MLflow from here"
     others = [asked for _, asked in subject.asked_mlflow if not asked.url and not asked.specifier.contains(older)]
     too = f", ask for {others[0].name}=={older} in the environment" if others else ""
     return f"install mlflow=={older} here, the newest for Python {oldest}{too}, or {cures.move(subject)}"
+
+
+def _oldest_python(subject: Subject) -> str:
+    """The oldest of the Pythons that get an MLflow, the runtime's and the environment's; empty where none is known."""
+    pythons = [*(subject.runtime.pythons[-1:] if subject.runtime is not None else ()), *filter(None, [subject.python])]
+    return min(pythons, key=_numbers, default="")
+
+
+def _numbers(python: str) -> tuple[int, ...]:
+    return tuple(map(int, python.split(".")))

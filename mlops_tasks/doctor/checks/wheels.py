@@ -30,6 +30,7 @@ class _Place(NamedTuple):
     said: str
     whom: str
     where: str
+    cure: str
     basis: Basis
 
 
@@ -39,7 +40,7 @@ def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
             yield findings.RUNTIMES._replace(basis=place.basis).error(
                 f"{wheel.file_name} needs Python {wheel.requires_python}, and {place.whom} has {place.said}",
                 where=place.where,
-                cure=f"widen requires-python of {wheel.distribution}, or {cures.move(subject)}",
+                cure=f"widen requires-python of {wheel.distribution}, or {place.cure}",
             )
 
 
@@ -106,6 +107,7 @@ def _places(subject: Subject) -> Iterator[_Place]:
     found, asked = subject.runtime, subject.python
     if found is not None and found.is_known and subject.ships_wheels:
         said, where = found.python_said, subject.place_of("spark_version")
-        yield _Place(found.pythons, said, f"the cluster ({found})", where, found.python_basis)
+        yield _Place(found.pythons, said, f"the cluster ({found})", where, cures.move(subject), found.python_basis)
     if asked is not None and subject.is_classic:
-        yield _Place((asked,), asked, "the project's environment", subject.place_of_python(), "documented")
+        where, cure = subject.place_of_python(), cures.renew_python(subject)
+        yield _Place((asked,), asked, "the project's environment", where, cure, "documented")

@@ -62,6 +62,8 @@ def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], ex
         pytest.param(subjects.OLD, [], id="complete"),
         pytest.param({"new_cluster": subjects.OLD}, [], id="complete and wrapped"),
         pytest.param(without("spark_version"), ["error documented...spark_version"], id="no runtime"),
+        pytest.param(without("spark_version", spark_version=None), ["spark_version"], id="a runtime that is nothing"),
+        pytest.param(without("num_workers", num_workers=0), [], id="no worker"),
         pytest.param(without("node_type_id"), ["error documented...node_type_id"], id="no node type"),
         pytest.param(without("node_type_id", instance_pool_id="p"), [], id="a pool instead"),
         pytest.param(without("num_workers"), ["error documented...num_workers"], id="no size"),

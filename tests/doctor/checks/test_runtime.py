@@ -11,7 +11,7 @@ from mlops_tasks.doctor.subject import Questions
 from tests.support import subjects
 
 
-def spec(spark_version: str) -> dict[str, Any]:
+def spec(spark_version: object) -> dict[str, Any]:
     return {"spark_version": spark_version, **subjects.NODES}
 
 
@@ -154,6 +154,9 @@ def test_the_cure_for_a_python_that_has_ended_suits_the_runtime(
             "foo", ["error documented...foo is no runtime's name...:2:3 | set spark_version to 18.x"], id="foo"
         ),
         pytest.param("16.4-cpu-ml", ["no runtime's name... | set spark_version to 16.4.x-cpu-ml-scala2.12"], id="near"),
+        pytest.param("16.4 LTS ML (Scala 2.13)", [" to 16.4.x-cpu-ml-scala2.13"], id="as a page says it"),
+        pytest.param(15.4, [" to 15.4.x-scala2.12"], id="a number"),
+        pytest.param("16.4.X-scala2.12", [" to 16.4.x-scala2.12"], id="capitals"),
         pytest.param("17.9.x-cpu-ml-scala2.12", ["the last 17 is 17.3...set spark_version to 18.x-cpu"], id="no minor"),
         pytest.param("15.4.x-cpu-ml-scala2.21", ["has Scala 2.12... to 15.4.x-cpu-ml-scala2.12"], id="no Scala"),
         pytest.param("17.3.x-scala2.12", ["has Scala 2.13... to 17.3.x-scala2.13"], id="another Scala"),
@@ -162,7 +165,7 @@ def test_the_cure_for_a_python_that_has_ended_suits_the_runtime(
     ],
 )
 def test_a_name_that_no_runtime_has_is_an_error_with_the_one_that_is_meant(
-    tmp_path: Path, spark_version: str, expected: list[str]
+    tmp_path: Path, spark_version: object, expected: list[str]
 ) -> None:
     subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=spec(spark_version))
 

@@ -1,0 +1,140 @@
+"""How each step stands, and why: by the library's and the project's files, the settings, and what is gone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
+from mlops_tasks.pipeline.status import StepState
+from tests.support.repositories import make_repository, write
+
+MODULE = "libs/mylib/mylib/__init__.py"
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_repository(tmp_path_factory.mktemp("status") / "repository")
+    for step in ("name", "build-wheel", "deploy", "patch"):
+        make(folder).take(step)
+    return folder
+
+
+@pytest.fixture
+def folder(patched: Path) -> Iterator[Path]:
+    """The repository up to `patch`; what the test changes in it is put back."""
+    kept = patched.with_name("kept")
+    shutil.copytree(patched, kept, symlinks=True)
+    yield patched
+    shutil.rmtree(patched)
+    kept.rename(patched)
+
+
+def make(folder: Path, **settings: Any) -> Pipeline:
+    return Pipeline(folder, Settings(**{"project": "training", "libraries": ("libs/*",), **settings}))
+
+
+def states(folder: Path, **settings: Any) -> dict[str, tuple[str, tuple[str, ...]]]:
+    found = make(folder, **settings).show_status()
+    return {each.step: (each.state, each.because) for each in found.steps}
+
+
+def test_what_has_not_changed_is_up_to_date(folder: Path) -> None:
+    found = make(folder).show_status()
+
+    assert [str(each) for each in found.steps] == [*["up to date"] * 4, "has not run"]
+    shown = found.to_dict()
+    assert shown["steps"]["patch"] == {"state": "up to date"}
+    assert shown["branch"] == "main"
+
+
+def test_before_the_first_step_none_has_run(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+
+    shown = make(folder).show_status().to_dict()
+
+    steps = ("name", "build-wheel", "deploy", "patch", "run")
+    assert shown == {"steps": {step: {"state": "has not run"} for step in steps}}
+
+
+def test_the_files_that_made_a_step_stale_are_named_and_later_steps_stand_behind_it(folder: Path) -> None:
+    write(folder, {MODULE: "ANSWER = 43\n", "libs/mylib/mylib/more.py": ""})
+    (folder / "libs" / "mylib" / "pyproject.toml").rename(folder / "libs" / "mylib" / "setup.py")
+
+    found = states(folder)
+
+    changed = (
+        MODULE,
+        "libs/mylib/mylib/more.py (new)",
+        "libs/mylib/setup.py (new)",
+        "libs/mylib/pyproject.toml (gone)",
+    )
+    assert found["build-wheel"] == ("stale", changed)
+    assert found["deploy"] == found["patch"] == ("behind", ("build-wheel",))
+
+
+def test_the_refusal_of_a_later_step_names_them_too(folder: Path) -> None:
+    write(folder, {"training/train.py": "print('another')\n"})
+
+    with pytest.raises(ReleaseError, match=r"^changed since patch ran: training/train\.py\n"):
+        make(folder).take("run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "step", "because"),
+    [
+        ({"placeholder": "OTHER"}, "patch", "the setting placeholder"),
+        ({"workers": True}, "patch", "the setting workers"),
+        ({"experiment": "/Shared/mine/{branch}"}, "name", "the setting experiment"),
+        ({"local_version": True}, "build-wheel", "the local version of libs/mylib"),
+    ],
+)
+def test_a_setting_that_made_a_step_stale_is_named(
+    folder: Path, settings: dict[str, Any], step: str, because: str
+) -> None:
+    assert states(folder, **settings)[step] == ("stale", (because,))
+
+
+@pytest.mark.parametrize(("place", "step"), [("wheels", "build-wheel"), ("workspace", "deploy")])
+def test_what_is_gone_from_the_disk_is_not_up_to_date(folder: Path, place: str, step: str) -> None:
+    shutil.rmtree(folder / ".mlops" / place)
+
+    state, (because,) = states(folder)[step]
+
+    assert state == "stale"
+    assert because.endswith("mylib-1.0-py3-none-any.whl (gone)")
+
+
+def test_a_staged_copy_that_was_changed_is_named(folder: Path) -> None:
+    (copy,) = (folder / ".mlops").glob("*/local/staged/*/training")
+    (copy / "train.py").write_text("")
+
+    assert states(folder)["patch"] == ("stale", (str(copy.relative_to(folder)),))
+
+
+def test_where_it_is_not_known_what_changed_the_step_is_stale_all_the_same(folder: Path) -> None:
+    next((folder / ".mlops").rglob("inputs.json")).write_text("[")
+    write(folder, {MODULE: "ANSWER = 43\n"})
+
+    assert states(folder)["build-wheel"] == ("stale", ())
+    with pytest.raises(ReleaseError, match=r"the libraries' files .* changed since build-wheel ran"):
+        make(folder).take("deploy")
+
+
+def test_only_a_release_that_has_run_and_still_holds_passes_the_check(folder: Path) -> None:
+    write(folder, {MODULE: "ANSWER = 43\n"})
+    found = make(folder).show_status()
+
+    with pytest.raises(ReleaseError, match=f"not released as it is: build-wheel stale \\({MODULE}\\)") as caught:
+        found.check()
+
+    assert caught.value.exit_code == ExitCode.OUT_OF_ORDER
+    assert "`inv build-wheel deploy patch run`" in caught.value.cure
+    assert caught.value.beside == found.to_dict()
+    found._replace(steps=(StepState("patch", "by hand"), StepState("run", "FINISHED"))).check()
+    with pytest.raises(ReleaseError, match="run FAILED"):
+        found._replace(steps=(StepState("run", "FAILED"),)).check()
