@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +56,7 @@ class DatabricksTarget:
             raise errors.BadInput(
                 f"{uri} is a file of this machine, and a run on Databricks cannot read it",
                 where="--wheel-uri",
-                cure=f"`inv deploy --wheel {shlex.quote(uri)}` puts it into the workspace; or give its URI there",
+                cure=f"`inv deploy --wheel {errors.typed(uri)}` puts it into the workspace; or give its URI there",
             )
 
     def has_volume(self, path: str) -> bool:

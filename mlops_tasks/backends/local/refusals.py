@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -80,7 +79,7 @@ def check_env_manager(project: mlproject.Project, env_manager: str, environ: Map
 
 def check_entry_point(project: mlproject.Project, entry_point: str, parameters: Mapping[str, str]) -> None:
     """Raise BadInput for a script that MLflow cannot name, and for a `path` that nothing here can fetch."""
-    if PurePosixPath(entry_point).suffix == ".R" and shlex.quote(entry_point) != entry_point:
+    if PurePosixPath(entry_point).suffix == ".R" and errors.typed(entry_point) != entry_point:
         raise errors.BadInput(
             f"MLflow cannot run an R script of that name: {entry_point}",
             where=project.folder / entry_point,
@@ -103,7 +102,7 @@ def _check_path(name: str, value: str, project: mlproject.Project) -> None:
             raise errors.BadInput(
                 f"the parameter {name} is a path, and there is no {value} in {Path.cwd()}",
                 where=where,
-                cure=f"pass -P {name}={shlex.quote(nearer) if nearer else 'PATH'}: "
+                cure=f"pass -P {name}={errors.typed(nearer) if nearer else 'PATH'}: "
                 "a path counts from the folder in which `inv` is called",
             )
         return
