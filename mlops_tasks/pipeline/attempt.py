@@ -176,7 +176,7 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     context.report.detail(f"run {name}: entry point {job.entry_point} on {context.target.display_name}")
     found = with_log(context, context.target.runs.follow(job, submitted, log=log))
     if found.log:
-        context.report.detail(f"log {found.log}")
+        context.report.debug(f"log {found.log}")
     return found, log
 
 

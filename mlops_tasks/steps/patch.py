@@ -329,8 +329,9 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
 
 def _report(patched: Patched, report: Report) -> None:
     for each in patched.references:
-        report.detail(f"{each.file}: {each.old or '(new)'} -> {each.new}")
+        report.debug(f"{each.file}: {each.old or '(new)'} -> {each.new}")
     names = ", ".join(dict.fromkeys(each.file for each in patched.references))
     count = len(patched.references)
     said = f"{count} reference{'' if count == 1 else 's'} in {names}" if names else "no references"
-    report.step("patch", f"{said} -> {patched.project_dir}")
+    report.debug(f"the project is staged in {patched.project_dir}")
+    report.step("patch", said)

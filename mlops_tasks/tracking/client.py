@@ -65,12 +65,14 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """An earlier run of an experiment. `started` is milliseconds since 1970."""
+    """A run of an experiment. `started` is milliseconds since 1970."""
 
     run_id: str
-    entry_point: str
+    name: str
     status: str
     started: int
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str]
     metrics: Mapping[str, float]
 
 
@@ -227,9 +229,11 @@ class Tracking:
         return [
             PastRun(
                 run_id=run.info.run_id,
-                entry_point=run.data.tags.get("mlflow.project.entryPoint", ""),
+                name=run.info.run_name or "",
                 status=run.info.status,
                 started=run.info.start_time,
+                tags=dict(run.data.tags),
+                parameters=dict(run.data.params),
                 metrics=dict(run.data.metrics),
             )
             for run in found[:limit]

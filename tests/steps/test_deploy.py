@@ -88,7 +88,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(tmp_path: Path) -> None
 
     assert not (tmp_path / "store").exists()
     assert release.deployed is not None
-    assert heard.lines[-1] == "deploy: store/main/0123 (1 to write, 0 unchanged)"
+    assert heard.lines[-1] == "deploy: store/main/0123 (1 to write)"
 
 
 def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:
         Reference(file="env.yaml", old="WHEELPATH", new=f"my-lib @ {LIB.uri}"),
     )
     assert release.patched.project_dir.startswith(".mlops/p/local/staged/")
-    assert said.steps == [f"patch: 2 references in env.yaml -> {release.patched.project_dir}"]
+    assert said.steps == ["patch: 2 references in env.yaml"]
 
 
 def test_the_digest_watches_whatever_decides_how_the_copy_looks(folder: Path) -> None:

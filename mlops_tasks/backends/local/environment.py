@@ -186,8 +186,9 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
         )
     if packages:
         report.detail(f"conda packages are taken from PyPI: {', '.join(packages)}")
-    base = project.environment_file.parent
-    return [*packages, *(requirements.located(line, base=base) for line in requirements.expand(found.pip, base))]
+    source = project.environment_file
+    listed = requirements.expand(found.pip, source)
+    return [*packages, *(requirements.located(line, base=source.parent) for line in listed)]
 
 
 def _imports_pyspark(folder: Path) -> bool:
