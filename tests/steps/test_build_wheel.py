@@ -471,4 +471,4 @@ def test_a_project_without_libraries_has_nothing_to_build(tmp_path: Path) -> Non
     built = build(tmp_path, heard=heard)
     assert built.wheels == ()
     assert heard.lines == ["nothing to build: `libraries` is empty"]
-    assert build_wheel.build_digest(make_context(tmp_path)) == built.digests["build-wheel"]
+    assert build_wheel.build_digest(make_context(tmp_path), built) == built.digests["build-wheel"]
