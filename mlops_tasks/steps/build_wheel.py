@@ -110,7 +110,9 @@ def _look_at(context: Context, library: Path) -> LibraryState:
         found = sources.look_at(library, environ=context.environ, run=context.run, include=context.settings.include)
         digest, local = found.digest, None
         if context.settings.local_version:
-            local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
+            local = versions.of_digest(digest)
+            if not found.varies:
+                local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
             digest = files.digest({"sources": digest, "local": local.version})
         context.library_states[library] = LibraryState(digest, local, found)
     return context.library_states[library]
