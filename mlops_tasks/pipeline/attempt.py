@@ -48,12 +48,24 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             if inputs.detach:
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
-        release = save_end(context, found)
+        release = _keep_end(context, found, release)
     with errors.warn_on_failure(context.report.warning):
         _explain(context, job, found, log)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
-    context.places.prune(context.release_folder, keep=job.project.folder)
+    with errors.warn_on_failure(context.report.warning):
+        context.places.prune(context.release_folder, keep=job.project.folder)
     return release
+
+
+def _keep_end(context: Context, found: Run, begun: Release) -> Release:
+    """The release with its run's end, which is on record: where that fails after a good end, it is a warning."""
+    try:
+        return save_end(context, found)
+    except (errors.ReleaseError, OSError) as fault:
+        if found.status != "FINISHED":
+            raise
+        context.report.warning(f"run {found.run_id} has finished, and that is not on record: {fault}")
+        return replace(begun, run=found)
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
@@ -93,12 +94,16 @@ class DatabricksTarget:
         self,
         project: mlproject.Project,
         *,
+        top: Path,
         entry_point: str,
         parameters: Mapping[str, str],
         backend: str,
         env_manager: str,
     ) -> None:
         """The checks of the doctor look at what a cluster has."""
+        from mlops_tasks.backends import plugin
+
+        plugin.check_path(top)
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""

@@ -140,9 +140,9 @@ class _Building:
         _write(self.path / "constraints.txt", constraints)
         limits = [str(self.path / "constraints.txt"), *self.env.get("UV_CONSTRAINT", "").split()]
         flags = [part for line in self.wanted.lines if FLAGS.fullmatch(line) for part in line.split()]
-        for name in ("requirements.txt", *limits):
-            flags += ["-c" if name in limits else "-r", str(self.path / name)]
-        return self._uv("pip", "install", "--quiet", "--python", str(self.path / "bin" / "python"), *flags)
+        flags += [part for each in limits for part in ("-c", each)]
+        into = ["--python", str(self.path / "bin" / "python")]
+        return self._uv("pip", "install", "--quiet", *into, *flags, "-r", str(self.path / "requirements.txt"))
 
     def _uv(self, *arguments: str) -> processes.Completed:
         return uv.run_reaching(

@@ -16,7 +16,6 @@ from mlops_tasks.stores import uris
 SIGNS = {
     "%": "MLflow's settings file reads as a sign of its own",
     ":": "separates the folders of PATH",
-    "#": "MLflow reads as the end of the project's path",
     "?": "ends the path of a SQLite database in its URL",
     "\n": "no file of settings can hold",
 }
