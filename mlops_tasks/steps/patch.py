@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import missing
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.project import addition, environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project.text import source as texts
@@ -76,8 +77,7 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     inputs = _read_inputs(context, release, report=context.report)
     folder = inputs.project.folder
     _check_sources(inputs)
-    tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
-    for each in missing.find(folder, inputs.names, tree=tree, shown=shown):
+    for each in find_missing(context, inputs.names):
         context.warn_once(str(each))
     if in_place:
         if fetching.is_uri(release.project):
@@ -100,6 +100,13 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))
     _report(patched, context.report)
     return release.with_step("patch", digest, patched=patched)
+
+
+def find_missing(context: Context, names: Sequence[str]) -> list[Missing]:
+    """What is missing of the project's files `names`; one at a git URI has come with its submodules."""
+    folder = context.project.folder
+    tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
+    return missing.find(folder, names, tree=tree, shown=shown)
 
 
 def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inputs:
@@ -228,10 +235,13 @@ def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path
             context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
         return True
 
-    if not context.target.is_remote:
+    if not context.target.is_databricks:
         far = replace(near, is_reachable=leave)
     documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
-    return [references.patch(each, far if each.role == "cluster" else near) for each in documents]
+    patches = [references.patch(each, far if each.role == "cluster" else near) for each in documents]
+    for each in patches if context.target.is_databricks else ():
+        references.check_paths(each)
+    return patches
 
 
 def _near(wheels: references.Wheels, folder: Path) -> references.Wheels:
