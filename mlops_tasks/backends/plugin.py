@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.backends.base import Job, Submitted, TimedOut
 from mlops_tasks.project import mlproject
 from mlops_tasks.project.text import json_tree, source
@@ -101,7 +101,8 @@ class PluginRuns:
             handle = submit(job, job.project.folder, experiment_id, uri=self._track.uri, report=self._report)
         except MlflowException as fault:
             raise errors.StepFailed(
-                f"the backend {job.backend} refused the project: {fault}",
+                f"the backend {job.backend} refused the project: "
+                f"{redaction.without_configuration(redaction.mask(str(fault)))}",
                 where=job.project.folder,
                 cure="correct what it says, then `inv release`",
             ) from fault
