@@ -131,6 +131,9 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
             raise _busy(context, found)
         context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
+    if found is not None and attempt.run_id is None and found.job_run_id and attempt.job == job_plan.identity(job):
+        context.report.detail(f"an earlier attempt was cut off as it was submitted; its run {found.run_id} has ended")
+        return release, as_submitted(found)
     if found is not None:
         left = "detached" if attempt.detached else "cut off"
         context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
@@ -143,6 +146,18 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
     closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     context.record.save(closed)
     return closed, None
+
+
+def as_submitted(found: Submitted | Run) -> Submitted:
+    """The run of a job that has ended is followed too: that shows the job's output and records its end."""
+    if isinstance(found, Submitted):
+        return found
+    return Submitted(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        backend=found.backend,
+        job_run_id=found.job_run_id,
+    )
 
 
 def _leave(context: Context, release: Release, attempt: Attempt) -> Release:

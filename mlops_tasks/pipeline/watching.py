@@ -114,21 +114,9 @@ def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
             context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
             attempts.save_end(context, found)
         elif found is not None:
-            attempts.save_submitted(context, _as_submitted(found), detached=False)
+            attempts.save_submitted(context, attempts.as_submitted(found), detached=False)
     saved = context.record.load()
     return saved.attempt if saved and saved.attempt else attempt
-
-
-def _as_submitted(found: Submitted | Run) -> Submitted:
-    """The run of a job that has ended is followed too: that shows the job's output and records its end."""
-    if isinstance(found, Submitted):
-        return found
-    return Submitted(
-        run_id=found.run_id,
-        experiment_id=found.experiment_id,
-        backend=found.backend,
-        job_run_id=found.job_run_id,
-    )
 
 
 @contextlib.contextmanager

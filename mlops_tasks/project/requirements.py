@@ -29,6 +29,7 @@ _PATH = re.compile(r"\.{1,2}(?:/|$)|[^@]*/|[^@]*\.(?:whl|zip|tar\.gz)$")
 
 _MEANT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^]]*\])?\s*[=<>!~]")
 _COMMENT_OR_HASH = re.compile(r"(?:\s+--hash[= ]\S+)+|(?:^|\s)#.*$")
+_WHOLE_PATH = re.compile(r"(?:^|[\s=@])((?:file:)?/[^\s;\[\]#]+)")
 _FOLDER = re.compile(
     r"(?:(?:-e|--editable)(?:\s*=\s*|\s+))?(?P<path>[^\s;\[\]-][^;\[\]]*?)"
     r"(?:\[(?P<extras>[^]]*)\])?(?:\s+;\s*(?P<marker>.+))?"
@@ -124,6 +125,14 @@ def read_library(line: str, folder: Path, libraries: Mapping[str, Path | None]) 
         return None
     extras, marker = named["extras"] or "", named["marker"] or ""
     return WheelEntry(path="", distribution=name, extras=extras.strip(), marker=marker)
+
+
+def names_path_here(line: str) -> bool:
+    """Whether `line` names a file or folder of this machine by its whole path, which no other machine has."""
+    return any(
+        uris.is_here(path) and uris.to_path(path).exists()
+        for path in _WHOLE_PATH.findall(_COMMENT_OR_HASH.sub("", line))
+    )
 
 
 def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str:

@@ -464,3 +464,11 @@ def test_a_wheel_of_the_same_sources_is_found_again_on_another_branch_and_target
     (tmp_path / wheels_of(built)[0].file).write_bytes(b"spoilt")
     assert wheels_of(build_wheel.build_wheels(there, Release(target="databricks", project="p", branch="other")))
     assert heard.lines[-1].endswith(", built)")
+
+
+def test_a_project_without_libraries_has_nothing_to_build(tmp_path: Path) -> None:
+    heard = Heard()
+    built = build(tmp_path, heard=heard)
+    assert built.wheels == ()
+    assert heard.lines == ["nothing to build: `libraries` is empty"]
+    assert build_wheel.build_digest(make_context(tmp_path), built) == built.digests["build-wheel"]
