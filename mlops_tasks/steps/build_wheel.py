@@ -10,6 +10,7 @@ from packaging import utils
 
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import git, missing
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
@@ -44,7 +45,8 @@ def build_wheels(context: Context, release: Release) -> Release:
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
         looked[name] = state
-        _warn(context, library, state)
+        for each in find_missing(context, library):
+            context.warn_once(str(each))
         old = _find_built(context, release, name, state)
         if old is not None:
             found[name] = old
@@ -118,25 +120,24 @@ def _look_at(context: Context, library: Path) -> LibraryState:
     return context.library_states[library]
 
 
-def _warn(context: Context, library: Path, state: LibraryState) -> None:
-    """Warn of what makes another wheel than the library's author would build: what is missing, ignored, or cut off."""
-    name, found = context.relative(library), state.sources
+def find_missing(context: Context, library: Path) -> Iterator[Missing]:
+    """What makes another wheel than the library's author would build: what is missing, ignored, or cut off."""
+    state, name = _look_at(context, library), context.relative(library)
+    found, local = state.sources, state.local
     beside = [library / each for each in found.outside]
-    for each in missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside):
-        context.warn_once(str(each))
+    yield from missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside)
     if left := found.ignored.missed:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        context.warn_once(
-            f"git ignores {name}/{left[0]}{more}, so the wheel has no such file: "
-            "name it in the setting `include`, or `git add --force` it"
-        )
+        cure = "name it in the setting `include`, or `git add --force` it"
+        yield Missing(f"git ignores {name}/{left[0]}{more}, so the wheel has no such file", cure)
     for folder in found.unreadable:
-        context.warn_once(f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along")
+        said = f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along"
+        yield Missing(said, "make it readable, or have git ignore it")
     whole = "`git fetch --unshallow` (in CI a checkout of the whole history, as by `fetch-depth: 0`)"
-    if state.local is not None and state.local.why:
-        context.warn_once(f"{name}: {state.local.why}, so its version ends in +{state.local.version}: {whole}")
+    if local is not None and local.why:
+        yield Missing(f"{name}: {local.why}, so its version ends in +{local.version}", whole)
     elif found.asks_git and git.cut_at(library, runner=context.run):
-        context.warn_once(f"{name} takes its version from git, and the clone is shallow, without older tags: {whole}")
+        yield Missing(f"{name} takes its version from git, and the clone is shallow, without older tags", whole)
 
 
 def _build(context: Context, library: Path, name: str, state: LibraryState) -> tuple[Wheel, frozenset[str]]:

@@ -86,10 +86,9 @@ def test_globs_that_ship_nothing_or_everything_bring_nothing(tmp_path: Path, tex
     assert look(make(tmp_path, text)).brought == ()
 
 
-def test_what_a_plugin_writes_during_the_build_is_neither_brought_nor_missed(tmp_path: Path) -> None:
-    library = make(
-        tmp_path, '[tool.setuptools_scm]\nversion_file = "mylib/_version.py"\n', ignore="_version.py\n*_pb2.py\n"
-    )
+@pytest.mark.parametrize("path", ["mylib/_version.py", "libs/mylib/mylib/_version.py", "_version.py"])
+def test_what_a_plugin_writes_during_the_build_is_neither_brought_nor_missed(tmp_path: Path, path: str) -> None:
+    library = make(tmp_path, f'[tool.setuptools_scm]\nversion_file = "{path}"\n', ignore="_version.py\n*_pb2.py\n")
     write(library, {"mylib/_version.py": ""})
 
     found = look(library)
