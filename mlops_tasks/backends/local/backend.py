@@ -161,6 +161,7 @@ class LocalRuns:
             mlflow=VERSION,
             project=job.project.folder,
             where=os.path.relpath(source, job.project.folder) if source else job.project.mlproject,
+            is_conda=job.project.kind == "conda",
         )
         with environment.built(
             wanted, folder=self.places.environments, environ=self.environ, run=self.run, report=report
