@@ -196,8 +196,7 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     changes = [*(change for each in patches for change in each.references()), *added]
     _warn_of_unnamed(changes, wheels, report)
     _warn_of_drivers(inputs.project, changes, patches, report)
-    for place, entry in _find_misspelt(inputs, patches):
-        report.warning(f"{place}: {entry} stays as it is; is {wheels.placeholder} meant?")
+    _ask_about_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(inputs.project, copy, report)
     for path in mlproject.find_unread(inputs.project):
         report.warning(
@@ -296,6 +295,19 @@ def _check_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> Non
             where=", ".join(place for place, _ in found),
             cure=f"write {inputs.wheels.placeholder} there, or take the entry out",
         )
+
+
+def _ask_about_misspelt(patches: Sequence[references.Patch], placeholder: str, report: Report) -> None:
+    """Warn of what is nearly the placeholder; refuse it where an installer would ask a package index for it."""
+    for each in patches:
+        for place, entry in references.find_misspelt(each.document, placeholder):
+            if each.document.role != "cluster":
+                raise errors.BadInput(
+                    f"a package index would be asked for {entry}; is {placeholder} meant?",
+                    where=place,
+                    cure=f"write {placeholder} there, or take the entry out",
+                )
+            report.warning(f"{place}: {entry} stays as it is; is {placeholder} meant?")
 
 
 def _find_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> list[tuple[str, str]]:

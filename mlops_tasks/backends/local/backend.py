@@ -178,7 +178,7 @@ class LocalRuns:
             del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         folders = [str(Path(sys.executable).parent), env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
-        env["MLFLOW_ENV_ROOT"] = str(self.places.environments / "mlflow")
+        env["MLFLOW_ENV_ROOT"] = str(environment.mlflow_root(self.places.environments))
         env.pop("VIRTUAL_ENV", None)
         if path is not None:
             env["VIRTUAL_ENV"] = str(path)

@@ -88,6 +88,11 @@ def _is_complete(path: Path) -> bool:
     return mark.is_file() and mark.read_text(encoding="utf-8") == str(path)
 
 
+def mlflow_root(folder: Path) -> Path:
+    """The folder for the environments that MLflow builds itself: another one where `folder` was moved."""
+    return folder / f"mlflow-{files.sha256(str(folder).encode())[:8]}"
+
+
 def find_mlflow(path: Path) -> str:
     """The version of MLflow in the environment at `path`, empty where it has none."""
     for site in map(str, path.glob("lib/python*/site-packages")):
