@@ -45,7 +45,7 @@ def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], bl
 def walk(
     folder: Path,
     *,
-    skip: Callable[[Path], bool] = lambda _: False,
+    skip: Callable[[Path], bool] | None = None,
     onerror: Callable[[OSError], None] | None = None,
 ) -> list[str]:
     """The files and links below `folder`, as sorted relative paths.
@@ -53,12 +53,15 @@ def walk(
     Links to folders count as links and are not entered, nor is a folder that `skip` is true of. A folder that cannot
     be read is handed to `onerror`, or passed over.
     """
-    found: list[Path] = []
-    for base, folders, names in os.walk(folder, onerror=onerror):
+    found: list[str] = []
+    top = str(folder)
+    for base, folders, names in os.walk(top, onerror=onerror):
+        inside = base[len(top) :].lstrip("/")
         links = [name for name in folders if Path(base, name).is_symlink()]
-        folders[:] = [name for name in folders if name not in links and not skip(Path(base, name))]
-        found += [path for name in [*names, *links] if not skip(path := Path(base, name))]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+        folders[:] = [name for name in folders if name not in links and not (skip and skip(Path(base, name)))]
+        kept = [name for name in [*names, *links] if not (skip and skip(Path(base, name)))]
+        found += [f"{inside}/{name}" if inside else name for name in kept]
+    return sorted(found)
 
 
 def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None) -> None:

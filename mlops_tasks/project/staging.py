@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import stat
@@ -38,6 +39,12 @@ def list_files(
     `include` are globs of files to stage nevertheless; `needed` are files that are staged in any case. Raises BadInput
     for a glob that leads out of the folder, StepFailed for a folder that cannot be read.
     """
+
+    @functools.cache
+    def stays_behind(name: str) -> bool:
+        around = name.rpartition("/")[0]
+        return bool(around and stays_behind(around)) or _is_left_out(folder / name)
+
     listed = git.list_files(folder, runner=run)
     if listed is not None and not any(name.lower() == "mlproject" for name in listed):
         report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
@@ -45,7 +52,7 @@ def list_files(
     if listed is None:
         found = files.walk(folder, skip=_is_left_out, onerror=_refuse)
     else:
-        found = [name for name in listed if not _stays_behind(folder, name)]
+        found = [name for name in listed if not stays_behind(name)]
     brought = [name for pattern in include for name in _expand(folder, pattern, report)]
     return tuple(sorted({*found, *brought, *needed}))
 
@@ -87,11 +94,6 @@ def describe_left_behind(left: Sequence[str], names: Iterable[str]) -> str:
 def _is_made_again(path: Path) -> bool:
     made = path.name in MADE_AGAIN or path.suffix in {".pyc", ".egg-info"}
     return made or (path / "pyvenv.cfg").exists()
-
-
-def _stays_behind(folder: Path, name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(_is_left_out(folder.joinpath(*parts[:count])) for count in range(1, len(parts) + 1))
 
 
 def _is_left_out(path: Path) -> bool:
