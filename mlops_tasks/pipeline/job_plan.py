@@ -37,6 +37,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     _warn_of_uninstalled(context, release)
     return Job(
         project=project,
+        sources=context.project.folder,
         entry_point=settings.entry_point,
         given=given,
         parameters=parameters,
