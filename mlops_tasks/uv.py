@@ -27,6 +27,7 @@ _TEXTS = {
     "cert": "SSL_CERT_FILE",
     "client-cert": "SSL_CLIENT_CERT",
     "timeout": "UV_HTTP_TIMEOUT",
+    "retries": "UV_HTTP_RETRIES",
     "proxy": "ALL_PROXY",
 }
 _SWITCHES = {"pre": ("UV_PRERELEASE", "allow"), "require-hashes": ("UV_REQUIRE_HASHES", "1")}
@@ -177,6 +178,8 @@ class Fault(NamedTuple):
 
 CACHE_LACKS = "network was disabled"
 NO_SOLUTION = "No solution found"
+REQUIRED = re.compile(r"you\s+require\s+([A-Za-z0-9._-]+)")
+"""The packages that uv's reason for that begins with."""
 _FAULTS = (
     (
         ("Required uv version",),

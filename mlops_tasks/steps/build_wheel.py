@@ -36,8 +36,8 @@ def build_digest(context: Context, release: Release) -> str:
 def build_wheels(context: Context, release: Release) -> Release:
     """A release with one wheel for each library, in dependency order, kept below `.mlops/wheels` by content.
 
-    Raises StepFailed where a build fails, BadInput where two libraries are one distribution, and where a wheel needs
-    what is not beside it by a path of this machine.
+    Raises StepFailed where a build fails, BadInput where two libraries are one distribution, where a wheel needs what
+    is not beside it by a path of this machine, and where a module does not compile here, if it runs here.
     """
     found: dict[str, Wheel] = {}
     looked: dict[str, LibraryState] = {}
@@ -48,11 +48,14 @@ def build_wheels(context: Context, release: Release) -> Release:
         for each in find_missing(context, library):
             context.warn_once(str(each))
         old = _find_built(context, release, name, state)
-        if old is not None:
+        if old is None:
+            found[name], by_path[library] = _build(context, library, name, state)
+            context.library_states.clear()  # a build can write into any sources: the next step looks again
+        else:
             found[name] = old
-            continue
-        found[name], by_path[library] = _build(context, library, name, state)
-        context.library_states.clear()  # a build can write into any sources: the next step looks again
+        # of a remote target the doctor asks, by the cluster's Python
+        if not context.target.is_remote and found[name] not in (release.wheels or ()):
+            _refuse_fault(library, context.top / found[name].file)
     wheels = _order(list(found.values()), context.top)
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
     for library, asked in by_path.items():
@@ -155,8 +158,6 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
         try:
             needs.refuse_version(library, path)
             made, about = path, metadata.read(path)
-            if not context.target.is_remote:  # there the doctor asks, by the cluster's Python
-                _refuse_fault(library, path)
             if about.by_path:
                 needs.ask_by_name(path)
                 digest = _beside(context, digest)
@@ -179,7 +180,7 @@ def _refuse_fault(library: Path, wheel: Path) -> None:
         raise errors.BadInput(
             f"a module of the library {library.name} does not compile: {fault.what}",
             where=fault.find_place(library),
-            cure="correct it, then `inv build-wheel`",
+            cure="correct it (or leave it out of the wheel), then `inv build-wheel`",
         )
 
 
