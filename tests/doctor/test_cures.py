@@ -45,6 +45,7 @@ class State:
     requires_python: str = ">=3.8"
     backend: str = "databricks"
     workers: bool = False
+    add_wheels: bool = True
     offered: frozenset[str] = field(default_factory=frozenset)
     today: date = date(2026, 11, 29)
 
@@ -60,6 +61,7 @@ def read(state: State, folder: Path) -> Subject:
         wheels=(subjects.WHEEL._replace(requires_python=state.requires_python),),
         backend=state.backend,
         workers=state.workers,
+        add_wheels=state.add_wheels,
         mlflow=Client(state.client, CLIENTS[state.client]),
         experiment="/Shared/x",
         ask=Questions(runtimes=(lambda: state.offered) if state.offered else None),
@@ -151,6 +153,15 @@ def ask_for_mlflow(state: State, match: re.Match[str]) -> State:
     return replace(state, yaml=re.sub(r"- mlflow[\w-]*[=<>]+[\d.]+", f"- {match[1]}=={match[2]}", state.yaml))
 
 
+def add_placeholder(state: State, match: re.Match[str]) -> State:
+    if "databricks_spark_job" in state.project:
+        return replace(state, project=state.project.replace("libraries:", "libraries:\n    - WHEELPATH"))
+    if "_env" not in state.project:
+        project = state.project.replace("entry_points", "python_env: training_env.yaml\nentry_points")
+        return replace(state, project=project, yaml="dependencies: [WHEELPATH]\n")
+    return replace(state, yaml=state.yaml.replace("- numpy", "- WHEELPATH"))
+
+
 def rename_library(state: State, match: re.Match[str]) -> State:
     return replace(state, spec=json.loads(json.dumps(state.spec).replace(THEIRS, match[1])))
 
@@ -207,6 +218,8 @@ STEPS: tuple[tuple[str, Step], ...] = (
         r"list mlflow under",
         lambda state, _: replace(state, project=state.project.replace("libraries:", "libraries:\n    - mlflow")),
     ),
+    (r"leave `add_wheels` out", lambda state, _: replace(state, add_wheels=True)),
+    (r"write an entry WHEELPATH into|write python_env.yaml with", add_placeholder),
     (r"widen requires-python", lambda state, _: replace(state, requires_python="")),
 )
 IDLE = "check the name|`local_version: true`|use a new cluster|send no code to Spark's workers|a policy_id whose policy"
@@ -284,6 +297,7 @@ def states(draw: st.DrawFn) -> State:
         requires_python=draw(st.sampled_from([">=3.8", ">=3.10", ">=3.11"])),
         backend=draw(st.sampled_from(["databricks", "databricks", "databricks-jobs"])),
         workers=draw(st.booleans()),
+        add_wheels=draw(st.booleans()),
         offered=draw(st.sampled_from([frozenset(), OFFERED])),
         today=draw(st.sampled_from([date(2026, 7, 1), date(2026, 11, 29), date(2027, 9, 1)])),
     )

@@ -154,9 +154,7 @@ def test_the_cure_for_a_python_that_has_ended_suits_the_runtime(
             "foo", ["error documented...foo is no runtime's name...:2:3 | set spark_version to 18.x"], id="foo"
         ),
         pytest.param("16.4-cpu-ml", ["no runtime's name... | set spark_version to 16.4.x-cpu-ml-scala2.12"], id="near"),
-        pytest.param(
-            "16.4 LTS ML (Scala 2.13)", [" to 16.4.x-cpu-ml-scala2.13"], id="as a page says it"
-        ),
+        pytest.param("16.4 LTS ML (Scala 2.13)", [" to 16.4.x-cpu-ml-scala2.13"], id="as a page says it"),
         pytest.param(15.4, [" to 15.4.x-scala2.12"], id="a number"),
         pytest.param("16.4.X-scala2.12", [" to 16.4.x-scala2.12"], id="capitals"),
         pytest.param("17.9.x-cpu-ml-scala2.12", ["the last 17 is 17.3...set spark_version to 18.x-cpu"], id="no minor"),
