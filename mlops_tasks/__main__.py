@@ -13,8 +13,10 @@ from mlops_tasks.tasks import console, init
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mlops_tasks", description=init.init.__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd(), help="where to write it (default: here)")
+    parser.add_argument("--minimal", action="store_true", help="write tasks.py and invoke.yaml alone")
+    given = parser.parse_args()
     try:
-        init.write_template(parser.parse_args().folder, report=console.standard())
+        init.write_template(given.folder, minimal=given.minimal, report=console.standard())
     except errors.ReleaseError as fault:
         console.standard().fail(str(fault))
         return int(fault.exit_code)

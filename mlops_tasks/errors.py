@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @unique
 class ExitCode(IntEnum):
-    """How every task ends; the README lists the same numbers."""
+    """How every task ends; docs/reference.md lists the same numbers."""
 
     DONE = 0
     STEP_FAILED = 1
@@ -24,7 +24,6 @@ class ExitCode(IntEnum):
     OUT_OF_ORDER = 3
     WORKSPACE = 4
     RUN_FAILED = 5
-    GATE_NOT_MET = 6
     INTERRUPTED = 130
     TERMINATED = 143
 

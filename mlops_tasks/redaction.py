@@ -9,6 +9,8 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 """Up to the last @ before the path: a password may hold one that nobody encoded."""
 _CONFIGURATION = re.compile(r"\. (?:Config|Env):")
 """Where databricks-sdk appends to its message the whole configuration, host and names of secrets included."""
+_AUTOFLUSH = re.compile(r"^\(raised as a result of [^\n]*\n")
+"""What SQLAlchemy may put before a database's message."""
 
 
 def mask(text: str) -> str:
@@ -18,7 +20,8 @@ def mask(text: str) -> str:
 
 def first_line(fault: BaseException) -> str:
     """What another library's error says, in one line that may be shown: masked, and without any configuration."""
-    return without_configuration(mask(str(fault)).strip()).partition("\n")[0] or type(fault).__name__
+    said = _AUTOFLUSH.sub("", mask(str(fault)).strip())
+    return without_configuration(said).partition("\n")[0] or type(fault).__name__
 
 
 def without_configuration(text: str) -> str:

@@ -13,7 +13,7 @@ class Report:
     """Whether somebody sees what `output` is given."""
 
     def step(self, name: str, made: str) -> None:
-        """The result of step `name`, in one line."""
+        """The result of step `name`: a line, or several."""
 
     def detail(self, text: str) -> None:
         """Something a person would want to know while the step works."""
@@ -33,7 +33,7 @@ class Report:
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
     ) -> None:
-        """A result that is a table, of `numbers` in all columns but the first, or of text."""
+        """A result that is a table, of `numbers` in all columns but the first, or of text. `title` may be empty."""
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

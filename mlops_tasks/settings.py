@@ -46,7 +46,8 @@ class Settings:
         "local",
     )
     wheel_root: str | None = _setting(
-        setting_types.text, "folder or URI below which each repository's branches have their wheel folders"
+        setting_types.text,
+        "where each repository's branches have their wheel folders (default: below .mlops; on databricks dbfs:/wheels)",
     )
     experiment: str = _setting(
         setting_types.text,
@@ -76,7 +77,7 @@ class Settings:
         setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
     )
     backend: str = _setting(
-        setting_types.text, "MLflow project backend: local, or the name of a plugin (default: auto)", "auto"
+        setting_types.text, "who runs the project: auto, local or an MLflow backend plugin (default: auto)", "auto"
     )
     env_manager: str = _setting(
         setting_types.one_of("auto", "conda", "virtualenv", "uv", "local"),
@@ -89,7 +90,9 @@ class Settings:
     poll_interval: float = _setting(
         setting_types.seconds, "seconds between two looks at a remote run (default: 5)", 5.0
     )
-    timeout: float | None = _setting(setting_types.seconds, "seconds after which a run is stopped (default: never)")
+    timeout: float | None = _setting(
+        setting_types.seconds, "seconds after which a run is stopped, its job cancelled (default: never)"
+    )
     lost_contact: float = _setting(
         setting_types.seconds,
         "seconds without an answer after which a run on Databricks is left to itself (default: 600)",

@@ -39,9 +39,9 @@ _OLDER = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Where pip looks for certificates when it has no setting for them."""
 
-_DECIDING = (
-    *("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE", "UV_PRERELEASE", "UV_RESOLUTION", "UV_EXCLUDE_NEWER"),
-)
+_LISTS_OF_FILES = ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE")
+_DECIDING = (*_LISTS_OF_FILES, "UV_PRERELEASE", "UV_RESOLUTION", "UV_EXCLUDE_NEWER")
+"""The variables that decide which versions are installed."""
 
 NO_INDEX = "file:///no-index"
 """An index that has nothing: uv has no variable for pip's `no-index`."""
@@ -78,7 +78,7 @@ def deciding(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings in `environ` that decide which versions are installed, with the content of the files they name."""
     found = {name: environ[name] for name in _DECIDING if environ.get(name)}
     found["lines"] = "\n".join(pip_lines(environ))
-    for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE"):
+    for name in _LISTS_OF_FILES:
         paths = [Path(each) for each in environ.get(name, "").split()]
         found |= {str(path): files.file_sha256(path) for path in paths if path.is_file()}
     return found

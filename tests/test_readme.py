@@ -11,9 +11,7 @@ ELSEWHERE = [
     (r"/main\b", "/feature-churn-1f3a5b7c9d2e"),
     (r"\b[0-9a-f]{32}\b", "0" * 32),
     (r"/[0-9a-f]{16}\b", "/" + "1" * 16),
-    (r"sha256 [0-9a-f]{12}", "sha256 " + "2" * 12),
     (r"accuracy [\d.]+", "accuracy 0.9"),
-    (r"1 written, 0 unchanged", "0 written, 1 unchanged"),
 ]
 
 
@@ -29,7 +27,7 @@ def test_another_branch_other_hashes_and_other_numbers_are_no_difference() -> No
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("/staged/", "/copies/"), ("sha256", "sha512"), ("FINISHED", "FAILED"), ("recall", "recalled")]
+    ("old", "new"), [("/wheels/", "/copies/"), ("built", "made"), ("FINISHED", "FAILED"), ("recall", "recalled")]
 )
 def test_another_place_or_word_is_one(old: str, new: str) -> None:
     shown = compare_readme.shown()
@@ -39,4 +37,6 @@ def test_another_place_or_word_is_one(old: str, new: str) -> None:
 
 
 def test_a_line_that_is_not_printed_is_one() -> None:
-    assert "-run " in compare_readme.compare("".join(compare_readme.shown().splitlines(keepends=True)[:-1]))
+    assert "-             accuracy" in compare_readme.compare(
+        "".join(compare_readme.shown().splitlines(keepends=True)[:-1])
+    )

@@ -37,6 +37,16 @@ def check(name: str) -> None:
         )
 
 
+def check_path(top: Path) -> None:
+    """Raise BadInput for a repository whose projects MLflow cannot find: it reads `#` as the end of a path."""
+    if "#" in str(top):
+        raise errors.BadInput(
+            "the path of this repository has a '#', which MLflow reads as the end of the project's path",
+            where=top,
+            cure="move the repository to a path without '#'",
+        )
+
+
 def submit(job: Job, folder: Path, experiment_id: str, *, uri: str, report: Report) -> SubmittedRun:
     """MLflow's handle of the run that the job's backend makes of the project in `folder`, tracked at `uri`.
 

@@ -77,9 +77,10 @@ def _doubt(root: Path, found: ci.CiBranch, tree: git.WorkTree, run: processes.Ru
         return ""
     wanted = " or ".join(sorted(each[: git.SHORT] for each in found.commits))
     here = " of ".join([tree.commit[: git.SHORT], *filter(None, [tree.branch])])
+    flag = errors.typed("--branch", tree.branch or "NAME")
     return (
         f"{found.source} of {found.system} names the branch {found.branch}, whose commit is {wanted}, and {here} is "
-        f"checked out: check the other out, or give `{errors.typed('--branch', tree.branch or 'NAME')}`"
+        f"checked out: check that commit out, or say whose code it is (`{flag}`)"
     )
 
 

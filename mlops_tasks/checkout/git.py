@@ -95,7 +95,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
         commit=None if commit == "(initial)" else commit,
         dirty=changed or bool(_changed_unseen(around, entries, runner)),
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
-        left_out=tuple(each.name for each in entries if each.is_skipped and not os.path.lexists(around / each.name)),
+        left_out=tuple(_left_out(around, entries)),
     )
 
 
@@ -108,8 +108,12 @@ def list_changes(folder: Path, *paths: str, runner: processes.Runner) -> list[st
     entries = _entries(folder, "--cached", "--", *paths, run=runner) if status.returncode == 0 else None
     if entries is None:
         return None
-    missing = [each.name for each in entries if each.is_skipped and not os.path.lexists(folder / each.name)]
-    return [*filter(None, status.stdout.split("\0")), *_changed_unseen(folder, entries, runner), *missing]
+    changed = [*filter(None, status.stdout.split("\0")), *_changed_unseen(folder, entries, runner)]
+    return [*changed, *_left_out(folder, entries)]
+
+
+def _left_out(folder: Path, entries: list[Entry]) -> list[str]:
+    return [each.name for each in entries if each.is_skipped and not os.path.lexists(folder / each.name)]
 
 
 def cut_at(folder: Path, *, runner: processes.Runner) -> list[str]:
@@ -125,7 +129,12 @@ def is_empty(folder: Path) -> bool:
 
 
 def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner) -> list[str]:
-    """The files that the index was told not to look at (`--assume-unchanged`, `--skip-worktree`) and that differ."""
+    """What differs where the index was told not to look (`--assume-unchanged`, `--skip-worktree`).
+
+    A submodule's own settings and index may hide its changes from the repository around it, too.
+    """
+    inside = [each.name for each in entries if each.mode == SUBMODULE and (folder / each.name / ".git").exists()]
+    changed = [name for name in inside if list_changes(folder / name, ".", runner=run)]
     hidden = [each for each in entries if each.is_hidden]
     gone = [each for each in hidden if not os.path.lexists(folder / each.name)]
     there = [each for each in hidden if each not in gone]
@@ -138,9 +147,8 @@ def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner) -
     for each in links:
         kept = call("cat-file", "blob", each.blob, run=run, cwd=folder).stdout
         now[each.name] = each.blob if each.mode == _LINK and kept == str((folder / each.name).readlink()) else ""
-    return [each.name for each in there if now.get(each.name) != each.blob] + [
-        each.name for each in gone if not each.is_skipped
-    ]
+    changed += [each.name for each in there if now.get(each.name) != each.blob]
+    return changed + [each.name for each in gone if not each.is_skipped]
 
 
 def top(folder: Path) -> Path | None:

@@ -102,7 +102,7 @@ def _from_environment(project: mlproject.Project, notes: list[str]) -> Iterator[
         notes.append(f"conda packages are taken from PyPI: {', '.join(packages)}")
     notes += [f"{each} of {name} is left out: {why}" for each, why in others]
     yield from packages
-    for line, _ in requirements.expand(found.pip, project.environment_file.parent):
+    for line, _ in requirements.expand(found.pip, project.environment_file):
         if line.startswith(("-", ".")):
             notes.append(f"{line!r} of {name} cannot be written in python_libraries, and is left out")
         else:

@@ -223,8 +223,8 @@ class Subject:
             return []
         lines = list(self._conda_requirements)
         with contextlib.suppress(BadInput):  # a `-r` file that is not there: the release is refused for that
-            folder = self.environment_text.path.parent if self.environment_text is not None else Path()
-            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, folder)]
+            path = self.environment_text.path if self.environment_text is not None else Path()
+            lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, path)]
         read = [(line, requirements.parse(text)) for line, text in lines]
         return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
 

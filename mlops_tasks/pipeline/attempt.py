@@ -48,12 +48,24 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             if inputs.detach:
                 return _detach(context, submitted)
             found, log = _follow(context, job, submitted)
-        release = save_end(context, found)
+        release = _keep_end(context, found, release)
     with errors.warn_on_failure(context.report.warning):
         _explain(context, job, found, log)
     run.judge(found, release, timeout=context.settings.timeout, log=log, report=context.report)
-    context.places.prune(context.release_folder, keep=job.project.folder)
+    with errors.warn_on_failure(context.report.warning):
+        context.places.prune(context.release_folder, keep=job.project.folder)
     return release
+
+
+def _keep_end(context: Context, found: Run, begun: Release) -> Release:
+    """The release with its run's end, which is on record: where that fails after a good end, it is a warning."""
+    try:
+        return save_end(context, found)
+    except (errors.ReleaseError, OSError) as fault:
+        if found.status != "FINISHED":
+            raise
+        context.report.warning(f"run {found.run_id} has finished, and that is not on record: {fault}")
+        return replace(begun, run=found)
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
@@ -119,6 +131,9 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
             raise _busy(context, found)
         context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
+    if found is not None and attempt.run_id is None and found.job_run_id and attempt.job == job_plan.identity(job):
+        context.report.detail(f"an earlier attempt was cut off as it was submitted; its run {found.run_id} has ended")
+        return release, as_submitted(found)
     if found is not None:
         left = "detached" if attempt.detached else "cut off"
         context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
@@ -131,6 +146,18 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
     closed = replace(release, attempt=attempt._replace(ended=True), run=found)
     context.record.save(closed)
     return closed, None
+
+
+def as_submitted(found: Submitted | Run) -> Submitted:
+    """The run of a job that has ended is followed too: that shows the job's output and records its end."""
+    if isinstance(found, Submitted):
+        return found
+    return Submitted(
+        run_id=found.run_id,
+        experiment_id=found.experiment_id,
+        backend=found.backend,
+        job_run_id=found.job_run_id,
+    )
 
 
 def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
@@ -164,7 +191,7 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     context.report.detail(f"run {name}: entry point {job.entry_point} on {context.target.display_name}")
     found = with_log(context, context.target.runs.follow(job, submitted, log=log))
     if found.log:
-        context.report.detail(f"log {found.log}")
+        context.report.debug(f"log {found.log}")
     return found, log
 
 

@@ -83,6 +83,7 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
     settings = context.settings
     context.target.check_job(
         context.project,
+        top=context.top,
         entry_point=settings.entry_point,
         parameters=parameters,
         backend=backend,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
-from mlops_tasks.release import Release
+from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
@@ -72,13 +72,6 @@ class Pipeline:
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = _take(context, step, inputs)
-        if release.run is not None and not context.dry_run:
-            from mlops_tasks.pipeline import status
-
-            try:
-                status.compare(context, release.run)
-            except errors.WorkspaceError as fault:  # the run itself is finished and recorded
-                context.report.warning(f"the earlier runs cannot be shown: {fault.what}")
         return release
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
@@ -131,7 +124,10 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
         if step == "run" and not context.dry_run:
             from mlops_tasks.pipeline import attempt
 
-            return attempt.take_run(context, STEPS, inputs)
+            release = attempt.take_run(context, STEPS, inputs)
+            if release.run is not None:
+                _compare(context, release.run)
+            return release
         with context.record.locked(inputs.command or step):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
@@ -139,3 +135,12 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
                 staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release
+
+
+def _compare(context: Context, run: Run) -> None:
+    from mlops_tasks.pipeline import comparison
+
+    try:
+        comparison.compare(context, run)
+    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
+        context.report.warning(f"the earlier runs cannot be shown: {fault.what}")

@@ -19,6 +19,10 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import name
 
     _ = context.store  # BadInput for a root that this target cannot write to
+    if context.has_root_of_another_target:
+        name_of, own = context.target.display_name, context.wheel_root
+        left = f"wheel_root {context.settings.wheel_root}"
+        context.report.detail(f"{left} is of another target than {name_of}, whose wheels go to {own}")
     if not context.is_fetched and not context.project_folder.is_dir():
         _ = context.project  # BadInput that says what a project is
     if inputs.explain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
@@ -20,6 +21,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
     """
     from mlops_tasks.steps import run
 
+    context = _on_its_branch(context, run_id)
     submitted, entry_point = _find(context, run_id)
     if context.dry_run:
         context.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
@@ -39,6 +41,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
 
 def cancel(context: Context, run_id: str | None) -> Release | None:
     """End a detached run, chosen as `watch` does, and record its end."""
+    context = _on_its_branch(context, run_id)
     submitted, entry_point = _find(context, run_id)
     if context.dry_run:
         context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
@@ -52,6 +55,15 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
     context.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
+
+
+def _on_its_branch(context: Context, run_id: str | None) -> Context:
+    """The context of the branch whose record has that run as its last: its end belongs there."""
+    last = ((each.branch, each.attempt) for each in context.other_branches) if run_id is not None else ()
+    for branch, attempt in last:
+        if attempt is not None and attempt.run_id == run_id:
+            return replace(context, settings=replace(context.settings, branch=branch))
+    return context
 
 
 def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
@@ -102,21 +114,9 @@ def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
             context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
             attempts.save_end(context, found)
         elif found is not None:
-            attempts.save_submitted(context, _as_submitted(found), detached=False)
+            attempts.save_submitted(context, attempts.as_submitted(found), detached=False)
     saved = context.record.load()
     return saved.attempt if saved and saved.attempt else attempt
-
-
-def _as_submitted(found: Submitted | Run) -> Submitted:
-    """The run of a job that has ended is followed too: that shows the job's output and records its end."""
-    if isinstance(found, Submitted):
-        return found
-    return Submitted(
-        run_id=found.run_id,
-        experiment_id=found.experiment_id,
-        backend=found.backend,
-        job_run_id=found.job_run_id,
-    )
 
 
 @contextlib.contextmanager

@@ -204,6 +204,18 @@ def _check_other_file(path: Path, wheels: Wheels) -> None:
             )
 
 
+def check_paths(patch: Patch) -> None:
+    """Raise BadInput for an entry with a path of this machine: a run on another one would look for it in vain."""
+    document, changed = patch.document, {each.old for each in patch.changes}
+    for entry in _find_entries(document.original, patch.old, document.role):
+        if entry.value not in changed and requirements.names_path_here(entry.value):
+            raise errors.BadInput(
+                f"this names a path of this machine, and no cluster has it: {entry.value}",
+                where=texts.show_place(document.original, patch.old, entry.scalar.start),
+                cure="add its library to the setting `libraries`, or move the file into the project",
+            )
+
+
 def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]:
     """The document's texts that are nearly the placeholder, each with its place before it, wherever they stand.
 

@@ -27,7 +27,9 @@ _LOCAL = re.compile(r"(?P<path>[^\s\[;#](?:[^\[;#]*[^\s\[;#])?)(?P<rest>(?:\[[^]
 _PATH = re.compile(r"\.{1,2}(?:/|$)|[^@]*/|[^@]*\.(?:whl|zip|tar\.gz)$")
 
 
+_MEANT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^]]*\])?\s*[=<>!~]")
 _COMMENT_OR_HASH = re.compile(r"(?:\s+--hash[= ]\S+)+|(?:^|\s)#.*$")
+_WHOLE_PATH = re.compile(r"(?:^|[\s=@])((?:file:)?/[^\s;\[\]#]+)")
 _FOLDER = re.compile(
     r"(?:(?:-e|--editable)(?:\s*=\s*|\s+))?(?P<path>[^\s;\[\]-][^;\[\]]*?)"
     r"(?:\[(?P<extras>[^]]*)\])?(?:\s+;\s*(?P<marker>.+))?"
@@ -52,19 +54,29 @@ class WheelEntry:
 
 
 class Line(NamedTuple):
-    """One line of requirements, and the folder of the file that it stands in."""
+    """One line of requirements, and the file that it stands in."""
 
     text: str
-    folder: Path
+    source: Path
+
+    @property
+    def place(self) -> str:
+        """The file, with the number of the line where it is there as one."""
+        start = self.text.partition(" ")[0]
+        lines = texts.read(self.source).splitlines()
+        number = next((each for each, line in enumerate(lines, start=1) if self.text in line), 0) or next(
+            (each for each, line in enumerate(lines, start=1) if start in line), 0
+        )
+        return f"{self.source}:{number}" if number else str(self.source)
 
 
 def parse(line: str) -> Requirement | None:
     """The requirement in `line`, its name normalised; None for paths, pip's options and what is no requirement.
 
-    The hashes that may follow it are left out.
+    Options that may follow it, such as hashes, are left out.
     """
     try:
-        found = Requirement(re.split(r" #| +--hash\b", line, maxsplit=1)[0].strip())
+        found = Requirement(re.split(r" #| +--\w", line, maxsplit=1)[0].strip())
     except InvalidRequirement:
         return None
     found.name = utils.canonicalize_name(found.name)
@@ -115,6 +127,14 @@ def read_library(line: str, folder: Path, libraries: Mapping[str, Path | None]) 
     return WheelEntry(path="", distribution=name, extras=extras.strip(), marker=marker)
 
 
+def names_path_here(line: str) -> bool:
+    """Whether `line` names a file or folder of this machine by its whole path, which no other machine has."""
+    return any(
+        uris.is_here(path) and uris.to_path(path).exists()
+        for path in _WHOLE_PATH.findall(_COMMENT_OR_HASH.sub("", line))
+    )
+
+
 def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str:
     """A line that pip and uv can install: a path where the URI is one on the cluster, else `name @ URI`.
 
@@ -126,39 +146,44 @@ def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = 
     return f"{path}{bracketed}{tail}" if path.startswith("/") else f"{distribution}{bracketed} @ {uri}{tail}"
 
 
-def expand(lines: Iterable[str], folder: Path, *, inside: tuple[Path, ...] = ()) -> Iterator[Line]:
-    """`lines` with each `-r FILE` replaced by the lines of that file.
+def expand(lines: Iterable[str], source: Path, *, inside: tuple[Path, ...] = ()) -> Iterator[Line]:
+    """The `lines` of the file `source`, with each `-r FILE` replaced by the lines of that file.
 
-    File names are relative to `folder`, where the lines stand. Constraint files keep their line, with an absolute
-    path. Raises BadInput for a file that cannot be read, and for one that includes itself.
+    File names count from the folder of the file that they stand in. Constraint files keep their line, with an
+    absolute path. Raises BadInput for a file that cannot be read, and for one that includes itself.
     """
     for line in lines:
-        named = _other_file(line, folder)
+        named = _other_file(line, source.parent)
         if named is None:
-            yield Line(line, folder)
+            yield Line(line, source)
         elif named.is_constraint:
-            yield Line(f"-c {named.path}", folder)
+            yield Line(f"-c {named.path}", source)
         elif named.path.resolve() in inside:
             raise errors.BadInput(
                 "the file names itself, directly or not", where=named.path, cure="take that `-r` line out"
             )
         else:
-            yield from expand(_lines(named.path), named.path.parent, inside=(*inside, named.path.resolve()))
+            yield from expand(_lines(named.path), named.path, inside=(*inside, named.path.resolve()))
 
 
 def located(line: Line, *, base: Path) -> str:
     """The line's text with a relative path in it (`-e .`, `./lib[extra]`, `--find-links wheels`) as a file's URL.
 
     It counts from the folder of the file that the line stands in. pip itself counts what it installs from the folder
-    that it works in, `base`: that one is taken where the other has nothing of that name.
+    that it works in, `base`: that one is taken where the other has nothing of that name. Raises BadInput for what is
+    meant as a requirement and is none.
     """
     text = line.text.strip()
+    if _MEANT.match(text) and parse(text) is None and not {"/", "$"} & set(text):
+        raise errors.BadInput(
+            f"pip cannot read this requirement: {text}", where=line.place, cure="write it as name==version, say"
+        )
     option = _PATH_OPTION.fullmatch(text)
     value = option["value"] if option else text
     local = _LOCAL.fullmatch(value)
     if local is None or _URL.match(value) or value.startswith("/") or (not option and not _PATH.match(local["path"])):
         return text
-    paths = [Path(os.path.normpath(folder / local["path"])) for folder in (line.folder, base)]
+    paths = [Path(os.path.normpath(folder / local["path"])) for folder in (line.source.parent, base)]
     path = next((each for each in paths if _is_usable(each, is_package=_names_package(option))), paths[0])
     return f"{option['flag'] + ' ' if option else ''}{path.as_uri()}{local['rest']}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging import utils
@@ -11,6 +11,7 @@ from packaging import utils
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import git, missing
 from mlops_tasks.release import Release, Wheel
+from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
 from mlops_tasks.wheels import building, metadata, needs, sources, surroundings, syntax, versions
 
@@ -46,18 +47,15 @@ def build_wheels(context: Context, release: Release) -> Release:
         _warn(context, library, state)
         old = _find_built(context, release, name, state)
         if old is not None:
-            context.report.detail(f"{old.distribution} {old.version} is up to date ({name})")
             found[name] = old
             continue
         found[name], by_path[library] = _build(context, library, name, state)
         context.library_states.clear()  # a build can write into any sources: the next step looks again
-        context.report.detail(f"{found[name].distribution} {found[name].version} built from {name}")
     wheels = _order(list(found.values()), context.top)
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
     for library, asked in by_path.items():
         needs.refuse_paths(library, sorted(asked - beside))
-    made = (f"{Path(wheel.file).name} ({files.show_size(wheel.size)}, sha256 {wheel.sha256[:12]})" for wheel in wheels)
-    context.report.step("build-wheel", "\n".join(made) or "nothing to build: `libraries` is empty")
+    _report(wheels, {context.relative(library) for library in by_path}, context.report)
     context.decided_by["build-wheel"] = _parts(looked)
     digest = _combine({name: state.digest for name, state in looked.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
@@ -72,6 +70,14 @@ def _find_built(context: Context, release: Release, name: str, state: LibrarySta
 def _releases(context: Context, release: Release) -> Iterator[Release]:
     yield release
     yield from context.other_releases
+
+
+def _report(wheels: Sequence[Wheel], built: Container[str | None], report: Report) -> None:
+    for wheel in wheels:
+        report.debug(f"{Path(wheel.file).name} of {wheel.library}: sha256 {wheel.sha256}")
+    made = {wheel: "built" if wheel.library in built else "up to date" for wheel in wheels}
+    lines = (f"{Path(each.file).name} ({files.show_size(each.size)}, {said})" for each, said in made.items())
+    report.step("build-wheel", "\n".join(lines) or "nothing to build: `libraries` is empty")
 
 
 def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
@@ -104,7 +110,9 @@ def _look_at(context: Context, library: Path) -> LibraryState:
         found = sources.look_at(library, environ=context.environ, run=context.run, include=context.settings.include)
         digest, local = found.digest, None
         if context.settings.local_version:
-            local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
+            local = versions.of_digest(digest)
+            if not found.varies:
+                local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
             digest = files.digest({"sources": digest, "local": local.version})
         context.library_states[library] = LibraryState(digest, local, found)
     return context.library_states[library]

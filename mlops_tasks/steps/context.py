@@ -245,16 +245,17 @@ class Context:
         """The wheels for which this command has run the checks of the doctor."""
         return []
 
+    @property
+    def has_root_of_another_target(self) -> bool:
+        """Whether the setting `wheel_root` is meant for another target; a flag is meant for this one."""
+        root, origin = self.settings.wheel_root, self.settings.origins.get("wheel_root", "")
+        return root is not None and not origin.startswith("--") and not self.target.may_hold(root)
+
     @cached_property
     def wheel_root(self) -> str:
-        root, origin = self.settings.wheel_root, self.settings.origins.get("wheel_root", "")
-        if root is None:
+        root = self.settings.wheel_root
+        if root is None or self.has_root_of_another_target:
             return self.target.wheel_root
-        if not self.target.may_hold(root) and not origin.startswith("--"):
-            own = self.target.wheel_root
-            name = self.target.display_name
-            self.report.detail(f"wheel_root {root} is not of the target {name}, whose wheels go to {own}")
-            return own
         is_uri = root.startswith(uris.REMOTE) or uris.has_scheme(root)
         return root if is_uri else self.relative(self.root / root)
 

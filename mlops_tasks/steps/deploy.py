@@ -44,8 +44,9 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
         _check_source(wheel, context.top / wheel.file)
     if missing and not context.dry_run:
         _write(context, missing, folder)
-    verb = "to write" if context.dry_run else "written"
-    context.report.step("deploy", f"{folder} ({len(missing)} {verb}, {len(wheels) - len(missing)} unchanged)")
+    counts = {"to write" if context.dry_run else "written": len(missing), "unchanged": len(wheels) - len(missing)}
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    context.report.step("deploy", f"{folder} ({said})")
     deployed = tuple(
         Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
         for wheel in wheels
@@ -103,7 +104,7 @@ def _find_missing(context: Context, wheels: Sequence[Wheel], folder: str) -> lis
     for wheel in wheels:
         name = Path(wheel.file).name
         if name not in there:
-            context.report.detail(f"to write   {name} ({files.show_size(wheel.size)})")
+            context.report.debug(f"to write   {name} ({files.show_size(wheel.size)})")
             missing.append(wheel)
         elif not _is_there(wheel, there):
             raise errors.WorkspaceError(
@@ -112,7 +113,7 @@ def _find_missing(context: Context, wheels: Sequence[Wheel], folder: str) -> lis
                 cure="find out who changed it, remove that folder, then `inv deploy`",
             )
         else:
-            context.report.detail(f"unchanged  {name}")
+            context.report.debug(f"unchanged  {name}")
     return missing
 
 

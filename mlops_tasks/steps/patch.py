@@ -228,10 +228,13 @@ def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path
             context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
         return True
 
-    if not context.target.is_remote:
+    if not context.target.is_databricks:
         far = replace(near, is_reachable=leave)
     documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
-    return [references.patch(each, far if each.role == "cluster" else near) for each in documents]
+    patches = [references.patch(each, far if each.role == "cluster" else near) for each in documents]
+    for each in patches if context.target.is_databricks else ():
+        references.check_paths(each)
+    return patches
 
 
 def _near(wheels: references.Wheels, folder: Path) -> references.Wheels:
@@ -329,8 +332,9 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
 
 def _report(patched: Patched, report: Report) -> None:
     for each in patched.references:
-        report.detail(f"{each.file}: {each.old or '(new)'} -> {each.new}")
+        report.debug(f"{each.file}: {each.old or '(new)'} -> {each.new}")
     names = ", ".join(dict.fromkeys(each.file for each in patched.references))
     count = len(patched.references)
     said = f"{count} reference{'' if count == 1 else 's'} in {names}" if names else "no references"
-    report.step("patch", f"{said} -> {patched.project_dir}")
+    report.debug(f"the project is staged in {patched.project_dir}")
+    report.step("patch", said)

@@ -13,6 +13,9 @@ from mlops_tasks.report import Report
 
 LAST_WORDS = 15
 """Lines of the log that a failure shows."""
+SHOWN_METRICS = 4
+WIDTH = 64
+"""Characters for a run and its metrics on one line of a terminal of 80 columns, beside the step's name."""
 LOOKED_THROUGH = 200
 """Lines of the log that are looked through for files that the run missed."""
 _MISSED = re.compile(r"(?:No such file or directory|does not exist|cannot open file)[^'\"\n]*['\"]([^'\"\n]+)['\"]")
@@ -94,8 +97,11 @@ def _cure(run: Run, timeout: float | None, shown_by: str) -> str:
 
 
 def _describe(run: Run) -> str:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:4])
-    return f"{run.status} {run.run_id}" + (f" ({metrics})" if metrics else "") + (f"\n{run.url}" if run.url else "")
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:SHOWN_METRICS])
+    said = f"{run.status} {run.run_id}"
+    fits = len(said) + len(metrics) < WIDTH
+    lines = [f"{said} ({metrics})" if metrics and fits else said, "" if fits else metrics, run.url]
+    return "\n".join(filter(None, lines))
 
 
 def _last_words(log: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks.stores.base import Store
@@ -74,12 +75,13 @@ class Target(Protocol):
         self,
         project: mlproject.Project,
         *,
+        top: Path,
         entry_point: str,
         parameters: Mapping[str, str],
         backend: str,
         env_manager: str,
     ) -> None:
-        """Raise BadInput for what a run needs and cannot have here, before anything is begun."""
+        """Raise BadInput, before anything is begun, for what a run from the repository at `top` needs and lacks."""
 
     def check(self) -> None:
         """Raise what would fail every run here, as a missing login does, before anything is begun."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
@@ -57,7 +57,7 @@ class DatabricksTarget:
             raise errors.BadInput(
                 f"{uri} is a file of this machine, and a run on Databricks cannot read it",
                 where="--wheel-uri",
-                cure=f"`inv deploy --wheel {shlex.quote(uri)}` puts it into the workspace; or give its URI there",
+                cure=f"`inv deploy --wheel {errors.typed(uri)}` puts it into the workspace; or give its URI there",
             )
 
     def has_volume(self, path: str) -> bool:
@@ -94,12 +94,16 @@ class DatabricksTarget:
         self,
         project: mlproject.Project,
         *,
+        top: Path,
         entry_point: str,
         parameters: Mapping[str, str],
         backend: str,
         env_manager: str,
     ) -> None:
         """The checks of the doctor look at what a cluster has."""
+        from mlops_tasks.backends import plugin
+
+        plugin.check_path(top)
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""

@@ -87,16 +87,19 @@ class LocalTarget:
         self,
         project: mlproject.Project,
         *,
+        top: Path,
         entry_point: str,
         parameters: Mapping[str, str],
         backend: str,
         env_manager: str,
     ) -> None:
-        if backend != "local":
-            return
+        from mlops_tasks.backends import plugin
         from mlops_tasks.backends.local import environment, refusals
 
-        refusals.check_top(self.places.top)
+        plugin.check_path(top)
+        if backend != "local":
+            return
+        refusals.check_top(top)
         refusals.check_env_manager(project, env_manager, self.environ)
         refusals.check_entry_point(project, entry_point, parameters)
         if env_manager == "auto":

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import rich.console
 
 STEP_WIDTH = 12
+LONG_TRANSFER = 10 << 20
+"""Bytes from which a transfer is told where there is no screen to draw a bar on."""
 
 
 class Console(Report):
@@ -72,14 +74,14 @@ class Console(Report):
     ) -> None:
         if not self._results:
             return
-        self._write(self._out, f"\n{title}")
+        self._write(self._out, f"\n{title}" if title else "")
         for line in self._draw(columns, rows) if numbers else self._align(columns, rows):
             self._write(self._out, line.rstrip())
 
     def _draw(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        from rich import box, table, text
+        from rich import table, text
 
-        drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             drawn.add_column(column, justify="right" if index else "left")
         for row in rows:
@@ -107,7 +109,7 @@ class Console(Report):
         if self._quiet or not self._err.isatty():
             from mlops_tasks import files
 
-            self.detail(f"{what} ({files.show_size(total)})")
+            (self.detail if total >= LONG_TRANSFER else self.debug)(f"{what} ({files.show_size(total)})")
             yield lambda _: None
             return
         from rich import progress

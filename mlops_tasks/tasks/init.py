@@ -14,7 +14,8 @@ from mlops_tasks.report import Report
 from mlops_tasks.tasks import base, session
 
 TEMPLATE = Path(__file__).parents[1] / "template"
-KEPT = {"tasks.py", "invoke.yaml", "README.md", ".gitignore"}
+MINIMAL = ("invoke.yaml", "tasks.py")
+KEPT = {*MINIMAL, "README.md", ".gitignore"}
 """Files that a repository may have already: they stay as they are, and the lines to add to them are shown."""
 
 BESIDE_OWN_TASKS = """\
@@ -29,26 +30,34 @@ ns = Collection(my_task, mlops=mlops)  # with each task of your own: Invoke find
     klass=base.ReleaseTask,
     help={
         "folder": "where to write it (default: the folder of tasks.py or invoke.yaml, else this one)",
+        "minimal": "write tasks.py and invoke.yaml alone, for a project of your own",
         "json": "print the names of the files made as JSON, and nothing else",
         "dry_run": "show what would be made, and make nothing",
     },
 )
-def init(c: invoke.Context, folder: str | None = None, **flags: Any) -> None:
+def init(
+    c: invoke.Context,
+    folder: str | None = None,
+    minimal: bool = False,  # noqa: FBT001, FBT002
+    **flags: Any,
+) -> None:
     """Write a complete small project to start from."""
     root = base.root_of(c)
     where = Path(folder) if folder else root
     # another folder's tasks.py has names of its own
     spell = base.spell_as_called if where.resolve() == root.resolve() else str
-    made = write_template(where, report=session.open_report(flags, spell=spell), dry_run=session.is_dry(c, flags))
+    report = session.open_report(flags, spell=spell)
+    made = write_template(where, report=report, minimal=minimal, dry_run=session.is_dry(c, flags))
     session.print_json({"made": list(made)}, flags)
 
 
-def write_template(folder: Path, *, report: Report, dry_run: bool = False) -> tuple[str, ...]:
+def write_template(folder: Path, *, report: Report, minimal: bool = False, dry_run: bool = False) -> tuple[str, ...]:
     """Copy the bundled project into `folder`, and return the paths of the files made, relative to it.
 
-    Raises BadInput, and writes nothing, where something else stands in the place of one of its files or folders.
+    `minimal` copies its tasks.py and invoke.yaml alone. Raises BadInput, and writes nothing, where something else
+    stands in the place of one of its files or folders.
     """
-    names = sorted(_files())
+    names = list(MINIMAL) if minimal else sorted(_files())
     clashes = _find_clashes(folder, names)
     if clashes:
         raise errors.BadInput(
@@ -59,7 +68,8 @@ def write_template(folder: Path, *, report: Report, dry_run: bool = False) -> tu
     made = tuple(name for name in names if name not in present)
     for name in made if not dry_run else ():
         _copy(folder, name)
-    _say(folder, made, [name for name in present if not _is_same(folder, name)], report)
+    kept = [name for name in present if not _is_same(folder, name)]
+    _say(folder, made, kept, report, is_own=minimal and "invoke.yaml" in made)
     return made
 
 
@@ -98,7 +108,7 @@ def _copy(folder: Path, name: str) -> None:
         ) from fault
 
 
-def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report) -> None:
+def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report, *, is_own: bool) -> None:
     report.step("init", "\n".join(made) if made else "everything was there already")
     to_add = {name: _lines_to_add(folder, name) for name in kept}
     for name, lines in to_add.items():
@@ -107,7 +117,7 @@ def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report) -
             report.detail(f"    {line}")
     if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
         report.detail("this is no git repository yet: `git init`, or give each command a --branch")
-    report.detail(f"next: {_next(to_add)}")
+    report.detail(f"next: {'name your own folders in invoke.yaml, then inv doctor' if is_own else _next(to_add)}")
 
 
 def _next(to_add: dict[str, list[str]]) -> str:

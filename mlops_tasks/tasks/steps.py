@@ -17,13 +17,13 @@ FORCE = "continue in spite of what the task `doctor` calls an error"
 
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
-    """Choose the experiment's name and the branch's wheel folder."""
+    """Step 1: choose the experiment's name and the branch's wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=base.BUILDING, name="build-wheel")
 def build_wheel(c: invoke.Context, **flags: Any) -> None:
-    """Build the wheels of the libraries that changed."""
+    """Step 2: build the wheels of the libraries that changed."""
     _take(c, "build-wheel", flags, NOTHING)
 
 
@@ -39,7 +39,7 @@ def deploy(
     force: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Put the wheels into the branch's folder of the store."""
+    """Step 3: put the wheels into the branch's wheel folder."""
     _take(c, "deploy", flags, Inputs(wheels=tuple(Path(each).absolute() for each in wheel or ()), force=force))
 
 
@@ -60,7 +60,7 @@ def patch(
     in_place: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Stage a copy of the project that names the deployed wheels."""
+    """Step 4: stage a copy of the project that names the deployed wheels."""
     _take(c, "patch", flags, Inputs(wheel_uris=tuple(wheel_uri or ()), diff=diff, in_place=in_place))
 
 
@@ -82,7 +82,7 @@ def run(
     force: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Run the staged project and follow it to its end."""
+    """Step 5: run the staged project, follow it to its end and show it beside earlier runs."""
     inputs = Inputs(experiment_name=experiment_name, experiment_id=experiment_id, detach=detach, force=force)
     _take(c, "run", flags, inputs)
 
@@ -98,7 +98,7 @@ def release(
     force: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Take all five steps, and show the run beside earlier ones."""
+    """Take the five steps in order: name, build-wheel, deploy, patch, run."""
     session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
 
 
@@ -128,11 +128,11 @@ def status(c: invoke.Context, check: bool = False, **flags: Any) -> None:  # noq
 
 @invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
 def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """Follow a detached run to its end."""
+    """Follow a detached run to its end: watch [RUN_ID]."""
     session.work(c, flags, lambda pipeline: pipeline.watch(run_id))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=ENDING, positional=["run_id"], help=RUN_ID)
 def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """Cancel a detached run."""
+    """Cancel a detached run: cancel [RUN_ID]."""
     session.work(c, flags, lambda pipeline: pipeline.cancel(run_id))

@@ -32,6 +32,8 @@ UNREADABLE = (ValueError, LookupError, TypeError)
 """What MLflow raises for an answer that it does not expect; some versions do so for every error without a message."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 """MLflow prints the address of a run as soon as the run ends."""
+LOGGED = {"alembic": logging.WARNING, "mlflow.tracking": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""From what level on MLflow's own words are shown; what goes wrong in a database it logs and raises."""
 NO_ROOM = "make room where it is; if there is some, see what that store says"
 CURES = {
     "Can't locate revision": "a newer MLflow made that store: use that version, or name another store by "
@@ -63,12 +65,14 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """An earlier run of an experiment. `started` is milliseconds since 1970."""
+    """A run of an experiment. `started` is milliseconds since 1970."""
 
     run_id: str
-    entry_point: str
+    name: str
     status: str
     started: int
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str]
     metrics: Mapping[str, float]
 
 
@@ -225,9 +229,11 @@ class Tracking:
         return [
             PastRun(
                 run_id=run.info.run_id,
-                entry_point=run.data.tags.get("mlflow.project.entryPoint", ""),
+                name=run.info.run_name or "",
                 status=run.info.status,
                 started=run.info.start_time,
+                tags=dict(run.data.tags),
+                parameters=dict(run.data.params),
                 metrics=dict(run.data.metrics),
             )
             for run in found[:limit]
@@ -236,8 +242,8 @@ class Tracking:
     @cached_property
     def _client(self) -> MlflowClient:
         os.environ.update(self.login)  # the only way to hand it to MLflow
-        for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        for name, level in LOGGED.items():
+            logging.getLogger(name).setLevel(level)
         with self._calling_mlflow(), uris.first_user(self.uri):
             from mlflow import MlflowClient
 
@@ -293,6 +299,9 @@ class Tracking:
     def _explain(self, fault: Exception) -> tuple[str, str]:
         """What is wrong, and what to do."""
         said = redaction.first_line(fault)
+        path = uris.database_of(self.uri)
+        if path is not None and "_client" in vars(self) and not path.exists():
+            return f"the store was removed while it was in use: {said}", "leave that folder alone while a command works"
         if isinstance(fault, ModuleNotFoundError):
             module = (fault.name or "").partition(".")[0]
             return f"MLflow needs {module} for this store: {said}", f"pip install {PACKAGES.get(module, module)}"

@@ -20,10 +20,14 @@ _BUILDS = re.compile(
 )
 """The tables of pyproject.toml and setup.cfg that a build reads; those of other tools name files too."""
 _LISTS = re.compile(r"\b(?:artifacts|includes?|package[-_]data)\s*=\s*(\[[^\]]*\]|\{[^}]*\})")
+_MANIFEST = "MANIFEST.in"
+_MANIFEST_LINE = re.compile(r"^\s*(?:#|(?:global-|recursive-)?exclude|prune).*|^\s*[\w-]+(?=\s)", re.MULTILINE)
+"""A line that leaves files out, or the command of another."""
 _QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
 _SIGNS = re.compile(r"""[\s,=:"'\[\]{}]+""")
 _WRITTEN = re.compile(r"""(?:write[-_]to|version[-_]?file\w*)\s*[=:]\s*["']?([^"'\s,}]+)""")
 """Files that a plugin writes during the build."""
+_ASIDE = {"tests", "test", "docs", "doc", "examples", "notebooks", "scripts", "tools", "benchmarks"}
 _NOISE = re.compile(r".*(\.(log|tmp|bak|orig|rej|swp|o|c|cpp|so|pyd|dylib|pyc|pyo|html)|~)")
 """Leavings of editors and compilers: a build compiles anew."""
 
@@ -36,6 +40,12 @@ class Ignored(NamedTuple):
     others: tuple[str, ...] = ()
 
 
+def _packages(names: Iterable[str]) -> set[PurePosixPath]:
+    """The folders of Python files, but for those of tests and the like, which are in no wheel."""
+    paths = [PurePosixPath(name) for name in names]
+    return {path.parent for path in paths if path.suffix == ".py" and path.parts[0] not in _ASIDE and path.parent.name}
+
+
 class Folders:
     """The folders of a library in which files may be missed: those of its own files, and all in its packages.
 
@@ -45,7 +55,7 @@ class Folders:
     def __init__(self, library: Path, names: Iterable[str]) -> None:
         known = [library / name for name in names]
         self._own = {parent for path in known for parent in path.parents}
-        self._packages = {path.parent for path in known if path.name == "__init__.py"}
+        self._packages = {library / folder for folder in _packages(names)}
 
     def is_beside(self, path: Path) -> bool:
         return path.is_dir() and path not in self._own and self._packages.isdisjoint(path.parents)
@@ -65,7 +75,7 @@ def sort(
     patterns = [each.strip("/") for header, text in parts for each in _patterns(header, text)]
     anchored = [each for each in patterns if "/" in each and "**" not in each]
     asked = {name for pattern in (*include, *anchored) for name in expand(library, pattern)}
-    packages = {str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name == "__init__.py"}
+    packages = set(map(str, _packages(names)))
 
     def comes(name: str) -> bool:
         return name in asked or name in literal or any(_matches(name, each) for each in patterns)
@@ -97,6 +107,8 @@ def _split(name: str, text: str) -> list[tuple[str, str]]:
     """The tables of a file of settings that a build reads, each with its header; a program is one without."""
     if name.endswith(".py"):
         return [("", text)]
+    if name == _MANIFEST:
+        return [(name, _MANIFEST_LINE.sub("", text))]
     headers = list(_HEADER.finditer(f"{text}\n"))
     ends = [*(each.start() for each in headers[1:]), len(text)]
     found = [(each[1], text[each.end() : end]) for each, end in zip(headers, ends, strict=True)] if headers else []
@@ -105,7 +117,7 @@ def _split(name: str, text: str) -> list[tuple[str, str]]:
 
 def _patterns(header: str, text: str) -> list[str]:
     """The globs of files that a table ships, without those that mean everything, and names of packages."""
-    whole = [text] if re.search(r"package[-_]data|force-include", header) else []
+    whole = [text] if re.search(r"package[-_]data|force-include|MANIFEST", header) else []
     found = [each for part in [*_LISTS.findall(text), *whole] for each in _SIGNS.split(part)]
     return [each for each in found if any(map(str.isalnum, each)) and {".", "/"} & set(each)]
 

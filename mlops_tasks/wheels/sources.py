@@ -25,10 +25,12 @@ _ABOUT = re.compile(r"^\s*(?:\[\s*)?(?:project|build-system|tool\s*\.\s*poetry)\
 _SECTIONS = re.compile(r"^\[(?:project|tool\.poetry)\][^\n]*\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"""(?:^|[(,\s])name\s*=\s*["']([\w.-]+)["']""", re.MULTILINE)
 _PLAIN_NAME = re.compile(r"^name\s*=\s*([\w.-]+)", re.MULTILINE)
+_SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
+_FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 _PROGRAM = re.compile(r"""["'\s=]((?:[\w.-]+/)*[\w.-]+\.py)\b""")
 _BACKEND_PATH = re.compile(r"backend-path\s*=\s*\[([^\]]*)\]")
-_EXECUTED = re.compile(r"""(?:\battr\s*[=:]\s*["']?|^\s*(?:from|import)\s+)([\w.]+)""", re.MULTILINE)
+_EXECUTED = re.compile(r"""(?:\b(?:attr|getter)\s*[=:]\s*["']?|^\s*(?:from|import)\s+)([\w.]+)""", re.MULTILINE)
 """A module that a version is read from (`attr = "mylib.version.VERSION"`), or that setup.py imports."""
 
 
@@ -102,7 +104,8 @@ class Sources(NamedTuple):
     """What a library's wheel is made of: the digest of all that decides it, and where it comes from.
 
     `names` are the files that come along, and `outside` the files and folders beyond the library's own that do, all
-    relative to it; of those that git ignores `ignored` tells. Of the folders `unreadable` nothing comes along.
+    relative to it; of those that git ignores `ignored` tells. It `varies` where variables or ignored
+    files decide the wheel too, which no commit has. Of the folders `unreadable` nothing comes along.
     """
 
     digest: str
@@ -110,6 +113,7 @@ class Sources(NamedTuple):
     outside: tuple[str, ...]
     ignored: ignored.Ignored
     asks_git: bool
+    varies: bool
     unreadable: tuple[str, ...] = ()
     files: Mapping[str, object] = MappingProxyType({})
     told: Mapping[str, object] = MappingProxyType({})
@@ -132,10 +136,11 @@ def look_at(
         everything = files.walk(
             library, skip=lambda path: is_junk(path) or folders.is_beside(path), onerror=unreadable.append
         )
-        left = ignored.sort(library, names=known, everything=everything, texts=texts, include=include)
+        shipping = {**texts, **_texts(library, "MANIFEST.in")}
+        left = ignored.sort(library, names=known, everything=everything, texts=shipping, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
         programs = [_text(library / name) for name in _programs(library, names, settings)]
-        outside = _outside(library, names, settings)
+        outside = _outside(library, names, settings, programs)
         asks_git = surroundings.asks_git(settings, programs)
         inside = _hash_all(library, names)
         beyond = {name: _hash_outside(library, name, run) for name in outside}
@@ -150,8 +155,17 @@ def look_at(
     closed = tuple(str(each.filename) for each in unreadable)
     digest = files.digest({"files": inside, "outside": beyond, "git": told_by_git, "variables": variables})
     told = {"git": told_by_git, **{f"the variable {name}": value for name, value in variables.items()}}
-    beside = _beyond(library, outside)
-    return Sources(digest, tuple(names), beside, left, asks_git, closed, {**inside, **beyond}, told)
+    return Sources(
+        digest=digest,
+        names=tuple(names),
+        outside=_beyond(library, outside),
+        ignored=left,
+        asks_git=asks_git,
+        varies=bool(variables or left.brought),
+        unreadable=closed,
+        files={**inside, **beyond},
+        told=told,
+    )
 
 
 def _beyond(library: Path, outside: Iterable[str]) -> tuple[str, ...]:
@@ -209,9 +223,9 @@ def _find_line(library: Path, pattern: str) -> str:
     return place
 
 
-def _texts(library: Path) -> dict[str, str]:
-    """The texts of the library's files of settings by their names, each with a line end."""
-    paths = [library / name for name in (*MARKS, "setup.cfg")]
+def _texts(library: Path, *named: str) -> dict[str, str]:
+    """The texts of the library's files of settings, or of those `named`, by their names, each with a line end."""
+    paths = [library / name for name in named or (*MARKS, "setup.cfg")]
     return {path.name: f"{_text(path)}\n" for path in paths if path.is_file()}
 
 
@@ -234,10 +248,18 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _outside(library: Path, names: Iterable[str], settings: str) -> list[str]:
-    """The links among the library's files, and what its settings name outside the folder, sorted."""
+def _outside(library: Path, names: Iterable[str], settings: str, programs: Iterable[str]) -> list[str]:
+    """The links among the library's files, and what its settings and programs name outside the folder, sorted.
+
+    A program may put a path together: a file that it names and that only a folder around the library has counts.
+    """
     links = [name for name in names if (library / name).is_symlink()]
-    return sorted({*links, *(name.strip() for name in _OUTSIDE.findall(settings))})
+    around = git.top(library) or library
+    above = [each for each in library.parents if each.is_relative_to(around)]
+    named = {name for each in programs for name in _FILE.findall(each) if not (library / name).exists()}
+    found = [folder / name for folder in above for name in named if (folder / name).is_file()]
+    beyond = [os.path.relpath(path, library) for path in found]
+    return sorted({*links, *beyond, *(name.strip() for name in _OUTSIDE.findall(settings))})
 
 
 def _is_library(path: Path) -> bool:
@@ -245,7 +267,9 @@ def _is_library(path: Path) -> bool:
     about = path / MARKS[0]
     if (path / MARKS[1]).is_file() or not about.is_file():
         return (path / MARKS[1]).is_file()
-    return _ABOUT.search(_text(about)) is not None or (path / "setup.cfg").is_file()
+    setup = path / "setup.cfg"
+    in_setup = setup.is_file() and _SETUP.search(_text(setup)) is not None
+    return in_setup or _ABOUT.search(_text(about)) is not None
 
 
 def is_junk(path: Path) -> bool:

@@ -25,7 +25,7 @@ _KNOWN = re.compile(
     r"|SKBUILD_.+|\w+_DYNAMIC_VERSIONING_\w+"
 )
 """Variables that build backends and their plugins read by themselves."""
-_READS = re.compile(r"environ|getenv")
+_READS = re.compile(r"environ|getenv|decouple")
 _READ = re.compile(r"""(?:environ(?:\.\w+)?|getenvb?)\s*[\[(]\s*[bfr]?["'](\w+)["']""")
 _QUOTED = re.compile(r"""["']([A-Z_][A-Z0-9_]+)["']""")
 _IN_TEXT = re.compile(r"\{env:(\w+)|\$\{?([A-Za-z_]\w*)")
@@ -45,12 +45,12 @@ def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str,
 
     `settings` is the text of its files of settings; `programs` are the texts of what the build executes.
     """
-    mentioned = {name for found in _IN_TEXT.findall(settings) for name in found if name}
-    for program in programs:
-        mentioned.update(_READ.findall(program))
-        if _READS.search(program):  # the name may take a way round: NAME = "BUILD_NUMBER"; environ[NAME]
-            mentioned.update(_QUOTED.findall(program))
-            mentioned.update(name for found in _IN_TEXT.findall(program) for name in found if name)
+    mentioned = set(_QUOTED.findall(settings))  # as hatch's `variable = "BUILD_NUMBER"`
+    for text in (settings, *programs):
+        mentioned.update(name for found in _IN_TEXT.findall(text) for name in found if name)
+        mentioned.update(_READ.findall(text))
+        if _READS.search(text):  # the name may take a way round: NAME = "BUILD_NUMBER"; environ[NAME]
+            mentioned.update(_QUOTED.findall(text))
     if "ext_modules" in settings:
         mentioned |= _COMPILED_BY
     beginnings = tuple(name for name in mentioned if name.endswith("_"))  # as in `name.startswith("BUILD_")`

@@ -28,6 +28,11 @@ class Local(NamedTuple):
     why: str = ""
 
 
+def of_digest(digest: str, why: str = "") -> Local:
+    """`d` and 12 digits of the sources' digest."""
+    return Local(f"d{digest[:LENGTH]}", why)
+
+
 def choose_local(library: Path, outside: list[str], *, digest: str, run: processes.Runner) -> Local:
     """`g` and 12 digits of the commit that last changed the library, or `d` and 12 of its sources' `digest`.
 
@@ -48,12 +53,11 @@ def choose_local(library: Path, outside: list[str], *, digest: str, run: process
         commit = ask("log", "-1", "--format=%H", "--", *paths) if is_clean else None
     except FileNotFoundError:  # there is no git
         commit = None
-    by_digest = f"d{digest[:LENGTH]}"
     if not commit:
-        return Local(by_digest)
+        return of_digest(digest)
     # a shallow clone lists its first commits: an earlier one may be the last that changed the library
     if commit in git.cut_at(library, runner=run):
-        return Local(by_digest, "the clone is shallow and may lack the commit that last changed it")
+        return of_digest(digest, "the clone is shallow and may lack the commit that last changed it")
     return Local(f"g{commit[:LENGTH]}")
 
 

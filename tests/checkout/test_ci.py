@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from mlops_tasks.checkout import ci
+from tests.conftest import CI_VARIABLES
 
 AZURE = {"TF_BUILD": "True"}
 GITHUB = {"GITHUB_ACTIONS": "true"}
@@ -337,3 +339,10 @@ def test_the_page_of_a_job_has_no_blanks() -> None:
 
     assert found is not None
     assert found.url == "https://dev.azure.com/org/My%20Project/_build/results?buildId=7"
+
+
+def test_no_variable_that_is_read_leaks_from_the_ci_system_into_a_test() -> None:
+    source = Path(ci.__file__).read_text(encoding="utf-8")
+
+    read = set(re.findall(r"[\"{]([A-Z]+_[A-Z_]+)[\"}]", source))
+    assert read - CI_VARIABLES == {"PULL_REQUEST"}, "that one is how a value of CodeBuild's begins"

@@ -94,7 +94,20 @@ def _ignore_a_submodule(repository: Path, git: Git) -> None:
     (repository / "sub" / "file").write_text("2")
 
 
+def _hide_within_a_submodule(repository: Path, git: Git) -> None:
+    git("clone", "-q", str(repository), "other")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "sub")
+    git(*add, cwd=repository)
+    git("commit", "-q", "-m", "sub", cwd=repository)
+    git("update-index", "--skip-worktree", "file", cwd=repository / "sub")
+    tree = read(repository)
+    assert tree is not None
+    assert not tree.dirty
+    (repository / "sub" / "file").write_text("2")
+
+
 HIDING = (
+    _hide_within_a_submodule,
     _show_no_untracked_files,
     _assume_unchanged,
     _assume_unchanged_and_remove,

@@ -78,7 +78,9 @@ def find(state: State) -> list[Finding]:
 
 def key(finding: Finding) -> str:
     """What is wrong, whatever numbers and names it is wrong with."""
-    return re.sub(r"\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*", "#", finding.what).replace(" ML", "")
+    return re.sub(
+        r"conda_env|python_env|plain|\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*", "#", finding.what
+    ).replace(" ML", "")
 
 
 def follow(state: State, cure: str) -> Iterator[State]:

@@ -26,16 +26,19 @@ entry_points:
   wait: {command: "python wait.py"}
   late: {command: "python late.py"}
   ask: {command: "python ask.py"}
+  forget: {command: "python forget.py"}
 """
 WAIT = "import os, time\nprint('waiting', os.getpid(), flush=True)\ntime.sleep(600)\n"
 ASK = "import sys\nprint('read', repr(sys.stdin.read()))\n"
+FORGET = "import pathlib\nnext(pathlib.Path.cwd().parents[2].rglob('branches/*/release.json')).unlink()\n"
 LATE = "import mlflow, sys\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\nsys.exit(4)\n"
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_repository(tmp_path_factory.mktemp("attempts") / "repository", SETTINGS=SETTINGS, MLPROJECT=MLPROJECT)
-    write(folder, {"training/quick.py": "", "training/wait.py": WAIT, "training/late.py": LATE, "training/ask.py": ASK})
+    scripts = {"quick": "", "wait": WAIT, "late": LATE, "ask": ASK, "forget": FORGET}
+    write(folder, {f"training/{name}.py": text for name, text in scripts.items()})
     git("add", ".", cwd=folder)
     git("commit", "-q", "-m", "scripts", cwd=folder)
     said = inv("name", "build-wheel", "deploy", "patch", cwd=folder)
@@ -201,6 +204,18 @@ def test_a_script_that_fails_after_it_ended_its_run_well_has_failed(staged: Path
     assert said.code == 5
     assert "exit code 4" in said.err
     assert status_of(staged, record_of(staged)["run"]["run_id"]) == "FAILED"
+
+
+def test_a_run_that_has_finished_is_no_failure_where_its_record_is_gone(staged: Path) -> None:
+    before = record_path(staged).read_text()
+    try:
+        said = inv("run", "--entry-point", "forget", "--json", cwd=staged)
+
+        assert said.code == 0, said.err
+        assert f"run {said.json['run']['run_id']} has finished, and that is not on record" in said.err
+        assert not record_path(staged).exists()
+    finally:
+        record_path(staged).write_text(before)
 
 
 def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks.pipeline import job_plan
+from mlops_tasks.pipeline.inputs import NOTHING
+from mlops_tasks.release import Deployed, Patched, Release
 from mlops_tasks.settings import Settings
 from tests.support.contexts import make_context
 from tests.support.projects import write
@@ -69,3 +71,20 @@ def test_a_script_takes_all_of_them(folder: Path) -> None:
 
     assert given == {"c": "0.5", "d": "1"}
     assert heard.lines == []
+
+
+def test_wheels_that_env_manager_local_leaves_out_are_named_once(folder: Path) -> None:
+    heard = Warned()
+    context = make_context(folder, report=heard, env_manager="local", entry_point="check")
+    wheels = tuple(
+        Deployed(distribution=name, uri=f"w/{name}-1-py3-none-any.whl", sha256="") for name in ("pytest", "my-lib")
+    )
+    release = Release(
+        target="local", project="p", branch="main", deployed=wheels, patched=Patched(project_dir="p", references=())
+    )
+
+    for _ in range(2):
+        job_plan.prepare(context, release, NOTHING)
+
+    said = "env_manager local installs nothing, and this interpreter lacks: my-lib"
+    assert [line for line in heard.lines if line.startswith("env_manager")] == [said]

@@ -90,14 +90,16 @@ def test_lines_of_other_requirements_stand_in_the_place_of_their_name(tmp_path: 
     (tmp_path / "requirements.txt").write_text("mlflow==2.17.2  # ours\n-r more/deep.txt\n\n# nothing\n")
     (tmp_path / "more" / "deep.txt").write_text("a==1 \\\n  --hash=sha256:0\n--constraint limits.txt\n")
 
-    lines = list(requirements.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path))
+    lines = list(
+        requirements.expand(["first", "-r requirements.txt", "-r https://example.org/x.txt"], tmp_path / "e.yaml")
+    )
 
     assert lines == [
-        ("first", tmp_path),
-        ("mlflow==2.17.2", tmp_path),
-        ("a==1   --hash=sha256:0", tmp_path / "more"),
-        (f"-c {tmp_path / 'more' / 'limits.txt'}", tmp_path / "more"),
-        ("-r https://example.org/x.txt", tmp_path),
+        ("first", tmp_path / "e.yaml"),
+        ("mlflow==2.17.2", tmp_path / "requirements.txt"),
+        ("a==1   --hash=sha256:0", tmp_path / "more" / "deep.txt"),
+        (f"-c {tmp_path / 'more' / 'limits.txt'}", tmp_path / "more" / "deep.txt"),
+        ("-r https://example.org/x.txt", tmp_path / "e.yaml"),
     ]
 
 
@@ -126,7 +128,7 @@ def test_a_relative_path_counts_from_the_folder_of_its_file_or_from_the_one_that
         (tmp_path / folder / "pyproject.toml").write_text("")
     (tmp_path / "setup.py").write_text("")
 
-    line = requirements.Line(text, tmp_path / "own")
+    line = requirements.Line(text, tmp_path / "own" / "r.txt")
 
     assert requirements.located(line, base=tmp_path) == found.replace("{base}", tmp_path.as_uri())
 
@@ -135,25 +137,46 @@ def test_a_relative_path_counts_from_the_folder_of_its_file_or_from_the_one_that
     "text",
     [
         *("numpy>=1", "x @ file:///a/b.whl", "/dbfs/libs/x-1-py3-none-any.whl", "-e git+https://h/x", "git+ssh://h/x"),
-        *("-r more.txt", "--no-index", "--pre", "numpy = 1", "https://h/x.whl", "a @ https://h/a/b", "", "-e /abs/lib"),
+        *(
+            "-r more.txt",
+            "--no-index",
+            "--pre",
+            "<WHEELS>",
+            "x==${VERSION}",
+            "x==1 --global-option=a",
+            "https://h/x.whl",
+            "a @ https://h/a/b",
+            "",
+            "-e /abs/lib",
+        ),
     ],
 )
 def test_what_is_no_relative_path_stays_as_it_is(tmp_path: Path, text: str) -> None:
-    assert requirements.located(requirements.Line(text, tmp_path), base=tmp_path) == text
+    assert requirements.located(requirements.Line(text, tmp_path / "r.txt"), base=tmp_path) == text
 
 
-@given(st.text(alphabet="ab1.-/ []#;:@='\"e", max_size=12))
+@pytest.mark.parametrize("text", ["numpy = 1.26", "numpy==1.26=py311_0", "numpy=>1", "numpy[all]=1"])
+def test_what_pip_cannot_read_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.txt").write_text(f"# ours\n{text}  # why\n")
+
+    with pytest.raises(errors.BadInput, match="cannot read this requirement") as caught:
+        requirements.located(requirements.Line(text, tmp_path / "r.txt"), base=tmp_path)
+
+    assert caught.value.where == f"{tmp_path / 'r.txt'}:2"
+
+
+@given(st.text(alphabet="ab1.-/ []#;:@'\"e", max_size=12))
 def test_any_line_is_located_in_a_line(text: str) -> None:
-    assert "\n" not in requirements.located(requirements.Line(text, Path("/here")), base=Path("/there"))
+    assert "\n" not in requirements.located(requirements.Line(text, Path("/here/r.txt")), base=Path("/there"))
 
 
 def test_a_requirement_file_that_is_not_there_or_names_itself_is_said(tmp_path: Path) -> None:
     (tmp_path / "loop.txt").write_text("-r loop.txt\n")
 
     with pytest.raises(errors.BadInput, match="cannot be read: No such file"):
-        list(requirements.expand(["-rgone.txt"], tmp_path))
+        list(requirements.expand(["-rgone.txt"], tmp_path / "e.yaml"))
     with pytest.raises(errors.BadInput, match="names itself"):
-        list(requirements.expand(["--requirement=loop.txt"], tmp_path))
+        list(requirements.expand(["--requirement=loop.txt"], tmp_path / "e.yaml"))
 
 
 def test_a_file_that_names_itself_by_a_longer_way_is_found_once(tmp_path: Path) -> None:

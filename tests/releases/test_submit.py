@@ -105,7 +105,9 @@ def test_a_job_that_no_list_shows_in_time_is_followed_by_the_next_run_and_stays_
     again = site.inv("run")
 
     assert again.code == 0, again.err
-    assert "and is followed again" in again.err or "is now FINISHED" in again.err
+    assert f"its run {site.record['run']['run_id']} has ended" in again.err
+    assert len(site.submits()) == len(site.workspace.jobs.submitted) == 1
+    assert site.record["attempt"]["ended"] is True
     assert site.runs("RUNNING") == []
 
 

@@ -198,10 +198,10 @@ def test_this_projects_timeout_ends_nobody_elses_run_unless_it_is_given_for_that
 def test_a_detached_run_is_its_branchs_own_while_another_branchs_release_begins(site: Site, left: str) -> None:
     assert site.inv("name", "--branch", "other").code == 0
 
-    there, here = site.inv("cancel", "--branch", "other"), site.inv("cancel")
+    last, named = site.inv("cancel", "--branch", "other"), site.inv("cancel", "--branch", "other", left)
 
-    assert (there.code, here.code) == (3, 0), here.err
-    assert "or `--branch main`, whose last one may go on" in there.err
+    assert (last.code, named.code) == (3, 0), named.err
+    assert "or `--branch main`, whose last one may go on" in last.err
     assert site.status(left) == site.record["run"]["status"] == "KILLED"
 
 

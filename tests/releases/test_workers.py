@@ -25,7 +25,7 @@ from tests.fake_workspace.work import Work
 from tests.support.inv import inv
 from tests.support.repositories import make_repository
 
-pytestmark = pytest.mark.spark
+pytestmark = pytest.mark.full
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
 TOP = Path(__file__).parents[2]

@@ -32,6 +32,9 @@ class Heard(Report):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
+    def step(self, name: str, made: str) -> None:
+        self.lines.extend(made.splitlines())
+
     def detail(self, text: str) -> None:
         self.lines.append(text)
 
@@ -82,7 +85,7 @@ def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
 
     second = build(tmp_path, one, other, before=first, heard=heard)
 
-    assert heard.lines == ["one 1.0 is up to date (libs/one)", "other 1.0 built from libs/other"]
+    assert [line.rpartition(", ")[2] for line in heard.lines] == ["up to date)", "built)"]
     assert wheels_of(second)[0] == wheels_of(first)[0]
     assert wheels_of(second)[1].sha256 != wheels_of(first)[1].sha256
     assert second.digests != first.digests
@@ -334,6 +337,28 @@ def test_what_local_versions_are_made_of_makes_build_wheel_stale(tmp_path: Path)
     assert digest(local_version=True) == build(tmp_path, library, local_version=True).digests["build-wheel"]
 
 
+def test_what_no_commit_has_gives_the_local_version_of_a_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = make_library(tmp_path)
+    write(library, {"hatch_build.py": 'import os\nos.environ.get("NUMBER")\n'})
+    write(tmp_path, {".gitignore": "*_pb2.py\n"})
+    commit(tmp_path)
+    write(library, {"mylib/a_pb2.py": ""})
+
+    def look(**settings: Any) -> str:
+        context = make_context(tmp_path, libraries=(str(library),), local_version=True, **settings)
+        build_wheel.build_digest(context, NOTHING)
+        local = context.library_states[library].local
+        assert local is not None
+        return local.version[0]
+
+    assert look() == "g"
+    assert look(include=("mylib/*_pb2.py",)) == "d"
+    monkeypatch.setenv("NUMBER", "7")
+    assert look() == "d"
+
+
 def install(installer: str, environment: Path, *wheels: Path) -> None:
     """Into an environment that may be there already, upgrading."""
     python = str(environment / "bin" / "python")
@@ -435,7 +460,15 @@ def test_a_wheel_of_the_same_sources_is_found_again_on_another_branch_and_target
     again = build_wheel.build_wheels(there, Release(target="databricks", project="p", branch="other"))
 
     assert again.wheels == built.wheels
-    assert heard.lines == ["mylib 1.0 is up to date (libs/mylib)"]
+    assert [line.rpartition(", ")[2] for line in heard.lines] == ["up to date)"]
     (tmp_path / wheels_of(built)[0].file).write_bytes(b"spoilt")
     assert wheels_of(build_wheel.build_wheels(there, Release(target="databricks", project="p", branch="other")))
-    assert heard.lines[-1] == "mylib 1.0 built from libs/mylib"
+    assert heard.lines[-1].endswith(", built)")
+
+
+def test_a_project_without_libraries_has_nothing_to_build(tmp_path: Path) -> None:
+    heard = Heard()
+    built = build(tmp_path, heard=heard)
+    assert built.wheels == ()
+    assert heard.lines == ["nothing to build: `libraries` is empty"]
+    assert build_wheel.build_digest(make_context(tmp_path), built) == built.digests["build-wheel"]

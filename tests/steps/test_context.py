@@ -1,23 +1,17 @@
 from __future__ import annotations
 
+import os
+import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.report import Report
 from tests.support.contexts import make_context
 from tests.support.repositories import commit, git, make_library, write
 
 MLPROJECT = "name: {}\nentry_points: {{main: {{command: python x.py}}}}\n"
-
-
-class Heard(Report):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def detail(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def make_projects(top: Path, *folders: str) -> None:
@@ -82,13 +76,8 @@ def test_a_project_in_the_top_folder_goes_by_its_name_unless_another_ones_folder
         pytest.param("databricks", "/srv/wheels", "dbfs:/wheels", id="a folder by its whole path, there"),
     ],
 )
-def test_a_wheel_root_of_the_other_target_is_left_alone_and_that_is_said(
-    tmp_path: Path, target: str, root: str, there: str
-) -> None:
-    context = make_context(tmp_path, report=(heard := Heard()), target=target, wheel_root=root)
-
-    assert context.wheel_root == there
-    assert heard.lines == [f"wheel_root {root} is not of the target {target}, whose wheels go to {there}"]
+def test_a_wheel_root_of_the_other_target_is_left_alone(tmp_path: Path, target: str, root: str, there: str) -> None:
+    assert make_context(tmp_path, target=target, wheel_root=root).wheel_root == there
 
 
 @pytest.mark.parametrize(
@@ -138,3 +127,20 @@ def test_a_library_in_a_submodule_that_is_not_checked_out_is_refused_with_what_b
         _ = make_context(clone, libraries=("libs/*",)).libraries
 
     assert caught.value.cure == "`git submodule update --init libs/shared`"
+
+
+def test_mlflow_which_asks_for_a_home_as_it_is_imported_finds_one_where_the_user_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("HOME", "/to be put back")
+    monkeypatch.delenv("HOME")
+
+    found = replace(make_context(tmp_path), environ={}).programs_environ
+
+    assert found["HOME"] == str(tmp_path / ".mlops" / "home")
+    assert Path.home() == tmp_path / ".mlops" / "home"
+    assert os.environ["HOME"] == found["HOME"]

@@ -19,6 +19,11 @@ from tests.support.workspaces import Heard
 START = Release(target="local", project="p", branch="main")
 
 
+class NoStore(folder.FolderStore):
+    def list_files(self, folder: str) -> dict[str, stores.Stored]:
+        raise AssertionError(folder)
+
+
 def make_wheel(top: Path, name: str = "mylib", content: bytes = b"wheel") -> Wheel:
     path = top / "dist" / f"{name}-1.0-py3-none-any.whl"
     path.parent.mkdir(exist_ok=True)
@@ -88,7 +93,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(tmp_path: Path) -> None
 
     assert not (tmp_path / "store").exists()
     assert release.deployed is not None
-    assert heard.lines[-1] == "deploy: store/main/0123 (1 to write, 0 unchanged)"
+    assert heard.lines[-1] == "deploy: store/main/0123 (1 to write)"
 
 
 def test_a_store_that_does_not_hold_what_was_written_is_found_out(tmp_path: Path) -> None:
@@ -184,3 +189,12 @@ def test_a_wheel_on_a_cluster_may_be_given_as_patch_itself_writes_it(tmp_path: P
 def test_a_wheel_in_a_workspace_is_refused_for_a_run_on_this_machine(tmp_path: Path, uri: str) -> None:
     with pytest.raises(errors.BadInput, match="a run on this machine cannot read it"):
         deploy.name_given(make_context(tmp_path), [uri])
+
+
+def test_without_wheels_there_is_nothing_to_deploy_and_no_store_is_asked(tmp_path: Path) -> None:
+    release, heard = deploy_to(tmp_path, store=NoStore(top=tmp_path))
+
+    assert release.deployed == ()
+    assert heard.lines == ["deploy: nothing to deploy: there are no wheels"]
+    context = make_context(tmp_path, store=NoStore(top=tmp_path))
+    assert deploy.deploy_digest(context, release, "store/main/0123") == release.digests["deploy"]

@@ -132,7 +132,7 @@ def test_the_copy_names_the_wheels_and_the_sources_stay(folder: Path) -> None:
         Reference(file="env.yaml", old="WHEELPATH", new=f"my-lib @ {LIB.uri}"),
     )
     assert release.patched.project_dir.startswith(".mlops/p/local/staged/")
-    assert said.steps == [f"patch: 2 references in env.yaml -> {release.patched.project_dir}"]
+    assert said.steps == ["patch: 2 references in env.yaml"]
 
 
 def test_the_digest_watches_whatever_decides_how_the_copy_looks(folder: Path) -> None:
@@ -639,3 +639,26 @@ def test_an_environment_that_mlflow_does_not_read_is_named(folder: Path) -> None
 def test_without_libraries_a_placeholder_is_told_as_that(folder: Path) -> None:
     with pytest.raises(errors.BadInput, match="the setting `libraries` is empty"):
         run_patch(folder, deployed=[], libraries=())
+
+
+@pytest.mark.parametrize("line", ["-e {}", "{}[x]", "other @ file://{}", "--find-links {}", "--find-links=file://{}"])
+def test_a_path_of_this_machine_is_never_staged_for_a_cluster(folder: Path, line: str) -> None:
+    (folder.parent / "lib").mkdir()
+    write(folder, env=CONDA + f"  - {json.dumps(line.format(folder.parent / 'lib'))}\n")
+    with pytest.raises(errors.BadInput, match="names a path of this machine, and no cluster has it") as caught:
+        run_patch(folder, target="databricks")
+    assert caught.value.where == f"{folder / 'env.yaml'}:6:5"
+    assert run_patch(folder).patched is not None
+
+
+@pytest.mark.parametrize("line", ["--find-links /databricks/wheels", "/dbfs/x/lib", "-e .", "numpy # see /etc"])
+def test_a_path_that_a_cluster_may_have_is_left_to_it(folder: Path, line: str) -> None:
+    write(folder, env=CONDA + f"  - {json.dumps(line)}\n")
+    assert run_patch(folder, target="databricks").patched is not None
+
+
+def test_a_wheel_of_this_machine_is_out_of_reach_of_a_cluster(folder: Path) -> None:
+    (folder / "third-1.0-py3-none-any.whl").touch()
+    write(folder, env=CONDA + f"  - third @ file://{folder}/third-1.0-py3-none-any.whl\n")
+    with pytest.raises(errors.BadInput, match="a wheel of third, which nobody built"):
+        run_patch(folder, target="databricks")

@@ -18,6 +18,9 @@ class Heard(report.Report):
     def step(self, name: str, made: str) -> None:
         self.lines.append(f"{name}: {made}")
 
+    def debug(self, text: str) -> None:
+        self.lines.append(text)
+
     def detail(self, text: str) -> None:
         self.lines.append(text)
 

@@ -116,7 +116,7 @@ def test_runs_of_one_branch_land_in_one_experiment_the_newest_first(place: Place
     past = place.target.runs.tracking.past_runs(good["run"]["experiment_id"], limit=5)
 
     assert [each.run_id for each in past] == [bad["run"]["run_id"], good["run"]["run_id"]]
-    assert [each.entry_point for each in past] == ["fail", "main"]
+    assert [each.tags["mlflow.project.entryPoint"] for each in past] == ["fail", "main"]
     assert past[1].metrics == {"answer": 42.0}
 
 
@@ -131,7 +131,7 @@ def test_unchanged_wheels_are_left_alone(place: Place) -> None:
     said = inv("deploy", cwd=place.folder)
 
     assert said.code == 0, said.err
-    assert "(0 written, 1 unchanged)" in said.out
+    assert "(1 unchanged)" in said.out
 
 
 def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:

@@ -98,3 +98,15 @@ def test_another_programs_variable_is_told_once_in_a_command_and_stops_nothing(
     assert said.code == 0, said.err
     assert said.err.count("MLOPS_API_TOKEN, MLOPS_SPOOLER_TYPE: no setting of mlops_tasks has that name") == 1
     assert "s3cret" not in said.err + said.out
+
+
+def test_a_wheel_root_on_databricks_stops_no_rehearsal_and_is_said_to_be_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_WHEEL_ROOT", "/Workspace/Shared/wheels")
+
+    said = inv("name", "status", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert "wheels in .mlops/workspace/wheels/repository/main" in said.out
+    assert said.err.count("wheel_root /Workspace/Shared/wheels is of another target than local") == 1

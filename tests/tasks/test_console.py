@@ -85,13 +85,15 @@ def test_without_a_terminal_there_are_plain_lines_and_no_escape_codes(make: Make
     shown, out, err = make()
 
     shown.step("deploy", "done")
-    with shown.transfer("writing to w", 1500) as moved:
+    with shown.transfer("writing to w", 256_000_000) as moved:
+        moved(256_000_000)
+    with shown.transfer("writing what is there at once", 1500) as moved:
         moved(1500)
     with shown.waiting("building mylib"):
         pass
 
     assert "\033" not in out.getvalue() + err.getvalue()
-    assert err.getvalue().splitlines() == ["  writing to w (1.5 kB)", "  building mylib"]
+    assert err.getvalue().splitlines() == ["  writing to w (256.0 MB)", "  building mylib"]
 
 
 def test_on_a_terminal_there_is_a_bar_where_the_size_is_known(make: Make) -> None:

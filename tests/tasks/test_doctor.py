@@ -160,7 +160,7 @@ def test_nothing_found_ends_well(tmp_path: Path) -> None:
 
 
 def test_a_project_in_which_nothing_refers_to_the_wheels_is_told_so(tmp_path: Path) -> None:
-    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB))
+    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER="{}"))
 
     assert (
         "note         nothing in the project refers to the wheels of mylib: patch adds them at the end of" in said.out

@@ -202,3 +202,21 @@ def test_a_dry_run_says_what_it_would_make_and_makes_nothing(tmp_path: Path) -> 
         said = inv(*arguments, cwd=tmp_path)
         assert "projects/training/MLproject" in said.out
         assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["tasks.py"]
+
+
+def test_a_project_of_ones_own_gets_the_two_files_that_a_release_needs(tmp_path: Path) -> None:
+    heard = Heard()
+    (tmp_path / "libs").write_text("theirs, and no folder")
+
+    made = init.write_template(tmp_path, minimal=True, report=heard)
+
+    assert made == ("invoke.yaml", "tasks.py")
+    assert heard.lines[-1] == "next: name your own folders in invoke.yaml, then inv doctor"
+
+
+def test_of_the_two_files_one_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("mine = 1\n")
+    subprocess.run([sys.executable, "-m", "mlops_tasks", "--minimal", str(tmp_path)], check=True, capture_output=True)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["invoke.yaml", "tasks.py"]
+    assert (tmp_path / "tasks.py").read_text() == "mine = 1\n"

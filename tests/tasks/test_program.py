@@ -75,14 +75,14 @@ def test_the_help_says_where_settings_come_from_and_lists_options_and_tasks(
     assert mlops(*arguments) == 0
 
     said = capsys.readouterr().out
-    for words in ("Usage: mlops", "invoke.yaml", "--print-completion-script=STRING", "  build-wheel   Build"):
+    for words in ("Usage: mlops", "invoke.yaml", "--print-completion-script=STRING", "  build-wheel   Step 2: build"):
         assert words in said
     assert "shell commands" not in said
 
 
 def test_the_list_the_version_and_the_completion_are_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert mlops("--list") == 0
-    assert "  release       Take all five steps" in capsys.readouterr().out
+    assert "  release       Take the five steps in order" in capsys.readouterr().out
     assert mlops("--version") == 0
     assert capsys.readouterr().out == f"mlops {__version__}\n"
     for shell in ("bash", "zsh", "fish"):

@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import multiprocessing
 import shlex
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -229,6 +230,21 @@ def test_a_store_whose_driver_is_missing_says_what_to_install(tmp_path: Path) ->
         store.ensure_experiment("/Shared/a")
     assert caught.value.cure == "pip install pymysql"
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_store_that_is_removed_while_it_is_used_is_told_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = make(tmp_path / "a")
+    run_id = create_run(store, store.ensure_experiment("/Shared/a"))
+    capfd.readouterr()
+    shutil.rmtree(tmp_path / "a")
+
+    with pytest.raises(errors.WorkspaceError, match=r"the store was removed while it was in use: .*readonly") as caught:
+        store.end_run(run_id, "FINISHED")
+
+    assert "raised as a result" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_bug_of_ours_is_not_told_as_a_fault_of_the_store(store: tracking.Tracking) -> None:

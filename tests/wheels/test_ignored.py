@@ -40,6 +40,15 @@ def test_a_generated_module_in_a_package_is_missed_and_the_leavings_of_tools_are
     assert look(library).missed == (PB2,)
 
 
+def test_a_package_without_an_init_is_one_and_a_folder_of_tests_is_none(tmp_path: Path) -> None:
+    library = make(tmp_path)
+    write(library, dict.fromkeys(("src/company/ml/a.py", "tests/a.py"), ""))
+    commit(tmp_path)
+    write(library, dict.fromkeys(("src/company/ml/a_pb2.py", "tests/a_pb2.py"), ""))
+
+    assert look(library).missed == (PB2, "src/company/ml/a_pb2.py")
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
@@ -57,6 +66,7 @@ def test_a_generated_module_in_a_package_is_missed_and_the_leavings_of_tools_are
         ),
         pytest.param("setup.cfg", "[options.package_data]\nmylib =\n    *_pb2.py\n", id="setup.cfg"),
         pytest.param("setup.py", f'setup(version=open("{PB2}").read())\n', id="a file that setup.py reads"),
+        pytest.param("MANIFEST.in", "exclude *.x\nrecursive-include mylib *_pb2.py *.y\n", id="MANIFEST.in"),
         pytest.param("setup.py", 'setup(package_data={"mylib": ["*_pb2.py"]})\n', id="setup.py"),
     ],
 )

@@ -80,6 +80,8 @@ class Heard(Report):
         pytest.param({"pyproject.toml": "[tool.poetry]\n"}, True, id="poetry"),
         pytest.param({"pyproject.toml": "[tool.ruff]\n", "setup.py": ""}, True, id="setup.py"),
         pytest.param({"pyproject.toml": "[tool.ruff]\n", "setup.cfg": "[metadata]\n"}, True, id="setup.cfg"),
+        pytest.param({"pyproject.toml": "[tool.ruff]\n", "setup.cfg": "[flake8]\n"}, False, id="a tool's setup.cfg"),
+        pytest.param({"pyproject.toml": "[tool.uv.workspace]\n"}, False, id="a workspace"),
         pytest.param({"pyproject.toml": "[tool.ruff]\n# [project]\n"}, False, id="tools alone"),
         pytest.param({"pyproject.toml": ""}, False, id="empty"),
     ],
@@ -154,6 +156,19 @@ def test_the_digest_watches_all_that_a_wheel_is_made_of(
     assert digest(library) == before
 
     change(library)
+
+    assert digest(library) != before
+
+
+def test_a_file_around_the_library_that_its_setup_py_puts_together_counts(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    setup = 'from pathlib import Path\nV = (Path(__file__).resolve().parents[2] / "VERSION.txt").read_text()\n'
+    write(library, {"setup.py": setup})
+    write(tmp_path, {"VERSION.txt": "1.0"})
+    commit(tmp_path)
+    before = digest(library)
+
+    write(tmp_path, {"VERSION.txt": "1.1"})
 
     assert digest(library) != before
 

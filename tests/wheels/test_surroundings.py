@@ -27,6 +27,9 @@ def digest(library: Path, **environ: str) -> str:
             "CI_NUMBER", {"setup.py": '[v for k, v in os.environ.items() if k.startswith("CI_")]'}, id="prefix"
         ),
         pytest.param("NUMBER", {"pyproject.toml": 'dependencies = ["x=={env:NUMBER:1}"]\n'}, id="hatch"),
+        pytest.param("NUMBER", {"pyproject.toml": 'source = "env"\nvariable = "NUMBER"\n'}, id="hatch's env source"),
+        pytest.param("NUMBER", {"pyproject.toml": 'getter = "mylib.v:get"\n', "mylib/v.py": READS}, id="pdm's getter"),
+        pytest.param("NUMBER", {"setup.py": "os.popen('echo $NUMBER')\n"}, id="a shell's"),
         pytest.param("NUMBER", {"pyproject.toml": 'dependencies = ["x==${NUMBER}"]\n'}, id="pdm"),
         pytest.param("NUMBER", {"hatch_build.py": READS}, id="hatch's hook"),
         pytest.param(

@@ -57,7 +57,7 @@ class LocalRuns:
         run_id = track.create_run(
             experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
         )
-        self.report.detail(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
+        self.report.debug(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:

@@ -140,9 +140,9 @@ class _Building:
         _write(self.path / "constraints.txt", constraints)
         limits = [str(self.path / "constraints.txt"), *self.env.get("UV_CONSTRAINT", "").split()]
         flags = [part for line in self.wanted.lines if FLAGS.fullmatch(line) for part in line.split()]
-        for name in ("requirements.txt", *limits):
-            flags += ["-c" if name in limits else "-r", str(self.path / name)]
-        return self._uv("pip", "install", "--quiet", "--python", str(self.path / "bin" / "python"), *flags)
+        flags += [part for each in limits for part in ("-c", each)]
+        into = ["--python", str(self.path / "bin" / "python")]
+        return self._uv("pip", "install", "--quiet", *into, *flags, "-r", str(self.path / "requirements.txt"))
 
     def _uv(self, *arguments: str) -> processes.Completed:
         return uv.run_reaching(
@@ -186,8 +186,9 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
         )
     if packages:
         report.detail(f"conda packages are taken from PyPI: {', '.join(packages)}")
-    base = project.environment_file.parent
-    return [*packages, *(requirements.located(line, base=base) for line in requirements.expand(found.pip, base))]
+    source = project.environment_file
+    listed = requirements.expand(found.pip, source)
+    return [*packages, *(requirements.located(line, base=source.parent) for line in listed)]
 
 
 def _imports_pyspark(folder: Path) -> bool:

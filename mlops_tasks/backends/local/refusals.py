@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,6 @@ from mlops_tasks.stores import uris
 SIGNS = {
     "%": "MLflow's settings file reads as a sign of its own",
     ":": "separates the folders of PATH",
-    "#": "MLflow reads as the end of the project's path",
     "?": "ends the path of a SQLite database in its URL",
     "\n": "no file of settings can hold",
 }
@@ -80,7 +78,7 @@ def check_env_manager(project: mlproject.Project, env_manager: str, environ: Map
 
 def check_entry_point(project: mlproject.Project, entry_point: str, parameters: Mapping[str, str]) -> None:
     """Raise BadInput for a script that MLflow cannot name, and for a `path` that nothing here can fetch."""
-    if PurePosixPath(entry_point).suffix == ".R" and shlex.quote(entry_point) != entry_point:
+    if PurePosixPath(entry_point).suffix == ".R" and errors.typed(entry_point) != entry_point:
         raise errors.BadInput(
             f"MLflow cannot run an R script of that name: {entry_point}",
             where=project.folder / entry_point,
@@ -103,7 +101,7 @@ def _check_path(name: str, value: str, project: mlproject.Project) -> None:
             raise errors.BadInput(
                 f"the parameter {name} is a path, and there is no {value} in {Path.cwd()}",
                 where=where,
-                cure=f"pass -P {name}={shlex.quote(nearer) if nearer else 'PATH'}: "
+                cure=f"pass -P {name}={errors.typed(nearer) if nearer else 'PATH'}: "
                 "a path counts from the folder in which `inv` is called",
             )
         return

@@ -38,6 +38,6 @@ def test_an_environment_gives_requirements_or_an_error_with_its_line(tmp_path: P
         with pytest.raises(errors.BadInput) as caught:
             read()
         assert words in str(caught.value)
-        assert not place or f"env.yaml:{place.strip()}:" in caught.value.where
+        assert not place or f"env.yaml:{place.strip()}:" in f"{caught.value.where}:"
     else:
         assert read() == wanted

@@ -9,17 +9,29 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.backends.local import refusals
+from mlops_tasks.pipeline import job_plan
 from mlops_tasks.project import mlproject
+from tests.support.contexts import make_context
 from tests.support.projects import write
 
 PATH = "entry_points: {main: {command: a, parameters: {data: path}}}\n"
 
 
-@pytest.mark.parametrize("name", ["50%", "a:b", "c#", "why?", "a\nb"])
+@pytest.mark.parametrize("name", ["50%", "a:b", "why?", "a\nb"])
 def test_a_sign_in_the_repositorys_path_that_a_run_would_stumble_over_is_named(name: str) -> None:
     with pytest.raises(errors.BadInput, match="a run on this machine would fail") as caught:
         refusals.check_top(Path("/home", name, "repo"))
     assert "move the repository to a path without" in caught.value.cure
+
+
+@pytest.mark.parametrize("target", ["local", "databricks"])
+def test_a_path_that_mlflow_cuts_off_is_refused_on_either_target(tmp_path: Path, target: str) -> None:
+    (tmp_path / "c#" / "p").mkdir(parents=True)
+    write(tmp_path / "c#" / "p")
+    context = make_context(tmp_path / "c#", target=target)
+    with pytest.raises(errors.BadInput, match="MLflow reads as the end of the project's path") as caught:
+        job_plan.check_job(context, {}, backend="databricks")
+    assert caught.value.where.endswith("/c#")
 
 
 def test_a_path_that_sqlite_cannot_open_is_refused_and_the_longest_is_not() -> None:
