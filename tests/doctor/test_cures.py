@@ -33,6 +33,9 @@ NAMES = (
 )
 
 
+_NAMED = re.compile(r"conda_env|python_env|plain|\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """A project as its author has it: the files' texts, and the settings. `offered` are the workspace's runtimes."""
@@ -78,9 +81,7 @@ def find(state: State) -> list[Finding]:
 
 def key(finding: Finding) -> str:
     """What is wrong, whatever numbers and names it is wrong with."""
-    return re.sub(
-        r"conda_env|python_env|plain|\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*", "#", finding.what
-    ).replace(" ML", "")
+    return _NAMED.sub("#", finding.what).replace(" ML", "")
 
 
 def follow(state: State, cure: str) -> Iterator[State]:
@@ -124,6 +125,11 @@ def own(state: State) -> dict[str, Any]:
 def with_own(state: State, keys: Mapping[str, Any]) -> State:
     wrapped = "new_cluster" in state.spec
     return replace(state, spec={**state.spec, "new_cluster": dict(keys)} if wrapped else dict(keys))
+
+
+def describe(state: State, match: re.Match[str]) -> State:
+    libraries = state.spec.get("libraries", [])
+    return replace(state, spec={"new_cluster": dict(subjects.NODES), "libraries": libraries})
 
 
 def set_key(state: State, match: re.Match[str]) -> State:
@@ -197,7 +203,7 @@ def write_spark_job(state: State, match: re.Match[str]) -> State:
 
 Step = Callable[[State, re.Match[str]], State]
 STEPS: tuple[tuple[str, Step], ...] = (
-    (r"describe a new_cluster in its place", lambda state, _: replace(state, spec=dict(subjects.NODES))),
+    (r"describe a new_cluster in its place", describe),
     (r"set (spark_version|data_security_mode|node_type_id|driver_node_type_id) to (?:\D*such as )?([\w.:-]+)", set_key),
     (r"add (node_type_id|num_workers) to the cluster", add),
     (r"(spark_conf|custom_tags) (\{.*?\})", add_to),
