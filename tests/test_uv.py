@@ -82,6 +82,7 @@ def test_what_uv_takes_from_a_file_alone_is_given_as_lines(tmp_path: Path) -> No
         ("constraint = /c.txt\n  /d.txt", {"UV_CONSTRAINT": "/c.txt /d.txt"}),
         ("build-constraint = /b.txt", {"UV_BUILD_CONSTRAINT": "/b.txt"}),
         ("pre = yes", {"UV_PRERELEASE": "allow"}),
+        ("retries = 1", {"UV_HTTP_RETRIES": "1"}),
         ("require-hashes = true", {"UV_REQUIRE_HASHES": "1"}),
         ("no-index = true\nextra-index-url = https://a/simple", {"UV_DEFAULT_INDEX": uv.NO_INDEX}),
         ("keyring-provider = subprocess", {"UV_KEYRING_PROVIDER": "subprocess"}),

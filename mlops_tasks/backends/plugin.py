@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.backends.base import Job, Submitted, TimedOut
+from mlops_tasks.project import mlproject
 from mlops_tasks.project.text import json_tree, source
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import client as tracking
@@ -37,13 +38,20 @@ def check(name: str) -> None:
         )
 
 
-def check_path(top: Path) -> None:
-    """Raise BadInput for a repository whose projects MLflow cannot find: it reads `#` as the end of a path."""
-    if "#" in str(top):
+def check_project(project: mlproject.Project, top: Path, *, env_manager: str) -> None:
+    """Raise BadInput for a project that MLflow cannot run by any backend from the repository at `top`."""
+    path = next((path for path in (top, project.folder) if "#" in str(path)), None)
+    if path is not None:
         raise errors.BadInput(
-            "the path of this repository has a '#', which MLflow reads as the end of the project's path",
-            where=top,
-            cure="move the repository to a path without '#'",
+            "this path has a '#', which MLflow reads as the end of the project's path",
+            where=path,
+            cure="move it to a path without '#'",
+        )
+    if env_manager == "conda" and project.kind not in {"conda", "spark-job"}:
+        raise errors.BadInput(
+            "env_manager is conda: MLflow builds the environment of a python_env project by virtualenv or uv alone",
+            where="env_manager",
+            cure="leave env_manager out",
         )
 
 
@@ -93,7 +101,8 @@ class PluginRuns:
             handle = submit(job, job.project.folder, experiment_id, uri=self._track.uri, report=self._report)
         except MlflowException as fault:
             raise errors.StepFailed(
-                f"the backend {job.backend} refused the project: {fault}",
+                f"the backend {job.backend} refused the project: "
+                f"{redaction.without_configuration(redaction.mask(str(fault)))}",
                 where=job.project.folder,
                 cure="correct what it says, then `inv release`",
             ) from fault

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,15 +214,24 @@ def list_all(folder: Path, *, runner: processes.Runner) -> Listing | None:
     found: set[str] = set()
     missing: set[str] = set()
     for each in listed:
-        path = folder / each.name
-        if each.mode == SUBMODULE and is_empty(path):
+        if each.mode == SUBMODULE and is_empty(folder / each.name):
             missing.add(each.name)
-        elif path.is_dir() and not path.is_symlink():
-            inner = (list_files(path, runner=runner) if (path / ".git").exists() else None) or []
-            found.update(f"{each.name.rstrip('/')}/{name}" for name in inner)
-        elif os.path.lexists(path) and each.name != OWN:
-            found.add(each.name)
+        elif each.name != OWN:
+            found.update(_files_at(folder, each.name, runner))
     return Listing(sorted(found), sorted(missing))
+
+
+def _files_at(folder: Path, name: str, run: processes.Runner) -> Iterable[str]:
+    """The file itself; of a folder, as a submodule and a repository in this one are, the files that its git knows."""
+    try:
+        mode = os.lstat(f"{folder}/{name}").st_mode  # there may be tens of thousands
+    except OSError:  # it was just deleted
+        return ()
+    if not stat.S_ISDIR(mode):
+        return (name,)
+    path = folder / name
+    inner = (list_files(path, runner=run) if (path / ".git").exists() else None) or []
+    return [f"{name.rstrip('/')}/{each}" for each in inner]
 
 
 def refused(what: str, done: processes.Completed, *, where: Path) -> errors.StepFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,7 @@ def find(
     found = [] if tree is None else [*_find_submodules(places, tree), *_find_left_out(places, tree)]
     pointers: dict[str, list[str]] = {}
     for name in names:
-        if kind := _pointer(folder / name):
+        if kind := _pointer(f"{folder}/{name}"):
             pointers.setdefault(kind, []).append(PurePosixPath(shown, name).as_posix())
     return found + [Missing(_say(kind, each), _CURES[kind]) for kind, each in pointers.items()]
 
@@ -69,17 +70,19 @@ def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
     return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`{add}`")]
 
 
-def _pointer(path: Path) -> str:
+def _pointer(path: str) -> str:
     """What kind of pointer the file is; empty for a file that is itself."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
-            return "a git-annex pointer" if "annex/objects" in str(path.readlink()) and not path.exists() else ""
-        if path.suffix == ".dvc" and path.stem and not path.with_suffix("").exists():
+            is_annex = "annex/objects" in os.readlink(path) and not os.path.exists(path)  # noqa: PTH110, PTH115
+            return "a git-annex pointer" if is_annex else ""
+        name, suffix = os.path.splitext(path)  # noqa: PTH122 - there may be tens of thousands of files
+        if suffix == ".dvc" and not os.path.exists(name):  # noqa: PTH110
             return "a DVC pointer whose data is not there"
         if not stat.S_ISREG(status.st_mode) or not len(_ANNEX) < status.st_size <= _SMALL:
             return ""
-        with path.open("rb") as stream:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
             begin = stream.read(len(_LFS))
     except OSError:  # whoever reads the file says so
         return ""

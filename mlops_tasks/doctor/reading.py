@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata as installed
@@ -13,7 +13,6 @@ from typing import TypeVar
 from packaging import utils
 
 from mlops_tasks import errors
-from mlops_tasks.checkout import missing
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.checks import wheels
@@ -23,10 +22,11 @@ from mlops_tasks.project import cluster, environment, mlproject, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
+from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata, sources
+from mlops_tasks.wheels import metadata
 
 T = TypeVar("T")
 
@@ -155,15 +155,13 @@ def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWh
 
 
 def _find_missing(context: Context) -> Iterator[Missing]:
-    tree, found = context.facts.tree, list[tuple[Path, Sequence[str]]]()
     with contextlib.suppress(errors.ReleaseError):  # whoever needs the folder says what is wrong with it
-        found += [(each, sources.list_files(each, run=context.run)) for each in context.libraries]
+        for library in context.libraries:
+            yield from build_wheel.find_missing(context, library)
     with contextlib.suppress(errors.ReleaseError):
-        folder, settings = context.project.folder, context.settings
-        listed = staging.list_files(folder, include=settings.include, needed=(), run=context.run, report=Report())
-        found.append((folder, listed))
-    for folder, names in found:
-        yield from missing.find(folder, names, tree=tree, shown=context.relative(folder))
+        folder, include = context.project.folder, context.settings.include
+        listed = staging.list_files(folder, include=include, needed=(), run=context.run, report=Report())
+        yield from patch.find_missing(context, listed)
 
 
 def _own_names(context: Context, built: tuple[BuiltWheel, ...]) -> dict[str, Path | None]:

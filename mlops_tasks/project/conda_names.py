@@ -9,6 +9,7 @@ ON_PYPI = {
     "dask-core": "dask",
     "matplotlib-base": "matplotlib",
     "msgpack-python": "msgpack",
+    "mlflow-ui": "mlflow",
     "opencv": "opencv-python",
     "py-opencv": "opencv-python",
     "py-xgboost": "xgboost",
@@ -17,7 +18,15 @@ ON_PYPI = {
     "pyarrow-core": "pyarrow",
     "pyqt": "pyqt5",
     "pytables": "tables",
+    "python-build": "build",
+    "python-duckdb": "duckdb",
+    "python-fastjsonschema": "fastjsonschema",
+    "python-flatbuffers": "flatbuffers",
     "python-graphviz": "graphviz",
+    "python-kubernetes": "kubernetes",
+    "python-lmdb": "lmdb",
+    "python-tzdata": "tzdata",
+    "python-xxhash": "xxhash",
     "pytorch": "torch",
     "pytorch-cpu": "torch",
     "pytorch-gpu": "torch",
@@ -49,7 +58,7 @@ metis micromamba mpc mpfr mpi mpich mumps mysql nccl ncurses nettle nlohmann_jso
 openblas openblas-devel openexr openh264 openjdk openjpeg openldap openmpi openssl orc p11-kit p7zip pandoc pango
 parallel parquet-cpp patch pcre pcre2 perl pixman pkg-config poppler poppler-data postgresql proj proj4
 pthread-stubs python.app python_abi pytorch-cuda pytorch-mutex qhull qt r r-base rapidjson re2 readline ruby rust
-s2n scotch screen sed snappy spdlog sqlite suitesparse svt-av1 swig tar tcl texlive-core thrift-cpp tini tk tmux
+s2n scotch screen sed snappy spdlog sqlite suitesparse svt-av1 tar tcl texlive-core thrift-cpp tini tk tmux
 tree tzcode ucrt unixodbc unzip utf8proc vc vc14_runtime vim wayland wget winpty x264 x265 xerces-c xz yaml
 yaml-cpp zeromq zfp zip zlib zlib-ng zstd
 """

@@ -195,8 +195,12 @@ def _check_other_file(path: Path, wheels: Wheels) -> None:
     for number, line in enumerate(texts.read(path).splitlines(), start=1):
         text = line.partition(" #")[0].strip()
         parts = requirements.read_wheel(text, placeholder=wheels.placeholder)
-        is_left = wheels.placeholder in text and not text.startswith("#")
-        if is_left or (parts is not None and parts.distribution in ours):
+        if parts is None and (named := requirements.parse(text)) and (named.url is None or named.name not in ours):
+            is_left = _is_near(text, wheels.placeholder)  # an index would be asked for it
+        else:
+            own = parts or requirements.read_library(text, path.parent, wheels.names)
+            is_left = wheels.placeholder in text or (own is not None and own.distribution in ours)
+        if is_left and not text.startswith("#"):
             raise errors.BadInput(
                 f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
                 where=f"{path}:{number}",
@@ -222,16 +226,24 @@ def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]
     Such a text (or the last part of a path) differs in case, in a sign between words, or in a letter or two.
     """
     path, text = document.original, texts.read(document.original)
-    found: Iterable[tree.Scalar] = _scalars(_parse(path, text, document.role), keys=False)
+    root = _parse(path, text, document.role)
     if document.role == "mlproject":  # a parameter may have any name and default
-        found = (entry.scalar for entry in _find_entries(path, text, document.role))
+        found: Iterable[tree.Scalar] = (entry.scalar for entry in _find_entries(path, text, document.role))
+    else:
+        found = _scalars(root if document.role == "cluster" else tree.get(root, "dependencies"), keys=False)
     return [
         (texts.show_place(path, text, each.start), value)
         for each in found
-        if (value := (each.value or "").strip())
-        and placeholder not in value
-        and difflib.get_close_matches(_plain(value.rsplit("/", 1)[-1]), [_plain(placeholder)], cutoff=0.85)
+        if _is_near((value := (each.value or "").strip()), placeholder)
     ]
+
+
+def _is_near(value: str, placeholder: str) -> bool:
+    found = requirements.parse(value)
+    name = found.name if found is not None else value.rsplit("/", 1)[-1]
+    return placeholder not in value and bool(
+        difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ()
+    )
 
 
 def _plain(text: str) -> str:

@@ -45,7 +45,7 @@ def list_files(
     if listed is None:
         found = files.walk(folder, skip=_is_left_out, onerror=_refuse)
     else:
-        found = [name for name in listed if not _stays_behind(folder, name)]
+        found = _without_left_out(folder, listed)
     brought = [name for pattern in include for name in _expand(folder, pattern, report)]
     return tuple(sorted({*found, *brought, *needed}))
 
@@ -89,13 +89,21 @@ def _is_made_again(path: Path) -> bool:
     return made or (path / "pyvenv.cfg").exists()
 
 
-def _stays_behind(folder: Path, name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(_is_left_out(folder.joinpath(*parts[:count])) for count in range(1, len(parts) + 1))
+def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
+    """The `names` of which neither the file nor a folder around it is left out."""
+    known = {"": False}
+
+    def is_left_out(name: str) -> bool:
+        if name not in known:
+            known[name] = is_left_out(name.rpartition("/")[0]) or _is_left_out(folder / name)
+        return known[name]
+
+    return [name for name in names if not is_left_out(name)]
 
 
 def _is_left_out(path: Path) -> bool:
-    return path.name in LEFT_OUT or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
+    name = path.name
+    return name in LEFT_OUT or name.endswith(".egg-info") or os.path.exists(f"{path}/pyvenv.cfg")
 
 
 def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
@@ -217,7 +225,7 @@ def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool
         inside = target.is_absolute() and target.is_relative_to(folder)
         return Path(os.path.relpath(target, link.parent)) if inside else target
 
-    mode = (folder / name).lstat().st_mode
+    mode = os.lstat(folder / name).st_mode
     if stat.S_ISLNK(mode) or stat.S_ISREG(mode):
         files.copy(folder / name, copy / name, leads_to=None if is_plain else leads_to)
     else:
@@ -226,10 +234,10 @@ def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool
 
 def _warn_of_broken_links(copy: Path, report: Report) -> None:
     whole = copy.resolve()
-    for path in sorted(copy.rglob("*")):
-        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(whole)):
-            name, target = path.relative_to(copy), path.readlink()
-            report.warning(f"{name} links to {target}, which is not part of the staged project")
+    for name in files.walk(copy):
+        path = copy / name
+        if os.path.islink(path) and not (path.exists() and path.resolve().is_relative_to(whole)):
+            report.warning(f"{name} links to {path.readlink()}, which is not part of the staged project")
 
 
 def _digest(folder: Path) -> str:

@@ -10,6 +10,7 @@ from packaging import utils
 
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import git, missing
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
@@ -35,8 +36,8 @@ def build_digest(context: Context, release: Release) -> str:
 def build_wheels(context: Context, release: Release) -> Release:
     """A release with one wheel for each library, in dependency order, kept below `.mlops/wheels` by content.
 
-    Raises StepFailed where a build fails, BadInput where two libraries are one distribution, and where a wheel needs
-    what is not beside it by a path of this machine.
+    Raises StepFailed where a build fails, BadInput where two libraries are one distribution, where a wheel needs what
+    is not beside it by a path of this machine, and where a module does not compile here, if it runs here.
     """
     found: dict[str, Wheel] = {}
     looked: dict[str, LibraryState] = {}
@@ -44,13 +45,17 @@ def build_wheels(context: Context, release: Release) -> Release:
     for library in context.libraries:
         name, state = context.relative(library), _look_at(context, library)
         looked[name] = state
-        _warn(context, library, state)
+        for each in find_missing(context, library):
+            context.warn_once(str(each))
         old = _find_built(context, release, name, state)
-        if old is not None:
+        if old is None:
+            found[name], by_path[library] = _build(context, library, name, state)
+            context.library_states.clear()  # a build can write into any sources: the next step looks again
+        else:
             found[name] = old
-            continue
-        found[name], by_path[library] = _build(context, library, name, state)
-        context.library_states.clear()  # a build can write into any sources: the next step looks again
+        # of a remote target the doctor asks, by the cluster's Python
+        if not context.target.is_remote and found[name] not in (release.wheels or ()):
+            _refuse_fault(library, context.top / found[name].file)
     wheels = _order(list(found.values()), context.top)
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
     for library, asked in by_path.items():
@@ -118,25 +123,24 @@ def _look_at(context: Context, library: Path) -> LibraryState:
     return context.library_states[library]
 
 
-def _warn(context: Context, library: Path, state: LibraryState) -> None:
-    """Warn of what makes another wheel than the library's author would build: what is missing, ignored, or cut off."""
-    name, found = context.relative(library), state.sources
+def find_missing(context: Context, library: Path) -> Iterator[Missing]:
+    """What makes another wheel than the library's author would build: what is missing, ignored, or cut off."""
+    state, name = _look_at(context, library), context.relative(library)
+    found, local = state.sources, state.local
     beside = [library / each for each in found.outside]
-    for each in missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside):
-        context.warn_once(str(each))
+    yield from missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside)
     if left := found.ignored.missed:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        context.warn_once(
-            f"git ignores {name}/{left[0]}{more}, so the wheel has no such file: "
-            "name it in the setting `include`, or `git add --force` it"
-        )
+        cure = "name it in the setting `include`, or `git add --force` it"
+        yield Missing(f"git ignores {name}/{left[0]}{more}, so the wheel has no such file", cure)
     for folder in found.unreadable:
-        context.warn_once(f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along")
+        said = f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along"
+        yield Missing(said, "make it readable, or have git ignore it")
     whole = "`git fetch --unshallow` (in CI a checkout of the whole history, as by `fetch-depth: 0`)"
-    if state.local is not None and state.local.why:
-        context.warn_once(f"{name}: {state.local.why}, so its version ends in +{state.local.version}: {whole}")
+    if local is not None and local.why:
+        yield Missing(f"{name}: {local.why}, so its version ends in +{local.version}", whole)
     elif found.asks_git and git.cut_at(library, runner=context.run):
-        context.warn_once(f"{name} takes its version from git, and the clone is shallow, without older tags: {whole}")
+        yield Missing(f"{name} takes its version from git, and the clone is shallow, without older tags", whole)
 
 
 def _build(context: Context, library: Path, name: str, state: LibraryState) -> tuple[Wheel, frozenset[str]]:
@@ -153,8 +157,6 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
         try:
             needs.refuse_version(library, path)
             made, about = path, metadata.read(path)
-            if not context.target.is_remote:  # there the doctor asks, by the cluster's Python
-                _refuse_fault(library, path)
             if about.by_path:
                 needs.ask_by_name(path)
                 digest = _beside(context, digest)
@@ -177,7 +179,7 @@ def _refuse_fault(library: Path, wheel: Path) -> None:
         raise errors.BadInput(
             f"a module of the library {library.name} does not compile: {fault.what}",
             where=fault.find_place(library),
-            cure="correct it, then `inv build-wheel`",
+            cure="correct it (or leave it out of the wheel), then `inv build-wheel`",
         )
 
 

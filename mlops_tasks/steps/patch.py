@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import missing
+from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.project import addition, environment, fetching, mlproject, references, reshape, staging
 from mlops_tasks.project import cluster as clusters
 from mlops_tasks.project.text import source as texts
@@ -76,8 +77,7 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     inputs = _read_inputs(context, release, report=context.report)
     folder = inputs.project.folder
     _check_sources(inputs)
-    tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
-    for each in missing.find(folder, inputs.names, tree=tree, shown=shown):
+    for each in find_missing(context, inputs.names):
         context.warn_once(str(each))
     if in_place:
         if fetching.is_uri(release.project):
@@ -100,6 +100,13 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))
     _report(patched, context.report)
     return release.with_step("patch", digest, patched=patched)
+
+
+def find_missing(context: Context, names: Sequence[str]) -> list[Missing]:
+    """What is missing of the project's files `names`; one at a git URI has come with its submodules."""
+    folder = context.project.folder
+    tree, shown = (None, "") if context.is_fetched else (context.facts.tree, context.relative(folder))
+    return missing.find(folder, names, tree=tree, shown=shown)
 
 
 def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inputs:
@@ -189,8 +196,7 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     changes = [*(change for each in patches for change in each.references()), *added]
     _warn_of_unnamed(changes, wheels, report)
     _warn_of_drivers(inputs.project, changes, patches, report)
-    for place, entry in _find_misspelt(inputs, patches):
-        report.warning(f"{place}: {entry} stays as it is; is {wheels.placeholder} meant?")
+    _ask_about_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(inputs.project, copy, report)
     for path in mlproject.find_unread(inputs.project):
         report.warning(
@@ -289,6 +295,19 @@ def _check_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> Non
             where=", ".join(place for place, _ in found),
             cure=f"write {inputs.wheels.placeholder} there, or take the entry out",
         )
+
+
+def _ask_about_misspelt(patches: Sequence[references.Patch], placeholder: str, report: Report) -> None:
+    """Warn of what is nearly the placeholder; refuse it where an installer would ask a package index for it."""
+    for each in patches:
+        for place, entry in references.find_misspelt(each.document, placeholder):
+            if each.document.role != "cluster":
+                raise errors.BadInput(
+                    f"a package index would be asked for {entry}; is {placeholder} meant?",
+                    where=place,
+                    cure=f"write {placeholder} there, or take the entry out",
+                )
+            report.warning(f"{place}: {entry} stays as it is; is {placeholder} meant?")
 
 
 def _find_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> list[tuple[str, str]]:

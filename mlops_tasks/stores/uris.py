@@ -48,10 +48,11 @@ def check_remote(root: str) -> Kind:
     for kind, form in _FORMS.items():
         if re.fullmatch(form, root):
             return kind
+    known = "dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER"
     raise errors.BadInput(
         f"{root} names no place for wheels in a Databricks workspace",
         where="wheel_root",
-        cure=f"write {_respell(root) or 'dbfs:/FOLDER, /Volumes/CATALOG/SCHEMA/VOLUME or /Workspace/FOLDER'}",
+        cure=f"write {_respell(from_cluster(root)) or known}",
     )
 
 

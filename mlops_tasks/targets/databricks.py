@@ -103,7 +103,7 @@ class DatabricksTarget:
         """The checks of the doctor look at what a cluster has."""
         from mlops_tasks.backends import plugin
 
-        plugin.check_path(top)
+        plugin.check_project(project, top, env_manager=env_manager)
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""

@@ -96,11 +96,11 @@ class LocalTarget:
         from mlops_tasks.backends import plugin
         from mlops_tasks.backends.local import environment, refusals
 
-        plugin.check_path(top)
+        plugin.check_project(project, top, env_manager=env_manager)
         if backend != "local":
             return
         refusals.check_top(top)
-        refusals.check_env_manager(project, env_manager, self.environ)
+        refusals.check_env_manager(project, env_manager, self.environ, folder=self.places.environments)
         refusals.check_entry_point(project, entry_point, parameters)
         if env_manager == "auto":
             environment.read_lines(project, report=Report())

@@ -71,19 +71,24 @@ def sort(
     """
     parts = [part for name, text in texts.items() for part in _split(name, text)]
     written = {name.removeprefix("./") for _, text in parts for name in _WRITTEN.findall(text)}
-    literal = {name for _, text in parts for name in _QUOTED.findall(text)} - written
+    literal = {name for _, text in parts for name in _QUOTED.findall(text)}
     patterns = [each.strip("/") for header, text in parts for each in _patterns(header, text)]
     anchored = [each for each in patterns if "/" in each and "**" not in each]
     asked = {name for pattern in (*include, *anchored) for name in expand(library, pattern)}
     packages = set(map(str, _packages(names)))
 
+    def is_written(name: str) -> bool:
+        """Whether a plugin writes it, whose paths may count from a package or from the repository's top."""
+        return any(f"/{name}".endswith(f"/{each}") or each.endswith(f"/{name}") for each in written)
+
     def comes(name: str) -> bool:
-        return name in asked or name in literal or any(_matches(name, each) for each in patterns)
+        is_shipped = name in literal or any(_matches(name, each) for each in patterns)
+        return name in asked or (is_shipped and not is_written(name))
 
     def is_missed(name: str) -> bool:
         path = PurePosixPath(name)
         is_noise = _NOISE.fullmatch(name) or any(part.startswith(".") for part in path.parts)
-        return not is_noise and name not in written and any(str(each) in packages for each in path.parents)
+        return not (is_noise or is_written(name)) and any(str(each) in packages for each in path.parents)
 
     left = sorted({*everything, *asked} - set(names))
     brought = list(filter(comes, left))

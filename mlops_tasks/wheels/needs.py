@@ -56,7 +56,7 @@ def refuse_version(library: Path, wheel: Path) -> None:
 
 def wrong_version(library: Path, version: str) -> errors.BadInput:
     """The error for a library that gives itself the `version`, with one like it that would do."""
-    begin = re.match(r"v?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?", version)
+    begin = re.match(r"v?[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc)[0-9]+)?", version)
     rest = re.sub(r"[^A-Za-z0-9]+", ".", version[begin.end() if begin else 0 :]).strip(".").lower()
     local = f"+{rest}" if rest else ""
     return errors.BadInput(

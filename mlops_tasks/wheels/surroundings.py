@@ -21,7 +21,7 @@ STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS
 _OURS = {"PATH", "SOURCE_DATE_EPOCH", "NO_COLOR", *STRAYS}
 """Variables that a build does not get as the user has them."""
 _KNOWN = re.compile(
-    r"SETUPTOOLS_.+|DIST_EXTRA_CONFIG|\w*_PRETEND_VERSION\w*|PBR_.+|PDM_BUILD_.+|HATCH_.+|VERSIONEER_.+|MATURIN_.+"
+    r"SETUPTOOLS_.+|DIST_EXTRA_CONFIG|\w*_PRETEND_VERSION\w*|PBR_.+|PDM_BUILD_.+|HATCH_BUILD_.+|VERSIONEER_.+|MATURIN_.+"
     r"|SKBUILD_.+|\w+_DYNAMIC_VERSIONING_\w+"
 )
 """Variables that build backends and their plugins read by themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
 import zipfile
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from mlops_tasks.wheels import sources
 
+_FOR_ANOTHER = re.compile(r"py_?\d")
 Python = tuple[int, int]
 RUNNING: Python = (sys.version_info[0], sys.version_info[1])
 
@@ -39,7 +41,8 @@ class Fault(NamedTuple):
 def find_fault(wheel: Path, python: Python = RUNNING) -> Fault | None:
     """The first module of the wheel that `python` does not compile, as far as the running Python can tell.
 
-    Only packages and modules that can be imported count: the others (templates, test data) may be anything.
+    Only packages and modules that can be imported count, and none that is named for another Python (`_py312.py`): the
+    others (templates, test data) may be anything.
     """
     with zipfile.ZipFile(wheel) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,6 +65,6 @@ def _modules(names: list[str]) -> Iterator[str]:
     for name in sorted(names):
         path = PurePosixPath(name)
         packages = [each for each in path.parents if each.name]
-        is_module = path.suffix == ".py" and path.stem.isidentifier()
+        is_module = path.suffix == ".py" and path.stem.isidentifier() and not _FOR_ANOTHER.search(path.stem)
         if is_module and all(f"{each}/__init__.py" in there for each in packages):
             yield name

@@ -286,7 +286,7 @@ def test_the_status_shows_what_each_step_made_and_what_is_stale(tmp_path: Path) 
     said = inv("status", cwd=folder)
 
     assert said.code == 0, said.err
-    assert re.search(r"build-wheel +stale +mylib 1.0", said.out), said.out
+    assert re.search(r"build-wheel +stale +changed: libs/mylib/mylib/__init__.py", said.out), said.out
     assert re.search(r"name +up to date", said.out)
     assert re.search(r"deploy +behind build-wheel", said.out)
     assert re.search(r"patch +has not run", said.out)

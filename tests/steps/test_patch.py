@@ -440,7 +440,15 @@ def test_in_place_a_link_stays_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("option", ["-r", "-c"])
 @pytest.mark.parametrize(
-    "line", ["WHEELPATH", "/dbfs/libs/my_lib-1.0-py3-none-any.whl", "my-lib @ file:///w/my_lib-1.0-py3-none-any.whl"]
+    "line",
+    [
+        "WHEELPATH",
+        "wheelpath",
+        "Wheels-Path>=1",
+        "/dbfs/libs/my_lib-1.0-py3-none-any.whl",
+        "my-lib @ file:///w/my_lib-1.0-py3-none-any.whl",
+        "my_lib @ git+https://host/lib",
+    ],
 )
 def test_a_wheel_named_in_another_file_of_requirements_is_refused_with_its_line(
     folder: Path, option: str, line: str
@@ -457,7 +465,9 @@ def test_a_wheel_named_in_another_file_of_requirements_is_refused_with_its_line(
 
 def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(folder: Path) -> None:
     write(folder, env=CONDA.replace("- mlflow", "- -r more.txt"))
-    (folder / "more.txt").write_text("requests\ntheirs @ https://example.org/theirs-1.0-py3-none-any.whl\n")
+    (folder / "more.txt").write_text(
+        "requests\nmy-lib>=1\n# wheelpath\ntheirs @ https://h/theirs-1.0-py3-none-any.whl\n"
+    )
 
     run_patch(folder)
 
@@ -662,3 +672,21 @@ def test_a_wheel_of_this_machine_is_out_of_reach_of_a_cluster(folder: Path) -> N
     write(folder, env=CONDA + f"  - third @ file://{folder}/third-1.0-py3-none-any.whl\n")
     with pytest.raises(errors.BadInput, match="a wheel of third, which nobody built"):
         run_patch(folder, target="databricks")
+
+
+@pytest.mark.parametrize("entry", ["wheelpath", "WHEELSPATH", "wheel.path>=1"])
+def test_a_near_miss_never_reaches_a_package_index(folder: Path, entry: str) -> None:
+    write(folder, env=f"name: wheelpath\ndependencies:\n- {entry}\n- pip: [WHEELPATH]\n")
+    with pytest.raises(errors.BadInput, match="a package index would be asked for") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:3:3"
+
+
+def test_a_library_by_its_folder_in_another_file_of_requirements_is_refused_with_its_line(folder: Path) -> None:
+    wheel = Wheel(distribution="my-lib", version="2.0", file="", sha256="", size=0, library="libs/mine")
+    write(folder, env=CONDA.replace("- mlflow", "- -r more.txt"))
+    (folder / "more.txt").write_text("-e ../libs/mine\n")
+    (folder.parent / "libs" / "mine").mkdir(parents=True)
+    with pytest.raises(errors.BadInput, match="only the environment's own lines are patched") as caught:
+        run_patch(folder, release=replace(RELEASE, wheels=(wheel,)))
+    assert caught.value.where == f"{folder / 'more.txt'}:1"

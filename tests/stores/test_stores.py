@@ -241,6 +241,7 @@ def test_a_long_list_of_a_volume_is_read_to_its_end(workspace: Workspace, ours: 
     ("root", "cure"),
     [
         ("/dbfs/wheels", "dbfs:/wheels"),
+        ("file:///dbfs/wheels", "dbfs:/wheels"),
         ("dbfs:wheels", "dbfs:/wheels"),
         ("dbfs://wheels", "dbfs:/wheels"),
         ("dbfs:/dbfs/wheels", "dbfs:/wheels"),

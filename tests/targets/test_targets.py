@@ -97,7 +97,7 @@ def test_the_record_holds_the_same_facts(place: Place) -> None:
     assert list(good) == list(bad)
     assert list(good["run"]) == [
         *("run_id", "experiment_id", "status", "backend", "url", "entry_point", "job_run_id", "log", "metrics"),
-        "timed_out",
+        *("timed_out", "reason"),
     ]
     assert (good["run"]["status"], bad["run"]["status"]) == ("FINISHED", "FAILED")
     assert good["run"]["metrics"] == {"answer": 42.0}

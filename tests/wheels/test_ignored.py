@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_tasks import processes
 from mlops_tasks.wheels import ignored, sources
@@ -86,10 +88,9 @@ def test_globs_that_ship_nothing_or_everything_bring_nothing(tmp_path: Path, tex
     assert look(make(tmp_path, text)).brought == ()
 
 
-def test_what_a_plugin_writes_during_the_build_is_neither_brought_nor_missed(tmp_path: Path) -> None:
-    library = make(
-        tmp_path, '[tool.setuptools_scm]\nversion_file = "mylib/_version.py"\n', ignore="_version.py\n*_pb2.py\n"
-    )
+@pytest.mark.parametrize("path", ["mylib/_version.py", "libs/mylib/mylib/_version.py", "_version.py"])
+def test_what_a_plugin_writes_during_the_build_is_neither_brought_nor_missed(tmp_path: Path, path: str) -> None:
+    library = make(tmp_path, f'[tool.setuptools_scm]\nversion_file = "{path}"\n', ignore="_version.py\n*_pb2.py\n")
     write(library, {"mylib/_version.py": ""})
 
     found = look(library)
@@ -127,6 +128,20 @@ def test_a_folder_that_the_settings_ship_comes_along_with_all_that_is_in_it(tmp_
     write(library, dict.fromkeys(("web/dist/js/app.js", "web/other.js", "web/dist/__pycache__/x.pyc"), ""))
 
     assert look(library).brought == ("web/dist/js/app.js",)
+
+
+NAMES = st.lists(st.sampled_from(["a.py", "p/__init__.py", "p/a.py", "p/b.json", "q/c.py", "p/x/y"]), unique=True)
+
+
+@given(st.text(alphabet="[]{}\"'=,.*/\n pabxy#!\\", max_size=80), NAMES, NAMES)
+def test_whatever_the_settings_say_each_ignored_file_is_in_one_place(
+    text: str, names: list[str], more: list[str]
+) -> None:
+    texts = {"pyproject.toml": f"[tool.hatch.build]\n{text}\n", "setup.py": text, "MANIFEST.in": text}
+
+    found = ignored.sort(Path("/nowhere"), names=names, everything=[*names, *more], texts=texts, include=())
+
+    assert sorted([*found.brought, *found.missed, *found.others]) == sorted(set(more) - set(names))
 
 
 def test_without_git_nothing_is_ignored(tmp_path: Path) -> None:

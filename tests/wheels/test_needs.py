@@ -3,10 +3,13 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.version import Version
 
 from mlops_tasks import errors
@@ -97,6 +100,14 @@ def test_a_version_that_pip_does_not_take_is_named_with_one_that_it_takes(
     assert caught.value.where == f"{tmp_path / 'pyproject.toml'}:2"
     assert f"write {cure}," in caught.value.cure
     Version(cure)
+
+
+@given(st.text())
+def test_whatever_a_library_calls_itself_the_version_that_is_proposed_is_one(said: str) -> None:
+    proposed = re.match(r"write (\S+), or", needs.wrong_version(Path("/nowhere"), said).cure)
+
+    assert proposed is not None
+    Version(proposed[1])
 
 
 def test_a_wheel_with_a_version_of_pep_440_is_not_refused_for_it(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_only_what_can_be_imported_has_to_compile(tmp_path: Path) -> None:
         "mylib/templates/main.py": "import {{ name }}\n",
         "mylib/{{name}}.py": "import {{ name }}\n",
         "mylib/text.txt": "(",
+        "mylib/_compat_py312.py": "type X = (",
         "mylib-1.0.data/scripts/tool.py": "(",
     }
 

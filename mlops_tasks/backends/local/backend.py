@@ -161,6 +161,7 @@ class LocalRuns:
             mlflow=VERSION,
             project=job.project.folder,
             where=os.path.relpath(source, job.project.folder) if source else job.project.mlproject,
+            is_conda=job.project.kind == "conda",
         )
         with environment.built(
             wanted, folder=self.places.environments, environ=self.environ, run=self.run, report=report
@@ -178,7 +179,7 @@ class LocalRuns:
             del env["MLFLOW_REGISTRY_URI"]  # a rehearsal registers no model in a workspace either
         folders = [str(Path(sys.executable).parent), env.get("PATH", "/usr/bin:/bin")]
         env["PYTHONUNBUFFERED"] = "1"
-        env["MLFLOW_ENV_ROOT"] = str(self.places.environments / "mlflow")
+        env["MLFLOW_ENV_ROOT"] = str(environment.mlflow_root(self.places.environments))
         env.pop("VIRTUAL_ENV", None)
         if path is not None:
             env["VIRTUAL_ENV"] = str(path)

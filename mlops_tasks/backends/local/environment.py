@@ -33,13 +33,14 @@ class Wanted:
     """What an environment is made of.
 
     `lines` are requirements; paths in them are absolute, and may lie in the folder `project`. `mlflow` is the version
-    of the running MLflow. `where` names the file that the lines are from.
+    of the running MLflow. `where` names the file that the lines are from, `is_conda` says that it is conda's.
     """
 
     lines: tuple[str, ...]
     mlflow: str
     project: Path
     where: str
+    is_conda: bool = False
 
     def moved(self, to: Path) -> list[str]:
         """The lines with the folder `to` for the project's own. What we wrote ourselves below `.mlops` stays there."""
@@ -86,6 +87,11 @@ def _is_complete(path: Path) -> bool:
     """Whether the environment was built, and at this path: its programs name the path that they were built at."""
     mark = path / COMPLETE
     return mark.is_file() and mark.read_text(encoding="utf-8") == str(path)
+
+
+def mlflow_root(folder: Path) -> Path:
+    """The folder for the environments that MLflow builds itself: another one where `folder` was moved."""
+    return folder / f"mlflow-{files.sha256(str(folder).encode())[:8]}"
 
 
 def find_mlflow(path: Path) -> str:
@@ -155,14 +161,11 @@ class _Building:
         said = processes.describe_failure(done)
         fault = uv.explain(said)
         what = f"the run's environment cannot be built{f': {fault.what}' if fault else ''}"
-        first = fault.cure if fault else "correct the project's requirements, then `inv patch`"
-        if processes.ran_full(done):
-            first = "make room"
-        raise errors.StepFailed(
-            f"{what}\n{uv.last_cause(said)}",
-            where=self.wanted.where,
-            cure=f"{first}{' and' if first.endswith('`') else ', then'} `inv run`",
-        )
+        by_conda = " (or give `--env-manager conda`, which has more than PyPI)" if self.wanted.is_conda else ""
+        cure = f"correct the project's requirements{by_conda}, then `inv patch run`"
+        if fault is not None or processes.ran_full(done):
+            cure = f"{fault.cure if fault else 'make room'}, then `inv run`"
+        raise errors.StepFailed(f"{what}\n{uv.last_cause(said)}", where=self.wanted.where, cure=cure)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

@@ -54,15 +54,17 @@ def check_top(top: Path) -> None:
         )
 
 
-def check_env_manager(project: mlproject.Project, env_manager: str, environ: Mapping[str, str]) -> None:
-    """Raise BadInput for an `env_manager` that MLflow refuses for this project, or whose program is missing."""
+def check_env_manager(
+    project: mlproject.Project, env_manager: str, environ: Mapping[str, str], *, folder: Path
+) -> None:
+    """Raise BadInput for an `env_manager` that cannot build the project's environment below `folder`."""
     if env_manager in {"auto", "local"}:
         return
     fault = ""
     if project.spark_job is not None:
         fault = "MLflow runs no Spark job on this machine, so it builds no environment for one"
-    elif env_manager == "conda" and project.kind != "conda":
-        fault = "MLflow builds the environment of a python_env project by virtualenv or uv alone"
+    elif env_manager != "conda" and errors.typed(str(folder)) != str(folder):
+        fault = f"MLflow does not quote the path of its environments, and a shell reads more into {folder}"
     if fault:
         raise errors.BadInput(
             f"env_manager is {env_manager}: {fault}", where="env_manager", cure="leave env_manager out"

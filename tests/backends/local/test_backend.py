@@ -142,6 +142,27 @@ def test_a_project_that_pins_another_mlflow_gets_it_and_logs_through_a_server(tm
     assert record_of(folder)["run"]["metrics"] == {"answer": 42.0}
 
 
+@pytest.mark.full
+def test_a_project_that_installs_itself_runs_as_often_as_one_likes(tmp_path: Path) -> None:
+    folder = make_repository(
+        tmp_path / "repository", MLPROJECT="name: training\nconda_env: envs/env.yaml\n", TRAIN="import own, mylib\n"
+    )
+    (folder / "training" / "training_env.yaml").unlink()
+    setup = (
+        "from setuptools import setup\nsetup(name='own', version='0.1', package_dir={'': 'src'}, py_modules=['own'])\n"
+    )
+    packages = "[python<4, pip<=99, pytz=2023.3.post1, pip: [mlflow, -e .., WHEELPATH]]"
+    write(
+        folder / "training",
+        {"setup.py": setup, "src/own.py": "import pytz\n", "envs/env.yaml": f"dependencies: {packages}\n"},
+    )
+    assert inv("release", "--entry-point", "train.py", cwd=folder).code == 0
+
+    said = inv("run", "--entry-point", "train.py", cwd=folder)
+
+    assert said.code == 0, said.err
+
+
 def test_a_project_whose_requirements_cannot_be_installed_leaves_no_run(tmp_path: Path) -> None:
     folder = make_repository(tmp_path / "repository")
     path = folder / "training" / "training_env.yaml"

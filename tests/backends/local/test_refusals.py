@@ -25,13 +25,25 @@ def test_a_sign_in_the_repositorys_path_that_a_run_would_stumble_over_is_named(n
 
 
 @pytest.mark.parametrize("target", ["local", "databricks"])
-def test_a_path_that_mlflow_cuts_off_is_refused_on_either_target(tmp_path: Path, target: str) -> None:
-    (tmp_path / "c#" / "p").mkdir(parents=True)
-    write(tmp_path / "c#" / "p")
-    context = make_context(tmp_path / "c#", target=target)
-    with pytest.raises(errors.BadInput, match="MLflow reads as the end of the project's path") as caught:
+@pytest.mark.parametrize("project", ["c#/p", "c/#p"])
+def test_a_path_that_mlflow_cuts_off_is_refused_on_either_target(tmp_path: Path, target: str, project: str) -> None:
+    (tmp_path / project).mkdir(parents=True)
+    write(tmp_path / project)
+    context = make_context((tmp_path / project).parent, target=target, project=(tmp_path / project).name)
+    with pytest.raises(errors.BadInput, match="MLflow reads as the end of the project's path"):
         job_plan.check_job(context, {}, backend="databricks")
-    assert caught.value.where.endswith("/c#")
+
+
+@pytest.mark.parametrize("target", ["local", "databricks"])
+@pytest.mark.parametrize("text", ["python_env: env.yaml\n", "name: x\n"])
+def test_conda_for_a_project_that_is_none_of_condas_is_refused_on_either_target(
+    tmp_path: Path, target: str, text: str
+) -> None:
+    (tmp_path / "p").mkdir()
+    write(tmp_path / "p", text)
+    context = make_context(tmp_path, target=target, env_manager="conda")
+    with pytest.raises(errors.BadInput, match="python_env project by virtualenv or uv alone"):
+        job_plan.check_job(context, {}, backend="databricks")
 
 
 def test_a_path_that_sqlite_cannot_open_is_refused_and_the_longest_is_not() -> None:
@@ -48,19 +60,18 @@ def test_all_other_signs_are_fine(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "env_manager", "said"),
     [
-        ("python_env: env.yaml\n", "conda", "python_env project by virtualenv or uv alone"),
-        ("name: x\n", "conda", "python_env project by virtualenv or uv alone"),
+        ("python_env: env.yaml\n", "uv", "MLflow does not quote the path of its environments"),
         ("conda_env: env.yaml\n", "conda", "there is no conda on PATH"),
         ("databricks_spark_job: {python_file: train.py}\n", "virtualenv", "MLflow runs no Spark job on this machine"),
     ],
 )
 def test_an_env_manager_that_does_not_fit_is_refused(tmp_path: Path, text: str, env_manager: str, said: str) -> None:
     project = mlproject.load(write(tmp_path, text))
+    for each in ("auto", "local"):
+        refusals.check_env_manager(project, each, {"PATH": str(tmp_path)}, folder=Path("/a b"))
     with pytest.raises(errors.BadInput, match=said) as caught:
-        refusals.check_env_manager(project, env_manager, {"PATH": str(tmp_path)})
+        refusals.check_env_manager(project, env_manager, {"PATH": str(tmp_path)}, folder=Path("/a b"))
     assert caught.value.where == "env_manager"
-    refusals.check_env_manager(project, "auto", {"PATH": str(tmp_path)})
-    refusals.check_env_manager(project, "local", {"PATH": str(tmp_path)})
 
 
 @pytest.mark.parametrize("variable", ["PATH", "MLFLOW_CONDA_HOME"])
@@ -70,7 +81,7 @@ def test_conda_is_looked_for_as_mlflow_looks(tmp_path: Path, variable: str) -> N
     program.touch(0o755)
     project = mlproject.load(write(tmp_path, "conda_env: env.yaml\n"))
     where = program.parent if variable == "PATH" else tmp_path
-    refusals.check_env_manager(project, "conda", {"PATH": os.devnull, variable: str(where)})
+    refusals.check_env_manager(project, "conda", {"PATH": os.devnull, variable: str(where)}, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
