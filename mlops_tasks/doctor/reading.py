@@ -26,7 +26,7 @@ from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata
+from mlops_tasks.wheels import metadata, sources
 
 T = TypeVar("T")
 
