@@ -178,6 +178,8 @@ class Fault(NamedTuple):
 
 CACHE_LACKS = "network was disabled"
 NO_SOLUTION = "No solution found"
+REQUIRED = re.compile(r"you\s+require\s+([A-Za-z0-9._-]+)")
+"""The packages that uv's reason for that begins with."""
 _FAULTS = (
     (
         ("Required uv version",),

@@ -157,7 +157,7 @@ def test_an_environment_that_was_not_used_for_longest_makes_room_for_new_ones(tm
     old = make_aged(tmp_path, state.KEPT + 1)
 
     settings = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(make_index(tmp_path / "index", "mlflow 3.1"))}
-    wanted = environment.Wanted(lines=(), mlflow="3.1", project=tmp_path, where="env.yaml")
+    wanted = environment.Wanted(lines=(), mlflow="3.1", project=tmp_path, source=tmp_path / "env.yaml")
     with environment.built(
         wanted, folder=tmp_path, environ=settings, run=processes.run_command, report=Report()
     ) as path:

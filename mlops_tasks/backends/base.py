@@ -35,13 +35,15 @@ def stopped_after(limits: Limits) -> str:
 class Job:
     """One run to be made: the staged project, and all that its run is made from and described with.
 
-    `given` are the parameters that the user gave, `parameters` the same with the entry point's defaults. `cluster`
-    is the path of the cluster spec in the project. `attempt` is the attempt's id. `release_folder` holds the files of
-    this release alone, the staged project too. `record` is logged with the run. `begun` is to be called before
-    anything is sent that may make a run which can only be found by looking for it.
+    `sources` is the folder that it was staged from. `given` are the parameters that the user gave, `parameters` the
+    same with the entry point's defaults. `cluster` is the path of the cluster spec in the project. `attempt` is the
+    attempt's id. `release_folder` holds the files of this release alone, the staged project too. `record` is logged
+    with the run. `begun` is to be called before anything is sent that may make a run which can only be found by
+    looking for it.
     """
 
     project: mlproject.Project
+    sources: Path
     entry_point: str
     given: Mapping[str, str]
     parameters: Mapping[str, str]

@@ -189,6 +189,21 @@ def remotes(folder: Path, *, runner: processes.Runner) -> dict[str, str]:
     return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in pairs}
 
 
+def find_named(around: Path, name: str, *, runner: processes.Runner) -> list[str] | None:
+    """The files that `list_files` would list and that are called `name`, in any letter case, found by git itself.
+
+    `around` is the top of the work tree; in submodules only what is tracked is found.
+    """
+    wanted = ("-z", "--", f":(icase,glob)**/{name}")
+    own = _list(around, "ls-files", "--cached", "--others", "--exclude-standard", *wanted, run=runner)
+    if own is None:
+        return None
+    has_more = (around / ".gitmodules").is_file()
+    inner = _list(around, "ls-files", "--cached", "--recurse-submodules", *wanted, run=runner) if has_more else None
+    found = {*own[1], *(inner[1] if inner else ())}
+    return sorted(each for each in found if os.path.lexists(around / each))
+
+
 def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
     """The files below `folder` that git tracks or would track, as sorted relative paths; None where git knows none.
 

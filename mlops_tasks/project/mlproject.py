@@ -25,7 +25,7 @@ _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
 
 def list_folders(top: Path, *, runner: processes.Runner) -> list[str]:
     """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
-    names = git.list_files(top, runner=runner)
+    names = git.find_named(top, FILE_NAME, runner=runner)
     if names is None:
         names = files.walk(top, skip=lambda path: path.name.startswith("."))
     found = (name.rpartition("/") for name in names)

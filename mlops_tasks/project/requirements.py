@@ -212,6 +212,18 @@ def find_other_files(lines: Iterable[str], folder: Path) -> list[Path]:
     return found
 
 
+def place_of(packages: Iterable[str], source: Path) -> str:
+    """`source` with the number of its first line that names one of `packages`, or alone where none does."""
+    lines = texts.read(source).splitlines() if source.is_file() else []
+    for package in packages:
+        spelt = "[-_.]+".join(map(re.escape, utils.canonicalize_name(package).split("-")))
+        word = re.compile(rf"(?<![\w.-]){spelt}(?![\w-])", re.IGNORECASE)
+        for number, line in enumerate(lines, start=1):
+            if word.search(line.partition("#")[0]):
+                return f"{source}:{number}"
+    return str(source)
+
+
 class _OtherFile(NamedTuple):
     path: Path
     is_constraint: bool

@@ -37,7 +37,12 @@ _FROM_GIT = re.compile(
 """Build plugins that take a version from git; a chance match means no more than a needless build after a commit."""
 _CALLS_GIT = re.compile(r"\b(?:git|dulwich|pygit2)\b")
 
-_COMPILED_BY = {"CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "ARCHFLAGS", "MACOSX_DEPLOYMENT_TARGET"}
+_COMPILES = re.compile(r"ext[-_]modules|cffi|cython|pybind11|nanobind|maturin|meson|scikit-build|setuptools[-_]rust")
+_FLAGS = {
+    *("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "ARCHFLAGS", "RUSTFLAGS"),
+    *("CMAKE_ARGS", "MACOSX_DEPLOYMENT_TARGET"),
+}
+"""What compilers read: of no account for a library of Python alone."""
 
 
 def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -51,8 +56,8 @@ def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str,
         mentioned.update(_READ.findall(text))
         if _READS.search(text):  # the name may take a way round: NAME = "BUILD_NUMBER"; environ[NAME]
             mentioned.update(_QUOTED.findall(text))
-    if "ext_modules" in settings:
-        mentioned |= _COMPILED_BY
+    if _COMPILES.search(settings):
+        mentioned |= _FLAGS
     beginnings = tuple(name for name in mentioned if name.endswith("_"))  # as in `name.startswith("BUILD_")`
     return {
         name: value

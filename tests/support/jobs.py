@@ -26,6 +26,7 @@ def make_job(folder: Path, content: str, /, **parameters: str) -> Job:
     write(folder, {"MLproject": content, "steps/train.py": ""})
     return Job(
         project=mlproject.load(folder),
+        sources=folder,
         entry_point="main",
         given={},
         parameters=parameters,

@@ -56,6 +56,8 @@ def digest(library: Path, **environ: str) -> str:
         pytest.param(
             "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_X", {"pyproject.toml": "[tool.setuptools_scm]\n"}, id="for one"
         ),
+        pytest.param("CFLAGS", {"setup.py": "setup(ext_modules=[Extension('a', ['a.c'])])\n"}, id="a compiler's"),
+        pytest.param("RUSTFLAGS", {"pyproject.toml": 'requires = ["maturin>=1"]\n'}, id="Rust's"),
         pytest.param("PBR_VERSION", {"setup.py": "setup(pbr=True)\n"}, id="pbr"),
         pytest.param("PDM_BUILD_SCM_VERSION", {"pyproject.toml": 'version = {source = "scm"}\n'}, id="pdm's scm"),
     ],
@@ -76,6 +78,12 @@ def test_a_variable_that_a_build_does_not_get_as_it_is_does_not_count(tmp_path: 
     write(library, {"setup.py": f'import os\nos.environ["{variable}"]\n'})
 
     assert digest(library, **{variable: "1"}) == digest(library)
+
+
+def test_a_compilers_variable_does_not_count_for_a_library_of_python_alone(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+
+    assert digest(library, CFLAGS="-O3") == digest(library)
 
 
 def test_a_variable_that_only_the_librarys_own_code_reads_does_not_count(tmp_path: Path) -> None:

@@ -155,12 +155,12 @@ class LocalRuns:
             return
         from mlflow.version import VERSION
 
-        source = job.project.environment_file
+        file = job.project.environment_file or job.project.folder / job.project.mlproject
         wanted = environment.Wanted(
             lines=tuple(environment.read_lines(job.project, report=report)),
             mlflow=VERSION,
             project=job.project.folder,
-            where=os.path.relpath(source, job.project.folder) if source else job.project.mlproject,
+            source=job.sources / os.path.relpath(file, job.project.folder),
             is_conda=job.project.kind == "conda",
         )
         with environment.built(

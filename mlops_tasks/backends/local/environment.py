@@ -33,13 +33,13 @@ class Wanted:
     """What an environment is made of.
 
     `lines` are requirements; paths in them are absolute, and may lie in the folder `project`. `mlflow` is the version
-    of the running MLflow. `where` names the file that the lines are from, `is_conda` says that it is conda's.
+    of the running MLflow. `source` is the user's own file that the lines are from, `is_conda` says that it is conda's.
     """
 
     lines: tuple[str, ...]
     mlflow: str
     project: Path
-    where: str
+    source: Path
     is_conda: bool = False
 
     def moved(self, to: Path) -> list[str]:
@@ -165,7 +165,9 @@ class _Building:
         cure = f"correct the project's requirements{by_conda}, then `inv patch run`"
         if fault is not None or processes.ran_full(done):
             cure = f"{fault.cure if fault else 'make room'}, then `inv run`"
-        raise errors.StepFailed(f"{what}\n{uv.last_cause(said)}", where=self.wanted.where, cure=cure)
+        named = [] if fault is not None else uv.REQUIRED.findall(said)
+        where = requirements.place_of(named, self.wanted.source)
+        raise errors.StepFailed(f"{what}\n{uv.last_cause(said)}", where=where, cure=cure)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ def build(tmp_path: Path) -> Build:
     )
 
     def run(*lines: str, project: Path = tmp_path / "p", mlflow: str = "3.1", **environ: str) -> dict[str, str]:
-        wanted = environment.Wanted(lines=lines, mlflow=mlflow, project=project, where="env.yaml")
+        wanted = environment.Wanted(lines=lines, mlflow=mlflow, project=project, source=tmp_path / "env.yaml")
         settings = {**os.environ, "PIP_FIND_LINKS": str(index), "PIP_NO_INDEX": "1", **environ}
         with environment.built(
             wanted,
@@ -81,13 +81,17 @@ def test_an_older_mlflow_has_the_upper_bounds_that_it_lacks(build: Build) -> Non
     assert build("sqlalchemy", mlflow="3.1")["sqlalchemy"] == "2.0"
 
 
-def test_what_cannot_be_installed_is_told_without_an_mlflow_that_nobody_asked_for(build: Build) -> None:
+def test_what_cannot_be_installed_is_told_with_its_line_and_without_an_mlflow_that_nobody_asked_for(
+    build: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "env.yaml").write_text("dependencies:\n  - colorama_x  # colorama\n  - Colorama=99\n")
+
     with pytest.raises(errors.StepFailed) as caught:
         build("colorama==99")
 
     assert "colorama==99" in str(caught.value)
     assert "mlflow" not in str(caught.value)
-    assert caught.value.where == "env.yaml"
+    assert caught.value.where == f"{tmp_path / 'env.yaml'}:3"
     assert "correct the project's requirements" in caught.value.cure
 
 
@@ -177,7 +181,7 @@ def test_a_network_that_is_not_there_is_named_and_no_password_shown(tmp_path: Pa
     def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
         return Completed(command, 2, "", "error: Failed to fetch: `https://ada:s3cret@h/`")
 
-    wanted = environment.Wanted(lines=("x",), mlflow="3.1", project=tmp_path, where="env.yaml")
+    wanted = environment.Wanted(lines=("x",), mlflow="3.1", project=tmp_path, source=tmp_path / "env.yaml")
     with (
         pytest.raises(errors.StepFailed, match="the package index cannot be reached") as caught,
         environment.built(wanted, folder=tmp_path / "e", environ={}, run=run, report=report.Report()),
