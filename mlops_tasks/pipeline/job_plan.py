@@ -68,15 +68,20 @@ def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
     left_out = [key for key in undeclared if origins[key] not in {"", REPEATED["parameters"]}]
     given = {key: value for key, value in settings.parameters.items() if key not in left_out}
     for key in undeclared if say else ():
+        lacks, near = f"{name} has no such parameter", entry_points.find_near(project, name, key, given)
         if key in given:
-            context.report.detail(f"{name} declares no parameter {key}: it gets --{key} {given[key]}")
-        elif near := entry_points.find_near(project, name, key, given):
-            context.report.warning(
-                f"{key} ({origins[key]}) is left out: {name} has no such parameter; is {near} meant?"
-            )
+            _say_once(context, f"{name} declares no parameter {key}: it is passed on as --{key}")
+        elif near:
+            context.warn_once(f"{key} ({origins[key]}) is left out: {lacks}; is {near} meant?")
         else:
-            context.report.detail(f"{key} ({origins[key]}) is left out: {name} has no such parameter")
+            _say_once(context, f"{key} ({origins[key]}) is left out: {lacks}")
     return given
+
+
+def _say_once(context: Context, text: str) -> None:
+    if text not in context.warned:
+        context.report.detail(text)
+    context.warned.add(text)
 
 
 def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:
@@ -94,13 +99,11 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
 
 def _warn_of_uninstalled(context: Context, release: Release) -> None:
     """Say which wheels the run will not have: with `local` MLflow runs in the interpreter that runs `inv`, as it is."""
-    if context.settings.env_manager != "local" or context.target.is_remote:
+    if context.settings.env_manager != "local" or context.target.is_databricks:
         return
     missing = [each.distribution for each in release.deployed or () if not _is_installed(each.distribution)]
-    warning = f"env_manager local installs nothing, and this interpreter lacks: {', '.join(missing)}"
-    if missing and warning not in context.warned:
-        context.warned.add(warning)
-        context.report.warning(warning)
+    if missing:
+        context.warn_once(f"env_manager local installs nothing, and this interpreter lacks: {', '.join(missing)}")
 
 
 def _is_installed(distribution: str) -> bool:

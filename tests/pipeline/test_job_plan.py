@@ -61,8 +61,8 @@ def test_what_is_given_by_hand_is_passed_on_and_said(folder: Path) -> None:
 
     assert given == {"c": "1", "alpha": "1", "depth": "7"}
     assert heard.lines == [
-        "main declares no parameter c: it gets --c 1",
-        "main declares no parameter depth: it gets --depth 7",
+        "main declares no parameter c: it is passed on as --c",
+        "main declares no parameter depth: it is passed on as --depth",
     ]
 
 
