@@ -27,6 +27,8 @@ CHECKS = (
     Check("project form", project.check_readable),
     Check("project form", project.check_kind, needs=("project", "cluster")),
     Check("project form", project.check_commands, needs=("project",)),
+    Check("project form", project.check_misspelt, needs=("project",)),
+    Check("project form", project.check_wheels_named, needs=("project", "ours")),
     Check("cluster spec", cluster.check_there, needs=("project",)),
     Check("cluster spec", cluster.check_new_cluster, needs=("cluster",)),
     Check("cluster spec", cluster.check_complete, needs=("cluster",)),

@@ -120,7 +120,8 @@ def _steps(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
     old = subject.runtime
     if old is not None and old.version < runtimes.VOLUMES_BEGIN and subject.lacks_catalog and subject.reads_volumes:
         yield "set data_security_mode to SINGLE_USER"
-    installs = subject.names_wheels if becomes_job or subject.is_spark_job else subject.ships_wheels
+    becomes_theirs = becomes_job and (subject.names_wheels or subject.lacks_wheels)
+    installs = becomes_theirs or subject.ships_wheels
     if installs and subject.store_kind == "dbfs" and runtime.version >= runtimes.DBFS_LIBRARIES_END:
         yield "set wheel_root to /Workspace/Shared/wheels"
     for uri in () if becomes_job else [*subject.installed("whl"), *subject.installed("jar")]:

@@ -78,6 +78,7 @@ class Evidence(NamedTuple):
 
 CLUSTERS = Evidence("documented", "databricks-sdk: databricks/sdk/service/compute.py")
 MLFLOW_BACKEND = Evidence("seen", "mlflow: mlflow/projects/databricks.py")
+PATCH = Evidence("seen", "mlops_tasks: steps/patch.py")
 READERS = Evidence("seen", "mlops_tasks: what a release refuses before it begins")
 RUNTIMES = Evidence("documented", runtimes.RELEASES)
 UNTRIED = Evidence("assumed", "no page and no client shows it")

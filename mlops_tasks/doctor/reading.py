@@ -26,7 +26,7 @@ from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata
+from mlops_tasks.wheels import metadata, sources
 
 T = TypeVar("T")
 
@@ -88,12 +88,13 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         environment=tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None),
         environment_text=_text(environment_file),
         wheels=built,
-        ours=frozenset(_own_names(context, built)),
+        ours=_own_names(context, built),
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
         mlflow=read_client(),
         workers=settings.workers,
+        add_wheels=settings.add_wheels,
         placeholder=settings.placeholder,
         commit=context.facts.commit,
         scripts=tuple(text for path in _find_scripts(project) if (text := _text(path)) is not None),
@@ -163,9 +164,9 @@ def _find_missing(context: Context) -> Iterator[Missing]:
         yield from patch.find_missing(context, listed)
 
 
-def _own_names(context: Context, built: tuple[BuiltWheel, ...]) -> Iterator[str]:
-    """The names of our distributions; before they are built the libraries' folders, which mostly have the same."""
-    names = [each.distribution for each in built]
+def _own_names(context: Context, built: tuple[BuiltWheel, ...]) -> dict[str, Path | None]:
+    """The names of our distributions, with their libraries' folders; before they are built, as their settings say."""
+    names: dict[str, Path | None] = {each.distribution: each.library for each in built}
     with contextlib.suppress(errors.ReleaseError):  # `build-wheel` reports what is wrong with the libraries
-        names = names or [each.name for each in context.libraries]
-    yield from (utils.canonicalize_name(each) for each in names)
+        names = names or {sources.read_name(each): each for each in context.libraries}
+    return {utils.canonicalize_name(name): folder for name, folder in names.items()}

@@ -77,7 +77,8 @@ class Text(NamedTuple):
 class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
 
-    `ours` are the normalised names of the distributions whose references patch replaces. `unreadable` are the faults
+    `ours` are the normalised names of the distributions whose references patch replaces, with the libraries' folders
+    where they are known; with `add_wheels` it adds them where there is no reference. `unreadable` are the faults
     that a release stops at before its first step. `scripts` are the project's Python files. `missing` is what the
     checkout lacks of libraries and project.
     """
@@ -91,18 +92,23 @@ class Subject:
     environment: environment.Environment | None = None
     environment_text: Text | None = None
     wheels: tuple[BuiltWheel, ...] = ()
-    ours: frozenset[str] = frozenset()
+    ours: Mapping[str, Path | None] = field(default_factory=dict)
     experiment: str | None = None
     entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
     mlflow: Client | None = None
     workers: bool = False
+    add_wheels: bool = True
     placeholder: str = "WHEELPATH"
     commit: str | None = None
     scripts: tuple[Text, ...] = ()
     unreadable: tuple[BadInput, ...] = ()
     missing: tuple[Missing, ...] = ()
     ask: Questions = field(default_factory=Questions)
+
+    @property
+    def folder(self) -> Path:
+        return self.project.folder if self.project is not None else Path()
 
     @property
     def is_spark_job(self) -> bool:
@@ -189,18 +195,26 @@ class Subject:
     def ships_wheels(self) -> bool:
         """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
         named = [*self.library_uris(), *self.packages, *self.python_libraries]
-        return self.workers or any(self.is_ours(each) for each in named)
+        added = self.lacks_wheels and self.is_spark_job
+        return self.workers or added or any(self.is_ours(each) for each in named)
 
     @property
     def reads_volumes(self) -> bool:
         """Whether wheels of the cluster's lie in volumes, ours or somebody else's."""
         return self.store_kind == "volume" or any(uri.startswith(uris.VOLUMES) for uri, _ in self.cluster_wheels())
 
-    @property
+    @cached_property
     def names_wheels(self) -> bool:
         """Whether anything in the project refers to our wheels."""
         lines = self.environment.pip if self.environment is not None else ()
-        return self.ships_wheels or any(self.is_ours(each) for each in lines)
+        return any(
+            self.is_ours(each) for each in [*self.library_uris(), *self.packages, *self.python_libraries, *lines]
+        )
+
+    @property
+    def lacks_wheels(self) -> bool:
+        """Whether our wheels are added to what the project installs: by patch, or by hand where it may not."""
+        return bool(self.ours) and not self.names_wheels
 
     @property
     def asked_mlflow(self) -> list[tuple[str, Requirement]]:
@@ -245,7 +259,10 @@ class Subject:
     def is_ours(self, entry: str) -> bool:
         """Whether patch puts a deployed wheel in the place of `entry`."""
         parts = requirements.read_wheel(entry, placeholder=self.placeholder)
-        return parts is not None and (self.placeholder in parts.path or parts.distribution in self.ours)
+        if parts is not None:
+            return self.placeholder in parts.path or parts.distribution in self.ours
+        folder = self.environment_text.path.parent if self.environment_text is not None else self.folder
+        return requirements.read_library(entry, folder, self.ours) is not None
 
     def wheel_path(self, entry: str) -> str | None:
         """The path in an entry that names a wheel; None for any other entry."""

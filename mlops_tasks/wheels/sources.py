@@ -22,6 +22,9 @@ _JUNK = {"__pycache__", ".git", ".hg", ".mlops", ".tox", ".nox", ".venv", ".mypy
 _BUILT = {"build", "dist"}
 """Junk only beside a pyproject.toml or setup.py: deeper down these are packages of that name."""
 _ABOUT = re.compile(r"^\s*(?:\[\s*)?(?:project|build-system|tool\s*\.\s*poetry)\b", re.MULTILINE)
+_SECTIONS = re.compile(r"^\[(?:project|tool\.poetry)\][^\n]*\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"""(?:^|[(,\s])name\s*=\s*["']([\w.-]+)["']""", re.MULTILINE)
+_PLAIN_NAME = re.compile(r"^name\s*=\s*([\w.-]+)", re.MULTILINE)
 _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
@@ -188,6 +191,15 @@ def walk(folder: Path) -> list[str]:
         raise fault
 
     return files.walk(folder, skip=is_junk, onerror=refuse)
+
+
+def read_name(library: Path) -> str:
+    """The distribution's name, where the library's settings say it plainly; else its folder's, mostly the same."""
+    texts = _texts(library)
+    about = "".join(_SECTIONS.findall(texts.get("pyproject.toml", "")))
+    places = ((_NAME, about), (_PLAIN_NAME, texts.get("setup.cfg", "")), (_NAME, texts.get("setup.py", "")))
+    found = next((match for pattern, text in places if (match := pattern.search(text))), None)
+    return found[1] if found is not None else library.name
 
 
 def find_need(library: Path, name: str) -> str:

@@ -43,7 +43,7 @@ def test_what_is_sound_gives_no_finding(tmp_path: Path) -> None:
     yaml = "dependencies:\n  - python=3.12\n"
     project = subjects.SPARK_JOB.replace("    - WHEELPATH\n", "")
     subject = subjects.make(
-        tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x"
+        tmp_path, project=project, spec=subjects.NEW, yaml=yaml, mlflow=subjects.CLIENT, experiment="/Shared/x", ours={}
     )
 
     found = checklist.check(subject)

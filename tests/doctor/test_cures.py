@@ -33,6 +33,9 @@ NAMES = (
 )
 
 
+_NAMED = re.compile(r"conda_env|python_env|plain|\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """A project as its author has it: the files' texts, and the settings. `offered` are the workspace's runtimes."""
@@ -45,6 +48,7 @@ class State:
     requires_python: str = ">=3.8"
     backend: str = "databricks"
     workers: bool = False
+    add_wheels: bool = True
     offered: frozenset[str] = field(default_factory=frozenset)
     today: date = date(2026, 11, 29)
 
@@ -60,6 +64,7 @@ def read(state: State, folder: Path) -> Subject:
         wheels=(subjects.WHEEL._replace(requires_python=state.requires_python),),
         backend=state.backend,
         workers=state.workers,
+        add_wheels=state.add_wheels,
         mlflow=Client(state.client, CLIENTS[state.client]),
         experiment="/Shared/x",
         ask=Questions(runtimes=(lambda: state.offered) if state.offered else None),
@@ -76,7 +81,7 @@ def find(state: State) -> list[Finding]:
 
 def key(finding: Finding) -> str:
     """What is wrong, whatever numbers and names it is wrong with."""
-    return re.sub(r"\S*\d[\w.*+:/>=<-]*|foo|custom:\w+|/Workspace\S*|dbfs:\S*", "#", finding.what).replace(" ML", "")
+    return _NAMED.sub("#", finding.what).replace(" ML", "")
 
 
 def follow(state: State, cure: str) -> Iterator[State]:
@@ -122,6 +127,11 @@ def with_own(state: State, keys: Mapping[str, Any]) -> State:
     return replace(state, spec={**state.spec, "new_cluster": dict(keys)} if wrapped else dict(keys))
 
 
+def describe(state: State, match: re.Match[str]) -> State:
+    libraries = state.spec.get("libraries", [])
+    return replace(state, spec={"new_cluster": dict(subjects.NODES), "libraries": libraries})
+
+
 def set_key(state: State, match: re.Match[str]) -> State:
     return with_own(state, {**own(state), match[1]: match[2]})
 
@@ -149,6 +159,15 @@ def ask_for_python(state: State, match: re.Match[str]) -> State:
 
 def ask_for_mlflow(state: State, match: re.Match[str]) -> State:
     return replace(state, yaml=re.sub(r"- mlflow[\w-]*[=<>]+[\d.]+", f"- {match[1]}=={match[2]}", state.yaml))
+
+
+def add_placeholder(state: State, match: re.Match[str]) -> State:
+    if "databricks_spark_job" in state.project:
+        return replace(state, project=state.project.replace("libraries:", "libraries:\n    - WHEELPATH"))
+    if "_env" not in state.project:
+        project = state.project.replace("entry_points", "python_env: training_env.yaml\nentry_points")
+        return replace(state, project=project, yaml="dependencies: [WHEELPATH]\n")
+    return replace(state, yaml=state.yaml.replace("- numpy", "- WHEELPATH"))
 
 
 def rename_library(state: State, match: re.Match[str]) -> State:
@@ -184,7 +203,7 @@ def write_spark_job(state: State, match: re.Match[str]) -> State:
 
 Step = Callable[[State, re.Match[str]], State]
 STEPS: tuple[tuple[str, Step], ...] = (
-    (r"describe a new_cluster in its place", lambda state, _: replace(state, spec=dict(subjects.NODES))),
+    (r"describe a new_cluster in its place", describe),
     (r"set (spark_version|data_security_mode|node_type_id|driver_node_type_id) to (?:\D*such as )?([\w.:-]+)", set_key),
     (r"add (node_type_id|num_workers) to the cluster", add),
     (r"(spark_conf|custom_tags) (\{.*?\})", add_to),
@@ -207,6 +226,8 @@ STEPS: tuple[tuple[str, Step], ...] = (
         r"list mlflow under",
         lambda state, _: replace(state, project=state.project.replace("libraries:", "libraries:\n    - mlflow")),
     ),
+    (r"leave `add_wheels` out", lambda state, _: replace(state, add_wheels=True)),
+    (r"write an entry WHEELPATH into|write python_env.yaml with", add_placeholder),
     (r"widen requires-python", lambda state, _: replace(state, requires_python="")),
 )
 IDLE = "check the name|`local_version: true`|use a new cluster|send no code to Spark's workers|a policy_id whose policy"
@@ -284,6 +305,7 @@ def states(draw: st.DrawFn) -> State:
         requires_python=draw(st.sampled_from([">=3.8", ">=3.10", ">=3.11"])),
         backend=draw(st.sampled_from(["databricks", "databricks", "databricks-jobs"])),
         workers=draw(st.booleans()),
+        add_wheels=draw(st.booleans()),
         offered=draw(st.sampled_from([frozenset(), OFFERED])),
         today=draw(st.sampled_from([date(2026, 7, 1), date(2026, 11, 29), date(2027, 9, 1)])),
     )

@@ -46,7 +46,7 @@ def test_before_anything_ran_the_files_tell_what_they_can(tmp_path: Path) -> Non
     assert (found.wheel_root, found.backend, found.workers) == ("dbfs:/wheels", "databricks", True)
     assert (found.wheels, found.ours, found.experiment) == (
         (),
-        frozenset({"mylib"}),
+        {"mylib": tmp_path / "libs" / "mylib"},
         "/Shared/{repository}/{project}/{branch}",
     )
     assert [each.path.name for each in found.scripts] == ["fail.py", "train.py"]

@@ -68,7 +68,8 @@ def make(
         "wheel_root": "dbfs:/wheels",
         "project": found,
         "project_text": read(folder / "MLproject"),
-        "ours": frozenset({"mylib"}),
+        "ours": {"mylib": None},
+        "add_wheels": False,
     }
     if spec is not None:
         known |= {"cluster": cluster.read(path), "cluster_text": read(path)}

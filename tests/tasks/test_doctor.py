@@ -150,10 +150,21 @@ def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
 def test_nothing_found_ends_well(tmp_path: Path) -> None:
     # a runtime that has no end yet
     cluster = '{"spark_version": "18.0.x-cpu-ml-scala2.13", "node_type_id": "m5.large", "num_workers": 1}'
-    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster))
+    settings = "mlops: {project: training}\n"
+    folder = make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER=cluster, SETTINGS=settings)
+
+    said = inv("doctor", cwd=folder)
 
     assert said.code == 0, said.err
     assert said.out == "doctor       nothing found\n"
+
+
+def test_a_project_in_which_nothing_refers_to_the_wheels_is_told_so(tmp_path: Path) -> None:
+    said = inv("doctor", cwd=make_repository(tmp_path, MLPROJECT=SPARK_JOB, CLUSTER="{}"))
+
+    assert (
+        "note         nothing in the project refers to the wheels of mylib: patch adds them at the end of" in said.out
+    )
 
 
 def test_built_wheels_are_looked_at(tmp_path: Path) -> None:
@@ -231,7 +242,7 @@ def test_the_fixed_project_still_releases_on_this_machines_terms(tmp_path: Path)
     said = inv("name", "build-wheel", "deploy", "patch", "--json", cwd=folder)
 
     assert said.code == 0, said.err
-    staged = folder / json.loads(said.out[said.out.rindex("\n{") + 1 :])["patched"]["project_dir"]
+    staged = folder / json.loads(said.out[said.out.rfind("\n{") + 1 :])["patched"]["project_dir"]
     libraries = mlproject.load(staged).spark_job
     assert libraries is not None
     assert any("mylib-1.0-py3-none-any.whl" in each for each in libraries.python_libraries)

@@ -437,3 +437,25 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         digest(library)
     assert caught.value.where == str(library / "pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        (
+            "pyproject.toml",
+            '[build-system]\nrequires = ["x"]\n[project]\nversion = "1"\nname = "my-lib"  # ours\n',
+            "my-lib",
+        ),
+        ("pyproject.toml", '[tool.poetry]\nauthors = ["[a]"]\nname = "my.lib"\n', "my.lib"),
+        ("pyproject.toml", '[[tool.mypy.overrides]]\nname = "other"\n', "folder"),
+        ("setup.cfg", "[metadata]\nname = my_lib\n", "my_lib"),
+        ("setup.py", 'setup(version="1", name="my-lib")\n', "my-lib"),
+        ("setup.py", "setup(name=NAME)\n", "folder"),
+        ("setup.py", "setup(\n    name = 'my-lib',\n)\n", "my-lib"),
+    ],
+)
+def test_a_librarys_name_is_read_where_it_stands_plainly(tmp_path: Path, file: str, text: str, name: str) -> None:
+    write(tmp_path, {f"folder/{file}": text})
+
+    assert sources.read_name(tmp_path / "folder") == name

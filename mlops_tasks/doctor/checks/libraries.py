@@ -12,7 +12,6 @@ from mlops_tasks.workspace import runtimes
 CLI_WHEELS = findings.Evidence("seen", "github.com/databricks/cli: bundle/trampoline/python_dbr_warning.go")
 LIBRARIES = findings.Evidence("documented", "https://docs.databricks.com/libraries.html")
 LIBRARY_URIS = findings.Evidence("documented", "https://github.com/dagster-io/dagster/issues/21326")
-PATCH = findings.Evidence("seen", "mlops_tasks: steps/patch.py")
 
 SCHEMES = (uris.DBFS, "file:", "s3:", "abfss:", "gs:", "wasbs:", uris.VOLUMES, uris.WORKSPACE)
 """The beginnings of a URI from which Databricks installs a wheel."""
@@ -88,7 +87,7 @@ def check_wheel_packages(subject: Subject) -> Iterator[findings.Finding]:
     For a Spark job patch adds to python_libraries the wheels that the cluster spec names.
     """
     for package in subject.packages:
-        if subject.wheel_path(package) is not None and not subject.is_spark_job:
+        if (subject.wheel_path(package) is not None or subject.is_ours(package)) and not subject.is_spark_job:
             yield findings.UNTRIED.warning(
                 f'it is not known whether Databricks installs {{"pypi": {{"package": "{package}"}}}}, a wheel\'s path',
                 where=subject.place_of_library(package),
@@ -176,8 +175,8 @@ def _named_wheels(subject: Subject) -> Iterator[tuple[str, str]]:
 def check_fixed(subject: Subject) -> Iterator[findings.Finding]:
     """Patch replaces a wheel's path only while the wheel's name is one of our libraries'."""
     for name, where in _named_wheels(subject):
-        if subject.is_ours(name) and subject.placeholder not in name:
-            yield PATCH.note(
+        if subject.wheel_path(name) is not None and subject.is_ours(name) and subject.placeholder not in name:
+            yield findings.PATCH.note(
                 f"{name} is a fixed path: patch points it at the wheel that was deployed; without patch the file at "
                 "that path is installed",
                 where=where,

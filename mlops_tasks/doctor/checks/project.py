@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject, Text
-from mlops_tasks.project import spark_command
+from mlops_tasks.project import addition, references, spark_command
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_REGISTRY = findings.Evidence("seen", "mlflow: mlflow/tracking/_model_registry")
@@ -45,6 +45,43 @@ def check_kind(subject: Subject) -> Iterator[findings.Finding]:
         where=subject.place_of("spark_version"),
         cure=cures.move(subject, to=runtime if cures.suits(subject, runtime) else None),
     )
+
+
+def check_wheels_named(subject: Subject) -> Iterator[findings.Finding]:
+    """What patch does where nothing refers to the wheels."""
+    if subject.project is None or subject.unreadable or not subject.lacks_wheels:
+        return
+    names, place = ", ".join(sorted(subject.ours)), addition.find_file(subject.project)
+    entry = f"write {place.name} with `dependencies: [{subject.placeholder}]`"
+    if place.is_file():
+        entry = f"write an entry {subject.placeholder} into {place.name}"
+    if subject.add_wheels:
+        yield findings.PATCH.note(
+            f"nothing in the project refers to the wheels of {names}: patch adds them at the end of {place.name}",
+            where=place,
+            cure=f"nothing, or write {subject.placeholder} where they belong",
+        )
+    else:
+        yield findings.PATCH.error(
+            f"nothing in the project refers to the wheels of {names}, and `add_wheels` is false: patch refuses that",
+            where=place,
+            cure=f"{entry}, or leave `add_wheels` out",
+        )
+
+
+def check_misspelt(subject: Subject) -> Iterator[findings.Finding]:
+    """Patch refuses what is nearly the placeholder where nothing else refers to the wheels, and warns elsewhere."""
+    if subject.project is None or subject.unreadable:
+        return
+    spec = subject.cluster_text.path if subject.cluster_text is not None else None
+    judge = findings.PATCH.error if subject.lacks_wheels else findings.PATCH.warning
+    for document in references.find_documents(subject.project, subject.folder, spec=spec, original=spec):
+        for place, entry in references.find_misspelt(document, subject.placeholder):
+            yield judge(
+                f"{entry} is nearly {subject.placeholder}, and stands for no wheel",
+                where=place,
+                cure=f"write {subject.placeholder} there, or take the entry out",
+            )
 
 
 def check_commands(subject: Subject) -> Iterator[findings.Finding]:

@@ -53,7 +53,9 @@ def test_wheels_that_workers_will_get_count_as_libraries(tmp_path: Path) -> None
         pytest.param(subjects.SPARK_JOB, "15.0", "dbfs:/w", ["warning assumed"], id="the first new one"),
         pytest.param(subjects.SPARK_JOB, "14.3", "dbfs:/w", [], id="old"),
         pytest.param(subjects.SPARK_JOB, "15.4", "/Volumes/a/b/c", [], id="in a volume"),
-        pytest.param(subjects.SPARK_JOB.replace(OURS, "numpy"), "15.4", "dbfs:/w", [], id="no wheel"),
+        pytest.param(
+            subjects.SPARK_JOB.replace(OURS, "numpy"), "15.4", "dbfs:/w", ["warning assumed"], id="one that is added"
+        ),
         pytest.param(subjects.CLASSIC, "15.4", "dbfs:/w", [], id="classic"),
     ],
 )
@@ -167,7 +169,7 @@ def test_a_wheel_comes_from_where_databricks_looks(tmp_path: Path, uri: str, exp
         pytest.param(
             subjects.SPARK_JOB.replace("requests", THEIRS), "numpy", [f"installs {THEIRS}, WHEELPATH for"], id="two"
         ),
-        pytest.param(subjects.SPARK_JOB.replace(OURS, "numpy"), "numpy", [], id="Spark job without"),
+        pytest.param(subjects.SPARK_JOB.replace(OURS, "numpy"), "numpy", ["note assumed"], id="Spark job, to be added"),
         pytest.param(subjects.SPARK_JOB.replace(OURS, "numpy"), OURS, ["note assumed"], id="Spark job, to be moved"),
     ],
 )
@@ -225,3 +227,11 @@ def test_a_fixed_path_of_our_own_wheel_is_noted(tmp_path: Path) -> None:
     said = subjects.say(libraries.check_fixed, subject)
 
     assert subjects.matches(said, f"note seen | {FIXED}...cluster.json:9:14...WHEELPATH"), said
+
+
+def test_of_a_project_without_wheels_nothing_is_said_of_them(tmp_path: Path) -> None:
+    project = subjects.SPARK_JOB.replace(OURS, "numpy")
+    subject = subjects.make(tmp_path, project=project, spec=on("15.4"), ours={})
+
+    checks = (libraries.check_wheel_packages, libraries.check_spark_job_dbfs, libraries.check_dbfs)
+    assert not [each for check in checks for each in subjects.say(check, subject)]

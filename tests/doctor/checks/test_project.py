@@ -177,3 +177,68 @@ def test_a_script_that_this_release_does_not_start_is_noted(tmp_path: Path) -> N
     subject = subjects.make(tmp_path, scripts=(Text(tmp_path / "other.py", LOCALHOST),))
 
     assert subjects.matches(subjects.say(checks.check_tracking, subject), "note seen")
+
+
+@pytest.mark.parametrize(
+    ("project", "line", "changes", "expected"),
+    [
+        pytest.param(subjects.CLASSIC, "WHEELPATH", {}, [], id="the placeholder"),
+        pytest.param(subjects.CLASSIC, "/dbfs/libs/mylib-1.0-py3-none-any.whl", {}, [], id="a fixed path"),
+        pytest.param(subjects.CLASSIC, "mylib", {}, [], id="the library's name"),
+        pytest.param(subjects.CLASSIC, "-e ../libs/mylib", {}, [], id="the library's folder"),
+        pytest.param(subjects.CLASSIC, "numpy", {"ours": {}}, [], id="no libraries"),
+        pytest.param(
+            subjects.CLASSIC,
+            "numpy",
+            {"add_wheels": True},
+            ["note seen | nothing...mylib: patch adds them at the end of training_env.yaml | training_env.yaml"],
+            id="none",
+        ),
+        pytest.param(
+            subjects.CLASSIC,
+            "numpy",
+            {},
+            ["error seen...patch refuses...write an entry WHEELPATH into training_env.yaml, or leave `add_wheels` out"],
+            id="none, and none may be added",
+        ),
+        pytest.param(
+            PLAIN, "", {}, ["write python_env.yaml with `dependencies: [WHEELPATH]`"], id="nor a file for one"
+        ),
+        pytest.param(
+            subjects.SPARK_JOB.replace("WHEELPATH", "numpy"), "", {"add_wheels": True}, ["end of MLproject"], id="a job"
+        ),
+    ],
+)
+def test_a_project_in_which_nothing_refers_to_the_wheels_is_told_what_patch_does(
+    tmp_path: Path, project: str, line: str, changes: dict[str, Any], expected: list[str]
+) -> None:
+    ours = {"mylib": tmp_path / "libs" / "mylib"}
+    (tmp_path / "training").mkdir()
+    subject = subjects.make(
+        tmp_path / "training",
+        project=project,
+        yaml=f"dependencies:\n  - pip:\n      - {line}\n",
+        **{"ours": ours, **changes},
+    )
+
+    said = subjects.say(checks.check_wheels_named, subject)
+
+    assert subjects.matches(said, *expected), said
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param("[WHEELPATH]", [], id="right"),
+        pytest.param(
+            "[wheelpath]", ["error seen | wheelpath is nearly WHEELPATH...training_env.yaml:1:23"], id="alone"
+        ),
+        pytest.param("[WHEELPATH, WHEELSPATH]", ["warning seen | WHEELSPATH is nearly"], id="beside the right one"),
+    ],
+)
+def test_what_is_nearly_the_placeholder_is_asked_about(tmp_path: Path, lines: str, expected: list[str]) -> None:
+    subject = subjects.make(tmp_path, yaml=f"dependencies: [{{pip: {lines}}}]\n")
+
+    said = subjects.say(checks.check_misspelt, subject)
+
+    assert subjects.matches(said, *expected), said
