@@ -298,6 +298,7 @@ def save_end(context: Context, found: Run) -> Release:
 
     Raises OutOfOrder where the record is no longer of that run.
     """
+    context.places.create()  # it may have been removed meanwhile
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         attempt = release.attempt if release else None
