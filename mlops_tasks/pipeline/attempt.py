@@ -111,6 +111,7 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
         experiment_id=experiment_id,
         entry_point=job.entry_point,
         sent=earlier.sent if earlier else False,
+        patch=release.digests.get("patch", ""),
     )
     return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 
