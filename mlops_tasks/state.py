@@ -37,6 +37,7 @@ class StateFolder:
         self.fetched = self.folder / "fetched"
         self.store = self.folder / "workspace" / "wheels"
         self.environments = self.folder / "environments"
+        self.logs = self.folder / "logs"
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
 

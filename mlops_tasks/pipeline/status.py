@@ -93,7 +93,9 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "detached" if attempt.detached else cut_off
         state = "going on" if locks.is_held(context.attempt_lock) else left
-        return StepState(step, state, made="\n".join(each for each in (attempt.run_id, attempt.url) if each))
+        is_lost = attempt.run_id is None and attempt.sent and context.target.is_remote
+        known = attempt.run_id or (f"perhaps a job run with {attempt.id} in its name" if is_lost else "")
+        return StepState(step, state, made="\n".join(each for each in (known, attempt.url) if each))
     made = _made(step, release)
     if step == "run" and release.run:
         return StepState(step, release.run.status, made=made)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging import utils
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors, files, slugs
 from mlops_tasks.checkout import git, missing
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
@@ -152,6 +152,7 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
         environ=context.programs_environ,
         run=context.run,
         report=context.report,
+        log_file=context.places.logs / f"build-{slugs.slug(name)}.log",
         left=state.sources.ignored,
     ) as path:
         try:

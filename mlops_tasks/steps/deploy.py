@@ -22,11 +22,13 @@ def deploy_digest(context: Context, release: Release, folder: str) -> str:
     """
     wheels = release.wheels or ()
     there = context.store.list_files(folder) if wheels else {}
-    if not context.dry_run and not all(_is_there(each, there) for each in wheels):
+    digest = _digest(context, wheels, folder)
+    if context.dry_run or all(_is_there(each, there) for each in wheels):
+        return digest
+    if digest == release.digests.get("deploy"):  # else they never were there
         lost = [Path(each.file).name for each in wheels if not _is_there(each, there)]
         context.decided_by["deploy"] = {f"{folder}/{name}": Lost("" if name in there else "gone") for name in lost}
-        return "gone"
-    return _digest(context, wheels, folder)
+    return "gone"
 
 
 def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
@@ -88,7 +90,8 @@ def _hash_given(path: Path) -> str:
 
 
 def _digest(context: Context, wheels: Sequence[Wheel], folder: str) -> str:
-    context.decided_by["deploy"] = {"the wheel folder": folder, **{each.distribution: each.sha256 for each in wheels}}
+    named = {f"the wheel of {each.distribution}": each.sha256 for each in wheels}
+    context.decided_by["deploy"] = {"the wheel folder": folder.rpartition("/")[0], **named}
     return files.digest({"wheels": [wheel.sha256 for wheel in wheels], "folder": folder})
 
 

@@ -126,7 +126,7 @@ def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
 BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
 """`python -m build` under a fixed umask: setuptools keeps the modes of the files that it writes on the way."""
 
-LAST_WORDS = 30
+LAST_WORDS = 8
 """Lines of the backend's log that a failure shows."""
 SHOWN = 5
 """Warnings of the backend that are shown."""
@@ -145,12 +145,13 @@ def built(
     environ: Mapping[str, str],
     run: processes.Runner,
     report: Report,
+    log_file: Path,
     left: ignored.Ignored = _NONE,
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that is removed after the block.
 
     `left` are its files that git ignores. Warnings of the build backend are reported. Raises StepFailed with the last
-    lines of its log.
+    cause in its log, which is then kept in `log_file`.
     """
     build_environ = _environ(environ)
     with contextlib.ExitStack() as stack:
@@ -167,12 +168,33 @@ def built(
             done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
-            raise _failed("cannot be built", library, log, left, is_full=processes.ran_full(done))
+            told = _keep(log, log_file, report)
+            raise _failed("cannot be built", library, log, left, told=told, is_full=processes.ran_full(done))
         _show(log, library, report)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
-            raise _failed(f"made {len(found)} wheels instead of one", library, log, left, is_full=False)
+            what, told = f"made {len(found)} wheels instead of one", _keep(log, log_file, report)
+            raise _failed(what, library, log, left, told=told, is_full=False)
         yield found[0]
+
+
+def _keep(log: str, path: Path, report: Report) -> str:
+    """Show the whole log where `--verbose` asks for it, keep it at `path`, and return where it is, in words."""
+    for line in log.splitlines():
+        report.debug(line)
+    try:
+        with files.written_whole(path) as stream:
+            stream.write(log.encode("utf-8", "replace"))
+    except OSError:
+        return ""
+    return f"\n  the whole log: {path}"
+
+
+def _last_cause(log: str) -> str:
+    """The line that says why: the last one that names an error, else the last one, but for those of `build` itself."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("ERROR ", "* "))]
+    named = (line for line in reversed(lines) if re.match(r"[\w.]*(?:[Ee]rror|Exception|Exit)\b", line))
+    return next(named, lines[-1] if lines else "it said nothing")
 
 
 def _without_copy(log: str, copy: Path, place: Path, library: Path) -> str:
@@ -219,18 +241,22 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _failed(what: str, library: Path, log: str, left: ignored.Ignored, *, is_full: bool) -> errors.ReleaseError:
+def _failed(
+    what: str, library: Path, log: str, left: ignored.Ignored, *, told: str, is_full: bool
+) -> errors.ReleaseError:
+    """The error with the last cause first; `told` is where the whole log is."""
     if wrong := _WRONG_VERSION.search(log):
         return needs.wrong_version(library, wrong[1])
-    said = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
+    lines = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
+    said = f" {_last_cause(log)}{lines}{told}"
     first = "correct what the build backend says"
     named = [name for name in (*left.missed, *left.others) if re.search(rf"\b{re.escape(Path(name).name)}\b", log)]
     if named:  # the build has a clean copy
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
     if fault := uv.explain(log):
-        what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}", fault.cure
+        what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}{told}", fault.cure
     elif uv.NO_SOLUTION in log:
-        what, said = f"{what}: what builds it cannot be installed", f"\n{uv.last_cause(log)}"
+        what, said = f"{what}: what builds it cannot be installed", f"\n{uv.last_cause(log)}{told}"
         first = "correct `requires` under [build-system] in its pyproject.toml"
     first = "make room" if is_full else first
     return errors.StepFailed(

@@ -109,6 +109,13 @@ def test_what_is_gone_from_the_disk_is_not_up_to_date(folder: Path, place: str, 
     assert because.endswith("mylib-1.0-py3-none-any.whl (gone)")
 
 
+def test_a_wheel_that_was_built_again_is_what_makes_deploy_stale(folder: Path) -> None:
+    write(folder, {MODULE: "ANSWER = 43\n"})
+    make(folder).take("build-wheel")
+
+    assert states(folder)["deploy"] == ("stale", ("the wheel of mylib",))
+
+
 def test_a_staged_copy_that_was_changed_is_named(folder: Path) -> None:
     (copy,) = (folder / ".mlops").glob("*/local/staged/*/training")
     (copy / "train.py").write_text("")

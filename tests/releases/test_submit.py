@@ -81,6 +81,7 @@ def test_a_submit_that_may_have_made_a_job_is_not_repeated_before_somebody_asks_
     assert "whether the workspace took the job is not known" in said.err
     assert f"look there for a job run with {site.record['attempt']['id']} in its name" in said.err
     assert len(site.submits()) == 1
+    assert f"a job run with {site.record['attempt']['id']} in its name" in site.inv("status").out
 
     again = site.inv("run")
 

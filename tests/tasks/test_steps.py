@@ -94,6 +94,18 @@ def test_a_refusal_is_an_object_too_where_json_is_asked_for(
     assert f"error: {error['what']}" in said.err
 
 
+def test_a_release_that_has_not_run_yet_does_not_pass_the_check_of_status(patched: Path) -> None:
+    said = inv("status", "--check", "--json", cwd=patched)
+
+    assert said.code == 3
+    assert said.json["steps"] == {
+        **dict.fromkeys(("name", "build-wheel", "deploy", "patch"), {"state": "up to date"}),  # noqa: RUF024 - read only
+        "run": {"state": "has not run"},
+    }
+    assert said.json["error"]["what"] == "not released as it is: run has not run"
+    assert said.json["error"]["try"] == "`inv run`, or the whole `inv release`"
+
+
 @pytest.mark.parametrize("task", sorted(REMOTE))
 def test_a_task_for_remote_runs_says_so_on_the_local_target(patched: Path, task: str) -> None:
     said = inv(task, "some-run", cwd=patched)

@@ -68,12 +68,14 @@ def test_the_settings_hold_those_in_comments_too() -> None:
     assert set(settings.parameters) < set(entry_points["main"]["parameters"])
 
 
-def test_every_file_ships() -> None:
+def test_every_file_ships(tmp_path: Path) -> None:
     files = {path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     top = PACKAGE.parent
 
     with (
-        building.built(top, top=top, environ=os.environ, run=processes.run_command, report=Report()) as wheel,
+        building.built(
+            top, top=top, environ=os.environ, run=processes.run_command, report=Report(), log_file=tmp_path / "log"
+        ) as wheel,
         zipfile.ZipFile(wheel) as archive,
     ):
         shipped = set(archive.namelist())

@@ -33,20 +33,72 @@ NO_CACHE = "< error: Failed to initialize cache at `/.cache/uv`\n<   cause: fail
     ],
 )
 def test_a_build_that_fails_tells_whose_fault_it_is(tmp_path: Path, log: str, what: str, cure: str) -> None:
+    caught = fail(tmp_path, log)
+
+    assert what in caught.what
+    assert "Traceback" not in caught.what
+    assert caught.cure.startswith(cure)
+
+
+LONG = """\
+* Getting build dependencies for wheel...
+running egg_info
+Traceback (most recent call last):
+{frames}
+ModuleNotFoundError: No module named 'pkg_resources'
+
+ERROR Backend subprocess exited when trying to invoke get_requires_for_build_wheel
+""".format(frames="\n".join(f'  File "setup.py", line {number}' for number in range(40)))
+
+
+class Told(Report):
+    def __init__(self) -> None:
+        self.debugs: list[str] = []
+
+    def debug(self, text: str) -> None:
+        self.debugs.append(text)
+
+
+def test_the_last_cause_comes_first_and_the_whole_log_is_kept_and_shown_with_verbose(tmp_path: Path) -> None:
+    report = Told()
+
+    caught = fail(tmp_path, LONG, report)
+
+    first, *others = caught.what.splitlines()
+    assert first == "the library mylib cannot be built: ModuleNotFoundError: No module named 'pkg_resources'"
+    assert len(others) == building.LAST_WORDS + 1
+    assert others[-1] == f"  the whole log: {tmp_path / 'logs' / 'build.log'}"
+    assert (tmp_path / "logs" / "build.log").read_text() == LONG
+    assert report.debugs == LONG.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("", "it said nothing"),
+        ("one\ntwo\n\nERROR Backend subprocess exited\n", "two"),
+        ("error: command 'gcc' failed\nsee above\n", "error: command 'gcc' failed"),
+        ("hatchling.UnknownError: no\n* a note of build's\n", "hatchling.UnknownError: no"),
+    ],
+)
+def test_the_cause_is_the_last_line_that_names_an_error_else_the_last_line(log: str, cause: str) -> None:
+    assert building._last_cause(log) == cause
+
+
+def fail(tmp_path: Path, log: str, report: Report | None = None) -> errors.ReleaseError:
+    """The error of a build that fails with this log."""
+
     def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
         is_build = command[0] == sys.executable
         return Completed(command, 1, "", log) if is_build else processes.run_command(command, cwd=cwd, env=env)
 
-    library = make_library(tmp_path)
+    library, log_file = make_library(tmp_path), tmp_path / "logs" / "build.log"
     with (
         pytest.raises(errors.StepFailed) as caught,
-        building.built(library, top=tmp_path, environ={}, run=run, report=Report()),
+        building.built(library, top=tmp_path, environ={}, run=run, report=report or Report(), log_file=log_file),
     ):
         pass
-
-    assert what in caught.value.what
-    assert "Traceback" not in caught.value.what
-    assert caught.value.cure.startswith(cure)
+    return caught.value
 
 
 def test_constraints_of_pips_settings_hold_for_what_builds_a_wheel() -> None:

@@ -172,8 +172,11 @@ class WorkspaceRuns(ABC):
             return ""
         for line in following.leave_out_unpacking(output.text):
             self.report.output(line)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
+        except OSError as fault:
+            self.report.warning(f"the output cannot be kept in {log}: {fault.strerror}")
         return output.error
 
     @property
