@@ -62,12 +62,12 @@ class Line(NamedTuple):
     @property
     def place(self) -> str:
         """The file, with the number of the line where it is there as one."""
-        start = self.text.partition(" ")[0]
         lines = texts.read(self.source).splitlines()
-        number = next((each for each, line in enumerate(lines, start=1) if self.text in line), 0) or next(
-            (each for each, line in enumerate(lines, start=1) if start in line), 0
-        )
-        return f"{self.source}:{number}" if number else str(self.source)
+        for part in (self.text, self.text.partition(" ")[0]):
+            for number, line in enumerate(lines, start=1):
+                if part in line:
+                    return f"{self.source}:{number}"
+        return str(self.source)
 
 
 def parse(line: str) -> Requirement | None:
