@@ -111,6 +111,7 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
         experiment_id=experiment_id,
         entry_point=job.entry_point,
         sent=earlier.sent if earlier else False,
+        patch=release.digests.get("patch", ""),
     )
     return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 
@@ -298,6 +299,7 @@ def save_end(context: Context, found: Run) -> Release:
 
     Raises OutOfOrder where the record is no longer of that run.
     """
+    context.places.create()  # it may have been removed meanwhile
     with context.record.locked("run", wait=context.report.detail):
         release = context.record.load()
         attempt = release.attempt if release else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors, locks
@@ -67,7 +67,10 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
         title = f"{context.project_name} on {context.settings.target}"
         context.report.table(title, ["step", "state"], [[each.step, each.state] for each in found])
         return Status(None, found)
-    found = tuple(_state(context, steps, step, release) for step in steps)
+    states: dict[str, StepState] = {}
+    for step in steps:
+        states[step] = _state(context, steps, step, release, before=states)
+    found = tuple(states.values())
     title = f"{release.project} on {release.target}, branch {release.branch}"
     context.report.table(title, ["step", "state", "made"], [[each.step, str(each), _show(each)] for each in found])
     if _may_go_on(context, release.attempt):
@@ -87,7 +90,9 @@ def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
 
 
-def _state(context: Context, steps: staleness.Steps, step: str, release: Release) -> StepState:
+def _state(
+    context: Context, steps: staleness.Steps, step: str, release: Release, *, before: Mapping[str, StepState]
+) -> StepState:
     attempt = release.attempt
     if step == "run" and attempt and not attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
@@ -97,8 +102,10 @@ def _state(context: Context, steps: staleness.Steps, step: str, release: Release
         known = attempt.run_id or (f"perhaps a job run with {attempt.id} in its name" if is_lost else "")
         return StepState(step, state, made="\n".join(each for each in (known, attempt.url) if each))
     made = _made(step, release)
-    if step == "run" and release.run:
+    if step == "run" and release.run and release.run.status != "FINISHED":
         return StepState(step, release.run.status, made=made)
+    if step == "run" and release.run:
+        return _finished(release, before["patch"], made)
     if step == "run" or step not in release.digests:
         return StepState(step, "has not run")
     if release.digests[step] == BY_HAND:
@@ -118,6 +125,17 @@ def _freshness(context: Context, steps: staleness.Steps, step: str, release: Rel
         return "stale", tuple(staleness.explain(context, step, release))
     except errors.ReleaseError as fault:
         return "unknown", (fault.what,)
+
+
+def _finished(release: Release, patch: StepState, made: str) -> StepState:
+    """A run that finished holds where it was of the staged project that the steps before it make now."""
+    ran = release.attempt.patch if release.attempt else ""
+    if patch.state in {"stale", "behind"}:
+        behind = patch.because[:1] if patch.state == "behind" else (patch.step,)
+        return StepState("run", "behind", behind, f"FINISHED {made}")
+    if ran not in {"", release.digests.get("patch")}:
+        return StepState("run", "stale", ("the staged project",), f"FINISHED {made}")
+    return StepState("run", "FINISHED", made=made)
 
 
 def _made(step: str, release: Release) -> str:

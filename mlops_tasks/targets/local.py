@@ -14,6 +14,7 @@ from mlops_tasks import errors, processes, state
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
+from mlops_tasks.tracking import uris as tracking
 
 if TYPE_CHECKING:
     from mlops_tasks.backends.local import backend as local_backend
@@ -99,7 +100,7 @@ class LocalTarget:
         plugin.check_project(project, top, env_manager=env_manager)
         if backend != "local":
             return
-        refusals.check_top(top)
+        refusals.check_top(top, tracks_here=tracking.named(self.environ) is None)
         refusals.check_env_manager(project, env_manager, self.environ, folder=self.places.environments)
         refusals.check_entry_point(project, entry_point, parameters)
         if env_manager == "auto":

@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_tasks.doctor import checklist, fix
+from mlops_tasks.doctor import checklist, cures, fix
 from mlops_tasks.doctor.findings import Finding
 from mlops_tasks.doctor.subject import Client, Questions, Subject
 from mlops_tasks.project import mlproject
@@ -328,3 +329,23 @@ def test_a_cure_that_is_followed_ends_its_finding_and_brings_no_other(state: Sta
             left = [key(one) for one in find(after)]
             assert key(each) not in left, (each, after)
             assert set(left) <= known, (set(left) - known, each, after)
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        pytest.param("12.2.x-cpu-ml-scala2.12", "14.3.x-cpu-ml-scala2.12", id="ended"),
+        pytest.param("17.1.x-scala2.13", "17.3.x-scala2.13", id="the nearest one"),
+        pytest.param("16.4.x-scala2.12", "", id="supported"),
+        pytest.param("20.x-scala2.13", "", id="not known"),
+    ],
+)
+def test_a_project_that_is_rewritten_is_offered_the_nearest_runtime_with_support(
+    tmp_path: Path, name: str, offered: str
+) -> None:
+    spec = {"spark_version": name, **subjects.NODES}
+
+    said = list(cures.offer_runtime(subjects.make(tmp_path, spec=spec, today=date(2026, 11, 29))))
+
+    assert len(said) == bool(offered)
+    assert all(f"{offered} is the nearest with long-term support" in each for each in said)

@@ -202,3 +202,12 @@ def test_what_cannot_become_a_spark_job_is_refused(tmp_path: Path, project: str,
         convert(tmp_path, project=project, spec=spec)
 
     assert reason in str(caught.value)
+
+
+def test_a_script_that_imports_mlflow_gets_one_where_nothing_else_brings_it(tmp_path: Path) -> None:
+    project = make(tmp_path, project=PROJECT.replace("conda_env: env.yaml  # the driver's\n", ""), spec=subjects.NEW)
+
+    form = fix.convert(project, cluster_file=None, placeholder="WHEELPATH", mlflow_for="train.py")
+
+    assert form.files[0].new.endswith("  python_libraries:\n    - mlflow\n")
+    assert any("mlflow is listed: train.py imports it" in each for each in form.notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
 from mlops_tasks.pipeline.status import StepState
+from mlops_tasks.release import Attempt, Run
 from tests.support.repositories import make_repository, write
 
 MODULE = "libs/mylib/mylib/__init__.py"
@@ -145,3 +147,34 @@ def test_only_a_release_that_has_run_and_still_holds_passes_the_check(folder: Pa
     found._replace(steps=(StepState("patch", "by hand"), StepState("run", "FINISHED"))).check()
     with pytest.raises(ReleaseError, match="run FAILED"):
         found._replace(steps=(StepState("run", "FAILED"),)).check()
+
+
+def finish(folder: Path, patch: str) -> None:
+    """Record a run that finished, of the staged project with that digest."""
+    record = make(folder).context.record
+    release = record.load()
+    assert release is not None
+    run = Run(run_id="r1", experiment_id="1", status="FINISHED", backend="local", url="", entry_point="main")
+    attempt = Attempt(id="a1", run_id="r1", ended=True, patch=patch or release.digests["patch"])
+    record.save(replace(release, run=run, attempt=attempt))
+
+
+def test_a_run_holds_as_long_as_the_project_that_ran_is_the_one_that_is_staged(folder: Path) -> None:
+    finish(folder, "")
+    assert states(folder)["run"] == ("FINISHED", ())
+    make(folder).show_status().check()
+
+    write(folder, {"training/train.py": "print('another')\n"})
+    found = make(folder).show_status()
+
+    assert states(folder)["run"] == ("behind", ("patch",))
+    assert found.steps[-1].made.startswith("FINISHED r1 ")
+    with pytest.raises(ReleaseError) as caught:
+        found.check()
+    assert "`inv patch run`" in caught.value.cure
+
+    make(folder).take("patch")
+    assert states(folder)["run"] == ("stale", ("the staged project",))
+
+    write(folder, {MODULE: "ANSWER = 43\n"})
+    assert states(folder)["run"] == ("behind", ("build-wheel",))

@@ -289,15 +289,34 @@ class _Tired(http.server.BaseHTTPRequestHandler):
     """A server that is there, and that answers every question of MLflow's with a fault."""
 
     logins: ClassVar[list[str]] = []
+    status: ClassVar[int] = 400
 
     def do_GET(self) -> None:
         self.logins.append(self.headers.get("Authorization", ""))
-        self.send_response(200 if self.path == "/" else 400)
+        self.send_response(200 if self.path == "/" else self.status)
         self.end_headers()
 
     do_POST = do_GET  # noqa: N815 - http.server's own spelling
 
     def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("status", "cure"),
+    [(401, "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME"), (403, "ask for that permission")],
+)
+def test_a_server_that_lets_nobody_in_is_told_with_the_variables_of_a_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, cure: str
+) -> None:
+    monkeypatch.setattr(_Tired, "status", status)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
+        with pytest.raises(errors.WorkspaceError, match=f"{status}") as caught:
+            store.ensure_experiment("/Shared/a")
+        server.shutdown()
+
+    assert caught.value.cure.startswith(cure)
 
 
 def test_a_server_on_this_machine_is_asked_past_any_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

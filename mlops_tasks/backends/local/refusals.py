@@ -16,7 +16,6 @@ from mlops_tasks.stores import uris
 SIGNS = {
     "%": "MLflow's settings file reads as a sign of its own",
     ":": "separates the folders of PATH",
-    "?": "ends the path of a SQLite database in its URL",
     "\n": "no file of settings can hold",
 }
 """Signs that a path may have, and that one of the programs of a run reads as something else."""
@@ -36,22 +35,29 @@ FETCHED = {"file", "http", "https", "ftp", "hdfs", "viewfs", "dbfs", "runs", "mo
 CONDA_HOME = "MLFLOW_CONDA_HOME"
 
 
-def check_top(top: Path) -> None:
-    """Raise BadInput where the repository's path cannot be used in a run."""
+def check_top(top: Path, *, tracks_here: bool) -> None:
+    """Raise BadInput where the repository's path cannot be used in a run.
+
+    `tracks_here` says that MLflow's database lies below it.
+    """
     for sign, reason in SIGNS.items():
         if sign in str(top):
-            raise errors.BadInput(
-                f"the path of this repository has a {sign!r}, which {reason}: a run on this machine would fail",
-                where=top,
-                cure=f"move the repository to a path without {sign!r}, or release with `--target databricks`",
-            )
+            raise _unusable(top, f"has a {sign!r}, which {reason}", f"move the repository to a path without {sign!r}")
     size = len(os.fsencode(top))
-    if size > LONGEST:
-        raise errors.BadInput(
-            f"the path of this repository has {size} bytes, and MLflow's database needs one of at most {LONGEST}",
-            where=top,
-            cure="move the repository to a shorter path, or release with `--target databricks`",
-        )
+    if tracks_here and "?" in str(top):
+        what = "has a '?', which ends the path of MLflow's database in its URL"
+        raise _unusable(top, what, "move the repository to a path without '?', set MLFLOW_TRACKING_URI")
+    if tracks_here and size > LONGEST:
+        what = f"has {size} bytes, and MLflow's database takes a path of at most {LONGEST}"
+        raise _unusable(top, what, "move the repository to a shorter path, set MLFLOW_TRACKING_URI")
+
+
+def _unusable(top: Path, what: str, cure: str) -> errors.BadInput:
+    return errors.BadInput(
+        f"the path of this repository {what}: a run on this machine would fail",
+        where=top,
+        cure=f"{cure}, or release with `--target databricks`",
+    )
 
 
 def check_env_manager(

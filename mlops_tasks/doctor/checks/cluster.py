@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mlops_tasks import errors
 from mlops_tasks.doctor import cures, findings
@@ -109,6 +110,15 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     is_there = subject.existing_cluster is not None and subject.spark_version is None
     if subject.cluster is None or is_there or "policy_id" in spec:
         return
+    deeper = _find_deeper(spec) if subject.spark_version is None else None
+    if deeper is not None:
+        yield findings.MLFLOW_BACKEND.error(
+            f"the cluster is described under {'.'.join(deeper)}, and only what is under new_cluster, or at the top, is "
+            "read",
+            where=subject.place_of(deeper[0]),
+            cure='write that object itself as {"new_cluster": {...}}, and leave the rest out',
+        )
+        return
     needed = {
         "spark_version": {"spark_version"},
         "node_type_id (or instance_pool_id)": {"node_type_id", "instance_pool_id", "node_type_flexibility"},
@@ -123,6 +133,17 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
                 if name == "spark_version"
                 else f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
             )
+
+
+def _find_deeper(spec: Any) -> list[str] | None:
+    """The keys that lead to a cluster further down: specs are copied out of jobs, or wrapped in a name."""
+    pairs = enumerate(spec) if isinstance(spec, list) else spec.items() if isinstance(spec, Mapping) else ()
+    for key, value in pairs:
+        if isinstance(value, Mapping) and "spark_version" in value:
+            return [str(key)]
+        if (further := _find_deeper(value)) is not None:
+            return [str(key), *further]
+    return None
 
 
 def check_single_node(subject: Subject) -> Iterator[findings.Finding]:

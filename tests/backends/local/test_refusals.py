@@ -20,7 +20,7 @@ PATH = "entry_points: {main: {command: a, parameters: {data: path}}}\n"
 @pytest.mark.parametrize("name", ["50%", "a:b", "why?", "a\nb"])
 def test_a_sign_in_the_repositorys_path_that_a_run_would_stumble_over_is_named(name: str) -> None:
     with pytest.raises(errors.BadInput, match="a run on this machine would fail") as caught:
-        refusals.check_top(Path("/home", name, "repo"))
+        refusals.check_top(Path("/home", name, "repo"), tracks_here=True)
     assert "move the repository to a path without" in caught.value.cure
 
 
@@ -47,14 +47,20 @@ def test_conda_for_a_project_that_is_none_of_condas_is_refused_on_either_target(
 
 
 def test_a_path_that_sqlite_cannot_open_is_refused_and_the_longest_is_not() -> None:
-    refusals.check_top(Path("/" + "é" * 239))
-    with pytest.raises(errors.BadInput, match="has 481 bytes"):
-        refusals.check_top(Path("/" + "é" * 240))
+    refusals.check_top(Path("/" + "é" * 239), tracks_here=True)
+    with pytest.raises(errors.BadInput, match="has 481 bytes") as caught:
+        refusals.check_top(Path("/" + "é" * 240), tracks_here=True)
+    assert "set MLFLOW_TRACKING_URI" in caught.value.cure
+
+
+@pytest.mark.parametrize("path", ["/why?", "/" + "x" * 600])
+def test_where_runs_are_tracked_elsewhere_the_databases_limits_do_not_hold(path: str) -> None:
+    refusals.check_top(Path(path), tracks_here=False)
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "q"', "[x]*", "é ☃", "$HOME", "a=b;c&d", "~", "{x}", "a\\b", "(c)"])
 def test_all_other_signs_are_fine(name: str) -> None:
-    refusals.check_top(Path("/home", name, "repo"))
+    refusals.check_top(Path("/home", name, "repo"), tracks_here=True)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], ex
         pytest.param({"policy_id": "p"}, [], id="a policy fills it"),
         pytest.param({"existing_cluster_id": "1-a"}, [], id="existing"),
         pytest.param({}, ["spark_version", "node_type_id", "num_workers"], id="empty"),
+        pytest.param(
+            {"cluster_spec": {"new_cluster": subjects.OLD}, "run_name": "x"},
+            ["error seen | the cluster is described under cluster_spec.new_cluster,...cluster.json:2:3 | write"],
+            id="wrapped in a name",
+        ),
+        pytest.param(
+            {"job_clusters": [{"job_cluster_key": "a", "new_cluster": subjects.OLD}]},
+            ["described under job_clusters.0.new_cluster"],
+            id="out of a job",
+        ),
     ],
 )
 def test_what_a_cluster_needs_is_asked_for(tmp_path: Path, data: dict[str, Any], expected: list[str]) -> None:
