@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -125,20 +126,25 @@ class Lines:
         self._show, self._clock = show, clock
         self._rest = b""
         self._shown_at = clock() - 1
+        self._is_cut = False
+        """Whether the last line was shown without its end."""
 
     def add(self, data: bytes) -> None:
         *whole, self._rest = _ENDS.split(self._rest + data)
         for line in whole:
+            is_end_alone = self._is_cut and line in {b"\n", b"\r\n"}
             if line.endswith(b"\n") or (line.strip() and self._clock() >= self._shown_at + 1):
-                self._show_line(line)
+                if not is_end_alone:
+                    self._show_line(line)
+                self._is_cut = False
         if len(self._rest) > LONGEST:
-            self.close()
+            self.flush()
 
-    def close(self) -> None:
-        """Show what has no end."""
-        if self._rest:
+    def flush(self) -> None:
+        """Show what has no end yet, as when nothing more has come for a while."""
+        if self._rest.strip():
             self._show_line(self._rest)
-        self._rest = b""
+            self._rest, self._is_cut = b"", True
 
     def _show_line(self, line: bytes) -> None:
         self._shown_at = self._clock()
@@ -155,14 +161,19 @@ def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], warn: Calla
     lines = Lines(show)
     with stream, contextlib.ExitStack() as stack:
         keep = _open_log(log, stack)
-        while data := cast("io.BufferedReader", stream).read1():
+        while True:
+            while not select.select([stream], [], [], 1)[0]:
+                lines.flush()
+            data = cast("io.BufferedReader", stream).read1()
+            if not data:
+                break
             try:
                 keep(data)
             except OSError as fault:
                 warn(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
                 keep = len
             lines.add(data)
-        lines.close()
+        lines.flush()
 
 
 def _open_log(log: Path, stack: contextlib.ExitStack) -> Callable[[bytes], object]:

@@ -124,7 +124,7 @@ def show(*pieces: bytes, step: float = 0) -> list[str]:
     lines = processes.Lines(shown.append, clock=now)
     for piece in pieces:
         lines.add(piece)
-    lines.close()
+    lines.flush()
     return shown
 
 
@@ -143,6 +143,20 @@ def test_a_bars_states_are_shown_one_a_second_and_its_last_one_always(
     pieces: list[bytes], step: float, shown: list[str]
 ) -> None:
     assert show(*pieces, step=step) == shown
+
+
+def test_what_has_no_end_is_shown_once_nothing_more_comes_and_its_end_is_no_line_of_its_own() -> None:
+    shown: list[str] = []
+    lines = processes.Lines(shown.append)
+
+    lines.add(b"\r40%")
+    lines.flush()
+    lines.flush()
+    lines.add(b"\n\nloading")
+    lines.flush()
+    lines.add(b" done\n")
+
+    assert shown == ["40%", "", "loading", " done"]
 
 
 @given(st.lists(st.text("ab\n"), max_size=8))
