@@ -181,7 +181,12 @@ def located(line: Line, *, base: Path) -> str:
     option = _PATH_OPTION.fullmatch(text)
     value = option["value"] if option else text
     local = _LOCAL.fullmatch(value)
-    if local is None or _URL.match(value) or value.startswith("/") or (not option and not _PATH.match(local["path"])):
+    if (
+        local is None
+        or _URL.match(value)
+        or value.startswith(("/", "-"))
+        or (not option and not _PATH.match(local["path"]))
+    ):
         return text
     paths = [Path(os.path.normpath(folder / local["path"])) for folder in (line.source.parent, base)]
     path = next((each for each in paths if _is_usable(each, is_package=_names_package(option))), paths[0])

@@ -80,9 +80,10 @@ def from_cluster(path: str) -> str:
     A file URL and `dbfs:/Volumes/x` name the same files there; any other text stays as it is.
     """
     plain = str(to_path(path)) if path.startswith("file:") else path
-    plain = re.sub(rf"dbfs:(?={VOLUMES})", "", plain)
     if plain.startswith(FUSE):
-        return f"{DBFS}/{plain.removeprefix(FUSE).lstrip('/')}"
+        plain = f"{DBFS}/{plain.removeprefix(FUSE).lstrip('/')}"
+    if plain.startswith(f"{DBFS}{VOLUMES}"):
+        plain = plain.removeprefix(DBFS)
     return plain if plain.startswith(REMOTE) else path
 
 

@@ -690,3 +690,12 @@ def test_a_library_by_its_folder_in_another_file_of_requirements_is_refused_with
     with pytest.raises(errors.BadInput, match="only the environment's own lines are patched") as caught:
         run_patch(folder, release=replace(RELEASE, wheels=(wheel,)))
     assert caught.value.where == f"{folder / 'more.txt'}:1"
+
+
+@pytest.mark.parametrize(("line", "extras"), [(".", ""), ("-e .[train]", "[train]"), ("./", "")])
+def test_a_project_that_is_itself_a_library_is_named_by_its_wheel(folder: Path, line: str, extras: str) -> None:
+    wheel = Wheel(distribution="my-lib", version="2.0", file="", sha256="", size=0, library="p")
+    write(folder, env=f"dependencies:\n- pip:\n  - {json.dumps(line)}\n")
+    copy = staged(folder, run_patch(folder, release=replace(RELEASE, wheels=(wheel,))))
+    (section,) = yaml.safe_load((copy / "env.yaml").read_text())["dependencies"]
+    assert section["pip"] == [f"my-lib{extras} @ {LIB.uri}"]

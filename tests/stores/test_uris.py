@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mlops_tasks.stores import uris
 
@@ -17,6 +19,7 @@ from mlops_tasks.stores import uris
         ("dbfs:/w/x.whl", "dbfs:/w/x.whl"),
         ("dbfs:/Volumes/a/b/c/x.whl", "/Volumes/a/b/c/x.whl"),
         ("file:///Volumes/a/b/c/x.whl", "/Volumes/a/b/c/x.whl"),
+        ("/dbfs/Volumes/a/b/c/x.whl", "/Volumes/a/b/c/x.whl"),
         ("/Workspace/Shared/x.whl", "/Workspace/Shared/x.whl"),
         ("file:/Workspace/Shared/x.whl", "/Workspace/Shared/x.whl"),
         ("/home/me/x.whl", "/home/me/x.whl"),
@@ -47,3 +50,19 @@ def test_a_place_in_a_workspace_is_known_in_every_spelling(spelt: str, place: st
 )
 def test_a_file_of_this_machine_is_told_from_places_elsewhere(uri: str, is_here: bool) -> None:
     assert uris.is_here(uri) is is_here
+
+
+NAMES = ["a b", "%2F", "x.whl", "..", "é", "?", "#", "[", "dbfs"]
+PARTS = st.sampled_from(["/", "//", "dbfs:", "file:", "/dbfs/", "/Volumes/", "/Workspace/", *NAMES])
+
+
+@given(st.lists(PARTS, max_size=7).map("".join))
+@example("file:///dbfs/dbfs:/Volumes/x")
+def test_a_place_is_read_once_and_is_here_or_elsewhere(text: str) -> None:
+    place = uris.from_cluster(text)
+
+    assert uris.from_cluster(place) == place
+    assert not (uris.is_here(text) and place.startswith(uris.REMOTE))
+    assert uris.is_here(place) == uris.is_here(text)
+    if place.startswith(uris.DBFS) and not text.startswith(uris.DBFS):
+        assert uris.to_cluster(place).startswith(uris.FUSE)

@@ -16,19 +16,22 @@ CASES = Path(__file__).with_name("real_environments.txt").read_text(encoding="ut
 
 
 def files_of(case: str) -> Iterator[tuple[str, str]]:
-    """The case's environment, and the files beside it."""
+    """The project's files: MLproject, the case's environment where it says that it is, and those beside it."""
     texts = case.partition("-->")[0].split("--- ")
-    yield "env.yaml", texts[0].partition("\n")[2].removeprefix("kind: python\n")
+    kind = "python" if "\nkind: python\n" in texts[0] else "conda"
+    name = "envs/env.yaml" if "\nin: envs\n" in texts[0] else "env.yaml"
+    yield "MLproject", f"{kind}_env: {name}\n"
+    yield name, texts[0].partition("\n")[2].removeprefix("kind: python\n").removeprefix("in: envs\n")
     for text in texts[1:]:
-        name, _, content = text.partition("\n")
-        yield name, content
+        other, _, content = text.partition("\n")
+        yield other, content
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.partition("\n")[0] for case in CASES])
 def test_an_environment_gives_requirements_or_an_error_with_its_line(tmp_path: Path, case: str) -> None:
-    kind = "python" if "\nkind: python\n" in case else "conda"
-    wanted = [line.removeprefix("--> ") for line in case.splitlines() if line.startswith("--> ")]
-    write(tmp_path, {"MLproject": f"{kind}_env: env.yaml\n", **dict(files_of(case))})
+    said = case.replace("{uri}", tmp_path.as_uri()).replace("{path}", str(tmp_path))
+    wanted = [line.removeprefix("--> ") for line in said.splitlines() if line.startswith("--> ")]
+    write(tmp_path, dict(files_of(case)))
 
     def read() -> list[str]:
         return environment.read_lines(mlproject.load(tmp_path), report=report.Report())
