@@ -41,6 +41,6 @@ class Report:
         yield lambda _: None
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Work of unknown length."""
+    def waiting(self, what: str, *, short: bool = False) -> Iterator[None]:
+        """Work of unknown length; `short` is work of seconds, which only a person at a screen wants to see."""
         yield

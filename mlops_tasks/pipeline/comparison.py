@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from mlops_tasks.release import Run
@@ -32,7 +31,7 @@ def compare(context: Context, run: Run) -> None:
     earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
     if not this or not earlier:
         return
-    columns = ["", "this run", *(_when(each) for each in earlier)]
+    columns = ["", "this run", *(each.run_id[:8] for each in earlier)]
     context.report.table("", columns, list_differences([*this, *earlier]), numbers=True)
 
 
@@ -56,7 +55,6 @@ def _facts(run: PastRun) -> dict[str, str]:
     commit = run.tags.get("mlops.commit", "")[:7] + (" dirty" if run.tags.get("mlops.dirty") == "true" else "")
     wheels = {key: value for key, value in sorted(run.tags.items()) if key.startswith(WHEEL)}
     return {
-        "run": run.run_id[:8],
         "status": run.status,
         "name": "" if MADE_UP.fullmatch(run.name) else run.name,
         "entry point": run.tags.get("mlflow.project.entryPoint", ""),
@@ -70,10 +68,6 @@ def _cell(text: str) -> str:
     """A value as somebody else wrote it, on one line and without what a terminal would obey."""
     plain = "".join(each if each.isprintable() else "?" for each in text)
     return plain if len(plain) <= CELL else f"{plain[: CELL - 1]}…"
-
-
-def _when(run: PastRun) -> str:
-    return datetime.fromtimestamp(run.started / 1000, timezone.utc).astimezone().strftime("%d %b %H:%M:%S")
 
 
 def _number(value: float | None) -> str:

@@ -46,7 +46,7 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
         _check_source(wheel, context.top / wheel.file)
     if missing and not context.dry_run:
         _write(context, missing, folder)
-    counts = {"to write" if context.dry_run else "written": len(missing), "unchanged": len(wheels) - len(missing)}
+    counts = {"to write" if context.dry_run else "new": len(missing), "kept": len(wheels) - len(missing)}
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     context.report.step("deploy", f"{folder} ({said})")
     deployed = tuple(

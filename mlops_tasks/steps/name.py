@@ -59,7 +59,8 @@ def choose_names(
         values["user"] = user().replace("/", "-")
     experiment = check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
     folder = f"{wheel_root.rstrip('/')}/{values['repository']}/{values['branch']}"
-    report.step("name", f"{experiment}\nwheels in {folder}")
+    report.step("name", experiment)
+    report.debug(f"wheels go to {folder}")
     digest = name_digest(release, owner, template=template, wheel_root=wheel_root)
     return release.with_step("name", digest, names=Names(experiment=experiment, wheel_folder=folder))
 

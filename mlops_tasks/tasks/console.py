@@ -74,7 +74,8 @@ class Console(Report):
     ) -> None:
         if not self._results:
             return
-        self._write(self._out, f"\n{title}" if title else "")
+        if title:
+            self._write(self._out, f"\n{title}")
         for line in self._draw(columns, rows) if numbers else self._align(columns, rows):
             self._write(self._out, line.rstrip())
 
@@ -120,9 +121,9 @@ class Console(Report):
             yield lambda size: bar.advance(task, size)
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
+    def waiting(self, what: str, *, short: bool = False) -> Iterator[None]:
         if self._quiet or not self._err.isatty():
-            self.detail(what)
+            (self.debug if short else self.detail)(what)
             yield
             return
         with self._rich(self._err).status(what):

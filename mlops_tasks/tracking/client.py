@@ -65,12 +65,11 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """A run of an experiment. `started` is milliseconds since 1970."""
+    """A run of an experiment."""
 
     run_id: str
     name: str
     status: str
-    started: int
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -231,7 +230,6 @@ class Tracking:
                 run_id=run.info.run_id,
                 name=run.info.run_name or "",
                 status=run.info.status,
-                started=run.info.start_time,
                 tags=dict(run.data.tags),
                 parameters=dict(run.data.params),
                 metrics=dict(run.data.metrics),

@@ -21,7 +21,6 @@ def make_run(
         run_id=run_id,
         name=name,
         status=status,
-        started=0,
         tags={"mlflow.project.entryPoint": "main", "mlops.commit": "0123456789", **(tags or {})},
         parameters=parameters or {},
         metrics=metrics or {},
@@ -33,7 +32,6 @@ def test_of_two_runs_only_what_differs_is_shown_and_every_metric() -> None:
     other = make_run("b6d863460000", parameters={"c": "0.01", "rows": "500"}, metrics={"auc": 0.7941, "loss": 1.0})
 
     assert list_differences([first, other]) == [
-        ["run", "7f98f3cc", "b6d86346"],
         ["c", "1.0", "0.01"],
         ["auc", "0.7941", "0.7941"],
         ["loss", "", "1"],

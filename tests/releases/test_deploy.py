@@ -63,7 +63,7 @@ def test_many_wheels_arrive_whole(place: Place, tmp_path: Path) -> None:
 
     found = {name: hashlib.sha256(content).hexdigest() for name, content in place.files().items()}
     assert found == {Path(wheel.file).name: wheel.sha256 for wheel in wheels}
-    assert heard.lines[-1] == f"deploy: {place.folder} (40 written)"
+    assert heard.lines[-1] == f"deploy: {place.folder} (40 new)"
 
 
 def test_as_many_uploads_as_were_asked_for_are_under_way_at_once(
@@ -91,7 +91,7 @@ def test_what_is_there_is_not_written_again(workspace: Workspace, place: Place, 
 
     heard = deploy_to(place, tmp_path, [first, second])
 
-    assert heard.lines[-1].endswith("(1 written, 1 unchanged)")
+    assert heard.lines[-1].endswith("(1 new, 1 kept)")
     assert len(workspace.requests.of(place.calls[0][0], f"{place.calls[0][1]}.*")) == 1
 
 

@@ -61,7 +61,7 @@ def test_the_plan_is_said_before_the_first_byte_moves(tmp_path: Path) -> None:
         "unchanged  a-1.0-py3-none-any.whl",
         "to write   b-1.0-py3-none-any.whl (8 bytes)",
     ]
-    assert heard.lines[-1] == "deploy: store/main/0123 (1 written, 1 unchanged)"
+    assert heard.lines[-1] == "deploy: store/main/0123 (1 new, 1 kept)"
 
 
 def test_an_unchanged_wheel_is_not_written_again(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_unchanged_wheels_are_left_alone(place: Place) -> None:
     said = inv("deploy", cwd=place.folder)
 
     assert said.code == 0, said.err
-    assert "(1 unchanged)" in said.out
+    assert "(1 kept)" in said.out
 
 
 def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:

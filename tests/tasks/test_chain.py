@@ -60,7 +60,7 @@ def test_a_chain_goes_where_its_last_task_is_sent(folder: Path) -> None:
     said = inv("name", "status", "--branch", "trial", "--wheel-root", "elsewhere", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "wheels in elsewhere/repository/trial" in said.out
+    assert "elsewhere/repository/trial" in said.out
     assert not (folder / ".mlops/training/local/branches/main").exists()
 
 
@@ -108,5 +108,5 @@ def test_a_wheel_root_on_databricks_stops_no_rehearsal_and_is_said_to_be_left_al
     said = inv("name", "status", cwd=folder)
 
     assert said.code == 0, said.err
-    assert "wheels in .mlops/workspace/wheels/repository/main" in said.out
+    assert ".mlops/workspace/wheels/repository/main" in said.out
     assert said.err.count("wheel_root /Workspace/Shared/wheels is of another target than local") == 1

@@ -43,7 +43,7 @@ class LocalRuns:
     report: Report
 
     def find_experiment(self, job: Job) -> str:
-        with self.report.waiting("opening MLflow's tracking store"):
+        with self.report.waiting("opening MLflow's tracking store", short=True):
             return self.tracking.find_experiment(job.experiment_id, job.experiment_name)
 
     def submit(self, job: Job) -> Submitted:
