@@ -19,6 +19,7 @@ from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, Lost
+from mlops_tasks.stores import uris
 from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
@@ -190,9 +191,7 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
         report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
         staged = mlproject.load(copy)
     workers = inputs.workers and not (added and staged.spark_job is not None)
-    added += reshape.reshape(
-        staged, spec, patches=patches, wheels=_near(inputs.wheels, copy), workers=workers, report=report
-    )
+    added += reshape.reshape(staged, spec, patches=patches, wheels=wheels, workers=workers, report=report)
     changes = [*(change for each in patches for change in each.references()), *added]
     _warn_of_unnamed(changes, wheels, report)
     _warn_of_drivers(inputs.project, changes, patches, report)
@@ -225,31 +224,29 @@ def _differences(
 
 
 def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path | None) -> list[references.Patch]:
-    """Patch the files below `folder` and `spec`."""
-    near = _near(inputs.wheels, folder)
-    far = near
+    """Patch the files below `folder` and `spec`; a wheel that is named by a relative path has to lie in `folder`.
 
-    def leave(entry: str) -> bool:
-        if not near.is_reachable(entry):
-            context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
-        return True
-
-    if not context.target.is_databricks:
-        far = replace(near, is_reachable=leave)
-    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
-    patches = [references.patch(each, far if each.role == "cluster" else near) for each in documents]
-    for each in patches if context.target.is_databricks else ():
-        references.check_paths(each)
-    return patches
-
-
-def _near(wheels: references.Wheels, folder: Path) -> references.Wheels:
-    """`wheels` of which one that is named by a relative path has to lie in `folder`."""
+    Where no cluster is at hand, what it would install from a workspace is left to it.
+    """
 
     def is_there(entry: str) -> bool:
-        return (folder / entry).is_file() if _PATH.fullmatch(entry) else wheels.is_reachable(entry)
+        return (folder / entry).is_file() if _PATH.fullmatch(entry) else inputs.wheels.is_reachable(entry)
 
-    return replace(wheels, is_reachable=is_there)
+    def is_left_or_there(entry: str) -> bool:
+        if is_there(entry):
+            return True
+        if is_left := not uris.is_here(entry):
+            context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
+        return is_left
+
+    near, far = replace(inputs.wheels, is_reachable=is_there), replace(inputs.wheels, is_reachable=is_left_or_there)
+    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
+    if not context.target.is_databricks:
+        return [references.patch(each, far if each.role in {"cluster", "mlproject"} else near) for each in documents]
+    patches = [references.patch(each, near) for each in documents]
+    for each in patches:
+        references.check_paths(each)
+    return patches
 
 
 def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
