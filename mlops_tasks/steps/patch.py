@@ -181,15 +181,8 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     spec = _bring_cluster(inputs, copy)
     patches = _patch_documents(context, inputs, copy, spec)
     references.write(patches)
-    staged, added = mlproject.load(copy), []
-    if wheels.deployed and not any(each.changes for each in patches):
-        _check_misspelt(inputs, patches)
-        if not inputs.add_wheels:
-            _check_named(inputs, patches)
-        added = addition.add(staged, wheels.deployed)
-        names = ", ".join(each.distribution for each in wheels.deployed)
-        report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
-        staged = mlproject.load(copy)
+    added = _add_wheels(inputs, patches, copy, report)
+    staged = mlproject.load(copy)
     workers = inputs.workers and not (added and staged.spark_job is not None)
     added += reshape.reshape(staged, spec, patches=patches, wheels=wheels, workers=workers, report=report)
     changes = [*(change for each in patches for change in each.references()), *added]
@@ -197,14 +190,24 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     _warn_of_drivers(inputs.project, changes, patches, report)
     _ask_about_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(inputs.project, copy, report)
-    for path in mlproject.find_unread(inputs.project):
-        report.warning(
-            f"{path.name} is not read: the project names no environment, and MLflow's own names are python_env.yaml "
-            f"and conda.yaml; write `conda_env: {path.name}` into {inputs.project.mlproject}"
-        )
+    _warn_of_unread(inputs.project, report)
     if diff:
         report.text(texts.unified_diff(_differences(inputs, patches, staged)))
     return changes
+
+
+def _add_wheels(inputs: _Inputs, patches: Sequence[references.Patch], copy: Path, report: Report) -> list[Reference]:
+    """Add the wheels to the project in `copy` where nothing refers to them; BadInput where that is not wanted."""
+    deployed = inputs.wheels.deployed
+    if not deployed or any(each.changes for each in patches):
+        return []
+    _check_misspelt(inputs, patches)
+    if not inputs.add_wheels:
+        _check_named(inputs, patches)
+    added = addition.add(mlproject.load(copy), deployed)
+    names = ", ".join(each.distribution for each in deployed)
+    report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
+    return added
 
 
 def _say_left_behind(inputs: _Inputs, report: Report) -> None:
@@ -344,6 +347,14 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
     for name, line in lines:
         if "../" in line:
             report.warning(f"{name}: {line!r} leads out of the project's folder, and only that folder is released")
+
+
+def _warn_of_unread(project: mlproject.Project, report: Report) -> None:
+    for path in mlproject.find_unread(project):
+        report.warning(
+            f"{path.name} is not read: the project names no environment, and MLflow's own names are python_env.yaml "
+            f"and conda.yaml; write `conda_env: {path.name}` into {project.mlproject}"
+        )
 
 
 def _report(patched: Patched, report: Report) -> None:
