@@ -80,6 +80,14 @@ def test_a_variable_that_a_build_does_not_get_as_it_is_does_not_count(tmp_path: 
     assert digest(library, **{variable: "1"}) == digest(library)
 
 
+def test_programs_beside_the_settings_that_no_build_executes_do_not_count(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    write(library, dict.fromkeys(("tasks.py", "noxfile.py", "test_a.py"), f"{READS}# git\n"))
+
+    assert digest(library, NUMBER="7") == digest(library)
+    assert not sources.look_at(library, environ={}, run=processes.run_command).asks_git
+
+
 def test_a_compilers_variable_does_not_count_for_a_library_of_python_alone(tmp_path: Path) -> None:
     library = make_library(tmp_path)
 
