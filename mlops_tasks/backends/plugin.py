@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import queue
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, redaction
+from mlops_tasks import errors, processes, redaction
 from mlops_tasks.backends.base import Job, Submitted, TimedOut
 from mlops_tasks.project import mlproject
 from mlops_tasks.project.text import json_tree, source
@@ -64,7 +65,8 @@ def submit(job: Job, folder: Path, experiment_id: str, *, uri: str, report: Repo
 
     cluster = folder / job.cluster if job.cluster else None
     with (
-        mlflow_process.variables(MLFLOW_TRACKING_URI=uri),  # MLflow 3 would leave it changed
+        # MLflow 3 would leave the URI changed
+        mlflow_process.variables(MLFLOW_TRACKING_URI=uri, **processes.beside_proxies(os.environ)),
         report.waiting(f"submitting to the backend {job.backend}"),
         mlflow_process.stdout_is_stderr(),
     ):

@@ -127,6 +127,16 @@ def read_library(line: str, folder: Path, libraries: Mapping[str, Path | None]) 
     return WheelEntry(path="", distribution=name, extras=extras.strip(), marker=marker)
 
 
+def is_elsewhere(line: str) -> bool:
+    """Whether `line` names a wheel in a workspace, and no file of this machine."""
+    parts = read_wheel(line, placeholder="\0")
+    return parts is not None and not uris.is_here(parts.path) and _is_in_workspace(parts.path)
+
+
+def _is_in_workspace(path: str) -> bool:
+    return uris.kind_of(uris.from_cluster(path)) != "folder" and not uris.to_path(path).is_file()
+
+
 def names_path_here(line: str) -> bool:
     """Whether `line` names a file or folder of this machine by its whole path, which no other machine has."""
     return any(

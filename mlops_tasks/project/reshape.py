@@ -12,7 +12,6 @@ from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import yaml_tree
 from mlops_tasks.release import Deployed, Reference
 from mlops_tasks.report import Report
-from mlops_tasks.stores import uris
 
 
 def reshape(
@@ -33,7 +32,7 @@ def reshape(
     named = {change.distribution for each in patches if each.document.role in roles for change in each.changes}
     missing = [each for each in wheels.deployed if workers and each.distribution not in named]
     if is_spark:
-        return _flatten(project, spec, missing, wheels=wheels, report=report)
+        return _flatten(project, spec, missing, placeholder=wheels.placeholder, report=report)
     if spec is None:
         if missing:
             report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
@@ -46,12 +45,7 @@ def reshape(
 
 
 def _flatten(
-    project: mlproject.Project,
-    spec: Path | None,
-    missing: Sequence[Deployed],
-    *,
-    wheels: references.Wheels,
-    report: Report,
+    project: mlproject.Project, spec: Path | None, missing: Sequence[Deployed], *, placeholder: str, report: Report
 ) -> list[Reference]:
     """Give the spec of a Spark job its flat form; its libraries and the `missing` wheels go into the MLproject file."""
     moved: list[str] = []
@@ -60,10 +54,9 @@ def _flatten(
         if "existing_cluster_id" in content.others:
             report.warning(f"{name}: MLflow starts no Spark job on an existing cluster")
             return []
-        lines = cluster.to_requirements(
-            content, placeholder=wheels.placeholder, note=lambda text: report.warning(f"{name}: {text}")
+        moved += cluster.to_requirements(
+            content, placeholder=placeholder, note=lambda text: report.warning(f"{name}: {text}")
         )
-        moved += [line for line in lines if _can_be_had(line, wheels)]
         if not content.is_flat:
             texts.write({spec: cluster.flat_text(content)})
     added = [requirements.write_wheel(each.uri, each.distribution) for each in missing]
@@ -76,15 +69,3 @@ def _flatten(
         job["python_libraries"] = [*listed, *fresh]
         texts.write({path: yaml.safe_dump(data, sort_keys=False, allow_unicode=True)})
     return [Reference(file=project.mlproject, old="", new=line) for line in added]
-
-
-def _can_be_had(line: str, wheels: references.Wheels) -> bool:
-    """Whether a run can install the wheel that `line` names: on this machine somebody else's may be out of reach."""
-    parts = requirements.read_wheel(line, placeholder=wheels.placeholder)
-    own = {each.uri for each in wheels.deployed}
-    return (
-        parts is None
-        or not own.isdisjoint({parts.path, uris.from_cluster(parts.path)})
-        or parts.path.startswith(("http://", "https://"))
-        or wheels.is_reachable(parts.path)
-    )

@@ -156,8 +156,7 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
         left=state.sources.ignored,
     ) as path:
         try:
-            needs.refuse_version(library, path)
-            made, about = path, metadata.read(path)
+            made, about = path, needs.read_built(library, path)
             if about.by_path:
                 needs.ask_by_name(path)
                 digest = _beside(context, digest)

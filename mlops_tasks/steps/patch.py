@@ -19,6 +19,7 @@ from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, Lost
+from mlops_tasks.stores import uris
 from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
@@ -187,32 +188,33 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     spec = _bring_cluster(inputs, copy)
     patches = _patch_documents(context, inputs, copy, spec)
     references.write(patches)
-    staged, added = mlproject.load(copy), []
-    if wheels.deployed and not any(each.changes for each in patches):
-        _check_misspelt(inputs, patches)
-        if not inputs.add_wheels:
-            _check_named(inputs, patches)
-        added = addition.add(staged, wheels.deployed)
-        names = ", ".join(each.distribution for each in wheels.deployed)
-        report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
-        staged = mlproject.load(copy)
+    added = _add_wheels(inputs, patches, copy, report)
+    staged = mlproject.load(copy)
     workers = inputs.workers and not (added and staged.spark_job is not None)
-    added += reshape.reshape(
-        staged, spec, patches=patches, wheels=_near(inputs.wheels, copy), workers=workers, report=report
-    )
+    added += reshape.reshape(staged, spec, patches=patches, wheels=wheels, workers=workers, report=report)
     changes = [*(change for each in patches for change in each.references()), *added]
     _warn_of_unnamed(changes, wheels, report)
     _warn_of_drivers(inputs.project, changes, patches, report)
     _ask_about_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(inputs.project, copy, report)
-    for path in mlproject.find_unread(inputs.project):
-        report.warning(
-            f"{path.name} is not read: the project names no environment, and MLflow's own names are python_env.yaml "
-            f"and conda.yaml; write `conda_env: {path.name}` into {inputs.project.mlproject}"
-        )
+    _warn_of_unread(inputs.project, report)
     if diff:
         report.text(texts.unified_diff(_differences(inputs, patches, staged)))
     return changes
+
+
+def _add_wheels(inputs: _Inputs, patches: Sequence[references.Patch], copy: Path, report: Report) -> list[Reference]:
+    """Add the wheels to the project in `copy` where nothing refers to them; BadInput where that is not wanted."""
+    deployed = inputs.wheels.deployed
+    if not deployed or any(each.changes for each in patches):
+        return []
+    _check_misspelt(inputs, patches)
+    if not inputs.add_wheels:
+        _check_named(inputs, patches)
+    added = addition.add(mlproject.load(copy), deployed)
+    names = ", ".join(each.distribution for each in deployed)
+    report.detail(f"nothing in the project refers to the wheels: {names} added to {added[0].file}")
+    return added
 
 
 def _say_left_behind(inputs: _Inputs, report: Report) -> None:
@@ -232,31 +234,29 @@ def _differences(
 
 
 def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path | None) -> list[references.Patch]:
-    """Patch the files below `folder` and `spec`."""
-    near = _near(inputs.wheels, folder)
-    far = near
+    """Patch the files below `folder` and `spec`; a wheel that is named by a relative path has to lie in `folder`.
 
-    def leave(entry: str) -> bool:
-        if not near.is_reachable(entry):
-            context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
-        return True
-
-    if not context.target.is_databricks:
-        far = replace(near, is_reachable=leave)
-    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
-    patches = [references.patch(each, far if each.role == "cluster" else near) for each in documents]
-    for each in patches if context.target.is_databricks else ():
-        references.check_paths(each)
-    return patches
-
-
-def _near(wheels: references.Wheels, folder: Path) -> references.Wheels:
-    """`wheels` of which one that is named by a relative path has to lie in `folder`."""
+    Where no cluster is at hand, what it would install from a workspace is left to it.
+    """
 
     def is_there(entry: str) -> bool:
-        return (folder / entry).is_file() if _PATH.fullmatch(entry) else wheels.is_reachable(entry)
+        return (folder / entry).is_file() if _PATH.fullmatch(entry) else inputs.wheels.is_reachable(entry)
 
-    return replace(wheels, is_reachable=is_there)
+    def is_left_or_there(entry: str) -> bool:
+        if is_there(entry):
+            return True
+        if is_left := not uris.is_here(entry):
+            context.report.detail(f"{entry} is left to the cluster: nothing on this machine installs it")
+        return is_left
+
+    near, far = replace(inputs.wheels, is_reachable=is_there), replace(inputs.wheels, is_reachable=is_left_or_there)
+    documents = references.find_documents(inputs.project, folder, spec=spec, original=inputs.cluster)
+    if not context.target.is_databricks:
+        return [references.patch(each, far if each.role in {"cluster", "mlproject"} else near) for each in documents]
+    patches = [references.patch(each, near) for each in documents]
+    for each in patches:
+        references.check_paths(each)
+    return patches
 
 
 def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
@@ -354,6 +354,14 @@ def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) ->
     for name, line in lines:
         if "../" in line:
             report.warning(f"{name}: {line!r} leads out of the project's folder, and only that folder is released")
+
+
+def _warn_of_unread(project: mlproject.Project, report: Report) -> None:
+    for path in mlproject.find_unread(project):
+        report.warning(
+            f"{path.name} is not read: the project names no environment, and MLflow's own names are python_env.yaml "
+            f"and conda.yaml; write `conda_env: {path.name}` into {project.mlproject}"
+        )
 
 
 def _report(patched: Patched, report: Report) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from packaging import utils
 from packaging.version import InvalidVersion, Version
 
 from mlops_tasks import errors
@@ -42,16 +41,21 @@ def refuse_paths(library: Path, missing: Iterable[str]) -> None:
         )
 
 
-def refuse_version(library: Path, wheel: Path) -> None:
-    """Raise BadInput where the wheel that was built has a version that PEP 440 does not know."""
+def read_built(library: Path, wheel: Path) -> metadata.Metadata:
+    """The metadata of the wheel that was built; BadInput where no installer would take it, as with such a version."""
     try:
-        utils.parse_wheel_filename(wheel.name)
-    except utils.InvalidWheelFilename as fault:
+        return metadata.read(wheel)
+    except errors.BadInput as fault:
         version = metadata.read_version(wheel)
         try:
-            Version(version)
+            Version(version or "0")
         except InvalidVersion:
             raise wrong_version(library, version) from fault
+        raise errors.BadInput(
+            f"the build of the library {library.name} gives {wheel.name}, which no installer takes: {fault.what}",
+            where=library,
+            cure="correct its name and its version, then `inv build-wheel`",
+        ) from fault
 
 
 def wrong_version(library: Path, version: str) -> errors.BadInput:

@@ -29,6 +29,8 @@ _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 _PROGRAM = re.compile(r"""["'\s=]((?:[\w.-]+/)*[\w.-]+\.py)\b""")
+_OTHERS = {"tasks.py", "noxfile.py", "conftest.py", "fabfile.py", "dodo.py", "manage.py"}
+"""Programs that stand beside a pyproject.toml and that no build executes."""
 _BACKEND_PATH = re.compile(r"backend-path\s*=\s*\[([^\]]*)\]")
 _EXECUTED = re.compile(r"""(?:\b(?:attr|getter)\s*[=:]\s*["']?|^\s*(?:from|import)\s+)([\w.]+)""", re.MULTILINE)
 """A module that a version is read from (`attr = "mylib.version.VERSION"`), or that setup.py imports."""
@@ -237,7 +239,8 @@ def _programs(library: Path, names: Iterable[str], settings: str) -> list[str]:
     def is_program(name: str) -> bool:
         module = name.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
         from_backend = any(folder and name.startswith(f"{folder}/") for folder in folders)
-        return "/" not in name or from_backend or any(f"{each}.".startswith(f"{module}.") for each in executed)
+        is_beside = "/" not in name and name not in _OTHERS and not name.startswith("test_")
+        return is_beside or from_backend or any(f"{each}.".startswith(f"{module}.") for each in executed)
 
     own = {name for name in names if name.endswith(".py") and is_program(name)}
     named = {name for name in _PROGRAM.findall(settings) if (library / name).is_file()}

@@ -35,7 +35,8 @@ _FROM_GIT = re.compile(
     r"scm|hatch-vcs|vcs-versioning|versioningit|git-versioning|dynamic-versioning|dunamai|versioneer|\bpbr\b"
 )
 """Build plugins that take a version from git; a chance match means no more than a needless build after a commit."""
-_CALLS_GIT = re.compile(r"\b(?:git|dulwich|pygit2)\b")
+_CALLS_GIT = re.compile(r"""(?<![\w/@.-])git(?![\w+@.:/-])|["'/]\.git\b|\bdulwich\b|\bpygit2\b""")
+"""A command, an import, or the repository's folder; no address."""
 
 _COMPILES = re.compile(r"ext[-_]modules|cffi|cython|pybind11|nanobind|maturin|meson|scikit-build|setuptools[-_]rust")
 _FLAGS = {

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from mlops_tasks import errors, report
+from mlops_tasks.backends.local import environment
+from mlops_tasks.project import mlproject
 from mlops_tasks.release import Deployed, Reference, Release, Wheel
 from mlops_tasks.steps import patch
 from tests.support.contexts import make_context
@@ -576,10 +578,25 @@ def test_somebody_elses_cluster_library_stops_no_rehearsal(folder: Path) -> None
     assert said.details[0] == f"{OTHERS[0]['whl']} is left to the cluster: nothing on this machine installs it"
 
 
-def test_a_spark_job_is_rehearsed_without_somebody_elses_cluster_library(folder: Path) -> None:
-    write(folder, MLproject=SPARK, cluster=json.dumps({**CLUSTER, "libraries": OTHERS}))
-    job = yaml.safe_load((staged(folder, run_patch(folder)) / "MLproject").read_text())["databricks_spark_job"]
-    assert job["python_libraries"] == [f"my-lib @ {LIB.uri}"]
+@pytest.mark.parametrize("where", ["cluster", "MLproject"])
+def test_a_spark_job_is_rehearsed_without_somebody_elses_cluster_library(folder: Path, where: str) -> None:
+    vendor = "/dbfs/FileStore/jars/vendor_tools-2.1-py3-none-any.whl"
+    libraries = f"  python_libraries: [{vendor}, WHEELPATH]\n" if where == "MLproject" else ""
+    write(folder, MLproject=SPARK + libraries)
+    if where == "cluster":
+        write(folder, cluster=json.dumps({**CLUSTER, "libraries": OTHERS}))
+    project = mlproject.load(staged(folder, run_patch(folder)))
+    assert project.spark_job is not None
+    assert set(project.spark_job.python_libraries) == {vendor, f"my-lib @ {LIB.uri}"}
+    assert environment.read_lines(project, report=Said()) == [f"my-lib @ {LIB.uri}"]
+
+
+@pytest.mark.parametrize("uri", ["/home/nobody/third-1.0-py3-none-any.whl", "vendor/third-1.0-py3-none-any.whl"])
+def test_a_cluster_library_that_no_cluster_could_have_is_refused_on_either_target(folder: Path, uri: str) -> None:
+    write(folder, cluster=json.dumps({**CLUSTER, "libraries": [{"whl": uri}, {"whl": "WHEELPATH"}]}))
+    for target in ("local", "databricks"):
+        with pytest.raises(errors.BadInput, match="a wheel of third, which nobody built"):
+            run_patch(folder, target=target)
 
 
 def test_what_is_not_called_as_a_wheel_is_told_as_that(folder: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_version_that_pip_does_not_take_is_named_with_one_that_it_takes(
         archive.writestr("app.dist-info/METADATA", f"Metadata-Version: 2.1\nName: app\nVersion: {version}\n")
 
     with pytest.raises(errors.BadInput, match="gives itself the version") as caught:
-        needs.refuse_version(tmp_path, path)
+        needs.read_built(tmp_path, path)
 
     assert f"'{version}'" in caught.value.what
     assert caught.value.where == f"{tmp_path / 'pyproject.toml'}:2"
@@ -111,7 +111,18 @@ def test_whatever_a_library_calls_itself_the_version_that_is_proposed_is_one(sai
 
 
 def test_a_wheel_with_a_version_of_pep_440_is_not_refused_for_it(tmp_path: Path) -> None:
-    needs.refuse_version(tmp_path, make_wheel(tmp_path))
+    assert needs.read_built(tmp_path, make_wheel(tmp_path)).version == "1.0"
+
+
+def test_a_built_wheel_that_says_another_name_than_its_file_is_told_of_the_library(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path).rename(tmp_path / "other-1.0-py3-none-any.whl")
+
+    with pytest.raises(
+        errors.BadInput, match=r"gives other-1\.0-py3-none-any\.whl, which no installer takes"
+    ) as caught:
+        needs.read_built(tmp_path, path)
+
+    assert caught.value.where == str(tmp_path)
 
 
 def test_a_wheel_given_by_hand_that_needs_a_path_is_refused(tmp_path: Path) -> None:

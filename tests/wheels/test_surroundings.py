@@ -80,6 +80,21 @@ def test_a_variable_that_a_build_does_not_get_as_it_is_does_not_count(tmp_path: 
     assert digest(library, **{variable: "1"}) == digest(library)
 
 
+@pytest.mark.parametrize(
+    "text", ["git+https://x.org/y", "git@x.org:y", "https://git.x.org/y.git", "https://github.com/x/y.git", "digit"]
+)
+def test_an_address_of_a_repository_is_no_question_to_git(text: str) -> None:
+    assert not surroundings.asks_git("", [f'setup(url="{text}", install_requires=["x @ {text}"])'])
+
+
+def test_programs_beside_the_settings_that_no_build_executes_do_not_count(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    write(library, dict.fromkeys(("tasks.py", "noxfile.py", "test_a.py"), f"{READS}# git\n"))
+
+    assert digest(library, NUMBER="7") == digest(library)
+    assert not sources.look_at(library, environ={}, run=processes.run_command).asks_git
+
+
 def test_a_compilers_variable_does_not_count_for_a_library_of_python_alone(tmp_path: Path) -> None:
     library = make_library(tmp_path)
 
@@ -98,6 +113,7 @@ def test_a_variable_that_only_the_librarys_own_code_reads_does_not_count(tmp_pat
         'import subprocess\nsubprocess.run(["git", "describe", "--tags"])\n',
         'os.popen("git rev-parse HEAD")\n',
         "import git\n",
+        'open("../../.git/HEAD")\n',
     ],
 )
 def test_git_decides_the_wheel_where_setup_py_asks_it(tmp_path: Path, program: str) -> None:

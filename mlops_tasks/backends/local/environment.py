@@ -175,9 +175,12 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 
 def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
-    """The requirement lines of the environment that the project asks for: a Spark job's libraries, or its YAML's."""
+    """The requirement lines of the environment that the project asks for: a Spark job's libraries, or its YAML's.
+
+    Somebody else's wheel in a workspace, which a Spark job's cluster installs, is left out: no machine but that has it.
+    """
     if project.spark_job is not None:
-        lines = list(project.spark_job.python_libraries)
+        lines = [line for line in project.spark_job.python_libraries if not requirements.is_elsewhere(line)]
         names = {parsed.name for line in lines if (parsed := requirements.parse(line))}
         return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
     if project.environment_file is None:

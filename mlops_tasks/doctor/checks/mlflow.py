@@ -50,13 +50,14 @@ def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_pin(subject: Subject) -> Iterator[findings.Finding]:
     client = subject.forced_mlflow
-    if client is None:
+    if client is None or subject.environment is None:
         return
     for line, asked in subject.asked_mlflow:
         if not asked.url and not asked.specifier.contains(client.version, prereleases=True):
+            said = line if line in subject.environment.conda else asked
             yield findings.MLFLOW_BACKEND.warning(
-                f"the environment asks for {asked}, and MLflow {client.version} starts it on the cluster: two "
-                "versions work on one run",
+                f"the environment asks for {said}, and MLflow {client.version} starts it on the cluster: two versions "
+                "work on one run",
                 where=subject.place_of_requirement(line),
                 cure=f"ask for {asked.name}=={client.version}{_instead(subject, asked.specifier)}",
             )

@@ -14,6 +14,7 @@ from mlops_tasks.doctor.subject import Subject, Text
 from mlops_tasks.project import addition, references, spark_command
 from mlops_tasks.workspace import runtimes
 
+CHECKOUT = findings.Evidence("seen", "git, and the files of this checkout")
 MLFLOW_REGISTRY = findings.Evidence("seen", "mlflow: mlflow/tracking/_model_registry")
 MLFLOW_TRACKING = findings.Evidence("seen", "mlflow: mlflow/tracking/fluent.py")
 PROJECTS = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/archive/mlflow/projects")
@@ -30,7 +31,7 @@ def check_readable(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_missing(subject: Subject) -> Iterator[findings.Finding]:
     for each in subject.missing:
-        yield findings.READERS.warning(each.what, cure=each.cure)
+        yield CHECKOUT.warning(each.what, cure=each.cure)
 
 
 def check_kind(subject: Subject) -> Iterator[findings.Finding]:
