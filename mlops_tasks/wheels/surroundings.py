@@ -20,6 +20,10 @@ STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS
 
 _OURS = {"PATH", "SOURCE_DATE_EPOCH", "NO_COLOR", *STRAYS}
 """Variables that a build does not get as the user has them."""
+_CREDENTIAL = re.compile(
+    r".*(?:TOKEN|PASS(?:WORD|WD|PHRASE)?|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)(?:_.+)?", re.IGNORECASE
+)
+"""Variables that let a build in somewhere and decide none of its bytes: not even a digest of one is kept."""
 _KNOWN = re.compile(
     r"SETUPTOOLS_.+|DIST_EXTRA_CONFIG|\w*_PRETEND_VERSION\w*|PBR_.+|PDM_BUILD_.+|HATCH_BUILD_.+|VERSIONEER_.+|MATURIN_.+"
     r"|SKBUILD_.+|\w+_DYNAMIC_VERSIONING_\w+"
@@ -63,7 +67,9 @@ def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str,
     return {
         name: value
         for name, value in sorted(environ.items())
-        if name not in _OURS and (name in mentioned or _KNOWN.fullmatch(name) or name.startswith(beginnings))
+        if name not in _OURS
+        and not _CREDENTIAL.fullmatch(name)
+        and (name in mentioned or _KNOWN.fullmatch(name) or name.startswith(beginnings))
     }
 
 

@@ -149,3 +149,10 @@ OWN = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 )
 def test_a_wheel_fits_where_its_tags_say_so(tag: str, fits: bool) -> None:
     assert surroundings.fits_here(f"mylib-1.0-{tag}.whl") is fits
+
+
+@pytest.mark.parametrize("name", ["INDEX_TOKEN", "npm_password", "API_KEY", "AWS_SECRET_ACCESS_KEY", "CI_SECRET_2"])
+def test_a_credential_that_a_build_reads_does_not_decide_its_wheel(name: str) -> None:
+    program = f"import os\nos.environ[{name!r}], os.environ['NUMBER']\n"
+
+    assert surroundings.read_variables("", [program], {name: "s3cret", "NUMBER": "7"}) == {"NUMBER": "7"}
