@@ -54,8 +54,8 @@ class Entry(NamedTuple):
 class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
 
-    `submodules` are those that are not checked out, `left_out` the files that a sparse checkout leaves out, both
-    relative to `top`.
+    `files` are those that git tracks or would track, `submodules` those that are not checked out, `left_out` the files
+    that a sparse checkout leaves out, all relative to `top`.
     """
 
     top: Path
@@ -64,6 +64,7 @@ class WorkTree(NamedTuple):
     dirty: bool
     submodules: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def call(
@@ -88,7 +89,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     around, lines = found
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
-    entries = _entries(around, "--cached", run=runner) or []
+    entries = _entries(around, "--cached", "--others", "--exclude-standard", run=runner) or []
     changed = any(not line.startswith("# branch.") and line != f"? {OWN}" for line in lines)
     return WorkTree(
         top=around,
@@ -97,6 +98,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
         dirty=changed or bool(_changed_unseen(around, entries, runner)),
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
         left_out=tuple(_left_out(around, entries)),
+        files=tuple(each.name for each in entries),
     )
 
 
@@ -189,19 +191,14 @@ def remotes(folder: Path, *, runner: processes.Runner) -> dict[str, str]:
     return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in pairs}
 
 
-def find_named(around: Path, name: str, *, runner: processes.Runner) -> list[str] | None:
-    """The files that `list_files` would list and that are called `name`, in any letter case, found by git itself.
-
-    `around` is the top of the work tree; in submodules only what is tracked is found.
-    """
-    wanted = ("-z", "--", f":(icase,glob)**/{name}")
-    own = _list(around, "ls-files", "--cached", "--others", "--exclude-standard", *wanted, run=runner)
-    if own is None:
-        return None
-    has_more = (around / ".gitmodules").is_file()
-    inner = _list(around, "ls-files", "--cached", "--recurse-submodules", *wanted, run=runner) if has_more else None
-    found = {*own[1], *(inner[1] if inner else ())}
-    return sorted(each for each in found if os.path.lexists(around / each))
+def find_named(tree: WorkTree, name: str, *, runner: processes.Runner) -> list[str]:
+    """The files of the work tree that are called `name`, in any letter case; in submodules those that are tracked."""
+    found = {each for each in tree.files if each.rpartition("/")[2].lower() == name}
+    if (tree.top / ".gitmodules").is_file():
+        wanted = ("--cached", "--recurse-submodules", "-z", "--", f":(icase,glob)**/{name}")
+        inner = _list(tree.top, "ls-files", *wanted, run=runner)
+        found.update(inner[1] if inner else ())
+    return sorted(each for each in found if os.path.lexists(tree.top / each))
 
 
 def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:

@@ -23,11 +23,12 @@ _LIKE_ENVIRONMENT = re.compile(r".*(conda|env).*\.ya?ml", re.IGNORECASE)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
 
 
-def list_folders(top: Path, *, runner: processes.Runner) -> list[str]:
+def list_folders(top: Path, tree: git.WorkTree | None, *, runner: processes.Runner) -> list[str]:
     """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
-    names = git.find_named(top, FILE_NAME, runner=runner)
-    if names is None:
+    if tree is None:
         names = files.walk(top, skip=lambda path: path.name.startswith("."))
+    else:
+        names = git.find_named(tree, FILE_NAME, runner=runner)
     found = (name.rpartition("/") for name in names)
     return sorted({folder for folder, _, name in found if folder and name.lower() == FILE_NAME})
 

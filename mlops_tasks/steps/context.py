@@ -146,7 +146,7 @@ class Context:
 
         if self.is_fetched:
             return self.project_name
-        own, others = self.project_name, mlproject.list_folders(self.top, runner=self.run)
+        own, others = self.project_name, mlproject.list_folders(self.top, self.facts.tree, runner=self.run)
         if (self.root / self.settings.project).resolve() != self.top:
             return slugs.telling_end(own, others)
         is_taken = "/" in own or own in {each.rpartition("/")[2] for each in others}
@@ -207,6 +207,11 @@ class Context:
     @cached_property
     def library_states(self) -> dict[Path, LibraryState]:
         """The libraries as the steps of this command found them: each is looked at once, and again after a build."""
+        return {}
+
+    @cached_property
+    def project_hashes(self) -> dict[Path, dict[str, str]]:
+        """The project's files with their modes and contents, by its folder: looked at once, and again once patched."""
         return {}
 
     @cached_property

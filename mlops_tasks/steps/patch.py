@@ -64,7 +64,10 @@ def patch_digest(context: Context, release: Release) -> str:
 
 def _digest(context: Context, inputs: _Inputs) -> str:
     """The digest over the inputs, with the files as they are now."""
-    hashed, named = staging.hash_files(inputs.project.folder, inputs.names), inputs.named()
+    hashed, named = context.project_hashes.get(inputs.project.folder), inputs.named()
+    if hashed is None:
+        hashed = staging.hash_files(inputs.project.folder, inputs.names)
+        context.project_hashes[inputs.project.folder] = hashed
     context.decided_by["patch"] = {**{f"{context.project_name}/{name}": each for name, each in hashed.items()}, **named}
     return files.digest({"files": hashed, **named})
 
@@ -117,11 +120,14 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
     parts = (project.folder / project.mlproject, project.environment_file, spec)
     needed = [name for part in parts if part is not None and (name := staging.name_inside(part, project.folder))]
     deployed = [each._replace(uri=target.absolute_uri(each.uri)) for each in release.deployed or ()]
+    hashed = context.project_hashes.get(project.folder)
     return _Inputs(
         project=project,
         names=staging.list_files(
             project.folder, include=_own_globs(context, project.folder), needed=needed, run=context.run, report=report
-        ),
+        )
+        if hashed is None
+        else tuple(hashed),
         needed=tuple(needed),
         cluster=spec,
         wheels=references.Wheels(
@@ -170,6 +176,7 @@ def _patch_sources(context: Context, inputs: _Inputs, *, diff: bool) -> list[Ref
     _warn_of_unnamed(changes, inputs.wheels, context.report)
     if not context.dry_run:
         references.write(patches)
+        context.project_hashes.clear()
     if diff:
         context.report.text(texts.unified_diff((each.document.name, each.old, each.new) for each in patches))
     return changes
