@@ -70,19 +70,26 @@ def walk(
     return sorted(found)
 
 
-def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None) -> None:
+def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
-    The target's folder is made. Of the mode only the owner's executable bit is kept (0755 or 0644): the others depend
-    on the umask of whoever made the source.
+    Returns the `fingerprint` of what was copied, taken on the way. The target's folder is made. Of the mode only the
+    owner's executable bit is kept (0755 or 0644): the others depend on the umask of whoever made the source.
     """
     if not os.path.isdir(os.path.dirname(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
     if leads_to is not None and os.path.islink(source):
         target.symlink_to(leads_to(source))
-        return
-    shutil.copyfile(source, target)
-    os.chmod(target, 0o755 if os.stat(source).st_mode & stat.S_IXUSR else 0o644)
+        return "link", str(source.readlink())
+    found = hashlib.sha256()
+    with open(source, "rb", buffering=0) as stream, open(target, "wb", buffering=0) as copied:
+        is_program = bool(os.fstat(stream.fileno()).st_mode & stat.S_IXUSR)
+        while block := stream.read(1 << 20):
+            found.update(block)
+            while block:
+                block = block[copied.write(block) :]
+        os.fchmod(copied.fileno(), 0o755 if is_program else 0o644)
+    return "program" if is_program else "file", found.hexdigest()
 
 
 LAST_BYTES = 1 << 16

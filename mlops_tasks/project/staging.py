@@ -7,8 +7,10 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import NamedTuple
 
 from mlops_tasks import errors, files, locks, processes
 from mlops_tasks.checkout import git
@@ -150,7 +152,18 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
             where=fault.filename or folder,
             cure="make it readable, or have git ignore it",
         ) from fault
-    return {name: f"{_MODES.get(kind, kind)} {content}".strip() for name, (kind, content) in found.items()}
+    return {name: _show(*each) for name, each in found.items()}
+
+
+def _show(kind: str, content: str) -> str:
+    return f"{_MODES.get(kind, kind)} {content}".strip()
+
+
+class Copy(NamedTuple):
+    """A copy of a project, and what `hash_files` tells of the sources, as they were when they were copied."""
+
+    folder: Path
+    hashes: dict[str, str]
 
 
 @contextlib.contextmanager
@@ -163,7 +176,7 @@ def copied(
     report: Report,
     prefix: str = ".new-",
     task: str = "inv patch",
-) -> Iterator[Path]:
+) -> Iterator[Copy]:
     """A copy of `names` under the folder's own name, removed after the block unless `settle` moved it.
 
     Links stay links, except for the names in `plain`: those become files, so that they can be written to.
@@ -172,18 +185,22 @@ def copied(
         copy = place / folder.name
         with _translated(folder, task):
             copy.mkdir()
-            for name in names:
-                _copy(folder, name, copy, report, is_plain=name in plain)
+            hashes = {name: _copy(folder, name, copy, report, is_plain=name in plain) for name in names}
             _warn_of_broken_links(copy, report)
-        yield copy
+        hashes.update(hash_files(folder, [name for name in plain if name in hashes]))
+        yield Copy(copy, hashes)
 
 
-def settle(copy: Path, *, staged_root: Path) -> Path:
-    """Move `copy` to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path."""
+def settle(made: Copy, *, written: Iterable[str], staged_root: Path) -> Path:
+    """Move the copy to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path.
+
+    `written` are the names of its files that may no longer be as their sources.
+    """
+    copy = made.folder
     with _translated(copy), locks.lock_folder(staged_root):
         for base, _, _ in os.walk(copy.parent):
             Path(base).chmod(0o755)
-        final = staged_root / _digest(copy) / copy.name
+        final = staged_root / _digest(copy, _unchanged(made, set(written))) / copy.name
         if final.parent.exists() and not is_as_settled(final):
             shutil.rmtree(final.parent)  # it was changed, and its content is no longer the one that its name says
         if not final.parent.exists():
@@ -197,10 +214,12 @@ def is_as_settled(folder: Path) -> bool:
     return folder.is_dir() and _digest(folder) == folder.parent.name
 
 
-def disposable(folder: Path) -> contextlib.AbstractContextManager[Path]:
+@contextlib.contextmanager
+def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, removed after the block with all that the run wrote into it."""
     root, names = folder.parent.parent, files.walk(folder)
-    return copied(folder, names, plain=(), staged_root=root, report=Report(), prefix=".run-", task="inv run")
+    with copied(folder, names, plain=(), staged_root=root, report=Report(), prefix=".run-", task="inv run") as made:
+        yield made.folder
 
 
 def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
@@ -218,7 +237,7 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
             raise git.refused("no git repository can be made around the staged copies", done, where=staged_root)
 
 
-def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> None:
+def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> str:
     def leads_to(link: Path) -> Path:
         """The link's target, relative where it is an absolute path into the project: that would lead to the sources."""
         target = link.readlink()
@@ -227,9 +246,9 @@ def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool
 
     mode = os.lstat(folder / name).st_mode
     if stat.S_ISLNK(mode) or stat.S_ISREG(mode):
-        files.copy(folder / name, copy / name, leads_to=None if is_plain else leads_to)
-    else:
-        report.warning(f"{name} is neither a file nor a link, and is not staged")
+        return _show(*files.copy(folder / name, copy / name, leads_to=None if is_plain else leads_to))
+    report.warning(f"{name} is neither a file nor a link, and is not staged")
+    return ""
 
 
 def _warn_of_broken_links(copy: Path, report: Report) -> None:
@@ -240,9 +259,16 @@ def _warn_of_broken_links(copy: Path, report: Report) -> None:
             report.warning(f"{name} links to {path.readlink()}, which is not part of the staged project")
 
 
-def _digest(folder: Path) -> str:
-    """The name of a folder for this content, with the folder's own name."""
-    return files.digest({"": folder.name, **hash_files(folder, files.walk(folder))})[:DIGEST_LENGTH]
+def _unchanged(made: Copy, written: set[str]) -> dict[str, str]:
+    """What is known of the copy: a link may lead elsewhere in it than in the sources."""
+    return {name: each for name, each in made.hashes.items() if name not in written and not each.startswith("link")}
+
+
+def _digest(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The name of a folder for this content, with the folder's own name; of the `known` files nothing is read."""
+    names = files.walk(folder)
+    hashed = hash_files(folder, [name for name in names if name not in known])
+    return files.digest({"": folder.name, **{name: known.get(name) or hashed[name] for name in names}})[:DIGEST_LENGTH]
 
 
 @contextlib.contextmanager

@@ -96,9 +96,11 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
         staging.separate_from_git(staged_root, run=context.run)
         with staging.copied(
             folder, inputs.names, plain=inputs.needed, staged_root=staged_root, report=context.report
-        ) as copy:
-            changes = _patch_copy(context, inputs, copy, diff=diff)
-            folder = staging.settle(copy, staged_root=staged_root)
+        ) as made:
+            changes = _patch_copy(context, inputs, made.folder, diff=diff)
+            written = {*inputs.needed, *(each.file for each in changes)}
+            context.project_hashes[folder] = made.hashes
+            folder = staging.settle(made, written=written, staged_root=staged_root)
         _say_left_behind(inputs, context.report)
     digest = _digest(context, inputs)  # at the end: a later step compares with the sources as --in-place leaves them
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))

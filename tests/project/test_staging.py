@@ -34,8 +34,21 @@ def names_in(folder: Path) -> list[str]:
 
 
 def stage(project: Path, root: Path, names: Sequence[str], to: report.Report | None = None) -> Path:
-    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Report()) as copy:
-        return staging.settle(copy, staged_root=root)
+    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Report()) as made:
+        return staging.settle(made, written=(), staged_root=root)
+
+
+def test_what_was_written_into_the_copy_gives_it_its_own_place(tmp_path: Path) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    plain = stage(project, root, ["MLproject"])
+    with staging.copied(project, ["MLproject"], plain=(), staged_root=root, report=report.Report()) as made:
+        (made.folder / "MLproject").write_text("name: patched\n")
+        (made.folder / "cluster.json").write_text("{}")
+        patched = staging.settle(made, written=["MLproject"], staged_root=root)
+
+    assert patched != plain
+    assert staging.is_as_settled(patched)
+    assert made.hashes == staging.hash_files(project, ["MLproject"])
 
 
 def test_the_same_files_get_the_same_place_whatever_their_modes_and_times(tmp_path: Path) -> None:
@@ -189,11 +202,11 @@ def test_half_a_repository_around_the_staged_copies_is_not_taken_for_a_whole_one
 
 
 def test_a_run_that_finds_no_room_for_its_copy_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Path, target: Path) -> None:
+    def refuse(source: Path, target: Path, *, leads_to: object) -> None:
         raise OSError(errno.EFBIG, "File too large", str(source))
 
     staged = stage(make_project(tmp_path), tmp_path / "staged", ["MLproject"])
-    monkeypatch.setattr("shutil.copyfile", refuse)
+    monkeypatch.setattr("mlops_tasks.files.copy", refuse)
     with pytest.raises(errors.StepFailed, match="File too large") as caught, staging.disposable(staged):
         pass
     assert caught.value.cure == "make room, then `inv run`"
