@@ -9,8 +9,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
-from typing import NamedTuple
 
 from mlops_tasks import errors, files, locks, processes
 from mlops_tasks.checkout import git
@@ -159,67 +157,62 @@ def _show(kind: str, content: str) -> str:
     return f"{_MODES.get(kind, kind)} {content}".strip()
 
 
-class Copy(NamedTuple):
-    """A copy of a project, and what `hash_files` tells of the sources, as they were when they were copied."""
-
-    folder: Path
-    hashes: dict[str, str]
-
-
 @contextlib.contextmanager
-def copied(
-    folder: Path,
-    names: Sequence[str],
-    *,
-    plain: Sequence[str],
-    staged_root: Path,
-    report: Report,
-    prefix: str = ".new-",
-    task: str = "inv patch",
-) -> Iterator[Copy]:
-    """A copy of `names` under the folder's own name, removed after the block unless `settle` moved it.
+def drafted(folder: Path, names: Sequence[str], *, staged_root: Path) -> Iterator[Path]:
+    """A copy of the few files `names` to be patched, under the folder's own name; removed unless `settle` moved it.
 
-    Links stay links, except for the names in `plain`: those become files, so that they can be written to.
+    Links become files, so that they can be written to.
     """
-    with locks.workplace(staged_root, prefix=prefix) as place:
-        copy = place / folder.name
-        with _translated(folder, task):
-            copy.mkdir()
-            hashes = {name: _copy(folder, name, copy, report, is_plain=name in plain) for name in names}
-            _warn_of_broken_links(copy, report)
-        hashes.update(hash_files(folder, [name for name in plain if name in hashes]))
-        yield Copy(copy, hashes)
+    with locks.workplace(staged_root) as place:
+        draft = place / folder.name
+        with _translated(folder):
+            draft.mkdir()
+            for name in names:
+                files.copy(folder / name, draft / name, leads_to=None)
+        yield draft
 
 
-def settle(made: Copy, *, written: Iterable[str], staged_root: Path) -> Path:
-    """Move the copy to `<staged_root>/<digest>/<name>`, unless the same content is there already: its new path.
+def settle(draft: Path, source: Path, hashes: Mapping[str, str], *, staged_root: Path, report: Report) -> Path:
+    """The path `<staged_root>/<digest>/<name>` of the draft with the other files of `source`, whose `hashes` are known.
 
-    `written` are the names of its files that may no longer be as their sources.
+    Nothing is copied where the same content is there already.
     """
-    copy = made.folder
-    with _translated(copy), locks.lock_folder(staged_root):
-        for base, _, _ in os.walk(copy.parent):
-            Path(base).chmod(0o755)
-        final = staged_root / _digest(copy, _unchanged(made, set(written))) / copy.name
-        if final.parent.exists() and not is_as_settled(final):
-            shutil.rmtree(final.parent)  # it was changed, and its content is no longer the one that its name says
-        if not final.parent.exists():
-            copy.parent.rename(final.parent)
+    others = [name for name in hashes if not os.path.lexists(draft / name)]
+    for name in [name for name in others if not hashes[name]]:
+        report.warning(f"{name} is neither a file nor a link, and is not staged")
+        others.remove(name)
+    with _translated(source), locks.lock_folder(staged_root):
+        own = hash_files(draft, files.walk(draft))
+        others_hashed = {name: _in_a_copy(source, name, hashes[name]) for name in others}
+        final = staged_root / _name(draft.name, {**own, **others_hashed}) / draft.name
+        if not is_as_settled(final):
+            copied = {name: _copy(source, name, draft) for name in others}
+            for base, _, _ in os.walk(draft.parent):
+                Path(base).chmod(0o755)
+            final = staged_root / _name(draft.name, {**own, **copied}) / draft.name
+            if final.parent.exists():  # it was changed, and its content is no longer the one that its name says
+                shutil.rmtree(final.parent)
+            draft.parent.rename(final.parent)
         os.utime(final.parent)
+        _warn_of_broken_links(final, others_hashed, report)
     return final
 
 
 def is_as_settled(folder: Path) -> bool:
     """Whether the staged `folder` is there and still has the content that it is named by."""
-    return folder.is_dir() and _digest(folder) == folder.parent.name
+    return folder.is_dir() and _name(folder.name, hash_files(folder, files.walk(folder))) == folder.parent.name
 
 
 @contextlib.contextmanager
 def disposable(folder: Path) -> Iterator[Path]:
     """A copy of the staged `folder` for one run, removed after the block with all that the run wrote into it."""
-    root, names = folder.parent.parent, files.walk(folder)
-    with copied(folder, names, plain=(), staged_root=root, report=Report(), prefix=".run-", task="inv run") as made:
-        yield made.folder
+    with locks.workplace(folder.parent.parent, prefix=".run-") as place:
+        copy = place / folder.name
+        with _translated(folder, "inv run"):
+            copy.mkdir()
+            for name in files.walk(folder):
+                _copy(folder, name, copy)
+        yield copy
 
 
 def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
@@ -237,38 +230,41 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
             raise git.refused("no git repository can be made around the staged copies", done, where=staged_root)
 
 
-def _copy(folder: Path, name: str, copy: Path, report: Report, *, is_plain: bool) -> str:
+def _copy(folder: Path, name: str, copy: Path) -> str:
+    """What `hash_files` tells of the copy that is made of the file, or of the link; of a pipe, nothing and none."""
+
     def leads_to(link: Path) -> Path:
-        """The link's target, relative where it is an absolute path into the project: that would lead to the sources."""
-        target = link.readlink()
-        inside = target.is_absolute() and target.is_relative_to(folder)
-        return Path(os.path.relpath(target, link.parent)) if inside else target
+        return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
 
-    mode = os.lstat(folder / name).st_mode
-    if stat.S_ISLNK(mode) or stat.S_ISREG(mode):
-        return _show(*files.copy(folder / name, copy / name, leads_to=None if is_plain else leads_to))
-    report.warning(f"{name} is neither a file nor a link, and is not staged")
-    return ""
+    if stat.S_IFMT(os.lstat(folder / name).st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
+        return ""
+    kind, content = files.copy(folder / name, copy / name, leads_to=leads_to)
+    return _in_a_copy(folder, name, _show(kind, content))
 
 
-def _warn_of_broken_links(copy: Path, report: Report) -> None:
+def _in_a_copy(folder: Path, name: str, shown: str) -> str:
+    """What `hash_files` will tell of the file in a copy, when it tells `shown` of it in `folder`."""
+    kind, _, content = shown.partition(" ")
+    return _show(kind, _leads_to(folder, name, content)) if kind == "link" else shown
+
+
+def _leads_to(folder: Path, name: str, target: str) -> str:
+    """A link's target, relative where it is an absolute path into the project: that would lead to the sources."""
+    inside = os.path.isabs(target) and Path(target).is_relative_to(folder)
+    return os.path.relpath(target, (folder / name).parent) if inside else target
+
+
+def _warn_of_broken_links(copy: Path, hashes: Mapping[str, str], report: Report) -> None:
     whole = copy.resolve()
-    for name in files.walk(copy):
+    for name in (name for name, shown in hashes.items() if shown.startswith("link")):
         path = copy / name
-        if os.path.islink(path) and not (path.exists() and path.resolve().is_relative_to(whole)):
+        if not (path.exists() and path.resolve().is_relative_to(whole)):
             report.warning(f"{name} links to {path.readlink()}, which is not part of the staged project")
 
 
-def _unchanged(made: Copy, written: set[str]) -> dict[str, str]:
-    """What is known of the copy: a link may lead elsewhere in it than in the sources."""
-    return {name: each for name, each in made.hashes.items() if name not in written and not each.startswith("link")}
-
-
-def _digest(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The name of a folder for this content, with the folder's own name; of the `known` files nothing is read."""
-    names = files.walk(folder)
-    hashed = hash_files(folder, [name for name in names if name not in known])
-    return files.digest({"": folder.name, **{name: known.get(name) or hashed[name] for name in names}})[:DIGEST_LENGTH]
+def _name(folder: str, hashes: Mapping[str, str]) -> str:
+    """The name of the place of a `folder` with this content."""
+    return files.digest({"": folder, **hashes})[:DIGEST_LENGTH]
 
 
 @contextlib.contextmanager

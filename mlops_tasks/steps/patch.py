@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -64,12 +65,16 @@ def patch_digest(context: Context, release: Release) -> str:
 
 def _digest(context: Context, inputs: _Inputs) -> str:
     """The digest over the inputs, with the files as they are now."""
-    hashed, named = context.project_hashes.get(inputs.project.folder), inputs.named()
-    if hashed is None:
-        hashed = staging.hash_files(inputs.project.folder, inputs.names)
-        context.project_hashes[inputs.project.folder] = hashed
+    hashed, named = _hash(context, inputs), inputs.named()
     context.decided_by["patch"] = {**{f"{context.project_name}/{name}": each for name, each in hashed.items()}, **named}
     return files.digest({"files": hashed, **named})
+
+
+def _hash(context: Context, inputs: _Inputs) -> dict[str, str]:
+    folder = inputs.project.folder
+    if folder not in context.project_hashes:
+        context.project_hashes[folder] = staging.hash_files(folder, inputs.names)
+    return context.project_hashes[folder]
 
 
 def patch_project(context: Context, release: Release, *, in_place: bool = False, diff: bool = False) -> Release:
@@ -94,13 +99,10 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     else:
         staged_root = context.staged_root
         staging.separate_from_git(staged_root, run=context.run)
-        with staging.copied(
-            folder, inputs.names, plain=inputs.needed, staged_root=staged_root, report=context.report
-        ) as made:
-            changes = _patch_copy(context, inputs, made.folder, diff=diff)
-            written = {*inputs.needed, *(each.file for each in changes)}
-            context.project_hashes[folder] = made.hashes
-            folder = staging.settle(made, written=written, staged_root=staged_root)
+        with staging.drafted(folder, inputs.needed, staged_root=staged_root) as draft:
+            changes = _patch_copy(context, inputs, draft, diff=diff)
+            hashes = _hash(context, inputs)
+            folder = staging.settle(draft, folder, hashes, staged_root=staged_root, report=context.report)
         _say_left_behind(inputs, context.report)
     digest = _digest(context, inputs)  # at the end: a later step compares with the sources as --in-place leaves them
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))
@@ -236,13 +238,16 @@ def _differences(
 
 
 def _patch_documents(context: Context, inputs: _Inputs, folder: Path, spec: Path | None) -> list[references.Patch]:
-    """Patch the files below `folder` and `spec`; a wheel that is named by a relative path has to lie in `folder`.
+    """Patch the files below `folder` and `spec`; a wheel that is named by a relative path has to be in the project.
 
     Where no cluster is at hand, what it would install from a workspace is left to it.
     """
+    source = inputs.project.folder
 
     def is_there(entry: str) -> bool:
-        return (folder / entry).is_file() if _PATH.fullmatch(entry) else inputs.wheels.is_reachable(entry)
+        if not _PATH.fullmatch(entry):
+            return inputs.wheels.is_reachable(entry)
+        return (source / entry).is_file() and (folder == source or posixpath.normpath(entry) in inputs.names)
 
     def is_left_or_there(entry: str) -> bool:
         if is_there(entry):

@@ -34,21 +34,33 @@ def names_in(folder: Path) -> list[str]:
 
 
 def stage(project: Path, root: Path, names: Sequence[str], to: report.Report | None = None) -> Path:
-    with staging.copied(project, names, plain=(), staged_root=root, report=to or report.Report()) as made:
-        return staging.settle(made, written=(), staged_root=root)
+    with staging.drafted(project, (), staged_root=root) as draft:
+        hashes = staging.hash_files(project, names)
+        return staging.settle(draft, project, hashes, staged_root=root, report=to or report.Report())
 
 
-def test_what_was_written_into_the_copy_gives_it_its_own_place(tmp_path: Path) -> None:
+def test_what_was_written_into_the_draft_gives_it_its_own_place(tmp_path: Path) -> None:
     project, root = make_project(tmp_path), tmp_path / "staged"
-    plain = stage(project, root, ["MLproject"])
-    with staging.copied(project, ["MLproject"], plain=(), staged_root=root, report=report.Report()) as made:
-        (made.folder / "MLproject").write_text("name: patched\n")
-        (made.folder / "cluster.json").write_text("{}")
-        patched = staging.settle(made, written=["MLproject"], staged_root=root)
+    plain = stage(project, root, ["MLproject", "src/run.sh"])
+    hashes = staging.hash_files(project, ["MLproject", "src/run.sh"])
+    with staging.drafted(project, ["MLproject"], staged_root=root) as draft:
+        (draft / "MLproject").write_text("name: patched\n")
+        (draft / "cluster.json").write_text("{}")
+        patched = staging.settle(draft, project, hashes, staged_root=root, report=report.Report())
 
     assert patched != plain
     assert staging.is_as_settled(patched)
-    assert made.hashes == staging.hash_files(project, ["MLproject"])
+    assert names_in(patched) == ["MLproject", "cluster.json", "src"]
+
+
+def test_nothing_is_copied_where_the_same_content_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    first = stage(project, root, ["MLproject", "src/run.sh"])
+    copied: list[Path] = []
+    monkeypatch.setattr("mlops_tasks.files.copy", lambda source, *_, **__: copied.append(source))
+
+    assert stage(project, root, ["MLproject", "src/run.sh"]) == first
+    assert copied == []
 
 
 def test_the_same_files_get_the_same_place_whatever_their_modes_and_times(tmp_path: Path) -> None:
@@ -90,9 +102,13 @@ def test_an_unchanged_staged_copy_is_used_again(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_copy_that_failed(tmp_path: Path) -> None:
-    root = tmp_path / "staged"
-    with pytest.raises(errors.StepFailed, match="cannot be staged"):
-        stage(make_project(tmp_path), root, ["MLproject", "none"])
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    gone = {"MLproject": "644 0", "none": "644 0"}
+    with (
+        pytest.raises(errors.StepFailed, match="cannot be staged"),
+        staging.drafted(project, (), staged_root=root) as it,
+    ):
+        staging.settle(it, project, gone, staged_root=root, report=report.Report())
     assert names_in(root) == []
 
 
