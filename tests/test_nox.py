@@ -40,7 +40,7 @@ def nox(folder: Path, *arguments: str, prefix: str = "") -> subprocess.Completed
 
 def test_each_task_is_listed_with_its_first_line_and_is_not_run_by_default(repository: Path) -> None:
     listed = nox(repository, "--list").stdout
-    assert "- build-wheel -> Build the wheels of the libraries that changed." in listed
+    assert "- build-wheel -> Step 2: build the wheels of the libraries that changed." in listed
 
     done = nox(repository)
     assert "linted" in done.stdout

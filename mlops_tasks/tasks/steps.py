@@ -17,7 +17,7 @@ FORCE = "continue in spite of what the task `doctor` calls an error"
 
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
-    """Step 1: choose the experiment's name and the branch's wheel folder."""
+    """Step 1: choose the experiment's name and the wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))
 
 
@@ -60,7 +60,7 @@ def patch(
     in_place: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Step 4: stage a copy of the project that names the deployed wheels."""
+    """Step 4: stage a copy of the project that names the wheels."""
     _take(c, "patch", flags, Inputs(wheel_uris=tuple(wheel_uri or ()), diff=diff, in_place=in_place))
 
 
@@ -82,7 +82,7 @@ def run(
     force: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Step 5: run the staged project, follow it to its end and show it beside earlier runs."""
+    """Step 5: run the staged project and follow it to its end."""
     inputs = Inputs(experiment_name=experiment_name, experiment_id=experiment_id, detach=detach, force=force)
     _take(c, "run", flags, inputs)
 
@@ -98,7 +98,7 @@ def release(
     force: bool = False,  # noqa: FBT001, FBT002
     **flags: Any,
 ) -> None:
-    """Take the five steps in order: name, build-wheel, deploy, patch, run."""
+    """Take the five steps: name, build-wheel, deploy, patch, run."""
     session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
 
 

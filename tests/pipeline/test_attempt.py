@@ -30,7 +30,7 @@ entry_points:
 """
 WAIT = "import os, time\nprint('waiting', os.getpid(), flush=True)\ntime.sleep(600)\n"
 ASK = "import sys\nprint('read', repr(sys.stdin.read()))\n"
-FORGET = "import pathlib\nnext(pathlib.Path.cwd().parents[2].rglob('branches/*/release.json')).unlink()\n"
+FORGET = "import pathlib\nnext(pathlib.Path.cwd().parents[2].rglob('branches/main/release.json')).unlink()\n"
 LATE = "import mlflow, sys\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\nsys.exit(4)\n"
 
 
@@ -83,8 +83,8 @@ def is_running(pid: int) -> bool:
     ("number", "code"),
     [
         pytest.param(signal.SIGINT, 130, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
-        pytest.param(signal.SIGHUP, 143, id="terminal closed"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.full),
+        pytest.param(signal.SIGHUP, 143, id="terminal closed", marks=pytest.mark.full),
     ],
 )
 def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
@@ -140,6 +140,7 @@ def test_a_crash_takes_the_entry_point_with_it_and_the_next_run_closes_the_attem
     assert json.loads(kept.read_text())["run"]["status"] == "KILLED"
 
 
+@pytest.mark.full
 def test_a_run_that_was_made_just_before_a_crash_is_found_by_its_attempt_and_closed(staged: Path) -> None:
     from mlflow import MlflowClient
 
@@ -171,6 +172,7 @@ def test_a_run_that_is_tracked_elsewhere_says_where(
     assert f"sqlite:///{tmp_path}/elsewhere.db" in said.out
 
 
+@pytest.mark.full
 def test_a_branch_whose_name_is_no_text_is_run_and_tagged_escaped(staged: Path) -> None:
     from mlflow import MlflowClient
 
@@ -187,6 +189,7 @@ def test_a_branch_whose_name_is_no_text_is_run_and_tagged_escaped(staged: Path) 
     assert run.data.tags["mlops.branch"] == "caf\\udce9"
 
 
+@pytest.mark.full
 def test_an_attempt_that_was_never_submitted_goes_on_as_it_is(staged: Path) -> None:
     path = record_path(staged)
     record = {**record_of(staged), "attempt": {"id": "begun", "run_id": None, "ended": False}}
@@ -262,6 +265,7 @@ def test_eight_first_releases_at_once_into_one_tracking_store(tmp_path: Path, mo
     assert len({record["run"]["run_id"] for record in records}) == 8
 
 
+@pytest.mark.full
 def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) -> None:
     process = start(staged, "release")
     assert process.stdout is not None
@@ -275,6 +279,7 @@ def test_when_nobody_reads_the_output_any_more_the_work_goes_on(staged: Path) ->
     assert record_of(staged)["run"]["status"] == "FINISHED"
 
 
+@pytest.mark.full
 def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path) -> None:
     path = record_path(staged)
     record = {**record_of(staged), "attempt": {"id": "begun", "run_id": "0" * 32, "ended": False}}
@@ -287,6 +292,7 @@ def test_an_attempt_whose_run_nobody_knows_is_closed_with_a_warning(staged: Path
     assert f"nothing is known here of its run {'0' * 32}" in said.err
 
 
+@pytest.mark.full
 def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     staged: Path, waiting: subprocess.Popen[str]
 ) -> None:
@@ -300,6 +306,7 @@ def test_the_end_of_a_run_waits_for_another_step_to_let_go_of_the_record(
     assert record_of(staged)["run"]["status"] == "KILLED"
 
 
+@pytest.mark.full
 def test_patching_while_a_run_works_in_the_staged_project_leaves_it_alone(
     staged: Path, waiting: subprocess.Popen[str]
 ) -> None:
@@ -311,6 +318,7 @@ def test_patching_while_a_run_works_in_the_staged_project_leaves_it_alone(
     assert (work / "output").exists()
 
 
+@pytest.mark.full
 def test_an_entry_point_that_reads_its_input_finds_none(staged: Path) -> None:
     said = inv("run", "--entry-point", "ask", cwd=staged)
 
@@ -318,6 +326,7 @@ def test_an_entry_point_that_reads_its_input_finds_none(staged: Path) -> None:
     assert "read ''" in said.err
 
 
+@pytest.mark.full
 def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
     shutil.rmtree(staged / ".mlops" / "training" / "local" / "staged")
 

@@ -139,6 +139,7 @@ def test_a_file_in_the_place_of_what_is_fetched_is_told(fetching: Path, command:
     assert (said.code, f"in: {fetching}/.mlops" in said.err) == (1, True), said.err
 
 
+@pytest.mark.full
 def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path) -> None:
     started = [start(fetching, "release", "--dry-run") for _ in range(3)]
     ended = [(process.communicate()[1], process.returncode) for process in started]

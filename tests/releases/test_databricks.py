@@ -92,7 +92,7 @@ def check_run(site: Site) -> None:
     "store",
     [
         pytest.param("dbfs", marks=pytest.mark.full),
-        pytest.param("volume"),
+        pytest.param("volume", marks=pytest.mark.full),
         pytest.param("workspace", marks=pytest.mark.full),
     ],
 )

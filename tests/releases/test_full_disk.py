@@ -48,7 +48,7 @@ def record_of(folder: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-@pytest.mark.parametrize("size", [0, 20, 300, 6000])
+@pytest.mark.parametrize("size", [0, 20, 300, pytest.param(6000, marks=pytest.mark.full)])
 @pytest.mark.parametrize("command", [*STEPS, "patch --in-place"])
 def test_a_full_disk_is_said_and_leaves_everything_as_it_was(taken: Path, command: str, size: int) -> None:
     step = command.split(maxsplit=1)[0]

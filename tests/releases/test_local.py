@@ -143,6 +143,7 @@ def test_parameters_arrive_and_are_logged_as_they_were_given(quick: Path) -> Non
     assert run_of(quick, said).data.params == {"text": odd, "path": "a b"}
 
 
+@pytest.mark.full
 def test_the_output_of_the_entry_point_is_kept_in_the_log_that_the_record_names(quick: Path) -> None:
     assert inv("run", "--quiet", cwd=quick).code == 0
 
@@ -164,6 +165,7 @@ def test_an_entry_point_that_fails_ends_with_5_the_record_and_the_log(quick: Pat
     assert run_of(quick, said).info.status == "FAILED"
 
 
+@pytest.mark.full
 def test_the_last_words_of_a_failure_are_told_where_nobody_saw_them(quick: Path) -> None:
     said = inv("run", "--entry-point", "fail", "--quiet", cwd=quick)
 
@@ -171,6 +173,7 @@ def test_the_last_words_of_a_failure_are_told_where_nobody_saw_them(quick: Path)
     assert "| about to fail" in said.err
 
 
+@pytest.mark.full
 def test_an_entry_point_that_is_killed_is_said_to_be(quick: Path) -> None:
     with nothing_changes(quick):
         said = inv("run", "--entry-point", "killed", cwd=quick)

@@ -29,7 +29,9 @@ from tests.support.sites import Site
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
 SUBMIT = "/api/2.0/jobs/runs/submit"
-SIGNALS = [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")]
+FULL = pytest.mark.full
+SIGNALS = [pytest.param(signal.SIGINT, 130, id="Ctrl-C", marks=FULL), pytest.param(signal.SIGTERM, 143, id="SIGTERM")]
+ONE_TASK = ["run", pytest.param("watch", marks=FULL), pytest.param("cancel", marks=FULL)]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def running(site: Site) -> Iterator[subprocess.Popen[str]]:
 
 def job_ends(site: Site) -> list[runs.State]:
     """Of the jobs that were submitted in this test."""
-    made = list(site.workspace.jobs._runs)[-len(site.workspace.jobs.submitted) :]
+    made = list(site.workspace.jobs._runs)[len(site.workspace.jobs._runs) - len(site.workspace.jobs.submitted) :]
     return [site.workspace.jobs.wait(run_id) for run_id in made]
 
 
@@ -91,6 +93,7 @@ def test_a_signal_during_the_run_cancels_the_job(
     assert site.runs("RUNNING") == []
 
 
+@pytest.mark.full
 def test_who_pressed_ctrl_c_waits_for_two_tries_to_cancel_and_is_told_that_the_job_may_go_on(
     site: Site, running: subprocess.Popen[str]
 ) -> None:
@@ -301,6 +304,7 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     assert site.record["run"]["run_id"] == attempt["run_id"]
 
 
+@pytest.mark.full
 def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
     site: Site, running: subprocess.Popen[str]
 ) -> None:
@@ -324,7 +328,7 @@ def test_a_release_takes_no_step_while_another_run_goes_on_and_resumes_its_own(
     assert site.record["run"]["status"] == "KILLED"
 
 
-@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told(site: Site, task: str) -> None:
     fault = site.workspace.faults.add("POST", SUBMIT, after=True, gate=threading.Event())
     first = site.start("run", "--experiment-name", "/Shared/elsewhere", "-P", "text=first")
@@ -350,9 +354,7 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     assert job_ends(site) == [runs.CANCELED]
 
 
-@pytest.mark.parametrize(
-    "task", ["run", pytest.param("watch", marks=pytest.mark.full), pytest.param("cancel", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_another_job_that_was_submitted_just_before_a_crash_is_found_and_no_second_one_made(
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:
@@ -373,7 +375,7 @@ def test_another_job_that_was_submitted_just_before_a_crash_is_found_and_no_seco
     assert site.runs("RUNNING") == []
 
 
-@pytest.mark.parametrize("task", ["watch", "cancel"])
+@pytest.mark.parametrize("task", ONE_TASK[1:])
 @pytest.mark.parametrize("made", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_its_end(
     site: Site, monkeypatch: pytest.MonkeyPatch, task: str, made: bool
@@ -406,7 +408,7 @@ def test_a_run_that_has_ended_since_a_crash_during_the_submit_is_recorded_with_i
         assert site.status(run["run_id"]) == "FAILED"
 
 
-@pytest.mark.parametrize("task", ["run", "watch", "cancel"])
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_a_crash_during_the_submit_leaves_a_job_that_is_found(
     site: Site, running: subprocess.Popen[str], task: str
 ) -> None:

@@ -245,6 +245,7 @@ def test_a_host_that_nobody_answers_at_is_noticed_by_one_call(
     assert "trying again" not in said.err
 
 
+@pytest.mark.full
 def test_two_releases_of_the_same_content_at_once_both_run(site: Site, tmp_path: Path) -> None:
     """One waits at the archive until the other has put the very same one there."""
     gate = threading.Event()

@@ -175,6 +175,7 @@ def test_a_run_of_somebody_else_is_watched_and_cancelled_by_its_id(site: Site, l
     assert site.record == mine
 
 
+@pytest.mark.full
 def test_this_projects_timeout_ends_nobody_elses_run_unless_it_is_given_for_that(
     site: Site, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +315,7 @@ def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Sit
     assert site.record["run"]["run_id"] != left
 
 
+@pytest.mark.full
 def test_a_run_that_is_followed_is_refused_to_others_and_watched_beside_them(site: Site) -> None:
     follower = site.start("run")
     read_until(follower, "RUNNING")

@@ -290,7 +290,7 @@ def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
     assert [wheel.distribution for wheel in wheels] == ["util", "app"]
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize("installer", [pytest.param("pip", marks=pytest.mark.full), "uv"])
 def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what_needs_it(
     tmp_path: Path, installer: str
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_spark_job_is_rehearsed_with_its_libraries_and_arguments(
     assert record_of(folder)["run"]["metrics"] == {"answer": 42.0}
 
 
+@pytest.mark.full
 def test_a_python_env_project_runs_and_leaves_nothing_in_the_folder_or_the_home_and_no_password_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
