@@ -189,7 +189,8 @@ def _detach(context: Context, submitted: Submitted) -> Release:
 def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path]:
     log = log_file(context, submitted.run_id)
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
-    commit = (context.facts.commit or "no commit")[:9] + (" dirty" if context.facts.dirty else "")
+    commit = context.facts.commit[:7] if context.facts.commit else "no commit"
+    commit += " dirty" if context.facts.dirty else ""
     context.report.detail(f"run {name}: {job.entry_point} on {context.target.display_name} ({commit})")
     found = with_log(context, context.target.runs.follow(job, submitted, log=log))
     if found.log:
