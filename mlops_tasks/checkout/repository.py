@@ -1,11 +1,24 @@
-"""The repository's own name, the same on a laptop, in CI and in a fork: the last part of its remote's URL."""
+"""The repository's own name, the same on a laptop, in CI and in a fork, and the folders of its projects."""
 
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlops_tasks import processes
+from mlops_tasks import files, processes
 from mlops_tasks.checkout import git
+
+MLPROJECT = "mlproject"
+"""The name of a project's file, which may have letters of any case."""
+
+
+def list_projects(top: Path, tree: git.WorkTree | None, *, runner: processes.Runner) -> list[str]:
+    """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
+    if tree is None:
+        names = files.walk(top, skip=lambda path: path.name.startswith("."))
+    else:
+        names = git.find_named(tree, MLPROJECT, runner=runner)
+    found = (name.rpartition("/") for name in names)
+    return sorted({folder for folder, _, name in found if folder and name.lower() == MLPROJECT})
 
 
 def find_name(top: Path, *, runner: processes.Runner) -> str:

@@ -70,18 +70,12 @@ def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
     for key in undeclared if say else ():
         lacks, near = f"{name} has no such parameter", entry_points.find_near(project, name, key, given)
         if key in given:
-            _say_once(context, f"{name} declares no parameter {key}: it is passed on as --{key}")
+            context.say_once(f"{name} declares no parameter {key}: it is passed on as --{key}")
         elif near:
             context.warn_once(f"{key} ({origins[key]}) is left out: {lacks}; is {near} meant?")
         else:
-            _say_once(context, f"{key} ({origins[key]}) is left out: {lacks}")
+            context.say_once(f"{key} ({origins[key]}) is left out: {lacks}")
     return given
-
-
-def _say_once(context: Context, text: str) -> None:
-    if text not in context.warned:
-        context.report.detail(text)
-    context.warned.add(text)
 
 
 def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:

@@ -13,24 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_tasks import errors, files, processes
-from mlops_tasks.checkout import git
+from mlops_tasks import errors
+from mlops_tasks.checkout import repository
 
-FILE_NAME = "mlproject"
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _KEYS = ("name", "entry_points", "databricks_spark_job", *_ENVIRONMENTS)
 _LIKE_ENVIRONMENT = re.compile(r".*(conda|env).*\.ya?ml", re.IGNORECASE)
 _DEFAULTS = (("python", "python_env.yaml"), ("conda", "conda.yaml"))
-
-
-def list_folders(top: Path, tree: git.WorkTree | None, *, runner: processes.Runner) -> list[str]:
-    """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
-    if tree is None:
-        names = files.walk(top, skip=lambda path: path.name.startswith("."))
-    else:
-        names = git.find_named(tree, FILE_NAME, runner=runner)
-    found = (name.rpartition("/") for name in names)
-    return sorted({folder for folder, _, name in found if folder and name.lower() == FILE_NAME})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +95,9 @@ def _find(folder: Path) -> Path:
         raise errors.BadInput(
             f"the project cannot be read as a folder: {fault.strerror}", where=folder, cure=cure
         ) from fault
-    found = [name for name in names if name.lower() == FILE_NAME and (folder / name).is_file()]
+    found = [name for name in names if name.lower() == repository.MLPROJECT and (folder / name).is_file()]
     if not found:
-        ended = next((name for name in names if Path(name).stem.lower() == FILE_NAME), None)
+        ended = next((name for name in names if Path(name).stem.lower() == repository.MLPROJECT), None)
         if ended is not None:
             what = f"MLflow does not read {ended}: the file's name is MLproject, without an ending"
             raise errors.BadInput(what, where=folder / ended, cure=errors.typed("git", "mv", ended, "MLproject"))

@@ -85,8 +85,7 @@ def describe_left_behind(left: Sequence[str], names: Iterable[str]) -> str:
 
 
 def _is_made_again(path: Path) -> bool:
-    made = path.name in MADE_AGAIN or path.suffix in {".pyc", ".egg-info"}
-    return made or (path / "pyvenv.cfg").exists()
+    return path.name in MADE_AGAIN or path.suffix == ".pyc" or _is_built(path)
 
 
 def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
@@ -102,8 +101,12 @@ def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def _is_left_out(path: Path) -> bool:
-    name = path.name
-    return name in LEFT_OUT or name.endswith(".egg-info") or os.path.exists(f"{path}/pyvenv.cfg")
+    return path.name in LEFT_OUT or _is_built(path)
+
+
+def _is_built(path: Path) -> bool:
+    """Whether it is what setuptools makes beside its sources, or an environment of Python's."""
+    return path.name.endswith(".egg-info") or os.path.exists(f"{path}/pyvenv.cfg")
 
 
 def _expand(folder: Path, pattern: str, report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
-from mlops_tasks.checkout import missing, repository
+from mlops_tasks.checkout import repository
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
@@ -142,11 +142,9 @@ class Context:
 
         A project in the top folder goes by its name, unless another one's folder is called so too.
         """
-        from mlops_tasks.project import mlproject
-
         if self.is_fetched:
             return self.project_name
-        own, others = self.project_name, mlproject.list_folders(self.top, self.facts.tree, runner=self.run)
+        own, others = self.project_name, repository.list_projects(self.top, self.facts.tree, runner=self.run)
         if (self.root / self.settings.project).resolve() != self.top:
             return slugs.telling_end(own, others)
         is_taken = "/" in own or own in {each.rpartition("/")[2] for each in others}
@@ -184,6 +182,7 @@ class Context:
 
     @cached_property
     def project(self) -> mlproject.Project:
+        from mlops_tasks.checkout import missing
         from mlops_tasks.project import mlproject
 
         found = None if self.is_fetched else missing.find_submodule(self.project_folder, self.facts.tree)
@@ -237,12 +236,17 @@ class Context:
 
     @cached_property
     def warned(self) -> set[str]:
-        """The warnings of this command so far: each is shown once, however many steps find it."""
+        """What this command has warned of or said once so far: each is shown once, however many steps find it."""
         return set()
 
     def warn_once(self, text: str) -> None:
         if text not in self.warned:
             self.report.warning(text)
+        self.warned.add(text)
+
+    def say_once(self, text: str) -> None:
+        if text not in self.warned:
+            self.report.detail(text)
         self.warned.add(text)
 
     @cached_property
