@@ -123,10 +123,10 @@ def fetching(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "repository", SETTINGS=settings)
 
 
-def test_a_release_that_is_refused_at_once_leaves_nothing_that_git_sees(fetching: Path) -> None:
+def test_a_release_that_is_refused_at_once_takes_no_step_and_leaves_nothing_that_git_sees(fetching: Path) -> None:
     said = inv("release", "--entry-point", "mian", cwd=fetching)
 
-    assert (said.code, "did you mean main?" in said.err) == (2, True)
+    assert (said.code, said.out, "did you mean main?" in said.err) == (2, "", True)
     assert git("status", "--porcelain", cwd=fetching) == ""
 
 
