@@ -44,10 +44,19 @@ class Site:
 
     disk: Path
     url: str
-    token: str
     home: Path
     reuse: bool = False
     locks: dict[str, threading.Lock] = field(default_factory=dict)
+
+
+class Owner(NamedTuple):
+    """As whom a task runs: with this token; it can't read the home of the `stranger`, who has submitted it."""
+
+    token: str
+    stranger: str = ""
+
+    def may_read(self, place: str) -> bool:
+        return not self.stranger or not f"{place}/".startswith(f"/Workspace/Users/{self.stranger}/")
 
 
 class Outcome(NamedTuple):
@@ -67,8 +76,11 @@ class Unreadable(Obstacle):
 class Cluster:
     """One cluster of `site`. What its task prints is added to `output`, which outlives it."""
 
-    def __init__(self, *, site: Site, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path) -> None:
+    def __init__(
+        self, *, site: Site, owner: Owner, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path
+    ) -> None:
         self.site = site
+        self.owner = owner
         self.cluster_id = cluster_id
         self.spec = spec
         self.runtime = runtimes.read_runtime(spec) if spec else runtimes.SERVERLESS
@@ -88,6 +100,7 @@ class Cluster:
             copies=self.folder / "libraries",
             runtime=self.runtime,
             cluster_id=self.cluster_id,
+            may_read=self.owner.may_read,
         )
         found = [(library, shelf.find(library)) for library in libraries]
         (self.folder / "databricks" / "python").symlink_to(self._environment(shelf, found))
@@ -114,7 +127,10 @@ class Cluster:
         entered = self.folder / "entered"
         folders = {name: self.site.disk / name for name in self.runtime.mounts}
         folders |= {name: self.folder / name for name in ("databricks", "local_disk0")}
-        inside = machines.enter(command, folders=folders, cwd=cwd, root=self.folder / "root", entered=entered)
+        hidden = [f"Workspace/Users/{self.owner.stranger}"] if self.owner.stranger and "Workspace" in folders else []
+        inside = machines.enter(
+            command, folders=folders, hidden=hidden, cwd=cwd, root=self.folder / "root", entered=entered
+        )
         texts = {name: str(value) for name, value in variables.items()}
         code = self._call(inside, self._variables() | texts, self._output)
         if not entered.exists():
@@ -132,7 +148,8 @@ class Cluster:
                 shutil.copy(source, self.folder / "databricks" / "driver" / source.name)
                 return Path("/databricks/driver", source.name)
         place = file.removeprefix("dbfs:")
-        if place.split("/")[1] in self.runtime.mounts and (self.site.disk / place.lstrip("/")).is_file():
+        there = place.split("/")[1] in self.runtime.mounts and (self.site.disk / place.lstrip("/")).is_file()
+        if there and self.owner.may_read(place):
             return Path(place)
         raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
@@ -158,7 +175,7 @@ class Cluster:
             "DB_IS_DRIVER": "TRUE",
             "DB_IS_JOB_CLUSTER": "TRUE",
             "DATABRICKS_HOST": self.site.url,
-            "DATABRICKS_TOKEN": self.site.token,
+            "DATABRICKS_TOKEN": self.owner.token,
             "DATABRICKS_RUNTIME_VERSION": self.runtime.number,
             **{name: str(value) for name, value in self.spec.get("spark_env_vars", {}).items()},
         }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.refusals import invalid
 
 _VERSION = re.compile(r"(?P<major>\d+)\.(?:(?P<minor>\d+)\.)?x(-[a-z0-9]+)*-scala2\.1[23]")
 _NUMBERS = {
@@ -65,6 +66,7 @@ class Runtime(NamedTuple):
 
 
 SERVERLESS = Runtime((99, 0), serverless=True)
+DEPENDENCY_MODES = {f"DEPENDENCY_MODE_{name}" for name in ("AUTO", "ENVIRONMENTS", "CLUSTER_LIBRARIES")}
 
 
 class ClusterFailed(Obstacle):
@@ -74,6 +76,21 @@ class ClusterFailed(Obstacle):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"Unexpected user error while preparing the cluster for the job. Cause: {cause}")
+
+
+def uses_environments(spec: Mapping[str, Any], *, by_itself: bool) -> bool:
+    """Whether a cluster has its dependencies from environments, as it says or, by default, as it comes."""
+    said = spec.get("dependency_mode") or "DEPENDENCY_MODE_AUTO"
+    if said not in DEPENDENCY_MODES:
+        raise invalid(f"dependency_mode must be one of {', '.join(sorted(DEPENDENCY_MODES))}: {said}")
+    mode = str(spec.get("data_security_mode") or "")
+    major = re.match(r"\d+", str(spec.get("spark_version", "")))
+    can = _ALIASES.get(mode, mode) == "USER_ISOLATION" and major is not None and int(major[0]) >= 19
+    if said == "DEPENDENCY_MODE_ENVIRONMENTS" and not can:
+        raise invalid(f"{said} needs Databricks Runtime 19 and standard access mode.")
+    obstacles = ("docker_image", "spark_env_vars", "init_scripts")
+    automatic = said == "DEPENDENCY_MODE_AUTO" and by_itself and not any(spec.get(name) for name in obstacles)
+    return can and (automatic or said == "DEPENDENCY_MODE_ENVIRONMENTS")
 
 
 def read_runtime(spec: Mapping[str, Any]) -> Runtime:

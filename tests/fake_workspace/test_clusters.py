@@ -15,7 +15,7 @@ import mlflow.utils.file_utils
 import pytest
 
 from tests.fake_workspace import environments, runtimes
-from tests.fake_workspace.calls import call
+from tests.fake_workspace.calls import PRINCIPAL, USER, call, token_of
 from tests.fake_workspace.jobs import Jobs
 from tests.fake_workspace.programs import conda, pyenv, rsync
 from tests.fake_workspace.runs import Mode, State
@@ -41,7 +41,7 @@ class Workspace:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.disk = folder / "disk"
-        self.jobs = Jobs(self.disk, url, "secret", folder / "home", reuse=True)
+        self.jobs = Jobs(self.disk, url, token_of, folder / "home", reuse=True)
 
     def write(self, path: str, text: str) -> None:
         repositories.write(self.disk, {path: text})
@@ -256,6 +256,21 @@ def test_a_serverless_task_has_the_libraries_of_its_environment(workspace: Works
     run_id = call(workspace.jobs.routes(), "POST", "/api/2.2/jobs/runs/submit", body)["run_id"]
     assert workspace.jobs.wait(run_id, 60).result == "SUCCESS"
     assert workspace.jobs.output(run_id) == "42 False\n"
+
+
+def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(workspace: Workspace) -> None:
+    home = f"Workspace/Users/{USER}"
+    workspace.write(f"{home}/mine.py", "print('mine')\n")
+    workspace.write(
+        "Workspace/Shared/look.py",
+        f"import os\nprint(os.listdir('/{home}'), os.environ['DATABRICKS_TOKEN'])\n",
+    )
+    mine, look = python(f"/{home}/mine.py"), python("/Workspace/Shared/look.py")
+    other = {"run_as": {"service_principal_name": PRINCIPAL}}
+    assert workspace.run(mine)[1] == "mine\n"
+    assert f"Cannot read the python file /{home}/mine.py" in workspace.run({**mine, **other})[0].message
+    assert workspace.run({**look, **other})[1] == f"[] token of {PRINCIPAL}\n"
+    assert "mine.py" in workspace.run(look)[1]
 
 
 @pytest.mark.full
