@@ -19,6 +19,7 @@ from mlops_tasks.project import cluster, conda, environment, mlproject, requirem
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
+from mlops_tasks.tracking.bounds import Client
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
@@ -42,13 +43,6 @@ class BuiltWheel(NamedTuple):
     requires_python: str = ""
     path: Path | None = None
     library: Path | None = None
-
-
-class Client(NamedTuple):
-    """The MLflow that is installed here."""
-
-    version: str
-    requires_python: str
 
 
 class Questions(NamedTuple):
