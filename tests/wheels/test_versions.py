@@ -84,7 +84,9 @@ def test_no_setting_of_git_hides_that_the_sources_differ_from_the_commit(
 @pytest.mark.parametrize(
     ("setting", "change"),
     [
-        pytest.param("filter.strip.clean=sed 's/.*/ANSWER = 42/'", lambda path: path.write_text("A = 0"), id="filter"),
+        pytest.param(
+            "filter.strip.clean=sed 's/.*/ANSWER = 42/'", lambda path: path.write_text("A = 0\n"), id="filter"
+        ),
         pytest.param("core.fileMode=false", lambda path: path.chmod(0o755), id="mode"),
         pytest.param(
             "core.autocrlf=true",
