@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,20 +40,25 @@ _TAIL = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What all clusters of a workspace share. `reuse`: environments with the same libraries are made once."""
+    """What all clusters of a workspace share. `reuse`: environments with the same libraries are made once.
+
+    `has_dbfs` tells whether there is a DBFS now."""
 
     disk: Path
     url: str
     home: Path
     reuse: bool = False
+    has_dbfs: Callable[[], bool] = lambda: True
     locks: dict[str, threading.Lock] = field(default_factory=dict)
 
 
 class Owner(NamedTuple):
-    """As whom a task runs: with this token; it can't read the home of the `stranger`, who has submitted it."""
+    """As whom a task runs: with this token; it can't read the home of the `stranger`, who has submitted it, nor write
+    to `read_only`, some of the workspace's folders."""
 
     token: str
     stranger: str = ""
+    read_only: tuple[str, ...] = ()
 
     def may_read(self, place: str) -> bool:
         return not self.stranger or not f"{place}/".startswith(f"/Workspace/Users/{self.stranger}/")
@@ -83,7 +88,7 @@ class Cluster:
         self.owner = owner
         self.cluster_id = cluster_id
         self.spec = spec
-        self.runtime = runtimes.read_runtime(spec) if spec else runtimes.SERVERLESS
+        self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs()) if spec else runtimes.SERVERLESS
         self.folder = site.home / "clusters" / cluster_id
         self._work = work
         self._output = output
@@ -129,7 +134,13 @@ class Cluster:
         folders |= {name: self.folder / name for name in ("databricks", "local_disk0")}
         hidden = [f"Workspace/Users/{self.owner.stranger}"] if self.owner.stranger and "Workspace" in folders else []
         inside = machines.enter(
-            command, folders=folders, hidden=hidden, cwd=cwd, root=self.folder / "root", entered=entered
+            command,
+            folders=folders,
+            hidden=hidden,
+            read_only=self.owner.read_only,
+            cwd=cwd,
+            root=self.folder / "root",
+            entered=entered,
         )
         texts = {name: str(value) for name, value in variables.items()}
         code = self._call(inside, self._variables() | texts, self._output)
@@ -144,7 +155,7 @@ class Cluster:
         """Where the task finds a Python file; one in DBFS is copied, which works without the mount too."""
         if file.startswith("dbfs:/") and not file.startswith("dbfs:/Volumes/"):
             source = self.site.disk / "dbfs" / file.removeprefix("dbfs:/").lstrip("/")
-            if source.is_file():
+            if source.is_file() and self.runtime.dbfs and not self.runtime.serverless:
                 shutil.copy(source, self.folder / "databricks" / "driver" / source.name)
                 return Path("/databricks/driver", source.name)
         place = file.removeprefix("dbfs:")

@@ -56,6 +56,7 @@ class Mode:
     With `ending` a run ends so, and its task never starts: SKIPPED, LOST, NO_CLUSTER, TIMEDOUT.
     `endless` runs are RUNNING until somebody ends them, and their task never starts either.
     The first `unseen` looks at a run answer that it doesn't exist; in the next `queued` ones it waits in the queue.
+    Tasks can't write to `read_only`, folders such as `Volumes`.
     `shell_logs`: whether the output of a shell command is given, which isn't known of the real workspace.
     """
 
@@ -64,6 +65,7 @@ class Mode:
     endless: bool = False
     unseen: int = 0
     queued: int = 0
+    read_only: tuple[str, ...] = ()
     shell_logs: bool = False
 
 
@@ -213,7 +215,7 @@ class Run:
         if not spec:
             self.compute.check_environment(task.environment or {})
         stranger = self.user if self.identity != self.user else ""
-        owner = Owner(self.token, stranger)
+        owner = Owner(self.token, stranger, self.mode.read_only)
         cluster = Cluster(
             site=self.site, owner=owner, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
         )

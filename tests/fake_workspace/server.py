@@ -90,7 +90,13 @@ class Workspace:
         self.compute = Compute()
         apis: list[Api] = [self.identity, self.compute, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
         self.jobs = jobs.Jobs(
-            self.root, self.url, self.identity.token_of, self.root / "jobs", compute=self.compute, reuse=reuse
+            self.root,
+            self.url,
+            self.identity.token_of,
+            self.root / "jobs",
+            compute=self.compute,
+            reuse=reuse,
+            has_dbfs=lambda: not self.dbfs.disabled,
         )
         apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))
