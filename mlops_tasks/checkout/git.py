@@ -47,6 +47,11 @@ class Entry(NamedTuple):
         return self.flag in {"S", "s"}
 
     @property
+    def is_program(self) -> bool:
+        """Whether the commit has the file as one that can be executed."""
+        return self.mode == "100755"
+
+    @property
     def is_hidden(self) -> bool:
         """Whether the index was told not to look at the file, so that `git status` is silent about its changes."""
         return self.mode != SUBMODULE and (self.is_skipped or self.flag.islower())
@@ -110,16 +115,19 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     )
 
 
-def list_changes(folder: Path, *paths: str, runner: processes.Runner) -> list[str] | None:
+def list_changes(folder: Path, *paths: str, runner: processes.Runner, exactly: bool = False) -> list[str] | None:
     """What differs from the commit at `paths` (relative to `folder`), and what a sparse checkout leaves out of them.
 
-    None where git cannot say: without git, outside of a work tree, for a path outside of it.
+    None where git cannot say: without git, outside of a work tree, for a path outside of it. With `exactly` a file
+    differs too that has other bytes or another mode than its commit's, which a filter, `core.fileMode` or
+    `core.autocrlf` lets git pass for unchanged.
     """
     status = call(*_STATUS, "--porcelain", "--", *paths, run=runner, cwd=folder)
     entries = _entries(folder, "--cached", "--", *paths, run=runner) if status.returncode == 0 else None
     if entries is None:
         return None
-    changed = [*filter(None, status.stdout.split("\0")), *_changed_unseen(folder, entries, runner)]
+    unseen = _changed_unseen(folder, entries, runner, exactly=exactly)
+    changed = [*filter(None, status.stdout.split("\0")), *unseen]
     return [*changed, *_left_out(folder, entries)]
 
 
@@ -139,26 +147,28 @@ def is_empty(folder: Path) -> bool:
     return not folder.is_dir() or next(folder.iterdir(), None) is None
 
 
-def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner) -> list[str]:
-    """What differs where the index was told not to look (`--assume-unchanged`, `--skip-worktree`).
+def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner, *, exactly: bool = False) -> list[str]:
+    """What differs where the index was told not to look (`--assume-unchanged`, `--skip-worktree`), or anywhere.
 
     A submodule's own settings and index may hide its changes from the repository around it, too.
     """
     inside = [each.name for each in entries if each.mode == SUBMODULE and (folder / each.name / ".git").exists()]
-    changed = [name for name in inside if list_changes(folder / name, ".", runner=run)]
-    hidden = [each for each in entries if each.is_hidden]
+    changed = [name for name in inside if list_changes(folder / name, ".", runner=run, exactly=exactly)]
+    hidden = [each for each in entries if each.is_hidden or (exactly and each.mode != SUBMODULE)]
     gone = [each for each in hidden if not os.path.lexists(folder / each.name)]
     there = [each for each in hidden if each not in gone]
     links = [each for each in there if (folder / each.name).is_symlink()]
     plain = [each for each in there if each not in links and (folder / each.name).is_file()]
     now: dict[str, str] = {}
+    ask = ("hash-object", *(["--no-filters"] if exactly else []), "--")
     for start in range(0, len(plain), 500):  # a command line has its limits
         names = [each.name for each in plain[start : start + 500]]
-        now.update(zip(names, call("hash-object", "--", *names, run=run, cwd=folder).stdout.split(), strict=False))
+        now.update(zip(names, call(*ask, *names, run=run, cwd=folder).stdout.split(), strict=False))
     for each in links:
         kept = call("cat-file", "blob", each.blob, run=run, cwd=folder).stdout
         now[each.name] = each.blob if each.mode == _LINK and kept == str((folder / each.name).readlink()) else ""
     changed += [each.name for each in there if now.get(each.name) != each.blob]
+    changed += [each.name for each in plain if exactly and each.is_program != os.access(folder / each.name, os.X_OK)]
     return changed + [each.name for each in gone if not each.is_skipped]
 
 

@@ -27,6 +27,7 @@ _NAME = re.compile(r"""(?:^|[(,\s])name\s*=\s*["']([\w.-]+)["']""", re.MULTILINE
 _PLAIN_NAME = re.compile(r"^name\s*=\s*([\w.-]+)", re.MULTILINE)
 _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
+_IMPORTED = re.compile(r"^\s*(?:from|import)\s+(\w[\w.]*)", re.MULTILINE)
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 _PROGRAM = re.compile(r"""["'\s=]((?:[\w.-]+/)*[\w.-]+\.py)\b""")
 _OTHERS = {"tasks.py", "noxfile.py", "conftest.py", "fabfile.py", "dodo.py", "manage.py"}
@@ -141,8 +142,8 @@ def look_at(
         shipping = {**texts, **_texts(library, "MANIFEST.in")}
         left = ignored.sort(library, names=known, everything=everything, texts=shipping, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
-        programs = [_text(library / name) for name in _programs(library, names, settings)]
-        outside = _outside(library, names, settings, programs)
+        programs, named = _follow(library, _programs(library, names, settings))
+        outside = _outside(library, names, "\n".join((settings, *programs)), named)
         asks_git = surroundings.asks_git(settings, programs)
         inside = _hash_all(library, names)
         beyond = {name: _hash_outside(library, name, run) for name in outside}
@@ -251,18 +252,42 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _outside(library: Path, names: Iterable[str], settings: str, programs: Iterable[str]) -> list[str]:
-    """The links among the library's files, and what its settings and programs name outside the folder, sorted.
+def _follow(library: Path, programs: Iterable[str]) -> tuple[list[str], set[Path]]:
+    """The texts of the programs, and of those that they call or import; and the files around the library they name."""
+    texts: dict[Path, str] = {}
+    named: set[Path] = set()
+    todo = [library / name for name in programs]
+    while todo:
+        path = todo.pop()
+        if path not in texts:
+            texts[path] = _text(path)
+            found = _named(library, texts[path])
+            named.update(each for each in found if not each.is_relative_to(library))
+            todo += [each for each in found if each.suffix == ".py" or _text(each).startswith("#!")]
+    return list(texts.values()), named
 
-    A program may put a path together: a file that it names and that only a folder around the library has counts.
+
+def _named(library: Path, program: str) -> set[Path]:
+    """The files that a program names, in the library or else around it.
+
+    It may put a path together: a file counts in each of these folders, and in those that the program names there.
     """
-    links = [name for name in names if (library / name).is_symlink()]
     around = git.top(library) or library
     above = [each for each in library.parents if each.is_relative_to(around)]
-    named = {name for each in programs for name in _FILE.findall(each) if not (library / name).exists()}
-    found = [folder / name for folder in above for name in named if (folder / name).is_file()]
-    beyond = [os.path.relpath(path, library) for path in found]
-    return sorted({*links, *beyond, *(name.strip() for name in _OUTSIDE.findall(settings))})
+    modules = {module.replace(".", "/") for module in _IMPORTED.findall(program)}
+    called = {*_FILE.findall(program), *(f"{module}{end}" for module in modules for end in (".py", "/__init__.py"))}
+    inside = {library / name for name in called if (library / name).exists()}
+    beyond = [name for name in called if library / name not in inside]
+    folders = [*above, *(path for folder in above for name in beyond if (path := folder / name).is_dir())]
+    found = {*inside, *(folder / name for folder in folders for name in beyond)}
+    return {path for path in found if path.is_file()}
+
+
+def _outside(library: Path, names: Iterable[str], texts: str, named: Iterable[Path]) -> list[str]:
+    """The links among the library's files, and what its settings and programs name outside the folder, sorted."""
+    links = [name for name in names if (library / name).is_symlink()]
+    beyond = [os.path.relpath(path, library) for path in named]
+    return sorted({*links, *beyond, *(name.strip() for name in _OUTSIDE.findall(texts))})
 
 
 def _is_library(path: Path) -> bool:

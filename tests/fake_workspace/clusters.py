@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,14 +40,28 @@ _TAIL = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What all clusters of a workspace share. `reuse`: environments with the same libraries are made once."""
+    """What all clusters of a workspace share. `reuse`: environments with the same libraries are made once.
+
+    `has_dbfs` tells whether there is a DBFS now."""
 
     disk: Path
     url: str
-    token: str
     home: Path
     reuse: bool = False
+    has_dbfs: Callable[[], bool] = lambda: True
     locks: dict[str, threading.Lock] = field(default_factory=dict)
+
+
+class Owner(NamedTuple):
+    """As whom a task runs: with this token; it can't read the home of the `stranger`, who has submitted it, nor write
+    to `read_only`, some of the workspace's folders."""
+
+    token: str
+    stranger: str = ""
+    read_only: tuple[str, ...] = ()
+
+    def may_read(self, place: str) -> bool:
+        return not self.stranger or not f"{place}/".startswith(f"/Workspace/Users/{self.stranger}/")
 
 
 class Outcome(NamedTuple):
@@ -67,11 +81,14 @@ class Unreadable(Obstacle):
 class Cluster:
     """One cluster of `site`. What its task prints is added to `output`, which outlives it."""
 
-    def __init__(self, *, site: Site, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path) -> None:
+    def __init__(
+        self, *, site: Site, owner: Owner, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path
+    ) -> None:
         self.site = site
+        self.owner = owner
         self.cluster_id = cluster_id
         self.spec = spec
-        self.runtime = runtimes.read_runtime(spec) if spec else runtimes.SERVERLESS
+        self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs()) if spec else runtimes.SERVERLESS
         self.folder = site.home / "clusters" / cluster_id
         self._work = work
         self._output = output
@@ -88,6 +105,7 @@ class Cluster:
             copies=self.folder / "libraries",
             runtime=self.runtime,
             cluster_id=self.cluster_id,
+            may_read=self.owner.may_read,
         )
         found = [(library, shelf.find(library)) for library in libraries]
         (self.folder / "databricks" / "python").symlink_to(self._environment(shelf, found))
@@ -114,7 +132,16 @@ class Cluster:
         entered = self.folder / "entered"
         folders = {name: self.site.disk / name for name in self.runtime.mounts}
         folders |= {name: self.folder / name for name in ("databricks", "local_disk0")}
-        inside = machines.enter(command, folders=folders, cwd=cwd, root=self.folder / "root", entered=entered)
+        hidden = [f"Workspace/Users/{self.owner.stranger}"] if self.owner.stranger and "Workspace" in folders else []
+        inside = machines.enter(
+            command,
+            folders=folders,
+            hidden=hidden,
+            read_only=self.owner.read_only,
+            cwd=cwd,
+            root=self.folder / "root",
+            entered=entered,
+        )
         texts = {name: str(value) for name, value in variables.items()}
         code = self._call(inside, self._variables() | texts, self._output)
         if not entered.exists():
@@ -128,11 +155,12 @@ class Cluster:
         """Where the task finds a Python file; one in DBFS is copied, which works without the mount too."""
         if file.startswith("dbfs:/") and not file.startswith("dbfs:/Volumes/"):
             source = self.site.disk / "dbfs" / file.removeprefix("dbfs:/").lstrip("/")
-            if source.is_file():
+            if source.is_file() and self.runtime.dbfs and not self.runtime.serverless:
                 shutil.copy(source, self.folder / "databricks" / "driver" / source.name)
                 return Path("/databricks/driver", source.name)
         place = file.removeprefix("dbfs:")
-        if place.split("/")[1] in self.runtime.mounts and (self.site.disk / place.lstrip("/")).is_file():
+        there = place.split("/")[1] in self.runtime.mounts and (self.site.disk / place.lstrip("/")).is_file()
+        if there and self.owner.may_read(place):
             return Path(place)
         raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
@@ -158,7 +186,7 @@ class Cluster:
             "DB_IS_DRIVER": "TRUE",
             "DB_IS_JOB_CLUSTER": "TRUE",
             "DATABRICKS_HOST": self.site.url,
-            "DATABRICKS_TOKEN": self.site.token,
+            "DATABRICKS_TOKEN": self.owner.token,
             "DATABRICKS_RUNTIME_VERSION": self.runtime.number,
             **{name: str(value) for name, value in self.spec.get("spark_env_vars", {}).items()},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +39,19 @@ class LibraryFailed(Obstacle):
 
 
 class Shelf:
-    """Where one cluster finds its libraries: the workspace's `disk`, and a folder for its own copies."""
+    """Where one cluster finds its libraries: the workspace's `disk`, and a folder for its own copies.
 
-    def __init__(self, *, disk: Path, copies: Path, runtime: Runtime, cluster_id: str) -> None:
+    `may_read` says whether whoever the cluster belongs to may read a path of the workspace.
+    """
+
+    def __init__(
+        self, *, disk: Path, copies: Path, runtime: Runtime, cluster_id: str, may_read: Callable[[str], bool]
+    ) -> None:
         self.disk = disk
         self.copies = copies
         self.runtime = runtime
         self.cluster_id = cluster_id
+        self.may_read = may_read
 
     def find(self, library: Mapping[str, Any]) -> Installation:
         kinds = {"pypi": self._pypi, "whl": self._wheel, "requirements": self._requirements}
@@ -93,7 +99,7 @@ class Shelf:
             place = "/dbfs/" + place.removeprefix("dbfs:/").lstrip("/")
         name = place.split("/")[1]
         path = self.disk / place.lstrip("/")
-        if name not in self.runtime.mounts or not path.is_file():
+        if name not in self.runtime.mounts or not path.is_file() or not self.may_read(place):
             said = f"java.io.FileNotFoundException: {uri} (No such file or directory)"
             raise self.fail(library, "DRIVER_LIBRARY_INSTALLATION_FAILURE", said)
         return path

@@ -89,7 +89,15 @@ class Workspace:
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
         self.compute = Compute()
         apis: list[Api] = [self.identity, self.compute, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
-        self.jobs = jobs.Jobs(disk=self.root, url=self.url, token=self.token, home=self.root / "jobs", reuse=reuse)
+        self.jobs = jobs.Jobs(
+            self.root,
+            self.url,
+            self.identity.token_of,
+            self.root / "jobs",
+            compute=self.compute,
+            reuse=reuse,
+            has_dbfs=lambda: not self.dbfs.disabled,
+        )
         apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))
         self._open_routes = _compile(self.identity.open_routes(), self.signed.open_routes())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,15 @@ import mlflow.utils.file_utils
 import pytest
 
 from tests.fake_workspace import environments, runtimes
-from tests.fake_workspace.calls import call
+from tests.fake_workspace.calls import PRINCIPAL, USER, call, token_of
+from tests.fake_workspace.dbfs import Dbfs
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.files import Files
 from tests.fake_workspace.jobs import Jobs
 from tests.fake_workspace.programs import conda, pyenv, rsync
 from tests.fake_workspace.runs import Mode, State
+from tests.fake_workspace.signed import Signed
+from tests.fake_workspace.workspace_files import WorkspaceFiles
 from tests.support import repositories
 
 CLUSTER: dict[str, Any] = {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
@@ -41,7 +47,8 @@ class Workspace:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.disk = folder / "disk"
-        self.jobs = Jobs(self.disk, url, "secret", folder / "home", reuse=True)
+        self.has_dbfs = True
+        self.jobs = Jobs(self.disk, url, token_of, folder / "home", reuse=True, has_dbfs=lambda: self.has_dbfs)
 
     def write(self, path: str, text: str) -> None:
         repositories.write(self.disk, {path: text})
@@ -128,6 +135,53 @@ def test_folders_are_mounted_as_the_access_mode_says(
         shell("for name in dbfs Volumes Workspace; do [ -d /$name ] && echo $name; done"), **cluster
     )
     assert said.split() == mounted.split()
+
+
+def test_a_folder_of_the_workspace_can_be_one_that_no_task_writes_to(workspace: Workspace) -> None:
+    workspace.jobs.mode = Mode(read_only=("Volumes",))
+    workspace.write("Volumes/x", "there\n")
+    script = "cat /Volumes/x; echo > /Volumes/y; echo > /Workspace/y && echo written"
+    _, said = workspace.run(shell(script))
+    assert said.startswith("there\n")
+    assert "Read-only file system" in said
+    assert said.endswith("written\n")
+
+
+def test_where_dbfs_is_off_no_cluster_has_it_and_old_runtimes_have_no_cluster(
+    workspace: Workspace, wheel: Path
+) -> None:
+    (workspace.disk / "dbfs").mkdir(exist_ok=True)
+    shutil.copy(wheel, workspace.disk / "dbfs")
+    workspace.write("dbfs/good.py", "")
+    workspace.has_dbfs = False
+    try:
+        assert workspace.run(shell("ls -d /dbfs /Volumes"))[1].count("No such file") == 1
+        assert "has been disabled" in workspace.run(shell("true"), [{"whl": f"dbfs:/{WHEEL}"}])[0].message
+        assert "Cannot read the python file" in workspace.run(python("dbfs:/good.py"))[0].message
+        assert "is blocked" in workspace.run(shell("true"), spark_version="12.2.x-scala2.12")[0].message
+    finally:
+        workspace.has_dbfs = True
+
+
+def test_files_of_a_running_task_are_seen_from_outside(workspace: Workspace) -> None:
+    """By each API that lists and reads, in parts too."""
+    disk = Disk(workspace.disk)
+    disk.make_volume("c", "s", "live")
+    dbfs, files, nodes = Dbfs(disk), Files(disk, Signed("")), WorkspaceFiles(disk)
+    places = "/dbfs/live /Volumes/c/s/live /Workspace/Shared/live"
+    script = f"for at in {places}; do mkdir -p $at; printf 0123456789 > $at/x; mv $at/x $at/out; done"
+    run_id = workspace.submit(shell(f"{script}; while [ ! -e /dbfs/live/go ]; do sleep 0.05; done"))
+    wait_until((workspace.disk / "Workspace/Shared/live/out").exists)
+    listed = call(dbfs.routes(), "GET", "/api/2.0/dbfs/list", {"path": "/live"})["files"]
+    assert [each["path"] for each in listed] == ["/live/out"]
+    listed = call(files.routes(), "GET", "/api/2.0/fs/directories/Volumes/c/s/live")["contents"]
+    assert [each["name"] for each in listed] == ["out"]
+    listed = call(nodes.routes(), "GET", "/api/2.0/workspace/list", {"path": "/Workspace/Shared/live"})["objects"]
+    assert [each["object_type"] for each in listed] == ["FILE"]
+    part = call(dbfs.routes(), "GET", "/api/2.0/dbfs/read", {"path": "/live/out", "offset": 3, "length": 4})
+    assert (part["bytes_read"], base64.b64decode(part["data"])) == (4, b"3456")
+    call(dbfs.routes(), "POST", "/api/2.0/dbfs/put", {"path": "/live/go", "contents": ""})
+    assert workspace.jobs.wait(run_id, 60).result == "SUCCESS"
 
 
 def test_the_output_of_a_command_is_given_only_where_a_test_wants_it(workspace: Workspace) -> None:
@@ -256,6 +310,21 @@ def test_a_serverless_task_has_the_libraries_of_its_environment(workspace: Works
     run_id = call(workspace.jobs.routes(), "POST", "/api/2.2/jobs/runs/submit", body)["run_id"]
     assert workspace.jobs.wait(run_id, 60).result == "SUCCESS"
     assert workspace.jobs.output(run_id) == "42 False\n"
+
+
+def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(workspace: Workspace) -> None:
+    home = f"Workspace/Users/{USER}"
+    workspace.write(f"{home}/mine.py", "print('mine')\n")
+    workspace.write(
+        "Workspace/Shared/look.py",
+        f"import os\nprint(os.listdir('/{home}'), os.environ['DATABRICKS_TOKEN'])\n",
+    )
+    mine, look = python(f"/{home}/mine.py"), python("/Workspace/Shared/look.py")
+    other = {"run_as": {"service_principal_name": PRINCIPAL}}
+    assert workspace.run(mine)[1] == "mine\n"
+    assert f"Cannot read the python file /{home}/mine.py" in workspace.run({**mine, **other})[0].message
+    assert workspace.run({**look, **other})[1] == f"[] token of {PRINCIPAL}\n"
+    assert "mine.py" in workspace.run(look)[1]
 
 
 @pytest.mark.full

@@ -173,6 +173,31 @@ def test_a_file_around_the_library_that_its_setup_py_puts_together_counts(tmp_pa
     assert digest(library) != before
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param('sys.path.append(join(ROOT, "tools"))\nfrom version import V\n', id="imported"),
+        pytest.param("sys.path.append(ROOT)\nimport tools.version\n", id="imported by its folder"),
+        pytest.param('run(["python", join(ROOT, "tools", "version.py")])\n', id="called"),
+        pytest.param('read("../../tools/version.py")\n', id="by a relative path"),
+        pytest.param('call(["./make.sh"])\n', id="by a script"),
+    ],
+)
+def test_a_program_around_the_library_counts_and_so_does_what_it_reads(tmp_path: Path, program: str) -> None:
+    library = make_library(tmp_path)
+    write(library, {"hatch_build.py": program, "make.sh": "#!/bin/sh\npython '../../tools/version.py'\n"})
+    write(tmp_path, {"tools/version.py": 'import os\nV = os.environ["NUMBER"]\n'})
+    commit(tmp_path)
+
+    def look(number: str) -> str:
+        return sources.look_at(library, environ={"NUMBER": number}, run=processes.run_command).digest
+
+    before = look("1")
+    assert look("2") != before
+    write(tmp_path, {"tools/version.py": 'V = "1"\n'})
+    assert look("1") != before
+
+
 def test_the_digest_does_not_watch_the_rest_of_the_repository(tmp_path: Path) -> None:
     tool = '[tool.setuptools_scm]\nroot = "../.."\n'
     library = make_library(tmp_path, project=tool)
