@@ -14,6 +14,7 @@ from mlops_tasks.backends.databricks_jobs.dependencies import Dependencies
 from mlops_tasks.release import Deployed
 from tests.fake_workspace import submissions
 from tests.fake_workspace.compute import Compute
+from tests.fake_workspace.standing import Standing
 
 ATTEMPT = "5f0c" * 8
 NEW = {"spark_version": "15.4.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
@@ -28,9 +29,11 @@ FILE = f"{FOLDER}/requirements.txt"
 WHEELS = [{"whl": CORE.uri}, {"whl": LIB.uri}]
 
 
-class AnyCluster(Compute):
-    def find(self, cluster_id: str) -> None:
-        """Whatever its id is, it is there."""
+def offered(folder: Path) -> Compute:
+    """What the test workspace has: one existing cluster beside what a new one can be made of."""
+    made = Compute()
+    made.clusters["1-a"] = Standing("1-a", NEW, folder)
+    return made
 
 
 def body(
@@ -45,7 +48,7 @@ def body(
     found = submission.body(
         there, made, attempt=ATTEMPT, driver="/Workspace/Users/me/driver.py", parameter="/Volumes/run.json", **asked
     )
-    submissions.check(found, AnyCluster(), several=True)
+    submissions.check(found, offered(folder), several=True)
     assert json.loads(json.dumps(found)) == found
     return found
 
