@@ -169,10 +169,11 @@ def test_a_project_that_would_not_use_what_was_deployed_is_refused_where_nothing
     assert not [path for path in (folder.parent / ".mlops/p/local/staged").iterdir() if path.name != ".git"]
 
 
-def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path) -> None:
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path, in_place: bool) -> None:
     write(folder, env="dependencies:\n- pip: [/dbfs/x/my_lib-1.0-py3-none-any.whl]\n")
     said = Said()
-    run_patch(folder, deployed=[CORE, LIB], to=said)
+    run_patch(folder, deployed=[CORE, LIB], in_place=in_place, to=said)
     assert said.warnings == ["nothing in the project refers to the wheel of core"]
 
 
