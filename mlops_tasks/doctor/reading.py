@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +14,8 @@ from packaging import utils
 from mlops_tasks import errors
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
-from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
-from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
+from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Questions, Subject, Text
 from mlops_tasks.project import cluster, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
@@ -26,7 +24,8 @@ from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata, sources
+from mlops_tasks.tracking import bounds
+from mlops_tasks.wheels import fitting, metadata, sources
 
 T = TypeVar("T")
 
@@ -97,7 +96,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
-        mlflow=read_client(),
+        mlflow=bounds.read_client(),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
         placeholder=settings.placeholder,
@@ -105,15 +104,6 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         scripts=tuple(text for path in _find_scripts(project) if (text := _text(path)) is not None),
         unreadable=tuple(faults),
     )
-
-
-def read_client() -> Client | None:
-    """The installed MLflow, by its metadata alone: to import it takes seconds."""
-    for name in ("mlflow", "mlflow-skinny"):
-        with contextlib.suppress(installed.PackageNotFoundError):
-            about = installed.metadata(name)
-            return Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
-    return None
 
 
 def _find_scripts(project: mlproject.Project | None) -> list[Path]:
@@ -152,7 +142,7 @@ def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWh
                 distribution=about.distribution,
                 version=about.version,
                 file_name=path.name,
-                tags=wheels.parse_tags(path.name),
+                tags=fitting.parse_tags(path.name),
                 requires_python=about.requires_python,
                 path=path,
                 library=context.top / each.library if each.library else None,

@@ -19,14 +19,13 @@ from mlops_tasks.project import cluster, conda, environment, mlproject, requirem
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
+from mlops_tasks.tracking import bounds
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
-STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
 WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
 """Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
-MLFLOW_NAMES = {"mlflow", "mlflow-skinny"}
 _IMPORTS_MLFLOW = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
 
 
@@ -43,13 +42,6 @@ class BuiltWheel(NamedTuple):
     requires_python: str = ""
     path: Path | None = None
     library: Path | None = None
-
-
-class Client(NamedTuple):
-    """The MLflow that is installed here."""
-
-    version: str
-    requires_python: str
 
 
 class Questions(NamedTuple):
@@ -96,7 +88,7 @@ class Subject:
     experiment: str | None = None
     entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
-    mlflow: Client | None = None
+    mlflow: bounds.Client | None = None
     workers: bool = False
     add_wheels: bool = True
     placeholder: str = "WHEELPATH"
@@ -124,7 +116,7 @@ class Subject:
         return self.backend == MLFLOW_BACKEND
 
     @property
-    def forced_mlflow(self) -> Client | None:
+    def forced_mlflow(self) -> bounds.Client | None:
         """The MLflow that the backend installs on the cluster: none for a Spark job, or beside an MLflow from git."""
         from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in self.packages)
         return self.mlflow if self.is_classic and self.uses_mlflow_backend and not from_git else None
@@ -226,7 +218,7 @@ class Subject:
             path = self.environment_text.path if self.environment_text is not None else Path()
             lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, path)]
         read = [(line, requirements.parse(text)) for line, text in lines]
-        return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
+        return [(line, asked) for line, asked in read if asked is not None and asked.name in bounds.DISTRIBUTIONS]
 
     @property
     def lacks_mlflow(self) -> Text | None:
@@ -235,7 +227,7 @@ class Subject:
         if runtime is None or runtime.brings_mlflow:
             return None
         listed = (requirements.parse(line) for line in (*self.python_libraries, *self.packages))
-        if self.asked_mlflow or any(each is not None and each.name in MLFLOW_NAMES for each in listed):
+        if self.asked_mlflow or any(each is not None and each.name in bounds.DISTRIBUTIONS for each in listed):
             return None
         return next((each for each in self.scripts if _IMPORTS_MLFLOW.search(each.text)), None)
 
@@ -291,8 +283,7 @@ class Subject:
 
     def place_of(self, *keys: str) -> str:
         """Where the cluster spec has the last of `keys`; the cluster's own keys are found in either form."""
-        found = _find_key(self._cluster_root, keys)
-        return _place(self.cluster_text, found or _find_key(self._cluster_root, ("new_cluster", *keys)))
+        return _place(self.cluster_text, cluster.find_key(self._cluster_root, keys))
 
     def place_of_library(self, value: str) -> str:
         """Where the cluster spec has the library `value`."""
@@ -310,7 +301,7 @@ class Subject:
 
     def place_in_project(self, *keys: str) -> str:
         """Where MLproject has the last of `keys`."""
-        return _place(self.project_text, _find_key(self._project_root, keys))
+        return _place(self.project_text, tree.find_key(self._project_root, keys))
 
     def place_of_python_library(self, value: str) -> str:
         """Where MLproject has the python library `value`."""
@@ -350,17 +341,6 @@ def _place(text: Text | None, index: int | None) -> str:
     if text is None or index is None:
         return str(text.path) if text is not None else ""
     return texts.show_place(text.path, text.text, index)
-
-
-def _find_key(root: tree.Node | None, keys: tuple[str, ...]) -> int | None:
-    start = None
-    for key in keys:
-        pairs = root.pairs if isinstance(root, tree.Mapping) else ()
-        found = next(((name, value) for name, value in pairs if getattr(name, "value", None) == key), None)
-        if found is None or not isinstance(found[0], tree.Scalar):
-            return None
-        start, root = found[0].start, found[1]
-    return start
 
 
 def _find_value(entries: Iterable[tree.Entry], value: str) -> int | None:

@@ -1,8 +1,9 @@
-"""The cluster spec (JSON): its libraries, and the two forms that MLflow's Databricks backend understands.
+"""The cluster spec (JSON): its libraries, its forms, and the two of them that MLflow's Databricks backend understands.
 
 For a conda or python_env project that backend takes `libraries` only from the wrapped form, `{"new_cluster": {...},
 "libraries": [...]}`. For a databricks_spark_job project it sends the whole JSON as the cluster, so that form must be
-flat, and its libraries come from MLproject (mlflow/projects/databricks.py).
+flat, and its libraries come from MLproject (mlflow/projects/databricks.py). What an answer about a job's run shows as
+`{"cluster_spec": {...}}` is read as well.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlops_tasks import errors
 from mlops_tasks.project import requirements
@@ -19,24 +20,114 @@ from mlops_tasks.project.text import json_tree, tree
 from mlops_tasks.project.text import source as texts
 
 FILE_NAME = "cluster.json"
+WRAPPER = "cluster_spec"
+STANDARD = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"}
+"""The names of the standard access mode, in which many users share a cluster."""
+EXPORTED = {
+    "autotermination_minutes",
+    "cluster_cores",
+    "cluster_id",
+    "cluster_log_status",
+    "cluster_memory_mb",
+    "cluster_name",
+    "cluster_source",
+    "creator_user_name",
+    "default_tags",
+    "disk_spec",
+    "driver",
+    "effective_spark_version",
+    "executors",
+    "init_scripts_safe_mode",
+    "jdbc_port",
+    "last_activity_time",
+    "last_restarted_time",
+    "last_state_loss_time",
+    "pinned_by_user_name",
+    "spark_context_id",
+    "spec",
+    "start_time",
+    "state",
+    "state_message",
+    "terminated_time",
+    "termination_reason",
+}
+"""Keys of a cluster that is there, as Databricks' pages and `clusters get` show them."""
+
+SUBMITTED = {
+    "access_control_list",
+    "budget_policy_id",
+    "duration_target",
+    "email_notifications",
+    "environment_variables",
+    "environments",
+    "health",
+    "notification_settings",
+    "performance_target",
+    "queue",
+    "run_as",
+    "run_name",
+    "timeout_seconds",
+    "usage_policy_id",
+    "webhook_notifications",
+}
+"""Keys of a run that is submitted once, beside its tasks."""
+TASK = {"compute", "disable_auto_optimization", "environment_variables_key"}
+"""Keys of its task that say how it is run, and not what."""
+SCHEDULED = {
+    "continuous",
+    "depends_on",
+    "description",
+    "edit_mode",
+    "environment_key",
+    "format",
+    "git_source",
+    "idempotency_token",
+    "job_clusters",
+    "max_concurrent_runs",
+    "max_retries",
+    "min_retry_interval_millis",
+    "name",
+    "notebook_task",
+    "parameters",
+    "python_wheel_task",
+    "retry_on_timeout",
+    "run_if",
+    "schedule",
+    "spark_jar_task",
+    "spark_python_task",
+    "spark_submit_task",
+    "tags",
+    "task_key",
+    "tasks",
+    "trigger",
+}
+"""Keys of a job that is kept, or that say what runs: a project's run takes none of them."""
+JOB_KEYS = SUBMITTED | TASK | SCHEDULED
+"""What a cluster itself does not have."""
+
+Form = Literal["flat", "wrapped", "cluster_spec"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
     """`cluster` describes the cluster itself; `others` are the keys beside it and `libraries`.
 
-    `is_wrapped` says that the file has `new_cluster` or `existing_cluster_id`.
+    `form` says how the file has it: with `new_cluster` or `existing_cluster_id`, or one of these inside `cluster_spec`.
     """
 
     cluster: Mapping[str, Any]
     libraries: tuple[Mapping[str, Any], ...]
     others: Mapping[str, Any]
-    is_wrapped: bool
+    form: Form
+
+    @property
+    def is_wrapped(self) -> bool:
+        return self.form == "wrapped"
 
     @property
     def is_flat(self) -> bool:
         """Whether the file has no more than the cluster and no libraries, as the spec of a Spark job must."""
-        return not self.is_wrapped and not self.libraries
+        return self.form == "flat" and not self.libraries
 
     @property
     def existing(self) -> Any:
@@ -50,26 +141,71 @@ def find(named: Path | None, folder: Path) -> Path | None:
     return named or (own if own.is_file() else None)
 
 
-def read(path: Path) -> ClusterSpec:
-    """The spec in either form. Raises BadInput for what is neither."""
-    data = json_tree.load(path, texts.read(path))
+def read(path: Path, *, source: Path | None = None) -> ClusterSpec:
+    """The spec in any form. Raises BadInput for what is none, and for a key that is there twice.
+
+    `source` is the user's own file, where `path` is a copy of it.
+    """
+    text, shown = texts.read(path), source or path
+    data = json_tree.load(shown, text)
+    twice = tree.find_twice(json_tree.parse(shown, text))
+    if twice is not None:
+        place = texts.show_place(shown, text, twice.start)
+        raise errors.BadInput(f"{twice.value} is there twice", where=place, cure="keep one of the two")
     if not isinstance(data, Mapping):
-        raise _ill_formed("a cluster spec must be a JSON object", path)
+        raise _ill_formed("a cluster spec must be a JSON object", shown)
+    data, form = _unwrap(data)
     libraries = data.get("libraries", [])
     if not isinstance(libraries, list) or not all(isinstance(each, Mapping) for each in libraries):
-        raise _ill_formed('`libraries` must be a list of objects such as {"whl": "..."}', path)
+        raise _ill_formed('`libraries` must be a list of objects such as {"whl": "..."}', shown)
     rest = {key: value for key, value in data.items() if key not in {"libraries", "new_cluster"}}
-    is_wrapped = "new_cluster" in data or "existing_cluster_id" in data
-    cluster = data.get("new_cluster", {}) if is_wrapped else rest
+    cluster = rest if form == "flat" else data.get("new_cluster", {})
     if not isinstance(cluster, Mapping):
-        raise _ill_formed("`new_cluster` must be an object", path)
-    others = rest if is_wrapped else {}
-    return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others=others, is_wrapped=is_wrapped)
+        raise _ill_formed("`new_cluster` must be an object", shown)
+    return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others={} if form == "flat" else rest, form=form)
+
+
+def _unwrap(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Form]:
+    inner = data.get(WRAPPER)
+    if isinstance(inner, Mapping) and inner:
+        beside = {key: value for key, value in data.items() if key != WRAPPER}
+        inner = inner if _is_wrapped(inner) else {"new_cluster": inner}
+        return {**beside, **inner}, "cluster_spec"
+    return data, "wrapped" if _is_wrapped(data) else "flat"
+
+
+def _is_wrapped(data: Mapping[str, Any]) -> bool:
+    return "new_cluster" in data or "existing_cluster_id" in data
+
+
+def find_key(root: tree.Node | None, keys: Sequence[str]) -> int | None:
+    """Where a spec has the last of `keys`; the cluster's own keys are found in each form."""
+    forms = ((), ("new_cluster",), (WRAPPER,), (WRAPPER, "new_cluster"))
+    found = (tree.find_key(root, (*outer, *keys)) for outer in forms)
+    return next((each for each in found if each is not None), None)
+
+
+def find_place(path: Path, *keys: str) -> str:
+    """`file:line:column` of the last of `keys` in the spec at `path`; the file alone where it is not there."""
+    text = texts.read(path) if path.is_file() else ""
+    index = find_key(json_tree.parse(path, text), keys) if text and keys else None
+    return texts.show_place(path, text, index) if index is not None else str(path)
+
+
+def find_deeper(spec: Any) -> list[str] | None:
+    """The keys that lead to a cluster further down: specs are copied out of jobs, or wrapped in a name."""
+    pairs = enumerate(spec) if isinstance(spec, list) else spec.items() if isinstance(spec, Mapping) else ()
+    for key, value in pairs:
+        if isinstance(value, Mapping) and "spark_version" in value:
+            return [str(key)]
+        if (further := find_deeper(value)) is not None:
+            return [str(key), *further]
+    return None
 
 
 def entries(root: tree.Node | None) -> Iterator[tree.Entry]:
     """The libraries with their places: first those that are named by the URI of a wheel, then those for pip."""
-    libraries = tree.get(root, "libraries")
+    libraries = tree.get(root, "libraries") or tree.get(tree.get(root, WRAPPER), "libraries")
     items = libraries.items if isinstance(libraries, tree.List) else ()
     wheels = [(item, tree.get(item.node, key)) for item in items for key in ("whl", "egg")]
     packages = [(item, tree.get(tree.get(item.node, "pypi"), "package")) for item in items]
@@ -104,7 +240,7 @@ def to_requirements(spec: ClusterSpec, *, placeholder: str, note: Callable[[str]
 
 def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str, Any]]) -> None:
     """The form for conda and python_env projects; an existing cluster is one of the `others` and stays."""
-    cluster = {"new_cluster": spec.cluster} if spec.cluster or not spec.is_wrapped else {}
+    cluster = {"new_cluster": spec.cluster} if spec.cluster or spec.form == "flat" else {}
     data = {**cluster, "libraries": list(libraries), **spec.others}
     texts.write({path: json.dumps(data, indent=2) + "\n"})
 

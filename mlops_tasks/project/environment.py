@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_tasks import errors
 from mlops_tasks.project import conda as match_specs
+from mlops_tasks.project import mlproject
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
 
@@ -30,10 +31,10 @@ class Environment:
     pip: tuple[str, ...]
 
 
-def load(path: Path, *, kind: str = "") -> Environment:
+def load(path: Path, *, kind: str) -> Environment:
     """The environment that the YAML at `path` asks for. Raises BadInput for what is no environment.
 
-    `kind` is `conda` or `python` (MLflow's python_env); without it the file's keys decide.
+    `kind` is `conda` or `python` (MLflow's python_env), as `mlproject.Project` has it.
     """
     data = yaml_tree.load(path)
     if data is None:
@@ -41,7 +42,7 @@ def load(path: Path, *, kind: str = "") -> Environment:
     if not isinstance(data, Mapping):
         raise _ill_formed("the environment must be a mapping with `dependencies:`", path)
     dependencies = _list(data.get("dependencies"), "dependencies", path)
-    if kind == "conda" or (not kind and _is_conda(data)):
+    if kind == "conda":
         return _read_conda(dependencies, path)
     python = data.get("python")
     if python is not None and not isinstance(python, str):
@@ -52,6 +53,15 @@ def load(path: Path, *, kind: str = "") -> Environment:
         _text(line, path)
     asked = _read_python(f"python={python.strip()}", path) if python and python.strip() else None
     return Environment(python=asked, conda=(), pip=tuple(_text(line, path) for line in dependencies))
+
+
+def read(project: mlproject.Project) -> tuple[Environment, Path]:
+    """What `project` asks for, a Spark job's libraries or its YAML, and the file that says so. Raises BadInput."""
+    path = project.environment_file or project.folder / project.mlproject
+    if project.environment_file is not None:
+        return load(path, kind=project.kind), path
+    listed = project.spark_job.python_libraries if project.spark_job is not None else ()
+    return Environment(python=None, conda=(), pip=listed), path
 
 
 def to_requirements(found: Environment, path: Path) -> list[str]:
@@ -104,17 +114,6 @@ def find_python(root: tree.Node | None) -> tree.Scalar | None:
         return own
     dependencies = tree.entries(tree.get(root, "dependencies"))
     return next((each.scalar for each in dependencies if match_specs.name_of(each.value) == "python"), None)
-
-
-def _is_conda(data: Mapping[str, Any]) -> bool:
-    if "python" in data or "build_dependencies" in data:
-        return False
-    dependencies = data.get("dependencies")
-    listed = dependencies if isinstance(dependencies, list) else []
-    return not data.keys().isdisjoint({"name", "channels", "prefix"}) or any(
-        isinstance(each, Mapping) or (isinstance(each, str) and match_specs.name_of(each) == "python")
-        for each in listed
-    )
 
 
 def _read_conda(dependencies: list[Any], path: Path) -> Environment:

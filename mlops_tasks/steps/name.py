@@ -77,9 +77,7 @@ def _fields_of(template: str) -> set[str]:
     try:
         parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as fault:
-        raise _refused(
-            f"the template {template!r} has a brace too many or too few", f"experiment: {template}"
-        ) from fault
+        raise _refused(f"the template {template!r} has a brace too many or too few", where) from fault
     if odd := [name for _, name, form, change in parts if form or change]:
         raise _refused(f"the template {template!r} has more than a name in the braces of {odd[0]}", where)
     fields = {str(name) for _, name, _, _ in parts}
@@ -97,8 +95,7 @@ def check(name: str, *, where: str, may_be_plain: bool) -> str:
     name = uris.without_workspace(name)
     if may_be_plain and "/" not in name and name.strip():
         return name
-    parts = name.split("/")
-    if not name.startswith("/") or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]):  # noqa: PLR2004 - "" and a name
+    if not name.startswith("/") or {"", ".", ".."} & set(name.split("/")[1:]):
         raise _refused(f"{name!r} is not an absolute path without empty parts", where)
     return name
 

@@ -152,6 +152,25 @@ class Runtime(NamedTuple):
         return f"runtime {self.version}{' ML' if self.is_ml else ''}"
 
 
+class Environment(NamedTuple):
+    """What a version of the environment of serverless compute has; `mlflow` is None where it has none."""
+
+    python: str
+    mlflow: str | None
+    ends: date | None
+
+
+ENVIRONMENTS = {
+    "1": Environment("3.10", None, date(2027, 3, 12)),
+    "2": Environment("3.11", None, date(2027, 11, 21)),
+    "3": Environment("3.12", None, date(2028, 6, 13)),
+    "4": Environment("3.12", "2.22.0", date(2028, 8, 13)),
+    "5": Environment("3.12", "3.8.1", date(2029, 2, 25)),
+    "6": Environment("3.12", "3.12.0", None),
+}
+"""By its version, from the oldest; MLflow of 4 is mlflow-skinny."""
+
+
 def parse(spark_version: str) -> Runtime | None:
     """The runtime of a `spark_version` such as `15.4.x-cpu-ml-scala2.12`; None for a name of any other form."""
     found = _NAME.fullmatch(spark_version.strip())

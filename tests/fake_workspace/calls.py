@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 
-USER = "ada@example.com"
+USER, PRINCIPAL = "ada@example.com", "5b3c0a52-principal"
 
 
 def call(
@@ -33,3 +33,8 @@ def call(
             assert not isinstance(answer, Answer)
             return answer
     raise Refused(404, "ENDPOINT_NOT_FOUND", f"No API found for '{method} {path}'")
+
+
+def token_of(name: str) -> str:
+    """A token of one of the two."""
+    return f"token of {name}" if name in {USER, PRINCIPAL} else ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.fake_workspace import runs, shapes, submissions
 from tests.fake_workspace.clusters import Site
-from tests.fake_workspace.exchange import Handler, Refused, Request, Routes
+from tests.fake_workspace.compute import Compute
+from tests.fake_workspace.exchange import Answer, Handler, Refused, Request, Routes
+from tests.fake_workspace.refusals import invalid
 from tests.fake_workspace.runs import ENDED, Mode, Progress, Run, State, Task
 
 LOGS = 5 * 1024 * 1024
@@ -26,14 +28,28 @@ _SEVERAL = (
 class Jobs:
     """The jobs of the workspace at `url`, whose files are in `disk`; clusters and outputs are kept in `home`.
 
-    `submitted` are the bodies of all submissions, as they came; `mode` says how the next runs behave on purpose.
-    With `reuse`, environments with the same libraries are made only once.
+    `submitted` are the bodies of all submissions, as they came; `mode` says how the next runs behave on purpose, and
+    `versions` are those of the API that there are. `token_of` gives a token of who is known by that name.
+    With `reuse`, environments with the same libraries are made only once; `has_dbfs` tells whether there is a DBFS.
     """
 
-    def __init__(self, disk: Path, url: str, token: str, home: Path, *, reuse: bool = False) -> None:
+    def __init__(
+        self,
+        disk: Path,
+        url: str,
+        token_of: Callable[[str], str],
+        home: Path,
+        *,
+        compute: Compute | None = None,
+        reuse: bool = False,
+        has_dbfs: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.submitted: list[dict[str, Any]] = []
         self.mode = Mode()
-        self._site = Site(disk=disk.resolve(), url=url, token=token, home=home.resolve(), reuse=reuse)
+        self.versions = {"2.0", "2.1", "2.2"}
+        self._compute = compute or Compute(home.resolve())
+        self._token_of = token_of
+        self._site = Site(disk=disk.resolve(), url=url, home=home.resolve(), reuse=reuse, has_dbfs=has_dbfs)
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
         self._tokens: dict[str, int] = {}
@@ -48,7 +64,8 @@ class Jobs:
             ("GET", "get-output"): self._get_output,
             ("POST", "cancel"): self._cancel,
         }
-        return {(method, rf"/api/(?P<version>2\.[012])/jobs/runs/{call}"): run for (method, call), run in calls.items()}
+        path = r"/api/(?P<version>2\.[012])/jobs/runs/"
+        return {(method, path + call): self._of_known_versions(run) for (method, call), run in calls.items()}
 
     def wait(self, run_id: int, timeout: float | None = None) -> State:
         """The end of a run, or where it stands after `timeout` seconds."""
@@ -72,6 +89,14 @@ class Jobs:
         for run in self._runs.values():
             run.wait()
 
+    def _of_known_versions(self, handler: Handler) -> Handler:
+        def handle(request: Request) -> dict[str, Any] | Answer:
+            if request.match["version"] not in self.versions:
+                raise Refused(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path}'")
+            return handler(request)
+
+        return handle
+
     def _submit(self, request: Request) -> dict[str, Any]:
         body = request.json()
         several = request.match["version"] != "2.0"
@@ -80,33 +105,40 @@ class Jobs:
             known = self._tokens.get(str(body.get("idempotency_token") or ""))
             if known:
                 return {"run_id": known}
-            tasks = submissions.check(body, several=several)
-            run = self._make(request.user, body, tasks, several=several)
+            tasks = submissions.check(body, self._compute, several=several)
+            identity = submissions.check_identity(body, request.user, lambda name: bool(self._token_of(name)))
+            run = self._make(request.user, identity, body, tasks, several=several)
             if body.get("idempotency_token"):
                 self._tokens[str(body["idempotency_token"])] = run.run_id
         return {"run_id": run.run_id}
 
-    def _make(self, user: str, body: dict[str, Any], specs: list[Mapping[str, Any]], *, several: bool) -> Run:
+    def _make(
+        self, user: str, identity: str, body: dict[str, Any], found: list[submissions.Checked], *, several: bool
+    ) -> Run:
         if self._closed:
             raise Refused(503, "TEMPORARILY_UNAVAILABLE", "The workspace is closed")
         run_id, first = self._next_id(), Progress(runs.QUEUED if self.mode.queued else runs.PENDING)
-        tasks = [self._make_task(spec, run_id, first, several=several) for spec in specs]
+        tasks = [self._make_task(each, run_id, first, several=several) for each in found]
         run = Run(
             run_id=run_id,
             user=user,
+            identity=identity,
+            token=self._token_of(identity),
             body=body,
             tasks=tasks,
             several=several,
             mode=self.mode,
             site=self._site,
+            compute=self._compute,
             progress=first,
         )
         self._runs[run_id] = run
         run.start()
         return run
 
-    def _make_task(self, spec: Mapping[str, Any], run_id: int, progress: Progress, *, several: bool) -> Task:
+    def _make_task(self, found: submissions.Checked, run_id: int, progress: Progress, *, several: bool) -> Task:
         """A single task is its run: it has no run id of its own."""
+        spec = found.spec
         own = self._next_id() if several else run_id
         outputs = self._site.home / "outputs"
         outputs.mkdir(parents=True, exist_ok=True)
@@ -114,7 +146,8 @@ class Jobs:
             run_id=own,
             key=str(spec.get("task_key", "main")),
             spec=spec,
-            cluster_id=f"1124-230000-{own:08d}",
+            environment=found.environment,
+            cluster_id=str(spec.get("existing_cluster_id") or f"1124-230000-{own:08d}"),
             output=outputs / f"{own}.txt",
             progress=Progress(progress.state) if several else progress,
             dependencies=tuple(each["task_key"] for each in spec.get("depends_on") or []),
@@ -138,7 +171,7 @@ class Jobs:
         longest = _LONGEST_PAGE[version]
         limit = submissions.number(wanted, "limit", _PAGE) or longest
         if not 0 < limit <= longest:
-            raise submissions.invalid(f"limit must be between 1 and {longest}.")
+            raise invalid(f"limit must be between 1 and {longest}.")
         start = submissions.number(wanted, "page_token", 0) or submissions.number(wanted, "offset", 0)
         page, more = found[start : start + limit], len(found) > start + limit
         with_tasks = _is_true(wanted, "expand_tasks")
@@ -151,7 +184,7 @@ class Jobs:
         run_id, version = _run_id(request.json()), request.match["version"]
         run, task = self._look(run_id)
         if run.several and run.run_id == run_id:
-            raise submissions.invalid(_SEVERAL)
+            raise invalid(_SEVERAL)
         if not run.several:
             shown: dict[str, Any] = {"metadata": shapes.show(run, version)}
         else:
@@ -191,19 +224,19 @@ class Jobs:
 
 def _run_id(data: Mapping[str, Any]) -> int:
     if data.get("run_id") in (None, ""):
-        raise submissions.invalid("Missing required field: run_id")
+        raise invalid("Missing required field: run_id")
     return submissions.number(data, "run_id", 0)
 
 
 def _missing(run_id: int) -> Refused:
-    return submissions.invalid(f"Run {run_id} does not exist.")
+    return invalid(f"Run {run_id} does not exist.")
 
 
 def _suits(run: Run, wanted: Mapping[str, Any]) -> bool:
     """Whether a list of runs that is asked for so has this one, which must be one that can be seen."""
     active, completed = _is_true(wanted, "active_only"), _is_true(wanted, "completed_only")
     if active and completed:
-        raise submissions.invalid("active_only and completed_only cannot both be true.")
+        raise invalid("active_only and completed_only cannot both be true.")
     ended = run.progress.state.life_cycle in ENDED
     began = run.progress.moves[0][1] * 1000
     return (

@@ -13,13 +13,26 @@ from pathlib import Path
 _BUILD_ROOT = Path(__file__).parent / "programs" / "build_root.sh"
 
 
-def enter(command: Sequence[str], *, folders: Mapping[str, Path], cwd: str, root: Path, entered: Path) -> list[str]:
-    """The command that runs `command` where `folders` lie under the root by their names.
+def enter(
+    command: Sequence[str],
+    *,
+    folders: Mapping[str, Path],
+    hidden: Sequence[str] = (),
+    read_only: Sequence[str] = (),
+    cwd: str,
+    root: Path,
+    entered: Path,
+) -> list[str]:
+    """The command that runs `command` where `folders` lie under the root by their names, some of them `read_only`.
 
-    `root` is an empty folder of this machine's, `entered` a file that is there once the machine is.
+    Of folders that are `hidden` in these nothing can be seen. `root` is an empty folder of this machine's, `entered` a
+    file that is there once the machine is.
     """
     spaces = ["--mount", "--pid", "--fork", "--kill-child", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    pairs = [word for name, folder in folders.items() for word in (name, str(folder))]
+    places = [
+        word for name, folder in folders.items() for word in ("ro" if name in read_only else "rw", name, str(folder))
+    ]
+    places += [word for name in hidden for word in ("hidden", name, "")]
     return [
         "setpriv",
         "--pdeathsig",
@@ -30,7 +43,7 @@ def enter(command: Sequence[str], *, folders: Mapping[str, Path], cwd: str, root
         str(_BUILD_ROOT),
         str(root),
         str(entered),
-        *pairs,
+        *places,
         "--",
         cwd,
         *command,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.refusals import invalid
 
 _VERSION = re.compile(r"(?P<major>\d+)\.(?:(?P<minor>\d+)\.)?x(-[a-z0-9]+)*-scala2\.1[23]")
 _NUMBERS = {
@@ -32,12 +33,14 @@ _UNITY_CATALOG = {"SINGLE_USER", "USER_ISOLATION"}
 
 
 class Runtime(NamedTuple):
-    """`version` as numbers; `mode` is one of the API's data_security_mode, older names."""
+    """`version` as numbers; `mode` is one of the API's data_security_mode, older names; `dbfs` is off in some
+    workspaces."""
 
     version: tuple[int, int]
     mode: str = "SINGLE_USER"
     machine_learning: bool = False
     serverless: bool = False
+    dbfs: bool = True
 
     @property
     def number(self) -> str:
@@ -48,7 +51,7 @@ class Runtime(NamedTuple):
     def mounts(self) -> tuple[str, ...]:
         """The workspace's folders that a task finds under the root of its machine."""
         allowed = {
-            "dbfs": self.mode != "USER_ISOLATION" and not self.serverless,
+            "dbfs": self.dbfs and self.mode != "USER_ISOLATION" and not self.serverless,
             "Volumes": self.mode in _UNITY_CATALOG and self.version >= (13, 3),
             "Workspace": self.version >= (11, 2),
         }
@@ -65,6 +68,7 @@ class Runtime(NamedTuple):
 
 
 SERVERLESS = Runtime((99, 0), serverless=True)
+DEPENDENCY_MODES = {f"DEPENDENCY_MODE_{name}" for name in ("AUTO", "ENVIRONMENTS", "CLUSTER_LIBRARIES")}
 
 
 class ClusterFailed(Obstacle):
@@ -76,10 +80,26 @@ class ClusterFailed(Obstacle):
         super().__init__(f"Unexpected user error while preparing the cluster for the job. Cause: {cause}")
 
 
-def read_runtime(spec: Mapping[str, Any]) -> Runtime:
+def uses_environments(spec: Mapping[str, Any], *, by_itself: bool) -> bool:
+    """Whether a cluster has its dependencies from environments, as it says or, by default, as it comes."""
+    said = spec.get("dependency_mode") or "DEPENDENCY_MODE_AUTO"
+    if said not in DEPENDENCY_MODES:
+        raise invalid(f"dependency_mode must be one of {', '.join(sorted(DEPENDENCY_MODES))}: {said}")
+    mode = str(spec.get("data_security_mode") or "")
+    major = re.match(r"\d+", str(spec.get("spark_version", "")))
+    can = _ALIASES.get(mode, mode) == "USER_ISOLATION" and major is not None and int(major[0]) >= 19
+    if said == "DEPENDENCY_MODE_ENVIRONMENTS" and not can:
+        raise invalid(f"{said} needs Databricks Runtime 19 and standard access mode.")
+    obstacles = ("docker_image", "spark_env_vars", "init_scripts")
+    automatic = said == "DEPENDENCY_MODE_AUTO" and by_itself and not any(spec.get(name) for name in obstacles)
+    return can and (automatic or said == "DEPENDENCY_MODE_ENVIRONMENTS")
+
+
+def read_runtime(spec: Mapping[str, Any], *, dbfs: bool = True) -> Runtime:
     """A wrong version or node type is accepted when a job is submitted, and fails when its cluster is made.
 
-    The words about a version are those of a field report (databrickslabs/dbx#782), those about a node type assumed.
+    Where `dbfs` is off runtimes before 13.3 are blocked, says Databricks; in which words is assumed. The words about a
+    version are those of a field report (databrickslabs/dbx#782), those about a node type assumed.
     """
     text = str(spec.get("spark_version", ""))
     found = _VERSION.fullmatch(text)
@@ -89,4 +109,7 @@ def read_runtime(spec: Mapping[str, Any]) -> Runtime:
         if spec.get(key) and spec[key] not in NODE_TYPES:
             raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: Node type {spec[key]} is not supported.")
     mode = str(spec.get("data_security_mode") or "SINGLE_USER")
-    return Runtime((int(found["major"]), int(found["minor"] or 0)), _ALIASES.get(mode, mode), "-ml-" in text)
+    version = (int(found["major"]), int(found["minor"] or 0))
+    if not dbfs and version < (13, 3):
+        raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: {text} is blocked, as legacy DBFS is disabled.")
+    return Runtime(version, _ALIASES.get(mode, mode), "-ml-" in text, dbfs=dbfs)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fake_workspace import runs
-from tests.fake_workspace.calls import USER, call
+from tests.fake_workspace.calls import PRINCIPAL, USER, call, token_of
+from tests.fake_workspace.compute import Compute
 from tests.fake_workspace.exchange import Refused
 from tests.fake_workspace.jobs import Jobs
 from tests.fake_workspace.runs import Mode
@@ -17,15 +18,18 @@ SUBMIT, GET, LIST, OUTPUT, CANCEL = (f"/runs/{name}" for name in ("submit", "get
 CLUSTER = {"spark_version": "12.2.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 SHELL = {"run_name": "tiny", "new_cluster": CLUSTER, "shell_command_task": {"command": ["true"], "env_vars": {}}}
 FILE = {"python_file": "dbfs:/task.py", "parameters": ["a"]}
+ON_WORKSPACE = {"python_file": "/Workspace/Shared/task.py", "source": "WORKSPACE"}
 SEVERAL = {"tasks": [{"task_key": "main", "new_cluster": CLUSTER, "spark_python_task": FILE}]}
+STANDARD_19 = {**CLUSTER, "spark_version": "19.x-scala2.13", "data_security_mode": "DATA_SECURITY_MODE_STANDARD"}
 AT_ONCE = Mode(ending=runs.SUCCESS)
 
 
 class Api:
     """The handlers of `jobs` under short names."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, compute: Compute | None = None) -> None:
         self.jobs = jobs
+        self.compute = compute or Compute()
 
     def __call__(self, method: str, name: str, body: object = None, *, version: str = "2.0", **query: object) -> Any:
         return call(self.jobs.routes(), method, f"/api/{version}/jobs{name}", body, **query)  # type: ignore[arg-type]
@@ -47,8 +51,9 @@ class Api:
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
-    jobs = Jobs(tmp_path / "disk", "http://127.0.0.1:1", "secret", tmp_path / "home")
-    yield Api(jobs)
+    compute = Compute()
+    jobs = Jobs(tmp_path / "disk", "http://127.0.0.1:1", token_of, tmp_path / "home", compute=compute)
+    yield Api(jobs, compute)
     jobs.close()
 
 
@@ -84,12 +89,19 @@ def without(key: str, **more: object) -> dict[str, object]:
         pytest.param(without("shell_command_task"), "shell_command_task", id="no-task"),
         pytest.param(without("x", libraries=[{"pypi": "numpy"}]), "libraries.pypi.package", id="flat-library"),
         pytest.param(without("x", libraries={"whl": "dbfs:/x.whl"}), "libraries must be a list", id="no-list"),
-        pytest.param(without("x", existing_cluster_id="1"), "Cluster 1 does not exist", id="existing-cluster"),
+        pytest.param(
+            without("new_cluster", existing_cluster_id="1"), "Cluster 1 does not exist", id="existing-cluster"
+        ),
         pytest.param(without("x", idempotency_token="x" * 65), "idempotency_token", id="token"),
         pytest.param(
             without("shell_command_task", spark_python_task={"python_file": "/tmp/x.py"}),
             "Invalid python file reference: /tmp/x.py. Please visit the Databricks user guide",
             id="python-file",
+        ),
+        pytest.param(
+            without("shell_command_task", spark_python_task={**FILE, "parameters": ["x" * 10_000]}),
+            "spark_python_task.parameters must be at most 10000 bytes of JSON.",
+            id="parameters",
         ),
     ],
 )
@@ -99,26 +111,162 @@ def test_what_cannot_run_is_refused_before_there_is_a_run(api: Api, body: object
     assert api.jobs.submitted == [body]
 
 
+def one(*environments: object, **task: object) -> dict[str, Any]:
+    """A body with one task, of what is given and a Python file of the workspace's."""
+    task = {"task_key": "a", "spark_python_task": ON_WORKSPACE, **task}
+    return {"tasks": [task], **({"environments": list(environments)} if environments else {})}
+
+
+def environment(**spec: object) -> dict[str, object]:
+    return {"environment_key": "e", "spec": {"environment_version": "5", **spec}}
+
+
+NO_COMPUTE = "One of job_cluster_key, new_cluster, or existing_cluster_id must be specified."
+LIBRARIES = [{"pypi": {"package": "numpy"}}]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(SHELL, "tasks", id="no-tasks"),
+        pytest.param(SHELL, NO_COMPUTE, id="no-tasks"),
         pytest.param({"tasks": [{**SHELL, "task_key": "a"}]}, "spark_python_task", id="shell-command"),
+        pytest.param(one(), "An environment is required for serverless task a.", id="nowhere"),
+        pytest.param(one(job_cluster_key="j") | {"job_clusters": [{}]}, NO_COMPUTE, id="job-cluster"),
+        pytest.param(one(new_cluster=CLUSTER, existing_cluster_id="1"), "Only one of job_cluster_key", id="both"),
+        pytest.param(one(existing_cluster_id="1"), "Cluster 1 does not exist", id="existing-cluster"),
         pytest.param(
-            {"tasks": [{"task_key": "a", "spark_python_task": FILE}]},
-            "An environment is required for serverless task a.",
-            id="nowhere",
-        ),
-        pytest.param(
-            {"tasks": [{"task_key": "a", "spark_python_task": FILE, "environment_key": "x"}]},
+            one(environment_key="x"),
             "Job environment 'x' used by task a is not defined in field 'environments'.",
             id="environment",
         ),
+        pytest.param(
+            one(environment(), environment_key="e", libraries=LIBRARIES),
+            "Libraries field is not supported for serverless task, please specify libraries in environment.",
+            id="libraries",
+        ),
+        pytest.param(
+            one(environment(), environment_key="e", new_cluster=CLUSTER),
+            "environment_key is not supported",
+            id="environment-on-a-cluster",
+        ),
+        pytest.param(one(new_cluster=STANDARD_19, libraries=LIBRARIES), "dependency mode", id="libraries-on-19"),
+        pytest.param(
+            one(new_cluster={**CLUSTER, "dependency_mode": "DEPENDENCY_MODE_ENVIRONMENTS"}),
+            "needs Databricks Runtime 19 and standard access mode",
+            id="environments-on-12",
+        ),
+        pytest.param(
+            one(environment(environment_version=None), environment_key="e"), "environment_version", id="no-version"
+        ),
+        pytest.param(
+            one(environment(environment_version=5), environment_key="e"), "must be a string", id="version-is-a-number"
+        ),
+        pytest.param(one(environment(), environment(), environment_key="e"), "environment_key", id="key-given-twice"),
+        pytest.param(
+            one(environment(dependencies="numpy"), environment_key="e"), "a list of strings", id="dependencies"
+        ),
+        pytest.param(
+            one(new_cluster=CLUSTER, spark_python_task={"python_file": "/Volumes/c/s/v/x.py", "source": "WORKSPACE"}),
+            "Invalid python file reference: /Volumes/c/s/v/x.py.",
+            id="file-in-a-volume",
+        ),
+        pytest.param(
+            one(new_cluster=CLUSTER, spark_python_task={"python_file": "x.py", "source": "GIT"}), "git_source", id="git"
+        ),
         pytest.param({"tasks": [*SEVERAL["tasks"], *SEVERAL["tasks"]]}, "task_key", id="keys"),
+        pytest.param(one(new_cluster=CLUSTER, task_key="a b"), "task_key", id="key"),
+        pytest.param(one(new_cluster=CLUSTER) | {"run_as": {}}, "Exactly one of user_name", id="run-as-nobody"),
+        pytest.param(
+            one(new_cluster=CLUSTER) | {"run_as": {"service_principal_name": "x"}},
+            "Principal x does not exist.",
+            id="run-as-a-stranger",
+        ),
     ],
 )
-def test_later_versions_take_a_list_of_tasks_only(api: Api, body: object, message: str) -> None:
+def test_later_versions_take_a_list_of_tasks_with_one_place_each(api: Api, body: object, message: str) -> None:
     assert message in refused(api, body, version="2.2")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(one(environment(), environment_key="e"), id="serverless"),
+        pytest.param(one({"environment_key": "e", "spec": {"client": "2"}}, environment_key="e"), id="client"),
+        pytest.param(one(environment(), environment_key="e", new_cluster=STANDARD_19), id="environments-mode"),
+        pytest.param(
+            one(
+                new_cluster={**STANDARD_19, "dependency_mode": "DEPENDENCY_MODE_CLUSTER_LIBRARIES"}, libraries=LIBRARIES
+            ),
+            id="libraries-mode",
+        ),
+        pytest.param(
+            one(new_cluster={**STANDARD_19, "spark_env_vars": {"A": "b"}}, libraries=LIBRARIES), id="by-its-variables"
+        ),
+        pytest.param(
+            one(new_cluster=CLUSTER, max_retries=0)
+            | {
+                "queue": {"enabled": True},
+                "run_as": {"service_principal_name": PRINCIPAL},
+                "access_control_list": [{"user_name": "x", "permission_level": "CAN_VIEW"}],
+                "budget_policy_id": "b",
+                "email_notifications": {"on_failure": ["x@example.com"]},
+                "parameters": [{"name": "unheard"}],
+                "tags": {"unheard": "1"},
+            },
+            id="what-passes",
+        ),
+    ],
+)
+def test_what_can_run_is_taken(api: Api, body: object) -> None:
+    assert api.jobs.wait(api.submit(body, version="2.2"), 60) == runs.SUCCESS
+
+
+def test_nobody_runs_a_job_as_another_user(api: Api) -> None:
+    with pytest.raises(Refused, match=f"User {USER} does not have permission to run jobs as eve"):
+        api.submit({**SEVERAL, "run_as": {"user_name": "eve"}}, version="2.2")
+
+
+def test_a_workspace_may_have_serverless_alone(api: Api) -> None:
+    api.compute.only_serverless = True
+    for body, version in ((SHELL, "2.0"), (SEVERAL, "2.2")):
+        assert refused(api, body, version=version) == "Only serverless compute is supported in the workspace."
+    assert api.submit(one(environment(), environment_key="e"), version="2.2")
+
+
+def test_a_workspace_may_not_know_the_later_versions(api: Api) -> None:
+    api.jobs.versions = {"2.0", "2.1"}
+    with pytest.raises(Refused) as caught:
+        api.submit(SEVERAL, version="2.2")
+    assert (caught.value.status, caught.value.body["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
+    assert api.submit(SEVERAL, version="2.1")
+
+
+def test_an_environment_that_there_is_not_fails_its_run_or_is_refused_before(api: Api) -> None:
+    body = one(environment(environment_version="99"), environment_key="e")
+    said = "Cannot launch the cluster. Cause: Invalid platform channel Client-99. Workspace doesn't support Client-99"
+    run_id = api.ended(body, version="2.2", mode=Mode())
+    assert said in api.state(run_id)["state_message"]
+    api.compute.early = True
+    assert said in refused(api, body, version="2.2")
+
+
+def test_a_policy_refuses_what_it_does_not_allow_and_gives_what_is_left_open(api: Api) -> None:
+    api.compute.policies["p"] = {"spark_version": ["12.2.x-scala2.12"]}
+    later = {**CLUSTER, "policy_id": "p", "spark_version": "15.4.x-scala2.12"}
+    text = 'Validation failed for spark_version, must be 12.2.x-scala2.12 (is an element in "List(12.2.x-scala2.12)")'
+    assert refused(api, one(new_cluster=later), version="2.2") == f"Cluster validation error: {text}"
+    assert "Policy q does not exist" in refused(api, one(new_cluster={**CLUSTER, "policy_id": "q"}), version="2.2")
+    given = {"policy_id": "p", "num_workers": 0, "apply_policy_default_values": True}
+    run_id = api.submit(one(new_cluster=given), version="2.2")
+    shown = api("GET", GET, run_id=run_id, version="2.2")["tasks"][0]["new_cluster"]
+    assert shown["spark_version"] == "12.2.x-scala2.12"
+
+
+def test_the_token_of_a_run_that_failed_is_still_that_run(api: Api) -> None:
+    body = {**SEVERAL, "idempotency_token": "x" * 64}
+    first = api.ended(body, version="2.2", mode=Mode(ending=runs.NO_CLUSTER))
+    assert api.submit(body, version="2.2") == api.submit({**body, "run_name": "another"}, version="2.2") == first
+    assert api.state(first)["result_state"] == "FAILED"
 
 
 def test_keys_that_a_cluster_does_not_know_are_taken_and_recorded(api: Api) -> None:
@@ -270,7 +418,7 @@ def test_a_task_is_skipped_when_one_before_it_failed(api: Api) -> None:
 def test_run_ids_go_on_where_an_earlier_workspace_ended(api: Api, tmp_path: Path) -> None:
     (tmp_path / "home" / "outputs").mkdir(parents=True)
     (tmp_path / "home" / "outputs" / "1234.txt").touch()
-    jobs = Jobs(tmp_path / "disk", "http://127.0.0.1:1", "secret", tmp_path / "home")
+    jobs = Jobs(tmp_path / "disk", "http://127.0.0.1:1", token_of, tmp_path / "home")
     assert Api(jobs).ended() == 1235
 
 

@@ -130,10 +130,10 @@ def fetching(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "repository", SETTINGS=settings)
 
 
-def test_a_release_that_is_refused_at_once_leaves_nothing_that_git_sees(fetching: Path) -> None:
+def test_a_release_that_is_refused_at_once_takes_no_step_and_leaves_nothing_that_git_sees(fetching: Path) -> None:
     said = inv("release", "--entry-point", "mian", cwd=fetching)
 
-    assert (said.code, "did you mean main?" in said.err) == (2, True)
+    assert (said.code, said.out, "did you mean main?" in said.err) == (2, "", True)
     assert git("status", "--porcelain", cwd=fetching) == ""
 
 
@@ -157,6 +157,15 @@ def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path
 def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: Path) -> None:
     with pytest.raises(ReleaseError, match="ends with the command"):
         pipeline(folder).release(mlops_tasks.Inputs(detach=True))
+
+    assert pipeline(folder).load() is None
+
+
+def test_a_release_to_a_store_that_is_refused_takes_no_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+
+    with pytest.raises(ReleaseError, match="the local target writes to no workspace"):
+        pipeline(folder).release()
 
     assert pipeline(folder).load() is None
 

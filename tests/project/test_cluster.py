@@ -20,12 +20,18 @@ def read(folder: Path, data: object) -> cluster.ClusterSpec:
 
 
 @pytest.mark.parametrize(
-    ("data", "is_wrapped"),
-    [({**FLAT, "libraries": [WHEEL]}, False), ({"new_cluster": FLAT, "libraries": [WHEEL]}, True)],
+    ("data", "form"),
+    [
+        ({**FLAT, "libraries": [WHEEL]}, "flat"),
+        ({"new_cluster": FLAT, "libraries": [WHEEL]}, "wrapped"),
+        ({"cluster_spec": FLAT, "libraries": [WHEEL]}, "cluster_spec"),
+        ({"cluster_spec": {"new_cluster": FLAT, "libraries": [WHEEL]}}, "cluster_spec"),
+    ],
 )
-def test_both_forms_say_the_same(tmp_path: Path, data: dict[str, Any], is_wrapped: bool) -> None:
+def test_each_form_says_the_same(tmp_path: Path, data: dict[str, Any], form: str) -> None:
     spec = read(tmp_path, data)
-    assert (spec.cluster, spec.libraries, spec.is_wrapped, spec.others) == (FLAT, (WHEEL,), is_wrapped, {})
+    assert (spec.cluster, spec.libraries, spec.form, spec.others) == (FLAT, (WHEEL,), form, {})
+    assert spec.is_flat is False
     cluster.write_wrapped(tmp_path / "wrapped.json", spec, spec.libraries)
     assert json.loads((tmp_path / "wrapped.json").read_text()) == {"new_cluster": FLAT, "libraries": [WHEEL]}
     assert json.loads(cluster.flat_text(spec)) == FLAT
@@ -65,6 +71,7 @@ def test_a_spec_that_is_named_goes_before_the_projects_own(tmp_path: Path) -> No
         ({"libraries": ["x"]}, "list of objects"),
         ({"new_cluster": 1}, "`new_cluster` must be"),
         ('{\n\t"a": 1\n\t"b"}', r"cluster\.json:3:2"),
+        ('{"a": {"b": 1,\n"b": 2}}', r"b is there twice\n  in: .*cluster\.json:2:1"),
     ],
 )
 def test_an_ill_formed_spec_is_refused(tmp_path: Path, data: object, said: str) -> None:

@@ -8,7 +8,7 @@ from mlops_tasks import errors
 from mlops_tasks.project import conda, environment
 
 
-def load(folder: Path, text: str, kind: str = "") -> environment.Environment:
+def load(folder: Path, text: str, kind: str = "conda") -> environment.Environment:
     (folder / "env.yaml").write_text(text)
     return environment.load(folder / "env.yaml", kind=kind)
 
@@ -23,13 +23,13 @@ def test_a_conda_yaml_is_read(tmp_path: Path) -> None:
 
 def test_a_python_env_is_read(tmp_path: Path) -> None:
     text = 'python: "3.10"\nbuild_dependencies: [pip==24]\ndependencies: [--index-url https://h/simple, x]\n'
-    found = load(tmp_path, text)
+    found = load(tmp_path, text, "python")
     assert found == environment.Environment(
         python=conda.read("python=3.10"), conda=(), pip=("--index-url https://h/simple", "x")
     )
 
 
-def test_the_project_can_say_what_the_form_does_not(tmp_path: Path) -> None:
+def test_the_projects_kind_decides_what_the_lines_are(tmp_path: Path) -> None:
     text = "dependencies: [numpy]\n"
     assert load(tmp_path, text, "conda").conda == ("numpy",) == load(tmp_path, text, "python").pip
 
@@ -45,22 +45,27 @@ def test_conda_says_in_many_ways_which_python(tmp_path: Path, asked: str, *, is_
     assert found.conda == (("numpy",) if is_python else (asked, "numpy"))
 
 
-@pytest.mark.parametrize("text", ["", "dependencies:\n", "name: x\ndependencies:\n- pip:\n"])
-def test_an_empty_environment_asks_for_nothing(tmp_path: Path, text: str) -> None:
-    assert load(tmp_path, text) == environment.Environment(python=None, conda=(), pip=())
+@pytest.mark.parametrize("kind", ["conda", "python"])
+@pytest.mark.parametrize("text", ["", "dependencies:\n"])
+def test_an_empty_environment_asks_for_nothing(tmp_path: Path, text: str, kind: str) -> None:
+    assert load(tmp_path, text, kind) == environment.Environment(python=None, conda=(), pip=())
+
+
+def test_an_empty_pip_section_asks_for_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path, "dependencies:\n- pip:\n- numpy\n").conda == ("numpy",)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("kind", "text", "said"),
     [
-        pytest.param("- a\n", "must be a mapping", id="list"),
-        pytest.param("dependencies: x\n", "dependencies must be a list", id="text"),
-        pytest.param("python: 3.10\n", 'python: "3.1"', id="python as a number"),
-        pytest.param("name: x\ndependencies: [{npm: [a]}]\n", "npm", id="other section"),
-        pytest.param("name: x\ndependencies: [pip: [1]]\n", "dependency 1", id="number"),
-        pytest.param("dependencies: [\n", r"env\.yaml:2:1", id="broken"),
+        pytest.param("conda", "- a\n", "must be a mapping", id="list"),
+        pytest.param("conda", "dependencies: x\n", "dependencies must be a list", id="text"),
+        pytest.param("python", "python: 3.10\n", 'python: "3.1"', id="python as a number"),
+        pytest.param("conda", "name: x\ndependencies: [{npm: [a]}]\n", "npm", id="other section"),
+        pytest.param("conda", "name: x\ndependencies: [pip: [1]]\n", "dependency 1", id="number"),
+        pytest.param("conda", "dependencies: [\n", r"env\.yaml:2:1", id="broken"),
     ],
 )
-def test_an_ill_formed_environment_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_an_ill_formed_environment_is_refused_with_its_place(tmp_path: Path, kind: str, text: str, said: str) -> None:
     with pytest.raises(errors.BadInput, match=said):
-        load(tmp_path, text)
+        load(tmp_path, text, kind)

@@ -104,6 +104,23 @@ def test_lines_of_other_requirements_stand_in_the_place_of_their_name(tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("-r more.txt", "more.txt"),
+        ('-r "more lines.txt"', "more lines.txt"),
+        ("-r 'more lines.txt'", "more lines.txt"),
+        ("-r more lines.txt  # ours", "more lines.txt"),
+        ('-r "', '"'),
+        ("-r xax", "xax"),
+    ],
+)
+def test_a_file_of_more_lines_may_stand_in_quotes_that_match(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / name).write_text("a==1\n")
+
+    assert list(requirements.expand([text], tmp_path / "e.yaml")) == [("a==1", tmp_path / name)]
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("-e .", "-e {base}/own"),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.fake_workspace import environments
-from tests.fake_workspace.clusters import Cluster, Outcome, Site
+from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site
 from tests.fake_workspace.server import Workspace
 from tests.fake_workspace.work import Work
 from tests.support.inv import inv
@@ -128,7 +128,8 @@ def submit(staged: Path, workspace: Workspace, spark: Path) -> tuple[Outcome, st
     spec: dict[str, Any] = json.loads((staged / "cluster.json").read_text())
     output = workspace.root / "output.log"
     cluster = Cluster(
-        site=Site(disk=workspace.root, url=workspace.url, token=workspace.token, home=workspace.root / "machines"),
+        site=Site(disk=workspace.root, url=workspace.url, home=workspace.root / "machines"),
+        owner=Owner(workspace.user, workspace.token),
         cluster_id="workers",
         spec=spec["new_cluster"],
         work=Work(),

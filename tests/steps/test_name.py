@@ -191,6 +191,13 @@ def test_the_user_is_asked_only_where_the_template_has_them() -> None:
     )
 
 
+def test_an_experiment_may_stand_at_the_root() -> None:
+    names = choose(template="/{branch}").names
+
+    assert names is not None
+    assert names.experiment == "/main"
+
+
 def test_a_leading_workspace_is_stripped() -> None:
     names = choose(template="/Workspace/Shared/{branch}").names
 

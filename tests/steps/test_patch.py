@@ -169,10 +169,11 @@ def test_a_project_that_would_not_use_what_was_deployed_is_refused_where_nothing
     assert not [path for path in (folder.parent / ".mlops/p/local/staged").iterdir() if path.name != ".git"]
 
 
-def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path) -> None:
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path, in_place: bool) -> None:
     write(folder, env="dependencies:\n- pip: [/dbfs/x/my_lib-1.0-py3-none-any.whl]\n")
     said = Said()
-    run_patch(folder, deployed=[CORE, LIB], to=said)
+    run_patch(folder, deployed=[CORE, LIB], in_place=in_place, to=said)
     assert said.warnings == ["nothing in the project refers to the wheel of core"]
 
 
@@ -201,11 +202,12 @@ def test_a_wheel_of_somebody_else_may_lie_in_the_project(folder: Path, git: Any)
     assert run_patch(folder, include=["vendor/*.whl"]).patched is not None
 
 
-@pytest.mark.parametrize("is_wrapped", [True, False])
-def test_a_conda_project_gets_a_wrapped_cluster_spec(folder: Path, is_wrapped: bool) -> None:
+@pytest.mark.parametrize("form", ["flat", "wrapped", "cluster_spec"])
+def test_a_conda_project_gets_a_wrapped_cluster_spec(folder: Path, form: str) -> None:
     libraries = [{"whl": "dbfs:/libs/my_lib-1.0-py3-none-any.whl"}]
-    spec = {"new_cluster": CLUSTER, "libraries": libraries} if is_wrapped else {**CLUSTER, "libraries": libraries}
-    write(folder, cluster=json.dumps(spec))
+    wrapped = {"new_cluster": CLUSTER, "libraries": libraries}
+    forms = {"flat": {**CLUSTER, "libraries": libraries}, "wrapped": wrapped, "cluster_spec": {"cluster_spec": wrapped}}
+    write(folder, cluster=json.dumps(forms[form]))
     release = run_patch(folder)
     assert spec_of(folder, release) == {"new_cluster": CLUSTER, "libraries": [{"whl": LIB.uri}]}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mlops_tasks import errors
 from mlops_tasks.doctor import cures, findings
-from mlops_tasks.doctor.subject import STANDARD, Subject
+from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.project import cluster
 from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
@@ -23,58 +23,10 @@ EXPORTS = findings.Evidence("assumed", "https://github.com/databricks/terraform-
 VOLUMES = findings.Evidence("documented", "https://docs.databricks.com/en/volumes.html")
 WORKSPACE_FILES = findings.Evidence("documented", "https://learn.microsoft.com/azure/databricks/files/workspace")
 
-JOB_KEYS = {
-    "access_control_list",
-    "email_notifications",
-    "environments",
-    "git_source",
-    "health",
-    "idempotency_token",
-    "job_clusters",
-    "max_retries",
-    "notification_settings",
-    "queue",
-    "run_name",
-    "schedule",
-    "tags",
-    "tasks",
-    "timeout_seconds",
-    "webhook_notifications",
-}
-"""Keys of a job, which a cluster does not have."""
 SETTINGS = {"run_name": "run_name", "timeout_seconds": "timeout", "tags": "tags"}
 """The settings that stand for some of them."""
 _READ = {"existing_cluster_id"}
 """What stands beside `new_cluster`, and has a check of its own."""
-EXPORTED = {
-    "autotermination_minutes",
-    "cluster_cores",
-    "cluster_id",
-    "cluster_log_status",
-    "cluster_memory_mb",
-    "cluster_name",
-    "cluster_source",
-    "creator_user_name",
-    "default_tags",
-    "disk_spec",
-    "driver",
-    "effective_spark_version",
-    "executors",
-    "init_scripts_safe_mode",
-    "jdbc_port",
-    "last_activity_time",
-    "last_restarted_time",
-    "last_state_loss_time",
-    "pinned_by_user_name",
-    "spark_context_id",
-    "spec",
-    "start_time",
-    "state",
-    "state_message",
-    "terminated_time",
-    "termination_reason",
-}
-"""Keys of a cluster that is there, as Databricks' pages and `clusters get` show them."""
 SINGLE_PROFILE = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
 SINGLE_TAG = {"ResourceClass": "SingleNode"}
 
@@ -110,7 +62,7 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     is_there = subject.existing_cluster is not None and subject.spark_version is None
     if subject.cluster is None or is_there or "policy_id" in spec:
         return
-    deeper = _find_deeper(spec) if subject.spark_version is None else None
+    deeper = cluster.find_deeper(spec) if subject.spark_version is None else None
     if deeper is not None:
         yield findings.MLFLOW_BACKEND.error(
             f"the cluster is described under {'.'.join(deeper)}, and only what is under new_cluster, or at the top, is "
@@ -133,17 +85,6 @@ def check_complete(subject: Subject) -> Iterator[findings.Finding]:
                 if name == "spark_version"
                 else f"add {name.split(' ')[0]} to the cluster, or a policy_id whose policy sets it",
             )
-
-
-def _find_deeper(spec: Any) -> list[str] | None:
-    """The keys that lead to a cluster further down: specs are copied out of jobs, or wrapped in a name."""
-    pairs = enumerate(spec) if isinstance(spec, list) else spec.items() if isinstance(spec, Mapping) else ()
-    for key, value in pairs:
-        if isinstance(value, Mapping) and "spark_version" in value:
-            return [str(key)]
-        if (further := _find_deeper(value)) is not None:
-            return [str(key), *further]
-    return None
 
 
 def check_single_node(subject: Subject) -> Iterator[findings.Finding]:
@@ -194,7 +135,7 @@ def check_node_types(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_exported(subject: Subject) -> Iterator[findings.Finding]:
     """What was copied from a cluster's page describes that cluster, beside what a new one needs."""
-    keys = [key for key in subject.described_cluster if key in EXPORTED]
+    keys = [key for key in subject.described_cluster if key in cluster.EXPORTED]
     if keys:
         judge = EXPORTS.warning if "autotermination_minutes" in keys else EXPORTS.note
         yield judge(
@@ -219,7 +160,7 @@ def check_dropped(subject: Subject) -> Iterator[findings.Finding]:
         return
     own = subject.described_cluster
     beside = () if own is subject.cluster.others else [key for key in subject.cluster.others if key not in _READ]
-    for key in [*beside, *(key for key in own if key in JOB_KEYS)]:
+    for key in [*beside, *(key for key in own if key in cluster.JOB_KEYS)]:
         reason = (
             "MLflow takes only new_cluster and libraries from a cluster spec, and drops other keys without a message"
             if key in beside
@@ -237,7 +178,12 @@ def check_form(subject: Subject) -> Iterator[findings.Finding]:
     spec = subject.cluster
     if spec is None or not subject.uses_mlflow_backend or subject.existing_cluster is not None:
         return
-    if subject.is_classic and not spec.is_wrapped and spec.libraries:
+    if spec.form == "cluster_spec":
+        key, what = (
+            cluster.WRAPPER,
+            "MLflow does not read cluster_spec; patch writes the staged copy as MLflow takes it",
+        )
+    elif subject.is_classic and not spec.is_wrapped and spec.libraries:
         key, what = "libraries", "MLflow drops the libraries of a flat cluster spec; patch wraps the staged copy"
     elif subject.is_spark_job and not spec.is_flat:
         key = "new_cluster" if spec.is_wrapped else "libraries"
@@ -253,7 +199,7 @@ def check_form(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
-    if subject.uses_mlflow_backend and subject.access_mode in STANDARD:
+    if subject.uses_mlflow_backend and subject.access_mode in cluster.STANDARD:
         yield ACCESS_MODES.error(
             f"{subject.access_mode} (standard access mode) has no /dbfs, and MLflow's backend reads the project from "
             "there",
@@ -264,7 +210,7 @@ def check_dbfs_mount(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_machine_learning(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
-    if subject.access_mode in STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
+    if subject.access_mode in cluster.STANDARD and runtime is not None and (runtime.is_ml or runtime.is_gpu):
         yield ACCESS_MODES.error(
             f"{subject.access_mode} (standard access mode) supports neither ML runtimes nor GPUs",
             where=subject.place_of("data_security_mode"),

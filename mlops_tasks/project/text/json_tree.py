@@ -48,7 +48,9 @@ def _translated(path: Path, text: str) -> Iterator[None]:
     except json.JSONDecodeError as fault:
         place = texts.show_place(path, text, fault.pos)
         raise errors.BadInput(
-            f"the file is not valid JSON: {_explain(text, fault)}", where=place, cure="correct the JSON at that place"
+            f"the file is not valid JSON: {_explain(text, fault)}",
+            where=place,
+            cure="save it as plain text" if _is_rtf(text) else "correct the JSON at that place",
         ) from fault
     except (RecursionError, ValueError) as fault:  # ValueError: a number of thousands of digits
         raise errors.BadInput(f"the file is not usable JSON: {fault}", where=path, cure="simplify that file") from fault
@@ -56,12 +58,18 @@ def _translated(path: Path, text: str) -> Iterator[None]:
 
 def _explain(text: str, fault: json.JSONDecodeError) -> str:
     """What the parser says, in plainer words where somebody wrote what other languages have."""
+    if _is_rtf(text):
+        return "it is an RTF document, which a word processor has saved"
     rest = text[fault.pos :].lstrip(", \t\r\n")
     if rest.startswith(("//", "/*", "#")):
         return "JSON has no comments"
     if rest.startswith(("}", "]")) and text[: fault.pos + 1].rstrip("}] \t\r\n").endswith(","):
         return "JSON has no comma before a closing bracket"
     return fault.msg
+
+
+def _is_rtf(text: str) -> bool:
+    return text.removeprefix(texts.BOM).startswith(r"{\rtf")
 
 
 def _value(text: str, index: int) -> tuple[tree.Node, int, int]:

@@ -82,6 +82,31 @@ def get(node: Node | None, key: str) -> Node | None:
     return next((found for each in merged if (found := get(each, key)) is not None), None)
 
 
+def find_key(node: Node | None, keys: Sequence[str]) -> int | None:
+    """Where the last of `keys` stands, each in the value of the one before it; None where one is not there."""
+    start = None
+    for key in keys:
+        pairs = node.pairs if isinstance(node, Mapping) else ()
+        found = next(((name, value) for name, value in pairs if getattr(name, "value", None) == key), None)
+        if found is None or not isinstance(found[0], Scalar):
+            return None
+        start, node = found[0].start, found[1]
+    return start
+
+
+def find_twice(node: Node | None) -> Scalar | None:
+    """The first key that its mapping has a second time."""
+    inner: list[Node] = [item.node for item in node.items] if isinstance(node, List) else []
+    if isinstance(node, Mapping):
+        names: set[str] = set()
+        for name, value in node.pairs:
+            if isinstance(name, Scalar) and name.value is not None and name.value in names:
+                return name
+            names.add(getattr(name, "value", None) or "")
+            inner.append(value)
+    return next((found for each in inner if (found := find_twice(each)) is not None), None)
+
+
 def entries(node: Node | None) -> Iterator[Entry]:
     """The texts of a list, each an entry of its own."""
     for item in node.items if isinstance(node, List) else ():

@@ -72,9 +72,14 @@ def test_an_existing_cluster_is_refused(tmp_path: Path, data: dict[str, Any], ex
         pytest.param({"existing_cluster_id": "1-a"}, [], id="existing"),
         pytest.param({}, ["spark_version", "node_type_id", "num_workers"], id="empty"),
         pytest.param(
-            {"cluster_spec": {"new_cluster": subjects.OLD}, "run_name": "x"},
-            ["error seen | the cluster is described under cluster_spec.new_cluster,...cluster.json:2:3 | write"],
+            {"training": {"new_cluster": subjects.OLD}, "run_name": "x"},
+            ["error seen | the cluster is described under training.new_cluster,...cluster.json:2:3 | write"],
             id="wrapped in a name",
+        ),
+        pytest.param(
+            {"cluster_spec": {"new_cluster": without("num_workers")}},
+            ["error documented...num_workers"],
+            id="as an answer about a run has it",
         ),
         pytest.param(
             {"job_clusters": [{"job_cluster_key": "a", "new_cluster": subjects.OLD}]},
@@ -227,6 +232,7 @@ FLAT, WRAPPED = {**subjects.OLD, "libraries": [WHEEL]}, {"new_cluster": subjects
         pytest.param(subjects.SPARK_JOB, WRAPPED, ["note seen...flat...cluster.json:2:3"], id="spark job wrapped"),
         pytest.param(subjects.SPARK_JOB, FLAT, ["note seen...python_libraries"], id="spark job with libraries"),
         pytest.param(subjects.SPARK_JOB, subjects.OLD, [], id="spark job flat"),
+        pytest.param(subjects.CLASSIC, {"cluster_spec": WRAPPED}, ["note seen...cluster.json:2:3"], id="cluster_spec"),
     ],
 )
 def test_the_form_that_patch_mends_is_said(

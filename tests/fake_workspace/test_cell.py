@@ -1,0 +1,58 @@
+"""The kernel's traps: what a program finds there that is otherwise under `python FILE`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CELL = Path(__file__).parent / "programs" / "cell.py"
+TASK = """\
+import asyncio, atexit, io, json, os, sys
+found = {"argv": sys.argv, "name": __name__, "file": "__file__" in globals(), "buffer": hasattr(sys.stdout, "buffer")}
+found["here"] = os.path.dirname(sys.argv[0]) in sys.path
+try:
+    sys.stdout.fileno()
+except io.UnsupportedOperation:
+    found["descriptor"] = False
+coroutine = asyncio.sleep(0)
+try:
+    asyncio.run(coroutine)
+except RuntimeError as fault:
+    found["loop"] = str(fault)
+coroutine.close()
+try:
+    import mlops_tasks
+except ImportError as fault:
+    found["editable"] = False
+atexit.register(print, "never")
+print("printed")
+os.system("echo by a child")
+print(json.dumps(found))
+sys.exit(0)
+"""
+
+
+def test_a_kernel_is_not_a_plain_python(tmp_path: Path) -> None:
+    task, answer = tmp_path / "task.py", tmp_path / "answer.json"
+    task.write_text(TASK)
+    command = [sys.executable, "-u", str(CELL), str(answer), str(task), "a b"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+    said = json.loads(answer.read_text())
+    assert (done.returncode, said["error"]) == (1, "SystemExit: 0")
+    assert f'File "{task}", line 22, in <module>\n    sys.exit(0)\n' in said["error_trace"]
+    assert done.stderr == said["error_trace"]
+    *printed, found = done.stdout.splitlines()
+    assert printed == ["printed", "by a child"]
+    assert json.loads(found) == {
+        "argv": [str(task), "a b"],
+        "name": "__main__",
+        "file": False,
+        "buffer": False,
+        "here": False,
+        "descriptor": False,
+        "loop": "asyncio.run() cannot be called from a running event loop",
+        "editable": False,
+    }
