@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlops_tasks import errors, processes
@@ -60,7 +61,7 @@ class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
 
     `files` are those that git tracks or would track, `submodules` those that are not checked out, `left_out` the files
-    that a sparse checkout leaves out, all relative to `top`.
+    that a sparse checkout leaves out, all relative to `top`. `remotes` has the URL of each remote, by its name.
     """
 
     top: Path
@@ -70,6 +71,7 @@ class WorkTree(NamedTuple):
     submodules: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    remotes: Mapping[str, str] = MappingProxyType({})
 
 
 def call(
@@ -84,17 +86,22 @@ def call(
 
 
 def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
-    """The work tree that `folder` is in, by two git processes; None where there is none, or no git program.
+    """The work tree that `folder` is in, by three git processes at once; None where there is none, or no git program.
 
     Raises StepFailed where git refuses to read a work tree that is there. Who needs only its top asks `top`.
     """
-    found = _list(folder, *_STATUS, "--porcelain=v2", "--branch", run=runner)
+    around = top(folder)
+    if around is None:
+        return None
+    listing = processes.begin(lambda: _entries(around, "--cached", "--others", "--exclude-standard", run=runner))
+    remotes = processes.begin(lambda: _remotes(around, runner))
+    found = _list(around, *_STATUS, "--porcelain=v2", "--branch", run=runner)
+    entries = listing() or []
     if found is None:
         return None
-    around, lines = found
+    _, lines = found
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
-    entries = _entries(around, "--cached", "--others", "--exclude-standard", run=runner) or []
     changed = any(not line.startswith("# branch.") and line != f"? {OWN}" for line in lines)
     return WorkTree(
         top=around,
@@ -104,6 +111,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
         left_out=tuple(_left_out(around, entries)),
         files=tuple(each.name for each in entries),
+        remotes=remotes(),
     )
 
 
@@ -188,13 +196,10 @@ def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str
     return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
 
 
-def remotes(folder: Path, *, runner: processes.Runner) -> dict[str, str]:
-    """The URL of each remote, by its name; none without git or a work tree."""
-    if top(folder) is None:
-        return {}
+def _remotes(folder: Path, run: processes.Runner) -> dict[str, str]:
     asked = ("config", "--local", "--includes", "--null", "--get-regexp", r"^remote\..*\.url$")
     try:
-        lines = call(*asked, run=runner, cwd=folder).stdout.split("\0")
+        lines = call(*asked, run=run, cwd=folder).stdout.split("\0")
     except FileNotFoundError:
         return {}
     pairs = (line.split("\n", 1) for line in reversed(lines) if "\n" in line)  # of several URLs the first counts

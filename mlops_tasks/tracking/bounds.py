@@ -11,6 +11,9 @@ from packaging.version import Version
 
 from mlops_tasks import errors
 
+DISTRIBUTIONS = ("mlflow", "mlflow-skinny")
+"""The packages that each have an MLflow to log with."""
+
 
 class Client(NamedTuple):
     """The MLflow that is installed here."""
@@ -52,7 +55,7 @@ def check_here(mlflow: str) -> None:
 
 def read_client() -> Client | None:
     """The installed MLflow, by its metadata alone: to import it takes seconds."""
-    for name in ("mlflow", "mlflow-skinny"):
+    for name in DISTRIBUTIONS:
         with contextlib.suppress(metadata.PackageNotFoundError):
             about = metadata.metadata(name)
             return Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +18,14 @@ def uv() -> str:
     if not found:
         raise FileNotFoundError(f"uv is neither beside {sys.executable} nor on PATH")
     return found
+
+
+@functools.cache
+def shared() -> Path:
+    """Where environments are kept for whoever wants one of the same content, as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="environments-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def is_complete(environment: Path) -> bool:
@@ -27,6 +39,29 @@ def complete(environment: Path) -> None:
 
 def _mark(environment: Path) -> Path:
     return environment / "complete"
+
+
+def copy(environment: Path, target: Path) -> None:
+    """An environment of its own with the same content, whose files are shared: who changes one replaces it.
+
+    Programs begin with the path of their Python, and are written anew.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(environment, target, symlinks=True, copy_function=_link)
+    old, new = str(environment).encode(), str(target).encode()
+    for program in (target / "bin").iterdir():
+        if not program.is_symlink() and old in (content := program.read_bytes()):
+            mode = program.stat().st_mode
+            program.unlink()
+            program.write_bytes(content.replace(old, new))
+            program.chmod(mode)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def making(environment: Path) -> list[str]:

@@ -47,7 +47,7 @@ class Jobs:
         self.submitted: list[dict[str, Any]] = []
         self.mode = Mode()
         self.versions = {"2.0", "2.1", "2.2"}
-        self._compute = compute or Compute()
+        self._compute = compute or Compute(home.resolve())
         self._token_of = token_of
         self._site = Site(disk=disk.resolve(), url=url, home=home.resolve(), reuse=reuse, has_dbfs=has_dbfs)
         self._lock = threading.Lock()
@@ -147,7 +147,7 @@ class Jobs:
             key=str(spec.get("task_key", "main")),
             spec=spec,
             environment=found.environment,
-            cluster_id=f"1124-230000-{own:08d}",
+            cluster_id=str(spec.get("existing_cluster_id") or f"1124-230000-{own:08d}"),
             output=outputs / f"{own}.txt",
             progress=Progress(progress.state) if several else progress,
             dependencies=tuple(each["task_key"] for each in spec.get("depends_on") or []),

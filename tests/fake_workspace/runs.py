@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site
 from tests.fake_workspace.compute import Compute
 from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.standing import Visit
 from tests.fake_workspace.work import Stopped, Work
 
 ENDED = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
@@ -211,14 +212,7 @@ class Run:
         return State(self.mode.failure, _FAILED, "FAILED", "RUN_EXECUTION_ERROR") if task.outcome.failed else SUCCESS
 
     def _run_on_cluster(self, task: Task) -> Outcome:
-        spec = task.spec.get("new_cluster") or {}
-        if not spec:
-            self.compute.check_environment(task.environment or {})
-        stranger = self.user if self.identity != self.user else ""
-        owner = Owner(self.token, stranger, self.mode.read_only)
-        cluster = Cluster(
-            site=self.site, owner=owner, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
-        )
+        cluster = self._choose_cluster(task)
         try:
             cluster.prepare(_libraries(task))
             self._move(task, RUNNING)
@@ -227,6 +221,19 @@ class Run:
         finally:
             cluster.remove()
         return outcome
+
+    def _choose_cluster(self, task: Task) -> Cluster:
+        stranger = self.user if self.identity != self.user else ""
+        owner = Owner(self.identity, self.token, stranger, self.mode.read_only)
+        if existing := task.spec.get("existing_cluster_id"):
+            standing = self.compute.find(str(existing))
+            return Visit(standing, site=self.site, owner=owner, run_id=task.run_id, work=self.work, output=task.output)
+        spec = task.spec.get("new_cluster") or {}
+        if not spec:
+            self.compute.check_environment(task.environment or {})
+        return Cluster(
+            site=self.site, owner=owner, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
+        )
 
     def _move(self, task: Task, state: State) -> None:
         if not self._stop:

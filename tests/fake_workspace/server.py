@@ -87,7 +87,7 @@ class Workspace:
         self._mlflow = mlflow or MlflowServer(self.root / "mlflow")
         self.tracking = Tracking(self.disk, self._mlflow)
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
-        self.compute = Compute()
+        self.compute = Compute(self.root / "jobs")
         apis: list[Api] = [self.identity, self.compute, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
         self.jobs = jobs.Jobs(
             self.root,

@@ -483,11 +483,12 @@ class _Reading:
 def _name(library: Mapping[str, Any]) -> str:
     """A library as messages name it: `maven com.acme:x:1`."""
     kind, value = next(iter(library.items()), ("nothing", ""))
-    return f"{kind} {next(_texts(value), '')}".strip()
+    return f"{kind} {next(texts_in(value), '')}".strip()
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a library: the URI or the package that it names first."""
     if isinstance(value, str):
         yield value
     for each in value.values() if isinstance(value, Mapping) else ():
-        yield from _texts(each)
+        yield from texts_in(each)
