@@ -89,6 +89,13 @@ def making(environment: Path, python: str = sys.executable) -> list[str]:
     return [uv(), "venv", "--quiet", "--seed", "--python", python, str(environment)]
 
 
+def warming(environment: Path, mlflow: str) -> list[list[str]]:
+    """The commands that compile what most tasks and every installation import: pip, and `mlflow` if there is one."""
+    python = str(environment / "bin" / "python")
+    pip = "import compileall, pip; compileall.compile_dir(pip.__path__[0], quiet=2)"
+    return [[python, "-c", pip], *([[python, "-c", "import mlflow"]] if mlflow else [])]
+
+
 def installing(environment: Path, *wanted: str) -> list[str]:
     return [uv(), "pip", "install", "--python", str(environment / "bin" / "python"), *wanted]
 

@@ -72,15 +72,14 @@ class Maker:
                 raise self.shelf.fail(library, "DRIVER_LIBRARY_INSTALLATION_FAILURE", tail(log))
 
     def _begin(self, environment: Path) -> None:
-        """An environment with what the runtime brings, its MLflow compiled once for all that are copies of it."""
+        """An environment with what the runtime brings, warmed up where others are made of it."""
         log = self.logs / "environment.log"
-        brought = environments.installing(environment, *self._brought())
-        warm = (
-            [[str(environment / "bin" / "python"), "-c", "import mlflow"]]
-            if self.shared and self.runtime.mlflow
-            else []
-        )
-        for command in (environments.making(environment, self._python()), brought, *warm):
+        commands = [
+            environments.making(environment, self._python()),
+            environments.installing(environment, *self._brought()),
+            *(environments.warming(environment, self.runtime.mlflow) if self.shared else ()),
+        ]
+        for command in commands:
             if self._call(command, log) != 0:
                 raise runtimes.ClusterFailed(f"NO_ENVIRONMENT: {tail(log)}")
 
