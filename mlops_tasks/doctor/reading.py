@@ -16,7 +16,7 @@ from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment, mlproject, staging
+from mlops_tasks.project import cluster, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -77,6 +77,11 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     if project is not None and context.target.is_databricks:
         tried(lambda: context.target.choose_backend(settings.backend, project))
     built = tuple(_built_wheels(context, release))
+    ours = _own_names(context, built)
+    listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)
+    if listed is not None and environment_file is not None:
+        folder, placeholder = environment_file.parent, settings.placeholder
+        tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
@@ -84,10 +89,10 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
         cluster=tried(lambda: cluster.read(spec_file) if spec_file is not None else None),
         cluster_text=_text(spec_file),
-        environment=tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None),
+        environment=listed,
         environment_text=_text(environment_file),
         wheels=built,
-        ours=_own_names(context, built),
+        ours=ours,
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,

@@ -23,8 +23,8 @@ _BUILT = {"build", "dist"}
 """Junk only beside a pyproject.toml or setup.py: deeper down these are packages of that name."""
 _ABOUT = re.compile(r"^\s*(?:\[\s*)?(?:project|build-system|tool\s*\.\s*poetry)\b", re.MULTILINE)
 _SECTIONS = re.compile(r"^\[(?:project|tool\.poetry)\][^\n]*\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"""(?:^|[(,\s])name\s*=\s*["']([\w.-]+)["']""", re.MULTILINE)
-_PLAIN_NAME = re.compile(r"^name\s*=\s*([\w.-]+)", re.MULTILINE)
+_NO_PACKAGE = re.compile(r"^\[tool\.(?:uv|poetry)\]\s(?:[^\[]*\n)?\s*package(?:-mode)?\s*=\s*false\b", re.MULTILINE)
+"""A project that calls itself none to be installed."""
 _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
 _IMPORTED = re.compile(r"^\s*(?:from|import)\s+(\w[\w.]*)", re.MULTILINE)
@@ -72,7 +72,10 @@ def find_libraries(
 
 
 def _why_none(path: Path) -> str:
-    if (path / MARKS[0]).is_file():
+    about = path / MARKS[0]
+    if about.is_file():
+        if _NO_PACKAGE.search(_text(about)):
+            return "says in its pyproject.toml that it is no package"
         return "has a pyproject.toml for tools alone, without [project] or [build-system]"
     return "has neither pyproject.toml nor setup.py"
 
@@ -198,11 +201,21 @@ def walk(folder: Path) -> list[str]:
 
 def read_name(library: Path) -> str:
     """The distribution's name, where the library's settings say it plainly; else its folder's, mostly the same."""
+    return _read(library, "name", r"[\w.-]+") or library.name
+
+
+def read_version(library: Path) -> str:
+    """The version, where the library's settings say it plainly; else nothing."""
+    return _read(library, "version", r"[^\s\"'():]+")
+
+
+def _read(library: Path, key: str, form: str) -> str:
     texts = _texts(library)
     about = "".join(_SECTIONS.findall(texts.get("pyproject.toml", "")))
-    places = ((_NAME, about), (_PLAIN_NAME, texts.get("setup.cfg", "")), (_NAME, texts.get("setup.py", "")))
-    found = next((match for pattern, text in places if (match := pattern.search(text))), None)
-    return found[1] if found is not None else library.name
+    quoted, plain = rf"""(?:^|[(,\s]){key}\s*=\s*["']({form})["']""", rf"^{key}\s*=\s*({form})\s*$"
+    places = ((quoted, about), (plain, texts.get("setup.cfg", "")), (quoted, texts.get("setup.py", "")))
+    found = (match for pattern, text in places if (match := re.search(pattern, text, re.MULTILINE)))
+    return next((match[1] for match in found), "")
 
 
 def find_need(library: Path, name: str) -> str:
@@ -297,7 +310,8 @@ def _is_library(path: Path) -> bool:
         return (path / MARKS[1]).is_file()
     setup = path / "setup.cfg"
     in_setup = setup.is_file() and _SETUP.search(_text(setup)) is not None
-    return in_setup or _ABOUT.search(_text(about)) is not None
+    text = _text(about)
+    return in_setup or (_ABOUT.search(text) is not None and _NO_PACKAGE.search(text) is None)
 
 
 def is_junk(path: Path) -> bool:

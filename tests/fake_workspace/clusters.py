@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fake_workspace import environments, machines, pythons, runtimes
+from tests.fake_workspace import environments, machines, pythons, runtimes, serverless
 from tests.fake_workspace.libraries import Shelf
 from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.programs import conda
@@ -73,30 +73,50 @@ class Unreadable(Obstacle):
 
 
 class Cluster:
-    """One cluster of `site`. What its task prints is added to `output`, which outlives it.
+    """One cluster of `site`, or serverless where there is an `environment` and no `spec`.
 
+    What its task prints is added to `output`, which outlives it.
     `folder` is its machine, `scratch` what belongs to this one run.
     """
 
     for_jobs = "TRUE"
 
     def __init__(
-        self, *, site: Site, owner: Owner, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path
+        self,
+        *,
+        site: Site,
+        owner: Owner,
+        cluster_id: str,
+        spec: Mapping[str, Any],
+        environment: Mapping[str, Any] | None = None,
+        work: Work,
+        output: Path,
     ) -> None:
         self.site = site
         self.owner = owner
         self.cluster_id = cluster_id
         self.spec = spec
-        self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs()) if spec else runtimes.SERVERLESS
+        self.environment = environment
+        if spec:
+            self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs())
+        else:
+            self.runtime = runtimes.serverless(serverless.version_of(environment or {}))
         self.folder = self.scratch = site.home / "clusters" / cluster_id
         self._work = work
         self._output = output
 
     def prepare(self, libraries: Sequence[Mapping[str, Any]]) -> None:
-        """Make the machine and install `libraries`, one by one as given; LibraryFailed names the one that can't be."""
+        """Make the machine and install `libraries`, one by one as given; LibraryFailed names the one that can't be.
+
+        An environment's dependencies are installed at once, as the lines for pip that they are.
+        """
         self._build_machine()
         shelf = self._shelf()
         found = [(library, shelf.find(library)) for library in libraries]
+        if self.environment is not None:
+            lines = self.environment.get("dependencies") or []
+            serverless.check_lines(lines)
+            found.append(({"environment": lines}, shelf.find_lines(lines)))
         self._use(self._make_maker(shelf).make(found, self.folder / "environment"))
 
     def run_command(self, command: Sequence[str], variables: Mapping[str, str]) -> Outcome:
@@ -199,6 +219,7 @@ class Cluster:
             "DATABRICKS_HOST": self.site.url,
             "DATABRICKS_TOKEN": self.owner.token,
             "DATABRICKS_RUNTIME_VERSION": self.runtime.number,
+            **({"DATABRICKS_ENV_VERSION": self.runtime.environment} if self.runtime.serverless else {}),
             **{name: str(value) for name, value in self.spec.get("spark_env_vars", {}).items()},
         }
 

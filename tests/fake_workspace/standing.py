@@ -137,6 +137,8 @@ class Visit(Cluster):
             for told in self.standing.libraries.values():
                 told["status"] = "PENDING"
                 self._install(told["library"])
+            environments.complete(environment)
+            self.standing.note_files()
         self.standing.state = "RUNNING"
 
     def _install(self, library: Mapping[str, Any]) -> None:
