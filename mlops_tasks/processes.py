@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Protocol, TypeVar, cast
 
 from mlops_tasks import files
 
 Completed = subprocess.CompletedProcess[str]
+T = TypeVar("T")
 
 GRACE = 10.0
 """Seconds between asking a process group to end (SIGTERM) and ending it (SIGKILL)."""
@@ -53,6 +54,29 @@ def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping
         errors="surrogateescape",
         check=False,
     )
+
+
+def begin(call: Callable[[], T]) -> Callable[[], T]:
+    """Make `call` in a thread, beside what follows. The answer waits for its result, and raises what it has raised."""
+    results: list[T] = []
+    raised: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            results.append(call())
+        except BaseException as fault:  # noqa: BLE001 - raised for who waits
+            raised.append(fault)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+
+    def wait() -> T:
+        thread.join()
+        for fault in raised:
+            raise fault
+        return results[0]
+
+    return wait
 
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

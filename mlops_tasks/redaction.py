@@ -45,10 +45,13 @@ def mask_login(text: str, url: str) -> str:
 
 
 def split_login(url: str) -> tuple[str, tuple[str, str] | None]:
-    """An http(s) URL without its login, and that login (user and password, decoded); any other URL as it is."""
+    """An http(s) URL without its login, and that login (user and password, decoded); any other text as it is."""
     if not url.lower().startswith(("http://", "https://")):
         return url, None
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, None
     login, _, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     return parts._replace(netloc=host).geturl(), (unquote(user), unquote(password)) if login else None

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mlops_tasks import namespace
+from mlops_tasks.backends.databricks_jobs import compute
 from mlops_tasks.errors import ExitCode
 from mlops_tasks.settings import SETTINGS
 
@@ -60,6 +61,22 @@ def test_every_exit_code_has_its_row() -> None:
     named = [int(code) for row in rows("reference.md", "Exit codes") for code in row[0].split(", ")]
 
     assert sorted(named) == sorted(ExitCode)
+
+
+def test_the_table_of_backends_is_the_one_that_the_code_goes_by() -> None:
+    shown = rows("databricks.md", "Which backend, which runtime")
+
+    assert shown == [
+        [
+            each.compute,
+            f"`{each.backend}`",
+            compute.WAYS[each.requirements],
+            compute.WAYS[each.wheels],
+            each.mlflow,
+            each.basis,
+        ]
+        for each in compute.RULES
+    ]
 
 
 def test_what_is_shown_as_yaml_and_json_is_that() -> None:

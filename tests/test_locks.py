@@ -48,3 +48,51 @@ def test_a_file_system_without_locks_is_named_wherever_something_is_locked(
             raise AssertionError
         assert str(tmp_path) in caught.value.where
     locks.sweep(tmp_path)
+
+
+def test_a_lock_is_held_by_whoever_makes_it_and_before_that_by_nobody(tmp_path: Path) -> None:
+    assert not locks.is_held(tmp_path / "lock")
+    assert not (tmp_path / "lock").exists()
+
+    with locks.held(tmp_path / "a new record" / "lock", "name"):
+        assert locks.is_held(tmp_path / "a new record" / "lock")
+
+
+def test_a_lock_names_its_holder_alone_whoever_held_it_before(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("the much longer words of an earlier holder, " * 9)
+
+    with locks.held(lock, "name"):
+        assert locks.is_held(lock)
+        with pytest.raises(errors.OutOfOrder) as caught, locks.held(lock, "deploy"):
+            raise AssertionError
+    assert not locks.is_held(lock)
+
+    held_by = f"another command holds this release: name, process {os.getpid()} on {os.uname().nodename}, since "
+    assert caught.value.what.startswith(held_by)
+    assert len(caught.value.what) == len(held_by) + len("hh:mm:ss")
+
+
+def test_a_workplace_is_swept_only_when_its_block_has_ended(tmp_path: Path) -> None:
+    with locks.workplace(tmp_path / "new") as place:
+        locks.sweep(place)
+        assert place.is_dir()
+    assert not place.exists()
+
+    place.mkdir()
+    locks.sweep(place)
+    assert not place.exists()
+
+
+def test_a_thing_that_is_used_is_not_removed(tmp_path: Path) -> None:
+    lock, folder = tmp_path / "made.lock", tmp_path / "made"
+    folder.mkdir()
+
+    with locks.built_once(lock) as is_done:
+        is_done()
+        locks.remove_unused(folder, lock)
+        assert folder.is_dir()
+    locks.remove_unused(folder, lock)
+
+    assert not folder.exists()
+    assert not lock.exists()

@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlops_tasks import errors, processes
@@ -46,6 +47,11 @@ class Entry(NamedTuple):
         return self.flag in {"S", "s"}
 
     @property
+    def is_program(self) -> bool:
+        """Whether the commit has the file as one that can be executed."""
+        return self.mode == "100755"
+
+    @property
     def is_hidden(self) -> bool:
         """Whether the index was told not to look at the file, so that `git status` is silent about its changes."""
         return self.mode != SUBMODULE and (self.is_skipped or self.flag.islower())
@@ -55,7 +61,7 @@ class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
 
     `files` are those that git tracks or would track, `submodules` those that are not checked out, `left_out` the files
-    that a sparse checkout leaves out, all relative to `top`.
+    that a sparse checkout leaves out, all relative to `top`. `remotes` has the URL of each remote, by its name.
     """
 
     top: Path
@@ -65,6 +71,7 @@ class WorkTree(NamedTuple):
     submodules: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    remotes: Mapping[str, str] = MappingProxyType({})
 
 
 def call(
@@ -79,17 +86,22 @@ def call(
 
 
 def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
-    """The work tree that `folder` is in, by two git processes; None where there is none, or no git program.
+    """The work tree that `folder` is in, by three git processes at once; None where there is none, or no git program.
 
     Raises StepFailed where git refuses to read a work tree that is there. Who needs only its top asks `top`.
     """
-    found = _list(folder, *_STATUS, "--porcelain=v2", "--branch", run=runner)
+    around = top(folder)
+    if around is None:
+        return None
+    listing = processes.begin(lambda: _entries(around, "--cached", "--others", "--exclude-standard", run=runner))
+    remotes = processes.begin(lambda: _remotes(around, runner))
+    found = _list(around, *_STATUS, "--porcelain=v2", "--branch", run=runner)
+    entries = listing() or []
     if found is None:
         return None
-    around, lines = found
+    _, lines = found
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
-    entries = _entries(around, "--cached", "--others", "--exclude-standard", run=runner) or []
     changed = any(not line.startswith("# branch.") and line != f"? {OWN}" for line in lines)
     return WorkTree(
         top=around,
@@ -99,19 +111,23 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
         left_out=tuple(_left_out(around, entries)),
         files=tuple(each.name for each in entries),
+        remotes=remotes(),
     )
 
 
-def list_changes(folder: Path, *paths: str, runner: processes.Runner) -> list[str] | None:
+def list_changes(folder: Path, *paths: str, runner: processes.Runner, exactly: bool = False) -> list[str] | None:
     """What differs from the commit at `paths` (relative to `folder`), and what a sparse checkout leaves out of them.
 
-    None where git cannot say: without git, outside of a work tree, for a path outside of it.
+    None where git cannot say: without git, outside of a work tree, for a path outside of it. With `exactly` a file
+    differs too that has other bytes or another mode than its commit's, which a filter, `core.fileMode` or
+    `core.autocrlf` lets git pass for unchanged.
     """
     status = call(*_STATUS, "--porcelain", "--", *paths, run=runner, cwd=folder)
     entries = _entries(folder, "--cached", "--", *paths, run=runner) if status.returncode == 0 else None
     if entries is None:
         return None
-    changed = [*filter(None, status.stdout.split("\0")), *_changed_unseen(folder, entries, runner)]
+    unseen = _changed_unseen(folder, entries, runner, exactly=exactly)
+    changed = [*filter(None, status.stdout.split("\0")), *unseen]
     return [*changed, *_left_out(folder, entries)]
 
 
@@ -131,26 +147,28 @@ def is_empty(folder: Path) -> bool:
     return not folder.is_dir() or next(folder.iterdir(), None) is None
 
 
-def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner) -> list[str]:
-    """What differs where the index was told not to look (`--assume-unchanged`, `--skip-worktree`).
+def _changed_unseen(folder: Path, entries: list[Entry], run: processes.Runner, *, exactly: bool = False) -> list[str]:
+    """What differs where the index was told not to look (`--assume-unchanged`, `--skip-worktree`), or anywhere.
 
     A submodule's own settings and index may hide its changes from the repository around it, too.
     """
     inside = [each.name for each in entries if each.mode == SUBMODULE and (folder / each.name / ".git").exists()]
-    changed = [name for name in inside if list_changes(folder / name, ".", runner=run)]
-    hidden = [each for each in entries if each.is_hidden]
+    changed = [name for name in inside if list_changes(folder / name, ".", runner=run, exactly=exactly)]
+    hidden = [each for each in entries if each.is_hidden or (exactly and each.mode != SUBMODULE)]
     gone = [each for each in hidden if not os.path.lexists(folder / each.name)]
     there = [each for each in hidden if each not in gone]
     links = [each for each in there if (folder / each.name).is_symlink()]
     plain = [each for each in there if each not in links and (folder / each.name).is_file()]
     now: dict[str, str] = {}
+    ask = ("hash-object", *(["--no-filters"] if exactly else []), "--")
     for start in range(0, len(plain), 500):  # a command line has its limits
         names = [each.name for each in plain[start : start + 500]]
-        now.update(zip(names, call("hash-object", "--", *names, run=run, cwd=folder).stdout.split(), strict=False))
+        now.update(zip(names, call(*ask, *names, run=run, cwd=folder).stdout.split(), strict=False))
     for each in links:
         kept = call("cat-file", "blob", each.blob, run=run, cwd=folder).stdout
         now[each.name] = each.blob if each.mode == _LINK and kept == str((folder / each.name).readlink()) else ""
     changed += [each.name for each in there if now.get(each.name) != each.blob]
+    changed += [each.name for each in plain if exactly and each.is_program != os.access(folder / each.name, os.X_OK)]
     return changed + [each.name for each in gone if not each.is_skipped]
 
 
@@ -178,13 +196,10 @@ def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str
     return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
 
 
-def remotes(folder: Path, *, runner: processes.Runner) -> dict[str, str]:
-    """The URL of each remote, by its name; none without git or a work tree."""
-    if top(folder) is None:
-        return {}
+def _remotes(folder: Path, run: processes.Runner) -> dict[str, str]:
     asked = ("config", "--local", "--includes", "--null", "--get-regexp", r"^remote\..*\.url$")
     try:
-        lines = call(*asked, run=runner, cwd=folder).stdout.split("\0")
+        lines = call(*asked, run=run, cwd=folder).stdout.split("\0")
     except FileNotFoundError:
         return {}
     pairs = (line.split("\n", 1) for line in reversed(lines) if "\n" in line)  # of several URLs the first counts

@@ -1,6 +1,7 @@
 """The repository's own name, the same on a laptop, in CI and in a fork, and the folders of its projects."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,9 +22,11 @@ def list_projects(top: Path, tree: git.WorkTree | None, *, runner: processes.Run
     return sorted({folder for folder, _, name in found if folder and name.lower() == MLPROJECT})
 
 
-def find_name(top: Path, *, runner: processes.Runner) -> str:
-    """The name that the remote `origin` gives, or else the first remote; without one, the name of the folder `top`."""
-    remotes = git.remotes(top, runner=runner)
+def find_name(top: Path, remotes: Mapping[str, str]) -> str:
+    """The name that the remote `origin` gives, or else the first remote; without one, the name of the folder `top`.
+
+    `remotes` has the URL of each remote, by its name.
+    """
     urls = [remotes[each] for each in sorted(remotes, key=lambda each: (each != "origin", each))]
     return next(filter(None, map(name_in, urls)), top.name or "repository")
 

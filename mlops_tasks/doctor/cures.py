@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from mlops_tasks.doctor import fix
 from mlops_tasks.doctor.subject import Subject
 from mlops_tasks.stores import uris
+from mlops_tasks.wheels import fitting
 from mlops_tasks.workspace import runtimes
 
 PYTHON_ENDS = {
@@ -26,20 +25,12 @@ PYTHON_ENDS = {
 """When each Python gets its last security fix."""
 
 
-def allows(requires_python: str, python: str) -> bool:
-    """Whether `requires_python` takes that Python (major and minor): the newest patch level of it counts."""
-    try:
-        return SpecifierSet(requires_python).contains(f"{python}.99")
-    except InvalidSpecifier:
-        return True
-
-
 def is_sound(subject: Subject, python: str) -> bool:
     """Whether an environment may ask for that Python without a word from any check of the environment alone."""
     end = PYTHON_ENDS.get(python)
     asking = [each.requires_python for each in subject.wheels]
     asking += [subject.forced_mlflow.requires_python] if subject.forced_mlflow is not None else []
-    return (end is None or subject.today <= end) and all(allows(each, python) for each in asking)
+    return (end is None or subject.today <= end) and all(fitting.allows(each, python) for each in asking)
 
 
 def find_runtime(subject: Subject) -> runtimes.Runtime | None:
@@ -139,4 +130,4 @@ def suits(subject: Subject, runtime: runtimes.Runtime) -> bool:
 
 
 def _fits_wheels(subject: Subject, python: str) -> bool:
-    return all(allows(each.requires_python, python) for each in subject.wheels)
+    return all(fitting.allows(each.requires_python, python) for each in subject.wheels)

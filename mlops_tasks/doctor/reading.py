@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib import metadata as installed
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +14,9 @@ from packaging import utils
 from mlops_tasks import errors
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
-from mlops_tasks.doctor.checks import wheels
 from mlops_tasks.doctor.findings import Findings
-from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Client, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment, mlproject, staging
+from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Questions, Subject, Text
+from mlops_tasks.project import cluster, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -26,7 +24,8 @@ from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import metadata, sources
+from mlops_tasks.tracking import bounds
+from mlops_tasks.wheels import fitting, metadata, sources
 
 T = TypeVar("T")
 
@@ -78,6 +77,11 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     if project is not None and context.target.is_databricks:
         tried(lambda: context.target.choose_backend(settings.backend, project))
     built = tuple(_built_wheels(context, release))
+    ours = _own_names(context, built)
+    listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)
+    if listed is not None and environment_file is not None:
+        folder, placeholder = environment_file.parent, settings.placeholder
+        tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context),
@@ -85,14 +89,14 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
         cluster=tried(lambda: cluster.read(spec_file) if spec_file is not None else None),
         cluster_text=_text(spec_file),
-        environment=tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None),
+        environment=listed,
         environment_text=_text(environment_file),
         wheels=built,
-        ours=_own_names(context, built),
+        ours=ours,
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
         backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
-        mlflow=read_client(),
+        mlflow=bounds.read_client(),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
         placeholder=settings.placeholder,
@@ -100,15 +104,6 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         scripts=tuple(text for path in _find_scripts(project) if (text := _text(path)) is not None),
         unreadable=tuple(faults),
     )
-
-
-def read_client() -> Client | None:
-    """The installed MLflow, by its metadata alone: to import it takes seconds."""
-    for name in ("mlflow", "mlflow-skinny"):
-        with contextlib.suppress(installed.PackageNotFoundError):
-            about = installed.metadata(name)
-            return Client(version=str(about["Version"]), requires_python=str(about["Requires-Python"] or ""))
-    return None
 
 
 def _find_scripts(project: mlproject.Project | None) -> list[Path]:
@@ -147,7 +142,7 @@ def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWh
                 distribution=about.distribution,
                 version=about.version,
                 file_name=path.name,
-                tags=wheels.parse_tags(path.name),
+                tags=fitting.parse_tags(path.name),
                 requires_python=about.requires_python,
                 path=path,
                 library=context.top / each.library if each.library else None,

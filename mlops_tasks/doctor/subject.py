@@ -19,13 +19,13 @@ from mlops_tasks.project import cluster, conda, environment, mlproject, requirem
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.stores import uris
+from mlops_tasks.tracking import bounds
 from mlops_tasks.workspace import runtimes
 
 MLFLOW_BACKEND = "databricks"
 """The name of MLflow's own backend for Databricks; findings about that backend hold for no other."""
 WITHOUT_CATALOG = {"NONE", "LEGACY_TABLE_ACL", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER"}
 """Modes without Unity Catalog. A job cluster that names no mode is a dedicated one, which has it."""
-MLFLOW_NAMES = {"mlflow", "mlflow-skinny"}
 _IMPORTS_MLFLOW = re.compile(r"^\s*(?:import|from)\s+mlflow\b", re.MULTILINE)
 
 
@@ -42,13 +42,6 @@ class BuiltWheel(NamedTuple):
     requires_python: str = ""
     path: Path | None = None
     library: Path | None = None
-
-
-class Client(NamedTuple):
-    """The MLflow that is installed here."""
-
-    version: str
-    requires_python: str
 
 
 class Questions(NamedTuple):
@@ -95,7 +88,7 @@ class Subject:
     experiment: str | None = None
     entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
-    mlflow: Client | None = None
+    mlflow: bounds.Client | None = None
     workers: bool = False
     add_wheels: bool = True
     placeholder: str = "WHEELPATH"
@@ -123,7 +116,7 @@ class Subject:
         return self.backend == MLFLOW_BACKEND
 
     @property
-    def forced_mlflow(self) -> Client | None:
+    def forced_mlflow(self) -> bounds.Client | None:
         """The MLflow that the backend installs on the cluster: none for a Spark job, or beside an MLflow from git."""
         from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in self.packages)
         return self.mlflow if self.is_classic and self.uses_mlflow_backend and not from_git else None
@@ -225,7 +218,7 @@ class Subject:
             path = self.environment_text.path if self.environment_text is not None else Path()
             lines += [(each.text, each.text) for each in requirements.expand(self.environment.pip, path)]
         read = [(line, requirements.parse(text)) for line, text in lines]
-        return [(line, asked) for line, asked in read if asked is not None and asked.name in MLFLOW_NAMES]
+        return [(line, asked) for line, asked in read if asked is not None and asked.name in bounds.DISTRIBUTIONS]
 
     @property
     def lacks_mlflow(self) -> Text | None:
@@ -234,7 +227,7 @@ class Subject:
         if runtime is None or runtime.brings_mlflow:
             return None
         listed = (requirements.parse(line) for line in (*self.python_libraries, *self.packages))
-        if self.asked_mlflow or any(each is not None and each.name in MLFLOW_NAMES for each in listed):
+        if self.asked_mlflow or any(each is not None and each.name in bounds.DISTRIBUTIONS for each in listed):
             return None
         return next((each for each in self.scripts if _IMPORTS_MLFLOW.search(each.text)), None)
 

@@ -95,7 +95,10 @@ def remember(context: Context, step: str, release: Release) -> None:
     if step not in context.decided_by:
         return
     parts = {name: files.digest({"": value})[:16] for name, value in context.decided_by[step].items()}
-    kept = {**_read_inputs(context), step: {"digest": release.digests.get(step), "parts": parts}}
+    before = _read_inputs(context)
+    kept = {**before, step: {"digest": release.digests.get(step), "parts": parts}}
+    if kept == before:
+        return
     with contextlib.suppress(OSError), files.written_whole(context.record_folder / INPUTS) as stream:
         stream.write(json.dumps(kept, indent=0).encode("ascii"))
 

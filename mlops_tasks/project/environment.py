@@ -9,6 +9,7 @@ from typing import Any
 
 from mlops_tasks import errors
 from mlops_tasks.project import conda as match_specs
+from mlops_tasks.project import mlproject
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.project.text import tree, yaml_tree
 
@@ -52,6 +53,15 @@ def load(path: Path, *, kind: str) -> Environment:
         _text(line, path)
     asked = _read_python(f"python={python.strip()}", path) if python and python.strip() else None
     return Environment(python=asked, conda=(), pip=tuple(_text(line, path) for line in dependencies))
+
+
+def read(project: mlproject.Project) -> tuple[Environment, Path]:
+    """What `project` asks for, a Spark job's libraries or its YAML, and the file that says so. Raises BadInput."""
+    path = project.environment_file or project.folder / project.mlproject
+    if project.environment_file is not None:
+        return load(path, kind=project.kind), path
+    listed = project.spark_job.python_libraries if project.spark_job is not None else ()
+    return Environment(python=None, conda=(), pip=listed), path
 
 
 def to_requirements(found: Environment, path: Path) -> list[str]:

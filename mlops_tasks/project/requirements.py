@@ -83,6 +83,11 @@ def parse(line: str) -> Requirement | None:
     return found
 
 
+def without_comment(line: str) -> str:
+    """`line` up to what pip takes for a comment, without white space around it."""
+    return re.sub(r"(^|\s)#.*$", "", line).strip()
+
+
 def read_wheel(entry: str, *, placeholder: str) -> WheelEntry | None:
     """The wheel that `entry` (a requirement or a library's URI) names; None where it names none."""
     if entry.startswith("-") or not entry.isprintable():
@@ -139,10 +144,12 @@ def _is_in_workspace(path: str) -> bool:
 
 def names_path_here(line: str) -> bool:
     """Whether `line` names a file or folder of this machine by its whole path, which no other machine has."""
-    return any(
-        uris.is_here(path) and uris.to_path(path).exists()
-        for path in _WHOLE_PATH.findall(_COMMENT_OR_HASH.sub("", line))
-    )
+    return any(uris.to_path(path).exists() for path in find_paths_here(line))
+
+
+def find_paths_here(line: str) -> list[str]:
+    """The whole paths in `line` that are no places in a workspace, there or not."""
+    return [path for path in _WHOLE_PATH.findall(_COMMENT_OR_HASH.sub("", line)) if uris.is_here(path)]
 
 
 def write_wheel(uri: str, distribution: str, *, extras: str = "", marker: str = "") -> str:
@@ -257,5 +264,4 @@ def _other_file(line: str, folder: Path) -> _OtherFile | None:
 def _lines(path: Path) -> list[str]:
     """The lines of a file as pip reads them: a backslash at the end joins two, and what follows ` #` is a comment."""
     joined = re.sub(r"\\\r?\n", "", texts.read(path).removeprefix(texts.BOM))
-    stripped = (re.sub(r"(^|\s)#.*$", "", each).strip() for each in joined.splitlines())
-    return [line for line in stripped if line]
+    return [line for each in joined.splitlines() if (line := without_comment(each))]

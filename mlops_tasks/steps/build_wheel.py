@@ -157,6 +157,10 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
     ) as path:
         try:
             made, about = path, needs.read_built(library, path)
+            if about.is_empty and any(file.endswith(".py") for file in set(state.sources.names) - {"setup.py"}):
+                context.report.warning(
+                    f"{path.name} has none of the modules of {name}: say in its pyproject.toml where its packages are"
+                )
             if about.by_path:
                 needs.ask_by_name(path)
                 digest = _beside(context, digest)

@@ -134,7 +134,8 @@ class Context:
     @cached_property
     def repository(self) -> str:
         """The repository's name: the setting's, else its remote's, else the top folder's."""
-        return self.settings.repository or repository.find_name(self.top, runner=self.run)
+        tree = self.facts.tree
+        return self.settings.repository or repository.find_name(self.top, tree.remotes if tree else {})
 
     @cached_property
     def project_in_repository(self) -> str:

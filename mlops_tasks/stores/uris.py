@@ -106,3 +106,9 @@ def volume_of(uri: str) -> str:
 def without_workspace(name: str) -> str:
     """The name of a workspace object without a leading `/Workspace`, as MLflow and the workspace's API keep it."""
     return name.removeprefix("/Workspace") if name.startswith(WORKSPACE) else name
+
+
+def owner_of(uri: str) -> str:
+    """The user in whose home folder `uri` lies, by the name that the workspace knows; empty for any other place."""
+    found = re.match(r"/Users/([^/]+)(?:/|$)", without_workspace(uri))
+    return found[1] if found else ""

@@ -14,7 +14,6 @@ from mlops_tasks import errors, processes, state
 from mlops_tasks.report import Report
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
-from mlops_tasks.tracking import uris as tracking
 
 if TYPE_CHECKING:
     from mlops_tasks.backends.local import backend as local_backend
@@ -96,6 +95,7 @@ class LocalTarget:
     ) -> None:
         from mlops_tasks.backends import plugin
         from mlops_tasks.backends.local import environment, refusals
+        from mlops_tasks.tracking import uris as tracking
 
         plugin.check_project(project, top, env_manager=env_manager)
         if backend != "local":

@@ -48,7 +48,10 @@ def check_reachable(uri: str) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.utils import credentials, rest_utils
 
-    host = urlsplit(uri).netloc
+    try:
+        host = urlsplit(uri).netloc
+    except ValueError:  # what is no URL may hold a password all the same, and the fault says it
+        raise errors.WorkspaceError("this is no URL of a server", where=VARIABLE, cure="correct it") from None
     once = {"max_retries": 0, "retry_codes": frozenset(), "timeout": REACHABLE_WITHIN, "allow_redirects": False}
     try:
         answer = rest_utils.http_request(credentials.get_default_host_creds(uri), "/", "GET", **once)

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from mlops_tasks import errors, files, processes, redaction, uv
 from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
@@ -133,7 +135,7 @@ SHOWN = 5
 _WARNING = re.compile(r"\w+Warning:|^\s*WARNING\b")
 """In small letters setuptools and compilers warn of nothing: patterns without a match, unused variables."""
 _FILE = re.compile(r"^\S+\.py:\d+: ")
-_WRONG_VERSION = re.compile(r"invalid version:? ['\"]([^'\"]+)['\"]", re.IGNORECASE)
+_WRONG_VERSION = re.compile(r"(?:invalid version:?|version number) ['\"`]([^'\"`]+)['\"`]", re.IGNORECASE)
 _NONE = ignored.Ignored()
 
 
@@ -191,10 +193,11 @@ def _keep(log: str, path: Path, report: Report) -> str:
 
 
 def _last_cause(log: str) -> str:
-    """The line that says why: the last one that names an error, else the last one, but for those of `build` itself."""
-    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("ERROR ", "* "))]
-    named = (line for line in reversed(lines) if re.match(r"[\w.]*(?:[Ee]rror|Exception|Exit)\b", line))
-    return next(named, lines[-1] if lines else "it said nothing")
+    """The line that says why: the last that names an error, else the last; one of `build` itself where it is alone."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("* ")]
+    said = [line for line in lines if not line.startswith(("ERROR ", "TIP "))]
+    named = (line for line in reversed(said) if re.match(r"[\w.]*(?:[Ee]rror|Exception|Exit)\b", line))
+    return next(named, (said or lines or ["it said nothing"])[-1]).removeprefix("ERROR ")
 
 
 def _without_copy(log: str, copy: Path, place: Path, library: Path) -> str:
@@ -241,12 +244,23 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _wrong_version(library: Path, log: str) -> str:
+    """The version that no build takes: the settings have it, or else the log names it."""
+    written = sources.read_version(library)
+    try:
+        Version(written or "0")
+    except InvalidVersion:
+        return written
+    found = _WRONG_VERSION.search(log)
+    return found[1] if found else ""
+
+
 def _failed(
     what: str, library: Path, log: str, left: ignored.Ignored, *, told: str, is_full: bool
 ) -> errors.ReleaseError:
     """The error with the last cause first; `told` is where the whole log is."""
-    if wrong := _WRONG_VERSION.search(log):
-        return needs.wrong_version(library, wrong[1])
+    if version := _wrong_version(library, log):
+        return needs.wrong_version(library, version)
     lines = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
     said = f" {_last_cause(log)}{lines}{told}"
     first = "correct what the build backend says"

@@ -20,6 +20,8 @@ _BUILDS = re.compile(
 )
 """The tables of pyproject.toml and setup.cfg that a build reads; those of other tools name files too."""
 _LISTS = re.compile(r"\b(?:artifacts|includes?|package[-_]data)\s*=\s*(\[[^\]]*\]|\{[^}]*\})")
+_FORCED = re.compile(r"force-include|shared-(?:data|scripts)")
+_MODULES = re.compile(r"py[-_]modules\s*=\s*(\[[^\]]*\]|[^=\[]*)")
 _MANIFEST = "MANIFEST.in"
 _MANIFEST_LINE = re.compile(r"^\s*(?:#|(?:global-|recursive-)?exclude|prune).*|^\s*[\w-]+(?=\s)", re.MULTILINE)
 """A line that leaves files out, or the command of another."""
@@ -76,6 +78,7 @@ def sort(
     anchored = [each for each in patterns if "/" in each and "**" not in each]
     asked = {name for pattern in (*include, *anchored) for name in expand(library, pattern)}
     packages = set(map(str, _packages(names)))
+    modules = {word for _, text in parts for each in _MODULES.findall(text) for word in re.findall(r"\w+", each)}
 
     def is_written(name: str) -> bool:
         """Whether a plugin writes it, whose paths may count from a package or from the repository's top."""
@@ -88,7 +91,9 @@ def sort(
     def is_missed(name: str) -> bool:
         path = PurePosixPath(name)
         is_noise = _NOISE.fullmatch(name) or any(part.startswith(".") for part in path.parts)
-        return not (is_noise or is_written(name)) and any(str(each) in packages for each in path.parents)
+        is_module = path.suffix == ".py" and path.stem in modules
+        in_wheel = is_module or any(str(each) in packages for each in path.parents)
+        return in_wheel and not (is_noise or is_written(name))
 
     left = sorted({*everything, *asked} - set(names))
     brought = list(filter(comes, left))
@@ -122,9 +127,10 @@ def _split(name: str, text: str) -> list[tuple[str, str]]:
 
 def _patterns(header: str, text: str) -> list[str]:
     """The globs of files that a table ships, without those that mean everything, and names of packages."""
-    whole = [text] if re.search(r"package[-_]data|force-include|MANIFEST", header) else []
+    whole = [text] if re.search(r"package[-_]data|MANIFEST", header) else []
     found = [each for part in [*_LISTS.findall(text), *whole] for each in _SIGNS.split(part)]
-    return [each for each in found if any(map(str.isalnum, each)) and {".", "/"} & set(each)]
+    forced = [f"./{each}" for each in _SIGNS.split(text)] if _FORCED.search(header) else []
+    return [each for each in [*found, *forced] if any(map(str.isalnum, each)) and {".", "/"} & set(each)]
 
 
 def _matches(name: str, pattern: str) -> bool:

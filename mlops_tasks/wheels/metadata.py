@@ -32,7 +32,7 @@ class Metadata:
     """`distribution` is spelt as in METADATA; `requires` has the normalised names that it depends on without extras.
 
     `requires_python` is empty where any Python does. `by_path` are those of the names that it asks for by a path of the
-    machine that built it.
+    machine that built it; one that `is_empty` has nothing but what is said about it.
     """
 
     distribution: str
@@ -41,6 +41,7 @@ class Metadata:
     requires_python: str
     generator: str
     by_path: frozenset[str] = frozenset()
+    is_empty: bool = False
 
 
 def read(path: Path) -> Metadata:
@@ -51,6 +52,7 @@ def read(path: Path) -> Metadata:
         distribution, version, _, _ = utils.parse_wheel_filename(path.name)
         with zipfile.ZipFile(path) as archive:
             about, made = _parse(archive, "METADATA"), _parse(archive, "WHEEL")
+            is_empty = all(".dist-info/" in each for each in archive.namelist())
         if (utils.canonicalize_name(str(about["Name"])), Version(str(about["Version"]))) != (distribution, version):
             raise ValueError(f"its METADATA names {about['Name']} {about['Version']}")
     except _FAULTS as fault:
@@ -66,6 +68,7 @@ def read(path: Path) -> Metadata:
         by_path=frozenset(utils.canonicalize_name(each.name) for each in parsed if is_path(each)),
         requires_python=str(about.get("Requires-Python", "")),
         generator=str(made.get("Generator", "")),
+        is_empty=is_empty,
     )
 
 

@@ -23,10 +23,11 @@ _BUILT = {"build", "dist"}
 """Junk only beside a pyproject.toml or setup.py: deeper down these are packages of that name."""
 _ABOUT = re.compile(r"^\s*(?:\[\s*)?(?:project|build-system|tool\s*\.\s*poetry)\b", re.MULTILINE)
 _SECTIONS = re.compile(r"^\[(?:project|tool\.poetry)\][^\n]*\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"""(?:^|[(,\s])name\s*=\s*["']([\w.-]+)["']""", re.MULTILINE)
-_PLAIN_NAME = re.compile(r"^name\s*=\s*([\w.-]+)", re.MULTILINE)
+_NO_PACKAGE = re.compile(r"^\[tool\.(?:uv|poetry)\]\s(?:[^\[]*\n)?\s*package(?:-mode)?\s*=\s*false\b", re.MULTILINE)
+"""A project that calls itself none to be installed."""
 _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
+_IMPORTED = re.compile(r"^\s*(?:from|import)\s+(\w[\w.]*)", re.MULTILINE)
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
 _PROGRAM = re.compile(r"""["'\s=]((?:[\w.-]+/)*[\w.-]+\.py)\b""")
 _OTHERS = {"tasks.py", "noxfile.py", "conftest.py", "fabfile.py", "dodo.py", "manage.py"}
@@ -71,7 +72,10 @@ def find_libraries(
 
 
 def _why_none(path: Path) -> str:
-    if (path / MARKS[0]).is_file():
+    about = path / MARKS[0]
+    if about.is_file():
+        if _NO_PACKAGE.search(_text(about)):
+            return "says in its pyproject.toml that it is no package"
         return "has a pyproject.toml for tools alone, without [project] or [build-system]"
     return "has neither pyproject.toml nor setup.py"
 
@@ -141,8 +145,8 @@ def look_at(
         shipping = {**texts, **_texts(library, "MANIFEST.in")}
         left = ignored.sort(library, names=known, everything=everything, texts=shipping, include=include)
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
-        programs = [_text(library / name) for name in _programs(library, names, settings)]
-        outside = _outside(library, names, settings, programs)
+        programs, named = _follow(library, _programs(library, names, settings))
+        outside = _outside(library, names, "\n".join((settings, *programs)), named)
         asks_git = surroundings.asks_git(settings, programs)
         inside = _hash_all(library, names)
         beyond = {name: _hash_outside(library, name, run) for name in outside}
@@ -197,11 +201,21 @@ def walk(folder: Path) -> list[str]:
 
 def read_name(library: Path) -> str:
     """The distribution's name, where the library's settings say it plainly; else its folder's, mostly the same."""
+    return _read(library, "name", r"[\w.-]+") or library.name
+
+
+def read_version(library: Path) -> str:
+    """The version, where the library's settings say it plainly; else nothing."""
+    return _read(library, "version", r"[^\s\"'():]+")
+
+
+def _read(library: Path, key: str, form: str) -> str:
     texts = _texts(library)
     about = "".join(_SECTIONS.findall(texts.get("pyproject.toml", "")))
-    places = ((_NAME, about), (_PLAIN_NAME, texts.get("setup.cfg", "")), (_NAME, texts.get("setup.py", "")))
-    found = next((match for pattern, text in places if (match := pattern.search(text))), None)
-    return found[1] if found is not None else library.name
+    quoted, plain = rf"""(?:^|[(,\s]){key}\s*=\s*["']({form})["']""", rf"^{key}\s*=\s*({form})\s*$"
+    places = ((quoted, about), (plain, texts.get("setup.cfg", "")), (quoted, texts.get("setup.py", "")))
+    found = (match for pattern, text in places if (match := re.search(pattern, text, re.MULTILINE)))
+    return next((match[1] for match in found), "")
 
 
 def find_need(library: Path, name: str) -> str:
@@ -251,18 +265,42 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _outside(library: Path, names: Iterable[str], settings: str, programs: Iterable[str]) -> list[str]:
-    """The links among the library's files, and what its settings and programs name outside the folder, sorted.
+def _follow(library: Path, programs: Iterable[str]) -> tuple[list[str], set[Path]]:
+    """The texts of the programs, and of those that they call or import; and the files around the library they name."""
+    texts: dict[Path, str] = {}
+    named: set[Path] = set()
+    todo = [library / name for name in programs]
+    while todo:
+        path = todo.pop()
+        if path not in texts:
+            texts[path] = _text(path)
+            found = _named(library, texts[path])
+            named.update(each for each in found if not each.is_relative_to(library))
+            todo += [each for each in found if each.suffix == ".py" or _text(each).startswith("#!")]
+    return list(texts.values()), named
 
-    A program may put a path together: a file that it names and that only a folder around the library has counts.
+
+def _named(library: Path, program: str) -> set[Path]:
+    """The files that a program names, in the library or else around it.
+
+    It may put a path together: a file counts in each of these folders, and in those that the program names there.
     """
-    links = [name for name in names if (library / name).is_symlink()]
     around = git.top(library) or library
     above = [each for each in library.parents if each.is_relative_to(around)]
-    named = {name for each in programs for name in _FILE.findall(each) if not (library / name).exists()}
-    found = [folder / name for folder in above for name in named if (folder / name).is_file()]
-    beyond = [os.path.relpath(path, library) for path in found]
-    return sorted({*links, *beyond, *(name.strip() for name in _OUTSIDE.findall(settings))})
+    modules = {module.replace(".", "/") for module in _IMPORTED.findall(program)}
+    called = {*_FILE.findall(program), *(f"{module}{end}" for module in modules for end in (".py", "/__init__.py"))}
+    inside = {library / name for name in called if (library / name).exists()}
+    beyond = [name for name in called if library / name not in inside]
+    folders = [*above, *(path for folder in above for name in beyond if (path := folder / name).is_dir())]
+    found = {*inside, *(folder / name for folder in folders for name in beyond)}
+    return {path for path in found if path.is_file()}
+
+
+def _outside(library: Path, names: Iterable[str], texts: str, named: Iterable[Path]) -> list[str]:
+    """The links among the library's files, and what its settings and programs name outside the folder, sorted."""
+    links = [name for name in names if (library / name).is_symlink()]
+    beyond = [os.path.relpath(path, library) for path in named]
+    return sorted({*links, *beyond, *(name.strip() for name in _OUTSIDE.findall(texts))})
 
 
 def _is_library(path: Path) -> bool:
@@ -272,7 +310,8 @@ def _is_library(path: Path) -> bool:
         return (path / MARKS[1]).is_file()
     setup = path / "setup.cfg"
     in_setup = setup.is_file() and _SETUP.search(_text(setup)) is not None
-    return in_setup or _ABOUT.search(_text(about)) is not None
+    text = _text(about)
+    return in_setup or (_ABOUT.search(text) is not None and _NO_PACKAGE.search(text) is None)
 
 
 def is_junk(path: Path) -> bool:

@@ -21,7 +21,7 @@ STRAYS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", *git.STRAYS
 _OURS = {"PATH", "SOURCE_DATE_EPOCH", "NO_COLOR", *STRAYS}
 """Variables that a build does not get as the user has them."""
 _CREDENTIAL = re.compile(
-    r".*(?:TOKEN|PASS(?:WORD|WD|PHRASE)?|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)(?:_.+)?", re.IGNORECASE
+    r".*(?:TOKEN|(?<!BY)PASS(?:WORD|WD|PHRASE)?|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)(?:_.+)?", re.IGNORECASE
 )
 """Variables that let a build in somewhere and decide none of its bytes: not even a digest of one is kept."""
 _KNOWN = re.compile(
@@ -32,6 +32,9 @@ _KNOWN = re.compile(
 _READS = re.compile(r"environ|getenv|decouple")
 _READ = re.compile(r"""(?:environ(?:\.\w+)?|getenvb?)\s*[\[(]\s*[bfr]?["'](\w+)["']""")
 _QUOTED = re.compile(r"""["']([A-Z_][A-Z0-9_]+)["']""")
+_WORD = re.compile(r"(?<![A-Za-z0-9_])[A-Z][A-Z0-9_]+\b")
+_ENDING = re.compile(r"""["'}](_[A-Z0-9_]+)["']""")
+"""The part of a name that a program puts together: `prefix + "_NUMBER"`."""
 _IN_TEXT = re.compile(r"\{env:(\w+)|\$\{?([A-Za-z_]\w*)")
 """`{env:NAME}` as hatch has it, `${NAME}` as pdm and expandvars do."""
 
@@ -56,11 +59,13 @@ def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str,
     `settings` is the text of its files of settings; `programs` are the texts of what the build executes.
     """
     mentioned = set(_QUOTED.findall(settings))  # as hatch's `variable = "BUILD_NUMBER"`
+    endings: list[str] = []
     for text in (settings, *programs):
         mentioned.update(name for found in _IN_TEXT.findall(text) for name in found if name)
         mentioned.update(_READ.findall(text))
-        if _READS.search(text):  # the name may take a way round: NAME = "BUILD_NUMBER"; environ[NAME]
-            mentioned.update(_QUOTED.findall(text))
+        if _READS.search(text):  # the name may take a way round: "1.{BUILD_NUMBER}".format(**environ)
+            mentioned.update(_WORD.findall(text))
+            endings += _ENDING.findall(text)
     if _COMPILES.search(settings):
         mentioned |= _FLAGS
     beginnings = tuple(name for name in mentioned if name.endswith("_"))  # as in `name.startswith("BUILD_")`
@@ -69,7 +74,12 @@ def read_variables(settings: str, programs: Iterable[str], environ: Mapping[str,
         for name, value in sorted(environ.items())
         if name not in _OURS
         and not _CREDENTIAL.fullmatch(name)
-        and (name in mentioned or _KNOWN.fullmatch(name) or name.startswith(beginnings))
+        and (
+            name in mentioned
+            or _KNOWN.fullmatch(name)
+            or name.startswith(beginnings)
+            or (name.endswith(tuple(endings)))
+        )
     }
 
 

@@ -49,7 +49,7 @@ def choose_local(library: Path, outside: list[str], *, digest: str, run: process
         return None if done.returncode else done.stdout.strip()
 
     try:
-        is_clean = git.list_changes(library, *paths, runner=run) == []
+        is_clean = git.list_changes(library, *paths, runner=run, exactly=True) == []
         commit = ask("log", "-1", "--format=%H", "--", *paths) if is_clean else None
     except FileNotFoundError:  # there is no git
         commit = None

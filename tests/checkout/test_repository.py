@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks import processes
+from mlops_tasks.checkout import git as checkout
 from mlops_tasks.checkout import repository
 from tests.support.repositories import git
 
@@ -36,7 +37,8 @@ def test_a_repository_is_called_by_the_last_part_of_its_url(url: str, name: str)
 
 
 def find(folder: Path) -> str:
-    return repository.find_name(folder, runner=processes.run_command)
+    tree = checkout.read(folder, runner=processes.run_command)
+    return repository.find_name(folder, tree.remotes if tree else {})
 
 
 def test_the_remote_origin_comes_before_others_and_any_before_the_folders_name(tmp_path: Path) -> None:

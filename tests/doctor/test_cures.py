@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from mlops_tasks.doctor import checklist, cures, fix
 from mlops_tasks.doctor.findings import Finding
-from mlops_tasks.doctor.subject import Client, Questions, Subject
+from mlops_tasks.doctor.subject import Questions, Subject
 from mlops_tasks.project import mlproject
+from mlops_tasks.tracking.bounds import Client
 from mlops_tasks.workspace import runtimes
 from tests.support import subjects
 

@@ -146,7 +146,8 @@ class Dbfs:
         with self._disk.lock:
             self._check_there(path)
             nodes = sorted(path.iterdir()) if path.is_dir() else [path]
-            return {"files": [self._describe(node) for node in nodes]} if nodes else {}
+            found = disks.describe_each(nodes, self._describe)
+        return {"files": found} if found else {}
 
     def read(self, request: Request) -> dict[str, Any]:
         data = request.json()

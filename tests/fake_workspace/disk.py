@@ -6,7 +6,10 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.fake_workspace.exchange import Refused
 
@@ -102,6 +105,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def describe_each(nodes: Iterable[Path], describe: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What `describe` tells of those that are still there: a running task removes its own at any time."""
+    found = []
+    for node in nodes:
+        with suppress(FileNotFoundError):
+            found.append(describe(node))
+    return found
 
 
 def file_in_the_way(path: Path, root: Path) -> Path | None:

@@ -99,7 +99,7 @@ class Files:
         start = int(request.query.get("page_token") or 0)
         nodes = sorted(self._find_folder(asked).iterdir())
         end = start + (size or PAGE)
-        contents = [_entry(node, f"{asked}/{node.name}") for node in nodes[start:end]]
+        contents = disks.describe_each(nodes[start:end], lambda node: _entry(node, f"{asked}/{node.name}"))
         return {"contents": contents, **({"next_page_token": str(end)} if end < len(nodes) else {})}
 
     def delete_folder(self, request: Request) -> Answer:

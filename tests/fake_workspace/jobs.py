@@ -30,7 +30,7 @@ class Jobs:
 
     `submitted` are the bodies of all submissions, as they came; `mode` says how the next runs behave on purpose, and
     `versions` are those of the API that there are. `token_of` gives a token of who is known by that name.
-    With `reuse`, environments with the same libraries are made only once.
+    With `reuse`, environments with the same libraries are made only once; `has_dbfs` tells whether there is a DBFS.
     """
 
     def __init__(
@@ -42,13 +42,14 @@ class Jobs:
         *,
         compute: Compute | None = None,
         reuse: bool = False,
+        has_dbfs: Callable[[], bool] = lambda: True,
     ) -> None:
         self.submitted: list[dict[str, Any]] = []
         self.mode = Mode()
         self.versions = {"2.0", "2.1", "2.2"}
-        self._compute = compute or Compute()
+        self._compute = compute or Compute(home.resolve())
         self._token_of = token_of
-        self._site = Site(disk=disk.resolve(), url=url, home=home.resolve(), reuse=reuse)
+        self._site = Site(disk=disk.resolve(), url=url, home=home.resolve(), reuse=reuse, has_dbfs=has_dbfs)
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
         self._tokens: dict[str, int] = {}
@@ -146,7 +147,7 @@ class Jobs:
             key=str(spec.get("task_key", "main")),
             spec=spec,
             environment=found.environment,
-            cluster_id=f"1124-230000-{own:08d}",
+            cluster_id=str(spec.get("existing_cluster_id") or f"1124-230000-{own:08d}"),
             output=outputs / f"{own}.txt",
             progress=Progress(progress.state) if several else progress,
             dependencies=tuple(each["task_key"] for each in spec.get("depends_on") or []),

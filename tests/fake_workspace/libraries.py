@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +14,26 @@ from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.runtimes import Runtime
 
 _SCHEMES = ("dbfs:/", "file:/", "s3:/", "abfss:/", "gs:/", "wasbs:/", "/Volumes/", "/Workspace/")
+_INCLUDED = re.compile(r"\s*(?P<option>-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>/\S+)\s*")
 _FOLDER = re.compile(r"(?<![\w./:-])/(dbfs|Volumes|Workspace)(?=/)")
 
 
 class Installation(NamedTuple):
-    """`wanted` are the words for the installer; a `wheel` is installed as the file that it is."""
+    """`wanted` are the words for the installer; the `wheels` among them are installed as the files that they are.
+
+    `lines` are what was asked for, without the places at which wheels were found.
+    """
 
     wanted: tuple[str, ...]
-    wheel: Path | None = None
+    wheels: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Of all that decides what is installed."""
+        found = hashlib.sha256(repr(self.lines).encode())
+        for wheel in self.wheels:
+            found.update(wheel.name.encode() + hashlib.sha256(wheel.read_bytes()).digest())
+        return found.hexdigest()
 
 
 class LibraryFailed(Obstacle):
@@ -54,10 +67,16 @@ class Shelf:
         self.may_read = may_read
 
     def find(self, library: Mapping[str, Any]) -> Installation:
-        kinds = {"pypi": self._pypi, "whl": self._wheel, "requirements": self._requirements}
+        kinds = {
+            "pypi": self._pypi,
+            "whl": self._wheel,
+            "requirements": self._requirements,
+            "jar": self._jar,
+            "maven": self._maven,
+        }
         kind = next(iter(library), "")
         if kind not in kinds or len(library) != 1:
-            raise self.fail(library, "UNSUPPORTED_LIBRARY_TYPE", "This workspace installs pypi, whl and requirements")
+            raise self.fail(library, "UNSUPPORTED_LIBRARY_TYPE", "This workspace installs no such libraries")
         return kinds[kind](library)
 
     def fail(self, library: Mapping[str, Any], code: str, said: str) -> LibraryFailed:
@@ -68,7 +87,8 @@ class Shelf:
         package = str(library["pypi"].get("package", "")).strip("'")
         wanted = self._on_disk(package)
         repo = library["pypi"].get("repo")
-        return Installation((*(("--default-index", str(repo)) if repo else ()), wanted), self._as_wheel(wanted))
+        words = (*(("--default-index", str(repo)) if repo else ()), wanted)
+        return Installation(words, _find_wheels([wanted]), tuple(map(_without_place, words)))
 
     def _wheel(self, library: Mapping[str, Any]) -> Installation:
         uri = str(library["whl"])
@@ -78,16 +98,43 @@ class Shelf:
         path = self._reach(library, uri)
         self.copies.mkdir(parents=True, exist_ok=True)
         copy = Path(shutil.copy(path, self.copies / path.name))
-        return Installation((str(copy),), copy)
+        return Installation((str(copy),), (copy,), (copy.name,))
+
+    def _maven(self, _: Mapping[str, Any]) -> Installation:
+        """Taken, and seen by no task of this workspace."""
+        return Installation(())
+
+    def _jar(self, library: Mapping[str, Any]) -> Installation:
+        """It has to be there; no task of this workspace sees it."""
+        self._reach(library, str(library["jar"]))
+        return Installation(())
 
     def _requirements(self, library: Mapping[str, Any]) -> Installation:
         if self.runtime.version < (15, 0):
             raise self.fail(library, "UNSUPPORTED_LIBRARY_TYPE", "requirements.txt needs Databricks Runtime 15.0")
         path = self._reach(library, str(library["requirements"]))
+        return self.find_lines(path.read_text().splitlines())
+
+    def find_lines(self, lines: Iterable[str]) -> Installation:
+        """All of the lines of a requirements file at once, with the files that they include."""
         self.copies.mkdir(parents=True, exist_ok=True)
-        copy = self.copies / "requirements.txt"
-        copy.write_text("\n".join(self._on_disk(line) for line in path.read_text().splitlines()) + "\n")
-        return Installation(("-r", str(copy)))
+        found: list[str] = []
+        copy = self._copy(lines, found)
+        return Installation(("-r", str(copy)), _find_wheels(found), tuple(map(_without_place, found)))
+
+    def _copy(self, lines: Iterable[str], found: list[str]) -> Path:
+        """A copy whose paths are those of this machine; its lines, and those of what it includes, go to `found`."""
+        translated = [self._include(self._on_disk(line), found) for line in lines]
+        found += translated
+        copy = self.copies / f"requirements-{len(list(self.copies.iterdir()))}.txt"
+        copy.write_text("\n".join(translated) + "\n")
+        return copy
+
+    def _include(self, line: str, found: list[str]) -> str:
+        asked = _INCLUDED.fullmatch(line)
+        if not asked or not Path(asked["path"]).is_file():
+            return line
+        return f"{asked['option']} {self._copy(Path(asked['path']).read_text().splitlines(), found).name}"
 
     def _reach(self, library: Mapping[str, Any], uri: str) -> Path:
         """The file behind a URI, if this runtime may read it and it is there."""
@@ -112,6 +159,12 @@ class Shelf:
 
         return _FOLDER.sub(lead, line)
 
-    def _as_wheel(self, wanted: str) -> Path | None:
-        path = Path(wanted)
-        return path if path.suffix == ".whl" and path.is_file() else None
+
+def _find_wheels(lines: Iterable[str]) -> tuple[Path, ...]:
+    """The wheels that lines name by their paths, with extras or without."""
+    paths = (Path(line.strip().partition("[")[0]) for line in lines)
+    return tuple(path for path in paths if path.suffix == ".whl" and path.is_file())
+
+
+def _without_place(line: str) -> str:
+    return re.sub(r"^\s*/\S*/(?=[^/]+\.whl)", "", line)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site
+from tests.fake_workspace import serverless
+from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site, Unreadable
 from tests.fake_workspace.compute import Compute
 from tests.fake_workspace.obstacles import Obstacle
+from tests.fake_workspace.standing import Visit
 from tests.fake_workspace.work import Stopped, Work
 
 ENDED = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
@@ -56,6 +58,8 @@ class Mode:
     With `ending` a run ends so, and its task never starts: SKIPPED, LOST, NO_CLUSTER, TIMEDOUT.
     `endless` runs are RUNNING until somebody ends them, and their task never starts either.
     The first `unseen` looks at a run answer that it doesn't exist; in the next `queued` ones it waits in the queue.
+    Whether serverless `reads_volumes`, where a task's Python file is in one, isn't known: one report says no.
+    Tasks can't write to `read_only`, folders such as `Volumes`.
     `shell_logs`: whether the output of a shell command is given, which isn't known of the real workspace.
     """
 
@@ -64,6 +68,8 @@ class Mode:
     endless: bool = False
     unseen: int = 0
     queued: int = 0
+    reads_volumes: bool = False
+    read_only: tuple[str, ...] = ()
     shell_logs: bool = False
 
 
@@ -209,22 +215,41 @@ class Run:
         return State(self.mode.failure, _FAILED, "FAILED", "RUN_EXECUTION_ERROR") if task.outcome.failed else SUCCESS
 
     def _run_on_cluster(self, task: Task) -> Outcome:
-        spec = task.spec.get("new_cluster") or {}
-        if not spec:
-            self.compute.check_environment(task.environment or {})
-        stranger = self.user if self.identity != self.user else ""
-        owner = Owner(self.token, stranger)
-        cluster = Cluster(
-            site=self.site, owner=owner, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
-        )
+        cluster = self._choose_cluster(task)
         try:
-            cluster.prepare(_libraries(task))
+            cluster.prepare(task.spec.get("libraries") or [])
             self._move(task, RUNNING)
             outcome = _run_task(cluster, task.spec)
             self._move(task, TERMINATING)
         finally:
             cluster.remove()
         return outcome
+
+    def _choose_cluster(self, task: Task) -> Cluster:
+        stranger = self.user if self.identity != self.user else ""
+        owner = Owner(self.identity, self.token, stranger, self.mode.read_only)
+        if existing := task.spec.get("existing_cluster_id"):
+            standing = self.compute.find(str(existing))
+            return Visit(standing, site=self.site, owner=owner, run_id=task.run_id, work=self.work, output=task.output)
+        spec = task.spec.get("new_cluster") or {}
+        environment = task.environment and serverless.resolve(task.environment, self.site.disk)
+        if not spec:
+            self._check_serverless(task, environment or {})
+        return Cluster(
+            site=self.site,
+            owner=owner,
+            cluster_id=task.cluster_id,
+            spec=spec,
+            environment=environment,
+            work=self.work,
+            output=task.output,
+        )
+
+    def _check_serverless(self, task: Task, environment: Mapping[str, Any]) -> None:
+        self.compute.check_environment(environment)
+        file = str(task.spec["spark_python_task"]["python_file"])
+        if file.removeprefix("dbfs:").startswith("/Volumes/") and not self.mode.reads_volumes:
+            raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
     def _move(self, task: Task, state: State) -> None:
         if not self._stop:
@@ -250,13 +275,6 @@ class Run:
     def _progresses(self) -> list[Progress]:
         """The run's own last: whoever sees that it has ended finds its tasks ended."""
         return [*(task.progress for task in self.tasks if task.progress is not self.progress), self.progress]
-
-
-def _libraries(task: Task) -> Sequence[Mapping[str, Any]]:
-    """What is to be installed: a cluster's libraries, or the requirement lines of an environment."""
-    if task.environment is None:
-        return task.spec.get("libraries") or []
-    return [{"pypi": {"package": line}} for line in task.environment.get("dependencies") or []]
 
 
 def _run_task(cluster: Cluster, spec: Mapping[str, Any]) -> Outcome:

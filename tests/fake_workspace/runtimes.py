@@ -32,24 +32,62 @@ _ALIASES = {
 _UNITY_CATALOG = {"SINGLE_USER", "USER_ISOLATION"}
 
 
+class Environment(NamedTuple):
+    """A version of serverless; `mlflow` is the distribution of MLflow that it has, if it has one."""
+
+    python: str
+    mlflow: str = ""
+
+
+ENVIRONMENTS = {
+    "1": Environment("3.10"),
+    "2": Environment("3.11"),
+    "3": Environment("3.12"),
+    "4": Environment("3.12", "mlflow-skinny"),
+    "5": Environment("3.12", "mlflow"),
+    "6": Environment("3.12", "mlflow"),
+}
+"""By Databricks' release notes."""
+
+
 class Runtime(NamedTuple):
-    """`version` as numbers; `mode` is one of the API's data_security_mode, older names."""
+    """`version` as numbers; `mode` is one of the API's data_security_mode, older names; `dbfs` is off in some
+    workspaces. `environment` is the version of serverless, nothing on a cluster."""
 
     version: tuple[int, int]
     mode: str = "SINGLE_USER"
     machine_learning: bool = False
-    serverless: bool = False
+    environment: str = ""
+    dbfs: bool = True
 
     @property
     def number(self) -> str:
         """As DATABRICKS_RUNTIME_VERSION has it."""
-        return "client.1.13" if self.serverless else f"{self.version[0]}.{self.version[1]}"
+        return f"client.{self.environment}.13" if self.environment else f"{self.version[0]}.{self.version[1]}"
+
+    @property
+    def serverless(self) -> bool:
+        return bool(self.environment)
+
+    @property
+    def mlflow(self) -> str:
+        """The distribution of MLflow that is there before anything is installed, if one is."""
+        if self.serverless:
+            return ENVIRONMENTS[self.environment].mlflow
+        if self.machine_learning:
+            return "mlflow"
+        return "mlflow-skinny" if self.version >= (15, 0) else ""
+
+    @property
+    def python(self) -> str:
+        """Its Python, where it has to be that one: clusters have the one that runs this workspace."""
+        return ENVIRONMENTS[self.environment].python if self.serverless else ""
 
     @property
     def mounts(self) -> tuple[str, ...]:
         """The workspace's folders that a task finds under the root of its machine."""
         allowed = {
-            "dbfs": self.mode != "USER_ISOLATION" and not self.serverless,
+            "dbfs": self.dbfs and self.mode != "USER_ISOLATION" and not self.serverless,
             "Volumes": self.mode in _UNITY_CATALOG and self.version >= (13, 3),
             "Workspace": self.version >= (11, 2),
         }
@@ -61,11 +99,10 @@ class Runtime(NamedTuple):
 
     @property
     def works_in_files_folder(self) -> bool:
-        """Since 14.0 a Python file runs in its own folder."""
-        return self.version >= (14, 0)
+        """Since 14.0 a Python file runs in its own folder; serverless promises none."""
+        return self.version >= (14, 0) and not self.serverless
 
 
-SERVERLESS = Runtime((99, 0), serverless=True)
 DEPENDENCY_MODES = {f"DEPENDENCY_MODE_{name}" for name in ("AUTO", "ENVIRONMENTS", "CLUSTER_LIBRARIES")}
 
 
@@ -76,6 +113,10 @@ class ClusterFailed(Obstacle):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"Unexpected user error while preparing the cluster for the job. Cause: {cause}")
+
+
+def serverless(version: str) -> Runtime:
+    return Runtime((99, 0), environment=version)
 
 
 def uses_environments(spec: Mapping[str, Any], *, by_itself: bool) -> bool:
@@ -93,10 +134,11 @@ def uses_environments(spec: Mapping[str, Any], *, by_itself: bool) -> bool:
     return can and (automatic or said == "DEPENDENCY_MODE_ENVIRONMENTS")
 
 
-def read_runtime(spec: Mapping[str, Any]) -> Runtime:
+def read_runtime(spec: Mapping[str, Any], *, dbfs: bool = True) -> Runtime:
     """A wrong version or node type is accepted when a job is submitted, and fails when its cluster is made.
 
-    The words about a version are those of a field report (databrickslabs/dbx#782), those about a node type assumed.
+    Where `dbfs` is off runtimes before 13.3 are blocked, says Databricks; in which words is assumed. The words about a
+    version are those of a field report (databrickslabs/dbx#782), those about a node type assumed.
     """
     text = str(spec.get("spark_version", ""))
     found = _VERSION.fullmatch(text)
@@ -106,4 +148,7 @@ def read_runtime(spec: Mapping[str, Any]) -> Runtime:
         if spec.get(key) and spec[key] not in NODE_TYPES:
             raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: Node type {spec[key]} is not supported.")
     mode = str(spec.get("data_security_mode") or "SINGLE_USER")
-    return Runtime((int(found["major"]), int(found["minor"] or 0)), _ALIASES.get(mode, mode), "-ml-" in text)
+    version = (int(found["major"]), int(found["minor"] or 0))
+    if not dbfs and version < (13, 3):
+        raise ClusterFailed(f"BAD_REQUEST: INVALID_PARAMETER_VALUE: {text} is blocked, as legacy DBFS is disabled.")
+    return Runtime(version, _ALIASES.get(mode, mode), "-ml-" in text, dbfs=dbfs)

@@ -87,10 +87,16 @@ class Workspace:
         self._mlflow = mlflow or MlflowServer(self.root / "mlflow")
         self.tracking = Tracking(self.disk, self._mlflow)
         self.artifacts = Artifacts(self.disk, self.signed, self.tracking)
-        self.compute = Compute()
+        self.compute = Compute(self.root / "jobs")
         apis: list[Api] = [self.identity, self.compute, self.dbfs, self.raw_dbfs, self.files, self.workspace_files]
         self.jobs = jobs.Jobs(
-            self.root, self.url, self.identity.token_of, self.root / "jobs", compute=self.compute, reuse=reuse
+            self.root,
+            self.url,
+            self.identity.token_of,
+            self.root / "jobs",
+            compute=self.compute,
+            reuse=reuse,
+            has_dbfs=lambda: not self.dbfs.disabled,
         )
         apis += [self.artifacts, self.tracking, self.jobs]
         self._routes = _compile(*(api.routes() for api in apis))

@@ -8,6 +8,7 @@ from typing import Any
 from tests.fake_workspace.runs import ENDED, Progress, Run, State, Task
 
 _TASK_KEYS = ("shell_command_task", "spark_python_task")
+_PLACE_KEYS = ("new_cluster", "existing_cluster_id", "libraries")
 _TYPES = {"SUCCESS": "SUCCESS", "INTERNAL_ERROR": "INTERNAL_ERROR", "CLUSTER_ERROR": "CLOUD_FAILURE"}
 
 
@@ -39,7 +40,7 @@ def show_as_run(run: Run, task: Task, version: str) -> dict[str, Any]:
 
 
 def _show_in_place(task: Task) -> dict[str, Any]:
-    spec = {key: task.spec[key] for key in ("new_cluster", "libraries") if key in task.spec}
+    spec = {key: task.spec[key] for key in _PLACE_KEYS if key in task.spec}
     return {
         "task": {key: task.spec[key] for key in _TASK_KEYS if key in task.spec},
         "cluster_spec": spec,
@@ -49,7 +50,7 @@ def _show_in_place(task: Task) -> dict[str, Any]:
 
 def _show_task(task: Task, version: str) -> dict[str, Any]:
     sent = {key: value for key, value in task.spec.items() if key in _TASK_KEYS}
-    places = {key: task.spec[key] for key in ("new_cluster", "libraries", "environment_key") if key in task.spec}
+    places = {key: task.spec[key] for key in (*_PLACE_KEYS, "environment_key") if key in task.spec}
     return {
         "run_id": task.run_id,
         "task_key": task.key,

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +13,30 @@ import mlflow.utils.file_utils
 import pytest
 
 from tests.fake_workspace import environments, runtimes
-from tests.fake_workspace.calls import PRINCIPAL, USER, call, token_of
-from tests.fake_workspace.jobs import Jobs
+from tests.fake_workspace.calls import PRINCIPAL, USER, call
+from tests.fake_workspace.dbfs import Dbfs
+from tests.fake_workspace.disk import Disk
+from tests.fake_workspace.files import Files
 from tests.fake_workspace.programs import conda, pyenv, rsync
-from tests.fake_workspace.runs import Mode, State
-from tests.support import repositories
+from tests.fake_workspace.runs import Mode
+from tests.fake_workspace.signed import Signed
+from tests.fake_workspace.workspace_files import WorkspaceFiles
+from tests.support import benches, repositories
+from tests.support.benches import Bench, python, shell, wait_until
 
-CLUSTER: dict[str, Any] = {"spark_version": "14.3.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 WHEEL = "mylib-1.0-py3-none-any.whl"
 MLFLOW = [{"pypi": {"package": f"{name}"}} for name in ("mlflow-skinny", "sqlalchemy", "alembic")]
 
 
-class Nothing(BaseHTTPRequestHandler):
-    """A workspace that has nothing: tasks may ask, and go on."""
-
-    def do_GET(self) -> None:
-        self.send_error(404)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class Workspace:
-    """A workspace's files and its jobs."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.disk = folder / "disk"
-        self.jobs = Jobs(self.disk, url, token_of, folder / "home", reuse=True)
-
-    def write(self, path: str, text: str) -> None:
-        repositories.write(self.disk, {path: text})
-
-    def submit(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> int:
-        body = {"new_cluster": {**CLUSTER, **cluster}, "libraries": list(libraries), **task}
-        run_id: int = call(self.jobs.routes(), "POST", "/api/2.0/jobs/runs/submit", body)["run_id"]
-        return run_id
-
-    def run(self, task: Mapping[str, Any], libraries: Sequence[object] = (), **cluster: Any) -> tuple[State, str]:
-        """How the task ended, and what it said."""
-        run_id = self.submit(task, libraries, **cluster)
-        return self.jobs.wait(run_id, 300), self.jobs.output(run_id)
-
-    def output(self, run_id: int) -> dict[str, Any]:
-        return call(self.jobs.routes(), "GET", "/api/2.0/jobs/runs/get-output", run_id=run_id)
-
-
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"), f"http://127.0.0.1:{server.server_port}")
-    yield workspace
-    workspace.jobs.close()
-    server.shutdown()
-    server.server_close()
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with benches.opened(tmp_path_factory.mktemp("bench")) as opened:
+        yield opened
 
 
 @pytest.fixture
-def workspace(shared: Workspace) -> Workspace:
-    shared.jobs.mode = Mode()
-    return shared
+def bench(shared: Bench) -> Bench:
+    return shared.fresh()
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +48,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dist" / WHEEL
 
 
-def shell(script: str, **variables: str) -> dict[str, Any]:
-    return {"shell_command_task": {"command": ["bash", "-c", script], "env_vars": variables}}
-
-
-def python(file: str, *parameters: str) -> dict[str, Any]:
-    return {"spark_python_task": {"python_file": file, "parameters": list(parameters)}}
-
-
-def test_a_command_reads_and_writes_the_files_of_the_workspace(workspace: Workspace) -> None:
-    workspace.write("dbfs/x", "from dbfs\n")
+def test_a_command_reads_and_writes_the_files_of_the_workspace(bench: Bench) -> None:
+    bench.write("dbfs/x", "from dbfs\n")
     script = 'cat /dbfs/x && echo "$A $B $DATABRICKS_RUNTIME_VERSION" > /Volumes/y && touch /databricks/z'
-    end, said = workspace.run(shell(script, A="one"), spark_env_vars={"B": "two"})
+    end, said = bench.run(shell(script, A="one"), spark_env_vars={"B": "two"})
     assert (end.result, said) == ("SUCCESS", "from dbfs\n")
-    assert (workspace.disk / "Volumes" / "y").read_text() == "one two 14.3\n"
+    assert (bench.disk / "Volumes" / "y").read_text() == "one two 14.3\n"
 
 
-def test_nothing_of_a_cluster_is_left_on_the_machine(workspace: Workspace) -> None:
+def test_nothing_of_a_cluster_is_left_on_the_machine(bench: Bench) -> None:
     before = sorted(Path("/").iterdir())
-    workspace.run(shell("touch /made-by-a-task; mkdir -p /databricks/x; cd $(mktemp -d) && touch y"))
+    bench.run(shell("touch /made-by-a-task; mkdir -p /databricks/x; cd $(mktemp -d) && touch y"))
     assert sorted(Path("/").iterdir()) == before
-    assert not list((workspace.jobs._site.home / "clusters").iterdir())
+    assert not list((bench.jobs._site.home / "clusters").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -121,83 +75,122 @@ def test_nothing_of_a_cluster_is_left_on_the_machine(workspace: Workspace) -> No
         pytest.param({"spark_version": "12.2.x-scala2.12"}, "dbfs Workspace", id="older-runtime"),
     ],
 )
-def test_folders_are_mounted_as_the_access_mode_says(
-    workspace: Workspace, cluster: Mapping[str, Any], mounted: str
-) -> None:
-    _, said = workspace.run(
-        shell("for name in dbfs Volumes Workspace; do [ -d /$name ] && echo $name; done"), **cluster
-    )
+def test_folders_are_mounted_as_the_access_mode_says(bench: Bench, cluster: Mapping[str, Any], mounted: str) -> None:
+    _, said = bench.run(shell("for name in dbfs Volumes Workspace; do [ -d /$name ] && echo $name; done"), **cluster)
     assert said.split() == mounted.split()
 
 
-def test_the_output_of_a_command_is_given_only_where_a_test_wants_it(workspace: Workspace) -> None:
+def test_a_folder_of_the_workspace_can_be_one_that_no_task_writes_to(bench: Bench) -> None:
+    bench.jobs.mode = Mode(read_only=("Volumes",))
+    bench.write("Volumes/x", "there\n")
+    script = "cat /Volumes/x; echo > /Volumes/y; echo > /Workspace/y && echo written"
+    _, said = bench.run(shell(script))
+    assert said.startswith("there\n")
+    assert "Read-only file system" in said
+    assert said.endswith("written\n")
+
+
+def test_where_dbfs_is_off_no_cluster_has_it_and_old_runtimes_have_no_cluster(bench: Bench, wheel: Path) -> None:
+    (bench.disk / "dbfs").mkdir(exist_ok=True)
+    shutil.copy(wheel, bench.disk / "dbfs")
+    bench.write("dbfs/good.py", "")
+    bench.has_dbfs = False
+    try:
+        assert bench.run(shell("ls -d /dbfs /Volumes"))[1].count("No such file") == 1
+        assert "has been disabled" in bench.run(shell("true"), [{"whl": f"dbfs:/{WHEEL}"}])[0].message
+        assert "Cannot read the python file" in bench.run(python("dbfs:/good.py"))[0].message
+        assert "is blocked" in bench.run(shell("true"), spark_version="12.2.x-scala2.12")[0].message
+    finally:
+        bench.has_dbfs = True
+
+
+def test_files_of_a_running_task_are_seen_from_outside(bench: Bench) -> None:
+    """By each API that lists and reads, in parts too."""
+    disk = Disk(bench.disk)
+    disk.make_volume("c", "s", "live")
+    dbfs, files, nodes = Dbfs(disk), Files(disk, Signed("")), WorkspaceFiles(disk)
+    places = "/dbfs/live /Volumes/c/s/live /Workspace/Shared/live"
+    script = f"for at in {places}; do mkdir -p $at; printf 0123456789 > $at/x; mv $at/x $at/out; done"
+    run_id = bench.submit(shell(f"{script}; while [ ! -e /dbfs/live/go ]; do sleep 0.05; done"))
+    wait_until((bench.disk / "Workspace/Shared/live/out").exists)
+    listed = call(dbfs.routes(), "GET", "/api/2.0/dbfs/list", {"path": "/live"})["files"]
+    assert [each["path"] for each in listed] == ["/live/out"]
+    listed = call(files.routes(), "GET", "/api/2.0/fs/directories/Volumes/c/s/live")["contents"]
+    assert [each["name"] for each in listed] == ["out"]
+    listed = call(nodes.routes(), "GET", "/api/2.0/workspace/list", {"path": "/Workspace/Shared/live"})["objects"]
+    assert [each["object_type"] for each in listed] == ["FILE"]
+    part = call(dbfs.routes(), "GET", "/api/2.0/dbfs/read", {"path": "/live/out", "offset": 3, "length": 4})
+    assert (part["bytes_read"], base64.b64decode(part["data"])) == (4, b"3456")
+    call(dbfs.routes(), "POST", "/api/2.0/dbfs/put", {"path": "/live/go", "contents": ""})
+    assert bench.jobs.wait(run_id, 60).result == "SUCCESS"
+
+
+def test_the_output_of_a_command_is_given_only_where_a_test_wants_it(bench: Bench) -> None:
     for logs in (False, True):
-        workspace.jobs.mode = Mode(shell_logs=logs)
-        run_id = workspace.submit(shell("echo said"))
-        workspace.jobs.wait(run_id, 60)
-        assert workspace.output(run_id).get("logs") == ("said\n" if logs else None)
+        bench.jobs.mode = Mode(shell_logs=logs)
+        run_id = bench.submit(shell("echo said"))
+        bench.jobs.wait(run_id, 60)
+        assert bench.output(run_id).get("logs") == ("said\n" if logs else None)
 
 
 @pytest.mark.parametrize("shown", ["TERMINATED", "INTERNAL_ERROR"])
-def test_a_command_that_fails_is_a_failed_run(workspace: Workspace, shown: str) -> None:
-    workspace.jobs.mode = Mode(failure=shown)
-    end, _ = workspace.run(shell("exit 3"))
+def test_a_command_that_fails_is_a_failed_run(bench: Bench, shown: str) -> None:
+    bench.jobs.mode = Mode(failure=shown)
+    end, _ = bench.run(shell("exit 3"))
     assert (end.life_cycle, end.result) == (shown, "FAILED")
 
 
-def test_states_move_with_what_happens(workspace: Workspace) -> None:
-    run_id = workspace.submit(shell("while [ ! -e /dbfs/go ]; do sleep 0.05; done"))
-    wait_until(lambda: workspace.jobs.history(run_id)[-1] == "RUNNING")
-    workspace.write("dbfs/go", "")
-    workspace.jobs.wait(run_id, 60)
-    assert workspace.jobs.history(run_id) == ["PENDING", "RUNNING", "TERMINATING", "TERMINATED"]
+def test_states_move_with_what_happens(bench: Bench) -> None:
+    run_id = bench.submit(shell("while [ ! -e /dbfs/go ]; do sleep 0.05; done"))
+    wait_until(lambda: bench.jobs.history(run_id)[-1] == "RUNNING")
+    bench.write("dbfs/go", "")
+    bench.jobs.wait(run_id, 60)
+    assert bench.jobs.history(run_id) == ["PENDING", "RUNNING", "TERMINATING", "TERMINATED"]
 
 
-def test_cancel_ends_all_that_a_task_has_started(workspace: Workspace) -> None:
-    run_id = workspace.submit(shell("setsid sleep 86399.5 & touch /dbfs/started; sleep 86399.5"))
-    wait_until((workspace.disk / "dbfs" / "started").exists)
+def test_cancel_ends_all_that_a_task_has_started(bench: Bench) -> None:
+    run_id = bench.submit(shell("setsid sleep 86399.5 & touch /dbfs/started; sleep 86399.5"))
+    wait_until((bench.disk / "dbfs" / "started").exists)
     assert processes("86399.5")
-    call(workspace.jobs.routes(), "POST", "/api/2.0/jobs/runs/cancel", {"run_id": run_id})
-    assert workspace.jobs.wait(run_id, 60).result == "CANCELED"
+    call(bench.jobs.routes(), "POST", "/api/2.0/jobs/runs/cancel", {"run_id": run_id})
+    assert bench.jobs.wait(run_id, 60).result == "CANCELED"
     wait_until(lambda: not processes("86399.5"))
 
 
-def test_a_python_file_runs_from_a_cell(workspace: Workspace) -> None:
+def test_a_python_file_runs_from_a_cell(bench: Bench) -> None:
     code = "import os, sys\nprint(sys.argv[1:], __name__, '__file__' in globals(), os.getcwd())\nprint(exit)\n"
-    workspace.write("Workspace/Users/ada/task.py", code)
-    run_id = workspace.submit(python("/Workspace/Users/ada/task.py", "it's", 'a "b"'))
-    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
-    output = workspace.output(run_id)
+    bench.write("Workspace/Users/ada/task.py", code)
+    run_id = bench.submit(python("/Workspace/Users/ada/task.py", "it's", 'a "b"'))
+    assert bench.jobs.wait(run_id, 60).result == "FAILED"
+    output = bench.output(run_id)
     assert output["logs"].startswith("""["it's", 'a "b"'] __main__ False /Workspace/Users/ada\n""")
     assert output["error"].startswith("NameError: name 'exit' is not defined")
     assert 'File "/Workspace/Users/ada/task.py", line 3, in <module>' in output["error_trace"]
 
 
-def test_a_python_file_succeeds_when_it_comes_to_its_end(workspace: Workspace) -> None:
-    workspace.write(
-        "dbfs/good.py", "import pickle\nclass Mine: pass\nprint(type(pickle.loads(pickle.dumps(Mine()))))\n"
-    )
-    end, said = workspace.run(python("dbfs:/good.py"), data_security_mode="USER_ISOLATION")
+def test_a_python_file_succeeds_when_it_comes_to_its_end(bench: Bench) -> None:
+    bench.write("dbfs/good.py", "import pickle\nclass Mine: pass\nprint(type(pickle.loads(pickle.dumps(Mine()))))\n")
+    end, said = bench.run(python("dbfs:/good.py"), data_security_mode="USER_ISOLATION")
     assert (end.result, said) == ("SUCCESS", "<class '__main__.Mine'>\n")
 
 
 @pytest.mark.parametrize("code", ["0", "3", ""])
-def test_any_exit_fails_a_python_file(workspace: Workspace, code: str) -> None:
-    workspace.write("dbfs/exits.py", f"import sys\nsys.exit({code})\n")
-    run_id = workspace.submit(python("dbfs:/exits.py"))
-    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
-    assert workspace.output(run_id)["error"] == f"SystemExit: {code}".rstrip(": ")
+def test_any_exit_fails_a_python_file(bench: Bench, code: str) -> None:
+    bench.write("dbfs/exits.py", f"import sys\nsys.exit({code})\n")
+    run_id = bench.submit(python("dbfs:/exits.py"))
+    assert bench.jobs.wait(run_id, 60).result == "FAILED"
+    assert bench.output(run_id)["error"] == f"SystemExit: {code}".rstrip(": ")
 
 
-def test_a_python_file_that_kills_its_kernel_fails(workspace: Workspace) -> None:
-    workspace.write("dbfs/dies.py", "import os\nos._exit(0)\n")
-    run_id = workspace.submit(python("dbfs:/dies.py"))
-    assert workspace.jobs.wait(run_id, 60).result == "FAILED"
-    assert "kernel is unresponsive" in workspace.output(run_id)["error"]
+def test_a_python_file_that_kills_its_kernel_fails(bench: Bench) -> None:
+    bench.write("dbfs/dies.py", "import os\nos._exit(0)\n")
+    run_id = bench.submit(python("dbfs:/dies.py"))
+    assert bench.jobs.wait(run_id, 60).result == "FAILED"
+    assert "kernel is unresponsive" in bench.output(run_id)["error"]
 
 
-def test_a_missing_python_file_is_named(workspace: Workspace) -> None:
-    end, _ = workspace.run(python("dbfs:/nowhere.py"))
+def test_a_missing_python_file_is_named(bench: Bench) -> None:
+    end, _ = bench.run(python("dbfs:/nowhere.py"))
     assert "Cannot read the python file dbfs:/nowhere.py" in end.message
 
 
@@ -211,12 +204,12 @@ def test_a_missing_python_file_is_named(workspace: Workspace) -> None:
     ],
 )
 def test_a_wheel_of_the_workspace_is_installed(
-    workspace: Workspace, wheel: Path, place: str, library: Mapping[str, object]
+    bench: Bench, wheel: Path, place: str, library: Mapping[str, object]
 ) -> None:
-    (workspace.disk / place).mkdir(parents=True, exist_ok=True)
-    shutil.copy(wheel, workspace.disk / place)
-    workspace.write("dbfs/uses.py", "import mylib\nprint(mylib.ANSWER)\n")
-    end, said = workspace.run(python("dbfs:/uses.py"), [library])
+    (bench.disk / place).mkdir(parents=True, exist_ok=True)
+    shutil.copy(wheel, bench.disk / place)
+    bench.write("dbfs/uses.py", "import mylib\nprint(mylib.ANSWER)\n")
+    end, said = bench.run(python("dbfs:/uses.py"), [library])
     assert (end.result, said) == ("SUCCESS", "42\n")
 
 
@@ -233,79 +226,77 @@ def test_a_wheel_of_the_workspace_is_installed(
     ],
 )
 def test_a_library_that_cannot_be_installed_ends_the_run_before_its_task(
-    workspace: Workspace, wheel: Path, library: Mapping[str, object], cluster: Mapping[str, object]
+    bench: Bench, wheel: Path, library: Mapping[str, object], cluster: Mapping[str, object]
 ) -> None:
-    (workspace.disk / "dbfs" / "ok").mkdir(parents=True, exist_ok=True)
-    shutil.copy(wheel, workspace.disk / "dbfs" / "ok" / WHEEL)
-    shutil.copy(wheel, workspace.disk / "dbfs" / "ok" / "bad.whl")
-    end, said = workspace.run(shell("echo started"), [library], **cluster)
+    (bench.disk / "dbfs" / "ok").mkdir(parents=True, exist_ok=True)
+    shutil.copy(wheel, bench.disk / "dbfs" / "ok" / WHEEL)
+    shutil.copy(wheel, bench.disk / "dbfs" / "ok" / "bad.whl")
+    end, said = bench.run(shell("echo started"), [library], **cluster)
     assert (end.life_cycle, end.result, end.code) == ("INTERNAL_ERROR", "FAILED", "LIBRARY_INSTALLATION_ERROR")
     assert end.message.startswith("Library installation failed for library due to user error for ")
     assert not said
 
 
-def test_a_serverless_task_has_the_libraries_of_its_environment(workspace: Workspace, wheel: Path) -> None:
-    (workspace.disk / "Volumes").mkdir(exist_ok=True)
-    shutil.copy(wheel, workspace.disk / "Volumes")
-    workspace.write("Workspace/less.py", "import mylib, os\nprint(mylib.ANSWER, os.path.isdir('/dbfs'))\n")
+def test_a_serverless_task_has_the_libraries_of_its_environment(bench: Bench, wheel: Path) -> None:
+    (bench.disk / "Volumes").mkdir(exist_ok=True)
+    shutil.copy(wheel, bench.disk / "Volumes")
+    bench.write("Workspace/less.py", "import mylib, os\nprint(mylib.ANSWER, os.path.isdir('/dbfs'))\n")
     spec = {"environment_version": "4", "dependencies": [f"/Volumes/{WHEEL}"]}
     body = {
         "tasks": [{"task_key": "main", "environment_key": "e", **python("/Workspace/less.py")}],
         "environments": [{"environment_key": "e", "spec": spec}],
     }
-    run_id = call(workspace.jobs.routes(), "POST", "/api/2.2/jobs/runs/submit", body)["run_id"]
-    assert workspace.jobs.wait(run_id, 60).result == "SUCCESS"
-    assert workspace.jobs.output(run_id) == "42 False\n"
+    run_id = call(bench.jobs.routes(), "POST", "/api/2.2/jobs/runs/submit", body)["run_id"]
+    assert bench.jobs.wait(run_id, 60).result == "SUCCESS"
+    assert bench.jobs.output(run_id) == "42 False\n"
 
 
-def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(workspace: Workspace) -> None:
+def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(bench: Bench) -> None:
     home = f"Workspace/Users/{USER}"
-    workspace.write(f"{home}/mine.py", "print('mine')\n")
-    workspace.write(
+    bench.write(f"{home}/mine.py", "print('mine')\n")
+    bench.write(
         "Workspace/Shared/look.py",
         f"import os\nprint(os.listdir('/{home}'), os.environ['DATABRICKS_TOKEN'])\n",
     )
     mine, look = python(f"/{home}/mine.py"), python("/Workspace/Shared/look.py")
     other = {"run_as": {"service_principal_name": PRINCIPAL}}
-    assert workspace.run(mine)[1] == "mine\n"
-    assert f"Cannot read the python file /{home}/mine.py" in workspace.run({**mine, **other})[0].message
-    assert workspace.run({**look, **other})[1] == f"[] token of {PRINCIPAL}\n"
-    assert "mine.py" in workspace.run(look)[1]
+    assert bench.run(mine)[1] == "mine\n"
+    assert f"Cannot read the python file /{home}/mine.py" in bench.run({**mine, **other})[0].message
+    assert bench.run({**look, **other})[1] == f"[] token of {PRINCIPAL}\n"
+    assert "mine.py" in bench.run(look)[1]
 
 
 @pytest.mark.full
-def test_a_classic_project_runs_by_the_command_that_mlflow_sends(
-    workspace: Workspace, wheel: Path, tmp_path: Path
-) -> None:
+def test_a_classic_project_runs_by_the_command_that_mlflow_sends(bench: Bench, wheel: Path, tmp_path: Path) -> None:
     """Its environment is built from the YAML on the cluster, where conda would do it."""
-    (workspace.disk / "dbfs" / "libs").mkdir(parents=True)
-    shutil.copy(wheel, workspace.disk / "dbfs" / "libs")
+    (bench.disk / "dbfs" / "libs").mkdir(parents=True)
+    shutil.copy(wheel, bench.disk / "dbfs" / "libs")
     environment = f"name: t\ndependencies: [python=3.10, pip, {{pip: [/dbfs/libs/{WHEEL}]}}]\n"
     code = "import sys, mylib\nprint('trained', sys.argv[2], mylib.ANSWER)\n"
     repositories.write(
         tmp_path, {"MLproject": repositories.MLPROJECT, "training_env.yaml": environment, "train.py": code}
     )
-    archive = workspace.disk / "dbfs" / "project.tar.gz"
+    archive = bench.disk / "dbfs" / "project.tar.gz"
     mlflow.utils.file_utils.make_tarfile(
         str(archive), str(tmp_path), mlflow.projects.databricks.DB_TARFILE_ARCHIVE_NAME
     )
     command = mlflow.projects.databricks._get_databricks_run_cmd(
         "/dbfs/project.tar.gz", None, "main", {"text": "a b"}, None
     )
-    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace.disk}/mlflow.db", "MLFLOW_EXPERIMENT_ID": "0"}
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{bench.disk}/mlflow.db", "MLFLOW_EXPERIMENT_ID": "0"}
     task = {"shell_command_task": {"command": command, "env_vars": variables}}
-    end, said = workspace.run(task, MLFLOW, spark_version="12.2.x-scala2.12")
+    end, said = bench.run(task, MLFLOW, spark_version="12.2.x-scala2.12")
     assert "trained a b 42\n" in said
     assert end.result == "SUCCESS"
 
 
-def test_an_environment_that_was_not_finished_is_made_again(workspace: Workspace) -> None:
-    workspace.run(shell("true"))
-    for mark in (workspace.jobs._site.home / "environments").glob("cluster-*/complete"):
+def test_an_environment_that_was_not_finished_is_made_again(bench: Bench) -> None:
+    bench.run(shell("true"))
+    for mark in environments.shared().glob("cluster-*/complete"):
         mark.unlink()
         shutil.rmtree(mark.parent / "bin")
-    workspace.write("dbfs/good.py", "")
-    assert workspace.run(python("dbfs:/good.py"))[0].result == "SUCCESS"
+    bench.write("dbfs/good.py", "")
+    assert bench.run(python("dbfs:/good.py"))[0].result == "SUCCESS"
 
 
 @pytest.mark.parametrize(
@@ -373,13 +364,6 @@ def test_pyenv_has_the_running_python_under_every_number(tmp_path: Path, monkeyp
     assert pyenv.main(["install", "--skip-existing", "3.8.20"]) == 0
     command = [str(tmp_path / "versions/3.8.20/bin/python"), "-c", "import sys; print(sys.version)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == sys.version
-
-
-def wait_until(true: Any) -> None:
-    give_up = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < give_up
-        threading.Event().wait(0.05)
 
 
 def processes(word: str) -> list[str]:

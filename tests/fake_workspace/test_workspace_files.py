@@ -157,3 +157,13 @@ def test_the_older_endpoint_takes_bytes(workspace: Workspace, folder: str) -> No
     ]
 
     assert statuses == [200, 409, 200]
+
+
+@pytest.mark.parametrize("form", ["AUTO", "SOURCE", None])
+def test_a_file_is_exported_as_it_is(workspace: Workspace, folder: str, form: str | None) -> None:
+    path = workspace.disk.workspace_path(f"{folder}/000001-3.txt")
+    path.write_bytes(b"a\n\xff")
+    asked = {"path": f"{folder}/000001-3.txt", "direct_download": "true", **({"format": form} if form else {})}
+    url, headers = f"{workspace.url}/api/2.0/workspace/export", {"Authorization": f"Bearer {workspace.token}"}
+    assert requests.get(url, params=asked, headers=headers, timeout=10).content == b"a\n\xff"
+    assert requests.get(url, params={**asked, "format": "DBC"}, headers=headers, timeout=10).status_code == 400

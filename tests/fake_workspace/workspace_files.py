@@ -77,8 +77,11 @@ class WorkspaceFiles:
         return {}
 
     def export(self, request: Request) -> dict[str, Any] | Answer:
+        """A file comes as it is, a notebook as its source; other formats are a real workspace's alone."""
         data = request.json()
         path = self._find(data)
+        if data.get("format", "SOURCE") not in {"AUTO", "SOURCE"}:
+            raise _bad(f"The test workspace exports as AUTO and SOURCE, not as {data['format']}")
         if path.is_dir():
             raise _bad("A folder is exported as DBC only")
         if path.stat().st_size > LIMIT:
@@ -110,7 +113,7 @@ class WorkspaceFiles:
         path = self._find(request.json())
         if not path.is_dir():
             return {"objects": [self._describe(path)]}
-        nodes = [self._describe(node) for node in sorted(path.iterdir())]
+        nodes = disks.describe_each(sorted(path.iterdir()), self._describe)
         here = self._disk.workspace_name(path)
         experiments = [name for name in self._disk.experiments if name.rpartition("/")[0] == here.rstrip("/")]
         objects = nodes + [self._describe_experiment(name) for name in experiments]

@@ -79,6 +79,13 @@ def test_what_a_person_can_mend_is_raised_as_a_release_error(folder: Path) -> No
     with pytest.raises(ReleaseError, match="no MLproject file"):
         Pipeline(folder, Settings(project="libs")).release()
 
+    environment = folder / "training" / "training_env.yaml"
+    environment.write_text(environment.read_text().replace("WHEELPATH", "-r more.txt"))
+    write(folder, {"training/more.txt": "# mlflow\nWHEELPATH\n"})
+    with pytest.raises(ReleaseError, match="WHEELPATH names a wheel in a file of requirements") as caught:
+        pipeline(folder).release()
+    assert str(caught.value.where) == f"{folder / 'training' / 'more.txt'}:2"
+
 
 def test_a_step_that_there_is_not_is_refused_with_those_that_there_are(folder: Path) -> None:
     with pytest.raises(ReleaseError, match="there is no step build_wheel") as caught:
@@ -150,6 +157,15 @@ def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path
 def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: Path) -> None:
     with pytest.raises(ReleaseError, match="ends with the command"):
         pipeline(folder).release(mlops_tasks.Inputs(detach=True))
+
+    assert pipeline(folder).load() is None
+
+
+def test_a_release_to_a_store_that_is_refused_takes_no_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+
+    with pytest.raises(ReleaseError, match="the local target writes to no workspace"):
+        pipeline(folder).release()
 
     assert pipeline(folder).load() is None
 

@@ -129,7 +129,7 @@ def submit(staged: Path, workspace: Workspace, spark: Path) -> tuple[Outcome, st
     output = workspace.root / "output.log"
     cluster = Cluster(
         site=Site(disk=workspace.root, url=workspace.url, home=workspace.root / "machines"),
-        owner=Owner(workspace.token),
+        owner=Owner(workspace.user, workspace.token),
         cluster_id="workers",
         spec=spec["new_cluster"],
         work=Work(),

@@ -164,6 +164,16 @@ def test_what_the_backend_warns_of_and_what_git_ignores_is_said_with_the_users_o
     assert held == [False, True]
 
 
+def test_a_wheel_with_none_of_the_librarys_modules_is_told(tmp_path: Path) -> None:
+    library = make_library(tmp_path, system=SETUPTOOLS, project="[tool.setuptools]\npackages = []\n")
+    heard = Heard()
+
+    build(tmp_path, library, heard=heard)
+
+    said = "mylib-1.0-py3-none-any.whl has none of the modules of libs/mylib"
+    assert f"warning: {said}: say in its pyproject.toml where its packages are" in heard.lines
+
+
 def test_a_module_that_does_not_compile_is_refused_with_its_line(tmp_path: Path) -> None:
     library = make_library(tmp_path, module="A = 1\ndef f(:\n")
 

@@ -169,10 +169,11 @@ def test_a_project_that_would_not_use_what_was_deployed_is_refused_where_nothing
     assert not [path for path in (folder.parent / ".mlops/p/local/staged").iterdir() if path.name != ".git"]
 
 
-def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path) -> None:
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_deployed_wheel_that_nothing_names_is_said(folder: Path, in_place: bool) -> None:
     write(folder, env="dependencies:\n- pip: [/dbfs/x/my_lib-1.0-py3-none-any.whl]\n")
     said = Said()
-    run_patch(folder, deployed=[CORE, LIB], to=said)
+    run_patch(folder, deployed=[CORE, LIB], in_place=in_place, to=said)
     assert said.warnings == ["nothing in the project refers to the wheel of core"]
 
 
@@ -378,6 +379,15 @@ def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused
         run_patch(folder)
     assert run_patch(folder, in_place=True).patched is not None
     assert LIB.uri in (folder.parent / "env.yaml").read_text()
+
+
+def test_a_path_to_the_folder_above_the_yaml_s_own_is_no_way_out(folder: Path) -> None:
+    write(folder, **{"more.txt": "", "MLproject": MLPROJECT.replace("env.yaml", "envs/env.yaml")})
+    (folder / "envs").mkdir()
+    (folder / "envs" / "env.yaml").write_text(CONDA + "  - -r ../more.txt\n  - -e ..\n  - -e ../..\n")
+    said = Said()
+    run_patch(folder, to=said)
+    assert [warning.split(":")[1].split("'")[1] for warning in said.warnings] == ["-e ../.."]
 
 
 def test_mlflow_reads_the_staged_project(folder: Path) -> None:

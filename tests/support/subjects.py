@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mlops_tasks.doctor.findings import Finding
-from mlops_tasks.doctor.subject import BuiltWheel, Client, Subject, Text
+from mlops_tasks.doctor.subject import BuiltWheel, Subject, Text
 from mlops_tasks.project import cluster, environment, mlproject
+from mlops_tasks.tracking.bounds import Client
 
 CLASSIC = """\
 name: training

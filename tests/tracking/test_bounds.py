@@ -32,3 +32,11 @@ def test_an_mlflow_that_cannot_work_with_what_is_beside_it_is_told_so_with_what_
         bounds.check_here("2.9")
 
     assert caught.value.cure == "pip install 'packaging<1'"
+
+
+def test_the_installed_mlflow_is_known_without_importing_it() -> None:
+    client = bounds.read_client()
+
+    assert client is not None
+    assert client.version.split(".")[0].isdigit()
+    assert client.requires_python.startswith(">=3.")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import http.server
 import multiprocessing
 import shlex
@@ -18,9 +19,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
-from mlops_tasks import errors
+from mlops_tasks import errors, locks
 from mlops_tasks.tracking import client as tracking
-from mlops_tasks.tracking import uris
+from mlops_tasks.tracking import database, uris
 
 
 def make(tmp_path: Path) -> tracking.Tracking:
@@ -52,6 +53,20 @@ def create_run(store: tracking.Tracking, experiment_id: str, **parameters: str) 
     return store.create_run(
         experiment_id, name="first", tags={"mlops.branch": "main"}, parameters=parameters, record={"version": 1}
     )
+
+
+def test_one_process_at_a_time_is_the_first_user_of_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class BegunError(Exception): ...
+
+    def prepare(uri: str, artifacts: Path) -> None:
+        with pytest.raises(BlockingIOError), locks.lock_folder(tmp_path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            raise AssertionError
+        raise BegunError
+
+    monkeypatch.setattr(database, "prepare", prepare)
+
+    with pytest.raises(BegunError):
+        make(tmp_path).ensure_experiment("/Shared/a")
 
 
 def test_an_experiment_is_made_once_and_found_again(store: tracking.Tracking) -> None:

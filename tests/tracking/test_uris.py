@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.tracking import uris
 
 
@@ -142,3 +142,11 @@ def test_a_server_that_nobody_is_at_is_told_in_the_systems_words() -> None:
 )
 def test_a_blank_variable_names_no_store(environ: dict[str, str], store: str | None) -> None:
     assert uris.named(environ) == store
+
+
+@pytest.mark.parametrize("uri", ["http://[::1", "https://ada:secret@a℀b"])
+def test_what_is_no_address_of_a_server_is_told_without_its_password(uri: str) -> None:
+    assert redaction.split_login(uri) == (uri, None)
+    with pytest.raises(errors.WorkspaceError, match="no URL of a server") as caught:
+        uris.check_reachable(uri)
+    assert "secret" not in str(caught.value)

@@ -9,8 +9,8 @@ import pytest
 from mlops_tasks import errors, processes
 from mlops_tasks.processes import Completed
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import building
-from tests.support.repositories import make_library
+from mlops_tasks.wheels import building, ignored
+from tests.support.repositories import make_library, write
 
 NO_SOLUTION = """\
 Traceback (most recent call last):
@@ -20,6 +20,7 @@ Traceback (most recent call last):
 <   cause: Because hatchlingg was not found in the package registry
 ERROR Command '['uv']' returned non-zero exit status 1.
 """
+NOTHING_LEFT = ignored.Ignored()
 NO_CACHE = "< error: Failed to initialize cache at `/.cache/uv`\n<   cause: failed to create directory `/.cache/uv`\n"
 
 
@@ -79,10 +80,32 @@ def test_the_last_cause_comes_first_and_the_whole_log_is_kept_and_shown_with_ver
         ("one\ntwo\n\nERROR Backend subprocess exited\n", "two"),
         ("error: command 'gcc' failed\nsee above\n", "error: command 'gcc' failed"),
         ("hatchling.UnknownError: no\n* a note of build's\n", "hatchling.UnknownError: no"),
+        ("flit_core.InvalidVersion: no\nTIP pass --env-dir\nERROR Backend exited\n", "flit_core.InvalidVersion: no"),
+        ("* Creating\nERROR Failed to parse pyproject.toml\n", "Failed to parse pyproject.toml"),
     ],
 )
 def test_the_cause_is_the_last_line_that_names_an_error_else_the_last_line(log: str, cause: str) -> None:
     assert building._last_cause(log) == cause
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "log"),
+    [
+        ("pyproject.toml", '[project]\nversion = "1.0-x_y"\n', "configuration error: `project.version` must be pep440"),
+        ("setup.cfg", "[metadata]\nversion = 1.0-x_y\n", "it failed"),
+        ("setup.cfg", "", "ValueError: Invalid version `1.0-x_y` from field `project.version`"),
+        ("setup.cfg", "", "InvalidVersion: Version number '1.0-x_y' does not match PEP 440 rules"),
+        ("setup.cfg", "", "packaging.version.InvalidVersion: Invalid version: '1.0-x_y'"),
+    ],
+)
+def test_a_version_that_a_backend_refuses_is_named_whatever_the_backend(
+    tmp_path: Path, file: str, text: str, log: str
+) -> None:
+    library = tmp_path / "libs" / "mylib"
+    write(library, {"pyproject.toml": "[project]\n", file: text})
+
+    with pytest.raises(errors.BadInput, match=r"gives itself the version .1\.0-x_y"):
+        raise building._failed("fails", library, log, NOTHING_LEFT, told="", is_full=False)
 
 
 def fail(tmp_path: Path, log: str, report: Report | None = None) -> errors.ReleaseError:

@@ -130,6 +130,16 @@ def test_a_folder_that_the_settings_ship_comes_along_with_all_that_is_in_it(tmp_
     assert look(library).brought == ("web/dist/js/app.js",)
 
 
+def test_a_forced_folder_comes_along_and_a_module_outside_of_packages_is_missed(tmp_path: Path) -> None:
+    forced = '[tool.hatch.build.targets.wheel.force-include]\nmade = "mylib/made"\n'
+    library = make(tmp_path, f'{forced}[tool.setuptools]\npy-modules = ["top"]\n', ignore="made/\ntop.py\nlocal.py\n")
+    write(library, dict.fromkeys(("made/a.bin", "top.py", "local.py"), ""))
+
+    found = look(library)
+
+    assert (found.brought, found.missed) == (("made/a.bin",), ("top.py",))
+
+
 NAMES = st.lists(st.sampled_from(["a.py", "p/__init__.py", "p/a.py", "p/b.json", "q/c.py", "p/x/y"]), unique=True)
 
 

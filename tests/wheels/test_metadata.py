@@ -38,6 +38,7 @@ def test_a_wheel_says_what_it_is(tmp_path: Path) -> None:
         requires=frozenset({"num-py"}),
         requires_python="",
         generator="hands (1)",
+        is_empty=True,
     )
 
 

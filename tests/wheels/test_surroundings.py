@@ -26,6 +26,14 @@ def digest(library: Path, **environ: str) -> str:
         pytest.param(
             "CI_NUMBER", {"setup.py": '[v for k, v in os.environ.items() if k.startswith("CI_")]'}, id="prefix"
         ),
+        pytest.param("CI_NUMBER", {"setup.py": 'os.environ.get(prefix + "_NUMBER")'}, id="end of the name"),
+        pytest.param("CI_NUMBER", {"setup.py": "os.environ.get(f'{prefix}_NUMBER')"}, id="end in an f-string"),
+        pytest.param("CI_NUMBER", {"setup.py": "os.environ.get(f'CI_{what}')"}, id="beginning in an f-string"),
+        pytest.param("NUMBER", {"setup.py": "'1.{NUMBER}'.format(**os.environ)"}, id="format"),
+        pytest.param("NUMBER", {"setup.py": "'1.%(NUMBER)s' % os.environ"}, id="per cent"),
+        pytest.param(
+            "POETRY_DYNAMIC_VERSIONING_BYPASS", {"pyproject.toml": "[tool.poetry-dynamic-versioning]\n"}, id="bypass"
+        ),
         pytest.param("NUMBER", {"pyproject.toml": 'dependencies = ["x=={env:NUMBER:1}"]\n'}, id="hatch"),
         pytest.param("NUMBER", {"pyproject.toml": 'source = "env"\nvariable = "NUMBER"\n'}, id="hatch's env source"),
         pytest.param("NUMBER", {"pyproject.toml": 'getter = "mylib.v:get"\n', "mylib/v.py": READS}, id="pdm's getter"),

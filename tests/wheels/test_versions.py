@@ -7,7 +7,9 @@ import os
 import stat
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -76,6 +78,34 @@ def test_no_setting_of_git_hides_that_the_sources_differ_from_the_commit(
 
     write(library, {name: "ANSWER = 0\n"})
 
+    assert choose(library) == "d0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("setting", "change"),
+    [
+        pytest.param(
+            "filter.strip.clean=sed 's/.*/ANSWER = 42/'", lambda path: path.write_text("A = 0\n"), id="filter"
+        ),
+        pytest.param("core.fileMode=false", lambda path: path.chmod(0o755), id="mode"),
+        pytest.param(
+            "core.autocrlf=true",
+            lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n")),
+            id="line ends",
+        ),
+    ],
+)
+def test_what_git_passes_for_unchanged_with_other_bytes_has_no_commits_version(
+    library: Path, setting: str, change: Callable[[Path], Any]
+) -> None:
+    write(library, {".gitattributes": "*.py filter=strip\n"})
+    commit(library, "attributes")
+    git("config", *setting.split("=", 1), cwd=library)
+    assert choose(library).startswith("g")
+
+    change(library / "mylib" / "__init__.py")
+
+    assert git("diff", "--numstat", cwd=library) == ""
     assert choose(library) == "d0123456789ab"
 
 

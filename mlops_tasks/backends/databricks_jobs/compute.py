@@ -19,7 +19,7 @@ ENVIRONMENTS_MODE = "DEPENDENCY_MODE_ENVIRONMENTS"
 LIBRARIES_MODE = "DEPENDENCY_MODE_CLUSTER_LIBRARIES"
 
 Kind = Literal["new", "existing", "serverless"]
-Way = Literal["file", "pypi", "whl", "dependencies", "driver", "mlflow"]
+Way = Literal["file", "pypi", "whl", "dependencies", "driver", "mlflow", "none"]
 WAYS: Mapping[Way, str] = {
     "file": "one `requirements` library, a file in the store",
     "pypi": "a `pypi` library for each line; a line with pip's options is refused",
@@ -27,6 +27,7 @@ WAYS: Mapping[Way, str] = {
     "dependencies": "`dependencies` of the job's environment, ours last",
     "driver": "installed by the driver program, into a folder of the run's own",
     "mlflow": "MLflow builds the project's environment on the driver",
+    "none": "by nothing",
 }
 """How something gets there, as the documents say it."""
 
@@ -113,8 +114,8 @@ class Compute:
 class Rule(NamedTuple):
     """How requirements and our own wheels reach one kind of compute, from the runtime `first` on.
 
-    `mlflow` says when an MLflow is added to the requirements. `is_standard` is for the standard access mode alone, and
-    `mode` the `dependency_mode` that the cluster has or gets.
+    `mlflow` says when an MLflow is added to the requirements of a project that asks for none. `is_standard` is for the
+    standard access mode alone, and `mode` the `dependency_mode` that the cluster has or gets.
     """
 
     compute: str
@@ -146,7 +147,7 @@ RULES = (
         Version(0, 0),
         "mlflow",
         "mlflow",
-        "the client's own version, always",
+        "always, in the client's version",
         "seen",
         "databricks",
     ),
@@ -156,7 +157,7 @@ RULES = (
         runtimes.PROJECTS_END,
         "pypi",
         "whl",
-        "but for ML runtimes, where the project asks for none",
+        "yes, but for ML runtimes",
         "documented",
     ),
     Rule(
@@ -165,7 +166,7 @@ RULES = (
         runtimes.REQUIREMENTS_BEGIN,
         "file",
         "whl",
-        "below 15.4 but for ML runtimes, where the project asks for none",
+        "below 15.4, but for ML runtimes",
         "seen",
     ),
     Rule(
@@ -174,7 +175,7 @@ RULES = (
         Version(19, 0),
         "file",
         "whl",
-        "never",
+        "no",
         "documented",
         is_standard=True,
         mode=LIBRARIES_MODE,
@@ -185,7 +186,7 @@ RULES = (
         runtimes.PROJECTS_END,
         "dependencies",
         "dependencies",
-        "up to environment 3, where the project asks for none",
+        "up to environment 3",
         "documented",
         mode=ENVIRONMENTS_MODE,
     ),
@@ -193,9 +194,9 @@ RULES = (
         "an existing cluster, runtime below 13",
         "existing",
         Version(0, 0),
-        "mlflow",
-        "mlflow",
-        "MLflow refuses existing clusters",
+        "none",
+        "none",
+        "no: MLflow's own backend refuses existing clusters",
         "seen",
         "none",
     ),
@@ -205,7 +206,7 @@ RULES = (
         runtimes.PROJECTS_END,
         "driver",
         "driver",
-        "where the cluster is known to have none, and the project asks for none",
+        "where the cluster is known to have none",
         "seen",
     ),
     Rule(
@@ -214,7 +215,7 @@ RULES = (
         Version(0, 0),
         "dependencies",
         "dependencies",
-        "up to environment 3, where the project asks for none",
+        "up to environment 3",
         "seen",
     ),
 )
@@ -482,11 +483,12 @@ class _Reading:
 def _name(library: Mapping[str, Any]) -> str:
     """A library as messages name it: `maven com.acme:x:1`."""
     kind, value = next(iter(library.items()), ("nothing", ""))
-    return f"{kind} {next(_texts(value), '')}".strip()
+    return f"{kind} {next(texts_in(value), '')}".strip()
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a library: the URI or the package that it names first."""
     if isinstance(value, str):
         yield value
     for each in value.values() if isinstance(value, Mapping) else ():
-        yield from _texts(each)
+        yield from texts_in(each)

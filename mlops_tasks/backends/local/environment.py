@@ -18,7 +18,6 @@ from mlops_tasks.project import environment, mlproject, requirements, staging
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import bounds
 
-MLFLOW = ("mlflow", "mlflow-skinny")
 COMPLETE = "complete"
 SEEDS = ("pip", "setuptools")
 """What every environment of MLflow's has, whatever the project asks for."""
@@ -97,7 +96,7 @@ def mlflow_root(folder: Path) -> Path:
 def find_mlflow(path: Path) -> str:
     """The version of MLflow in the environment at `path`, empty where it has none."""
     for site in map(str, path.glob("lib/python*/site-packages")):
-        for name in MLFLOW:
+        for name in bounds.DISTRIBUTIONS:
             for found in metadata.distributions(name=name, path=[site]):
                 return found.version
     return ""
@@ -131,7 +130,7 @@ class _Building:
             files.copy(self.wanted.project / name, copy / name, leads_to=Path.readlink)
         _write(self.path / "requirements.txt", [*uv.pip_lines(self.env), *self.wanted.moved(copy), *self._seeds()])
         version = self.wanted.mlflow
-        done = self._install([*(f"{name}=={version}" for name in MLFLOW), *bounds.lacking(version)])
+        done = self._install([*(f"{name}=={version}" for name in bounds.DISTRIBUTIONS), *bounds.lacking(version)])
         if done.returncode and any(words in done.stderr for words in UNSOLVABLE):
             done = self._install([])
             if not done.returncode and (lacking := bounds.lacking(find_mlflow(self.path) or version)):
@@ -140,7 +139,7 @@ class _Building:
 
     def _seeds(self) -> list[str]:
         named = {found.name for line in self.wanted.lines if (found := requirements.parse(line))}
-        return [*SEEDS, *(["mlflow"] if named.isdisjoint(MLFLOW) else [])]
+        return [*SEEDS, *(["mlflow"] if named.isdisjoint(bounds.DISTRIBUTIONS) else [])]
 
     def _install(self, constraints: Sequence[str]) -> processes.Completed:
         _write(self.path / "constraints.txt", constraints)
@@ -179,22 +178,18 @@ def read_lines(project: mlproject.Project, *, report: Report) -> list[str]:
 
     Somebody else's wheel in a workspace, which a Spark job's cluster installs, is left out: no machine but that has it.
     """
+    found, source = environment.read(project)
     if project.spark_job is not None:
-        lines = [line for line in project.spark_job.python_libraries if not requirements.is_elsewhere(line)]
+        lines = [line for line in found.pip if not requirements.is_elsewhere(line)]
         names = {parsed.name for line in lines if (parsed := requirements.parse(line))}
         return [*lines, "pyspark"] if "pyspark" not in names and _imports_pyspark(project.folder) else lines
-    if project.environment_file is None:
-        return []
-    found = environment.load(project.environment_file, kind=project.kind)
-    packages = environment.to_requirements(found, project.environment_file)
+    packages = environment.to_requirements(found, source)
     if found.python is not None and not found.python.allows(platform.python_version()):
         report.detail(
-            f"{project.environment_file.name} asks for Python {found.python.asked}; "
-            f"this rehearsal runs on {platform.python_version()}"
+            f"{source.name} asks for Python {found.python.asked}; this rehearsal runs on {platform.python_version()}"
         )
     if packages:
         report.detail(f"conda packages are taken from PyPI: {', '.join(packages)}")
-    source = project.environment_file
     listed = requirements.expand(found.pip, source)
     return [*packages, *(requirements.located(line, base=source.parent) for line in listed)]
 

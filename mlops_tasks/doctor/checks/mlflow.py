@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.wheels import fitting
 
 NEWEST = {"3.8": "2.17.2", "3.9": "3.1.4"}
 """The newest MLflow that works here, for each Python that the current MLflow no longer supports."""
@@ -23,7 +24,7 @@ def check_runtime_fits(subject: Subject) -> Iterator[findings.Finding]:
     client, runtime = subject.forced_mlflow, subject.runtime
     if client is None or runtime is None or not runtime.is_known:
         return
-    if not any(cures.allows(client.requires_python, each) for each in runtime.pythons):
+    if not any(fitting.allows(client.requires_python, each) for each in runtime.pythons):
         yield findings.MLFLOW_BACKEND.assumed(when=runtime.python_basis == "assumed").error(
             f"MLflow's backend installs its own version, {client.version}, on the cluster: that needs Python "
             f"{client.requires_python}, and {runtime} has {runtime.python_said}",
@@ -35,11 +36,11 @@ def check_runtime_fits(subject: Subject) -> Iterator[findings.Finding]:
 def check_environment_fits(subject: Subject) -> Iterator[findings.Finding]:
     """The entry point logs with the MLflow of the environment YAML, beside the one on the cluster that starts it."""
     client, asked, runtime = subject.forced_mlflow, subject.python, subject.runtime
-    if client is None or asked is None or cures.allows(client.requires_python, asked):
+    if client is None or asked is None or fitting.allows(client.requires_python, asked):
         return
     newest = f" (at most {ENVIRONMENT_NEWEST[asked]})" if asked in ENVIRONMENT_NEWEST else ""
     pythons = runtime.pythons if runtime is not None else ()
-    is_old = pythons and not any(cures.allows(client.requires_python, each) for each in pythons)
+    is_old = pythons and not any(fitting.allows(client.requires_python, each) for each in pythons)
     yield findings.MLFLOW_BACKEND.warning(
         f"the environment's Python {asked} cannot run MLflow {client.version}, which starts the entry point: the entry "
         f"point gets an older one{newest}",

@@ -6,21 +6,15 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from packaging import tags, utils
-
 from mlops_tasks.doctor import cures, findings
 from mlops_tasks.doctor.subject import Subject
-from mlops_tasks.wheels import syntax
+from mlops_tasks.wheels import fitting, syntax
 from mlops_tasks.workspace.runtimes import Basis
 
 PIP = findings.Evidence("seen", "pip: `already installed with the same version`")
 WHEEL_TAGS = findings.Evidence("documented", "https://packaging.python.org/specifications/platform-compatibility-tags/")
 
 COMPILER = findings.Evidence("seen", "Python's own compiler")
-
-_MACHINES = ("x86_64", "aarch64")
-_GLIBC = 35
-"""The C library of Ubuntu 22.04 is 2.35; older runtimes have older ones, which a wheel seldom notices."""
 
 
 class _Place(NamedTuple):
@@ -36,7 +30,7 @@ class _Place(NamedTuple):
 
 def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
     for wheel, place in product(subject.wheels, _places(subject)):
-        if not any(cures.allows(wheel.requires_python, each) for each in place.pythons):
+        if not any(fitting.allows(wheel.requires_python, each) for each in place.pythons):
             yield findings.RUNTIMES._replace(basis=place.basis).error(
                 f"{wheel.file_name} needs Python {wheel.requires_python}, and {place.whom} has {place.said}",
                 where=place.where,
@@ -46,7 +40,7 @@ def check_requires_python(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_tags(subject: Subject) -> Iterator[findings.Finding]:
     for wheel, place in product(subject.wheels, _places(subject)):
-        if not any(fits(wheel.tags, each) for each in place.pythons):
+        if not any(fitting.fits(wheel.tags, each) for each in place.pythons):
             yield WHEEL_TAGS._replace(basis=place.basis).error(
                 f"{wheel.file_name} does not install in {place.whom} (Linux, Python {place.said})",
                 where=place.where,
@@ -83,24 +77,6 @@ def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
                 where=subject.place_of("existing_cluster_id"),
                 cure=f"set `local_version: true` (versions such as {moved} change with the code), or use a new cluster",
             )
-
-
-def fits(found: frozenset[str], python: str) -> bool:
-    """Whether a wheel with those tags installs on Linux with that Python (major and minor)."""
-    major, minor = (int(part) for part in python.split("."))
-    names = [f"manylinux_2_{number}" for number in range(5, _GLIBC + 1)]
-    names += ["manylinux1", "manylinux2010", "manylinux2014", "linux"]
-    platforms = [f"{name}_{machine}" for name in names for machine in _MACHINES]
-    own = f"cp{major}{minor}"
-    supported = [
-        *tags.cpython_tags((major, minor), abis=[own, f"{own}m"], platforms=platforms),
-        *tags.compatible_tags((major, minor), interpreter=own, platforms=platforms),
-    ]
-    return not found.isdisjoint(str(each) for each in supported)
-
-
-def parse_tags(file_name: str) -> frozenset[str]:
-    return frozenset(str(each) for each in utils.parse_wheel_filename(file_name)[3])
 
 
 def _places(subject: Subject) -> Iterator[_Place]:

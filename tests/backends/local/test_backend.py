@@ -20,8 +20,10 @@ from typing import Any
 import pytest
 
 from mlops_tasks import processes, state
+from mlops_tasks.backends.base import Submitted
 from mlops_tasks.backends.local import backend
 from mlops_tasks.report import Report
+from tests.support import jobs
 from tests.support.inv import inv, start
 from tests.support.repositories import git, make_repository, write
 
@@ -306,15 +308,38 @@ def test_no_proxy_stands_between_a_run_and_the_server_on_this_machine(
     assert done.returncode == 0, done.stderr
 
 
+def make_runs(top: Path, **environ: str) -> backend.LocalRuns:
+    return backend.LocalRuns(places=state.StateFolder(top), environ=environ, run=processes.run_command, report=Report())
+
+
 def test_a_blank_address_of_a_tracking_server_is_none(tmp_path: Path) -> None:
-    runs = backend.LocalRuns(
-        places=state.StateFolder(tmp_path),
-        environ={"MLFLOW_TRACKING_URI": " "},
-        run=processes.run_command,
-        report=Report(),
-    )
+    runs = make_runs(tmp_path, MLFLOW_TRACKING_URI=" ")
 
     assert runs.tracking.uri == f"sqlite:///{tmp_path}/.mlops/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("is_same", "store", "through_server"),
+    [(True, " ", False), (False, " ", True), (False, "http://127.0.0.1:1", False)],
+    ids=["our MLflow", "another MLflow", "a server that is there"],
+)
+def test_another_mlflow_logs_through_a_server_unless_it_logs_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_same: bool, store: str, through_server: bool
+) -> None:
+    messages = []
+
+    def follow(command: list[str], *, message: str, **_: object) -> int:
+        messages.append(json.loads(message))
+        return 0
+
+    monkeypatch.setattr(processes, "follow", follow)
+    runs = make_runs(tmp_path, MLFLOW_TRACKING_URI=store)
+    monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, is_same)))
+
+    job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
+    assert runs._execute(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")[0] == 0
+
+    assert [each["through_server"] for each in messages] == [through_server]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks.doctor import reading
 from mlops_tasks.doctor.checks import mlflow
-from mlops_tasks.doctor.subject import Client, Text
+from mlops_tasks.doctor.subject import Text
+from mlops_tasks.tracking.bounds import Client
 from tests.support import subjects
 
 OLDER = Client("2.17.2", ">=3.8")
@@ -140,11 +140,3 @@ def test_base_images_bring_an_mlflow_from_15_4_on(tmp_path: Path, version: str, 
     subject = subjects.make(tmp_path, project=subjects.SPARK_JOB, spec=on(version), scripts=scripts)
 
     assert len(subjects.say(mlflow.check_spark_job_has_it, subject)) == count
-
-
-def test_the_installed_mlflow_is_known_without_importing_it() -> None:
-    client = reading.read_client()
-
-    assert client is not None
-    assert client.version.split(".")[0].isdigit()
-    assert client.requires_python.startswith(">=3.")

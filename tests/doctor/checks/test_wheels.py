@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks.doctor.checks import wheels
+from mlops_tasks.wheels import fitting
 from tests.support import subjects
 
 ON_CLUSTER = [{"whl": "WHEELPATH"}]
@@ -50,32 +51,9 @@ def test_a_wheel_fits_the_pythons_that_get_it(
     assert subjects.matches(said, *expected), said
 
 
-@pytest.mark.parametrize(
-    ("file_name", "python", "fits"),
-    [
-        ("x-1-py3-none-any.whl", "3.9", True),
-        ("x-1-py2.py3-none-any.whl", "3.12", True),
-        ("x-1-py2-none-any.whl", "3.9", False),
-        ("x-1-py310-none-any.whl", "3.9", False),
-        ("x-1-cp39-cp39-manylinux_2_5_x86_64.whl", "3.9", True),
-        ("x-1-cp39-cp39-manylinux_2_36_x86_64.whl", "3.9", False),
-        ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.9", True),
-        ("x-1-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "3.10", False),
-        ("x-1-cp37-cp37m-linux_x86_64.whl", "3.7", True),
-        ("x-1-cp38-abi3-manylinux_2_28_aarch64.whl", "3.12", True),
-        ("x-1-cp312-abi3-manylinux_2_28_x86_64.whl", "3.11", False),
-        ("x-1-cp312-cp312-macosx_11_0_arm64.whl", "3.12", False),
-        ("x-1-cp312-cp312-win_amd64.whl", "3.12", False),
-        ("x-1-cp312-cp312-musllinux_1_2_x86_64.whl", "3.12", False),
-    ],
-)
-def test_tags_tell_whether_a_wheel_installs_on_a_cluster(file_name: str, python: str, fits: bool) -> None:
-    assert wheels.fits(wheels.parse_tags(file_name), python) is fits
-
-
 def test_a_wheel_for_another_system_is_said(tmp_path: Path) -> None:
     name = "mylib-1.0-cp39-cp39-macosx_11_0_arm64.whl"
-    wheel = subjects.WHEEL._replace(file_name=name, tags=wheels.parse_tags(name))
+    wheel = subjects.WHEEL._replace(file_name=name, tags=fitting.parse_tags(name))
 
     said = subjects.say(wheels.check_tags, subjects.make(tmp_path, libraries=ON_CLUSTER, wheels=(wheel,)))
 
