@@ -75,7 +75,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
     if project is not None and context.target.is_databricks:
-        tried(lambda: context.target.choose_backend(settings.backend, project))
+        tried(lambda: context.target.choose_backend(settings, project, spec_file))
     built = tuple(_built_wheels(context, release))
     return Subject(
         today=datetime.now(timezone.utc).date(),
@@ -124,7 +124,7 @@ def _wheel_root(context: Context) -> str:
     if context.target.is_databricks:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
-    return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
+    return root if uris.kind_of(root) != "folder" else databricks.DBFS_ROOT
 
 
 def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWheel]:

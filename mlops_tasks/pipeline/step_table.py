@@ -124,6 +124,7 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
         context.report.detail(f"parameter {key} = {value}")
+    context.target.runs_of(job.backend).show(job)
     under = job.experiment_name or f"experiment {job.experiment_id}"
     context.report.step("run", f"would run {job.entry_point} under {under} on {context.target.display_name}")
     return replace(release, run=None, attempt=None)
@@ -139,11 +140,10 @@ def check_inputs(context: Context) -> None:
     parameters = entry_points.resolve(project, context.settings.entry_point, given)
     if project.environment_file is not None:
         environment.load(project.environment_file, kind=project.kind)
-    if spec := cluster.find(context.cluster, project.folder):
-        cluster.read(spec)
+    if context.cluster_spec is not None:
+        cluster.read(context.cluster_spec)
     _ = context.libraries, context.wheel_root
-    backend, _ = context.target.choose_backend(context.settings.backend, project)
-    job_plan.check_job(context, parameters, backend=backend)
+    job_plan.check_job(context, parameters, backend=context.backend)
     context.target.check()
 
 

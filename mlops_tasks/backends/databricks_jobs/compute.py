@@ -238,6 +238,12 @@ def find_rule(compute: Compute) -> Rule:
     )
 
 
+def choose_backend(compute: Compute) -> str:
+    """The name of the backend that runs on `compute`: this one, or MLflow's own."""
+    rule = _rule_of(compute)
+    return rule.backend if rule.backend != "none" else "databricks-jobs"  # which says why not
+
+
 def _rule_of(compute: Compute) -> Rule:
     return next(each for each in reversed(RULES) if each.holds(compute))
 
