@@ -133,13 +133,15 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 def check_inputs(context: Context) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
     from mlops_tasks.pipeline import job_plan
-    from mlops_tasks.project import cluster, entry_points, environment
+    from mlops_tasks.project import cluster, entry_points, environment, references
 
-    project = context.project
+    project, settings = context.project, context.settings
     given = job_plan.choose_parameters(context)
-    parameters = entry_points.resolve(project, context.settings.entry_point, given)
+    parameters = entry_points.resolve(project, settings.entry_point, given)
     if project.environment_file is not None:
-        environment.load(project.environment_file, kind=project.kind)
+        lines = environment.load(project.environment_file, kind=project.kind).pip
+        folder, placeholder = project.environment_file.parent, settings.placeholder
+        references.check_other_files(lines, folder, names={}, placeholder=placeholder)  # by their names: in patch
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
     _ = context.libraries, context.wheel_root

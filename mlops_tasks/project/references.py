@@ -115,8 +115,7 @@ def patch(document: Document, wheels: Wheels) -> Patch:
     check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
     if document.role in {"conda", "python"}:
         lines = [entry.value for entry in _find_entries(document.original, new, document.role)]
-        for path in requirements.find_other_files(lines, document.original.parent):
-            _check_other_file(path, wheels)
+        check_other_files(lines, document.original.parent, names=wheels.names, placeholder=wheels.placeholder)
     return Patch(document=document, old=old, new=new, changes=tuple(changes))
 
 
@@ -189,23 +188,30 @@ def check_unread(path: Path, placeholder: str, *, cure: str) -> None:
             )
 
 
-def _check_other_file(path: Path, wheels: Wheels) -> None:
-    """Raise BadInput for a reference in a file that a `-r` or `-c` line names: an installer would look it up."""
-    ours = {utils.canonicalize_name(each.distribution) for each in wheels.deployed}
-    for number, line in enumerate(texts.read(path).splitlines(), start=1):
-        text = line.partition(" #")[0].strip()
-        parts = requirements.read_wheel(text, placeholder=wheels.placeholder)
-        if parts is None and (named := requirements.parse(text)) and (named.url is None or named.name not in ours):
-            is_left = _is_near(text, wheels.placeholder)  # an index would be asked for it
-        else:
-            own = parts or requirements.read_library(text, path.parent, wheels.names)
-            is_left = wheels.placeholder in text or (own is not None and own.distribution in ours)
-        if is_left and not text.startswith("#"):
-            raise errors.BadInput(
-                f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
-                where=f"{path}:{number}",
-                cure="move that line into the environment YAML, beside the line that names this file",
-            )
+def check_other_files(
+    lines: Iterable[str], folder: Path, *, names: Mapping[str, Path | None], placeholder: str
+) -> None:
+    """Raise BadInput for a reference in a file that a `-r` or `-c` of `lines` names: an installer would look it up.
+
+    `names` are the normalised names of our distributions, with their libraries' folders.
+    """
+    for path in requirements.find_other_files(lines, folder):
+        for number, line in enumerate(texts.read(path).splitlines(), start=1):
+            text = line.partition(" #")[0].strip()
+            if not text.startswith("#") and _is_reference(text, path.parent, names, placeholder):
+                raise errors.BadInput(
+                    f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
+                    where=f"{path}:{number}",
+                    cure="move that line into the environment YAML, beside the line that names this file",
+                )
+
+
+def _is_reference(text: str, folder: Path, names: Mapping[str, Path | None], placeholder: str) -> bool:
+    parts = requirements.read_wheel(text, placeholder=placeholder)
+    if parts is None and (named := requirements.parse(text)) and (named.url is None or named.name not in names):
+        return _is_near(text, placeholder)  # an index would be asked for it
+    own = parts or requirements.read_library(text, folder, names)
+    return placeholder in text or (own is not None and own.distribution in names)
 
 
 def check_paths(patch: Patch) -> None:

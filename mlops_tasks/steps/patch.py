@@ -370,13 +370,18 @@ def _warn_of_drivers(
 
 def _warn_of_ways_out(project: mlproject.Project, copy: Path, report: Report) -> None:
     """Warn of paths that lead out of the project's folder: a run has that folder alone."""
-    lines = [(project.mlproject, each.command) for each in project.entry_points.values()]
+    lines = [(project.mlproject, each.command, "") for each in project.entry_points.values()]
     if project.environment_file is not None:
         name = staging.name_inside(project.environment_file, project.folder)
-        lines += [(name, line) for line in environment.load(copy / name, kind=project.kind).pip]
-    for name, line in lines:
-        if "../" in line:
+        pip = environment.load(copy / name, kind=project.kind).pip
+        lines += [(name, line, posixpath.dirname(name)) for line in pip]
+    for name, line, folder in lines:
+        if any(_leads_out(folder, word) for word in re.split(r"[\s='\"]+", line)):
             report.warning(f"{name}: {line!r} leads out of the project's folder, and only that folder is released")
+
+
+def _leads_out(folder: str, word: str) -> bool:
+    return posixpath.normpath(posixpath.join(folder, word)).split("/")[0] == ".."
 
 
 def _warn_of_unread(project: mlproject.Project, report: Report) -> None:

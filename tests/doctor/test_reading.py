@@ -121,11 +121,14 @@ def test_a_script_that_a_command_names_is_read_wherever_it_is(tmp_path: Path) ->
         pytest.param("training/MLproject", "name: x\ndocker_env: {image: x}\n", "docker_env is not", id="docker_env"),
         pytest.param("training/training_env.yaml", "a: [b", "is not valid YAML", id="YAML"),
         pytest.param("training/cluster.json", "{", "is not valid JSON", id="JSON"),
+        pytest.param("training/more.txt", "mlflow\nWHEELPATH\n", "WHEELPATH names a wheel in a file", id="-r"),
     ],
 )
 def test_what_cannot_be_read_is_kept_as_a_fault(tmp_path: Path, name: str, text: str, said: str) -> None:
     folder = make_repository(tmp_path)
-    write(folder, {name: text})
+    environment = folder / "training" / "training_env.yaml"
+    environment.write_text(environment.read_text().replace("WHEELPATH", "WHEELPATH\n      - -r more.txt"))
+    write(folder, {"training/more.txt": "", name: text})
 
     faults = [str(each) for each in subject(folder).unreadable]
 

@@ -79,6 +79,13 @@ def test_what_a_person_can_mend_is_raised_as_a_release_error(folder: Path) -> No
     with pytest.raises(ReleaseError, match="no MLproject file"):
         Pipeline(folder, Settings(project="libs")).release()
 
+    environment = folder / "training" / "training_env.yaml"
+    environment.write_text(environment.read_text().replace("WHEELPATH", "-r more.txt"))
+    write(folder, {"training/more.txt": "# mlflow\nWHEELPATH\n"})
+    with pytest.raises(ReleaseError, match="WHEELPATH names a wheel in a file of requirements") as caught:
+        pipeline(folder).release()
+    assert str(caught.value.where) == f"{folder / 'training' / 'more.txt'}:2"
+
 
 def test_a_step_that_there_is_not_is_refused_with_those_that_there_are(folder: Path) -> None:
     with pytest.raises(ReleaseError, match="there is no step build_wheel") as caught:

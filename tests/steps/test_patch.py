@@ -381,6 +381,15 @@ def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused
     assert LIB.uri in (folder.parent / "env.yaml").read_text()
 
 
+def test_a_path_to_the_folder_above_the_yaml_s_own_is_no_way_out(folder: Path) -> None:
+    write(folder, **{"more.txt": "", "MLproject": MLPROJECT.replace("env.yaml", "envs/env.yaml")})
+    (folder / "envs").mkdir()
+    (folder / "envs" / "env.yaml").write_text(CONDA + "  - -r ../more.txt\n  - -e ..\n  - -e ../..\n")
+    said = Said()
+    run_patch(folder, to=said)
+    assert [warning.split(":")[1].split("'")[1] for warning in said.warnings] == ["-e ../.."]
+
+
 def test_mlflow_reads_the_staged_project(folder: Path) -> None:
     from mlflow.projects import _project_spec
 
