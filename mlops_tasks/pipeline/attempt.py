@@ -103,8 +103,10 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
     """
     experiment_id = context.target.runs_of(job.backend).find_experiment(job)
     earlier, same = release.attempt, job_plan.identity(job)
-    if earlier is not None and (earlier.ended or earlier.run_id is not None or (earlier.sent and earlier.job != same)):
+    if earlier is not None and (earlier.ended or earlier.run_id is not None):
         earlier = None
+    if earlier is not None and earlier.sent and earlier.job not in {"", same}:
+        earlier = None  # by its id the workspace may know another job
     attempt = Attempt(
         id=earlier.id if earlier else uuid.uuid4().hex,
         job=same,
