@@ -50,9 +50,12 @@ def test_a_file_system_without_locks_is_named_wherever_something_is_locked(
     locks.sweep(tmp_path)
 
 
-def test_a_lock_that_nobody_has_made_is_held_by_nobody(tmp_path: Path) -> None:
+def test_a_lock_is_held_by_whoever_makes_it_and_before_that_by_nobody(tmp_path: Path) -> None:
     assert not locks.is_held(tmp_path / "lock")
     assert not (tmp_path / "lock").exists()
+
+    with locks.held(tmp_path / "a new record" / "lock", "name"):
+        assert locks.is_held(tmp_path / "a new record" / "lock")
 
 
 def test_a_lock_names_its_holder_alone_whoever_held_it_before(tmp_path: Path) -> None:

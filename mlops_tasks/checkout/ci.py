@@ -176,11 +176,10 @@ def _properties(name: str) -> dict[str, str]:
         return {}
     found = {}
     for line in lines:
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            for escaped in ("\\:", "\\=", "\\#", "\\!", "\\\\"):
-                value = value.replace(escaped, escaped[1])
-            found[key.strip()] = value.strip()
+        key, _, value = line.partition("=")  # of a comment it begins with #, as no property does
+        for escaped in ("\\:", "\\=", "\\#", "\\!", "\\\\"):
+            value = value.replace(escaped, escaped[1])
+        found[key.strip()] = value.strip()
     return found
 
 

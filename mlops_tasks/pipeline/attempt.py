@@ -169,9 +169,7 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
         context.report.warning(f"{where}, and its run may go on there; {cure}")
     else:
         context.report.warning(f"{where}, and a job with {attempt.id} in its name may go on there")
-    left = replace(release, attempt=attempt._replace(ended=True))
-    context.record.save(left)
-    return left
+    return replace(release, attempt=attempt._replace(ended=True))
 
 
 def _detach(context: Context, submitted: Submitted) -> Release:

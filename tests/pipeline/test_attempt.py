@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import locks, slugs
+from mlops_tasks import errors, locks, slugs
+from mlops_tasks.pipeline import attempt as attempts
+from mlops_tasks.release import Attempt, Release, Run
+from tests.support.contexts import make_context
 from tests.support.inv import inv, read_until, start
 from tests.support.repositories import git, make_repository, write
 
@@ -335,3 +338,16 @@ def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
     assert re.search(r"changed since patch ran: \.mlops/.*/training \(gone\)\n", said.err), said.err
 
     assert inv("patch", "run", cwd=staged).code == 0
+
+
+@pytest.mark.parametrize("attempt", [None, Attempt(id="b2", run_id="r2")], ids=["none", "of another run"])
+def test_the_end_of_a_run_is_not_written_over_another_attempt(tmp_path: Path, attempt: Attempt | None) -> None:
+    context = make_context(tmp_path)
+    release = Release(target="local", project="p", branch="main", attempt=attempt)
+    context.record.save(release)
+    found = Run(run_id="r1", experiment_id="1", status="FAILED", backend="local", url="", entry_point="main")
+
+    with pytest.raises(errors.OutOfOrder, match=r"was replaced while run r1 was followed \(FAILED\)"):
+        attempts.save_end(context, found)
+
+    assert context.record.load() == release

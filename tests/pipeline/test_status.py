@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
+from mlops_tasks.pipeline import status
+from mlops_tasks.pipeline.pipeline import STEPS
 from mlops_tasks.pipeline.status import StepState
-from mlops_tasks.release import Attempt, Run
+from mlops_tasks.release import Attempt, Release, Run
+from tests.support.contexts import make_context
 from tests.support.repositories import make_repository, write
 
 MODULE = "libs/mylib/mylib/__init__.py"
@@ -178,3 +181,30 @@ def test_a_run_holds_as_long_as_the_project_that_ran_is_the_one_that_is_staged(f
 
     write(folder, {MODULE: "ANSWER = 43\n"})
     assert states(folder)["run"] == ("behind", ("build-wheel",))
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_remote", "state", "made"),
+    [
+        pytest.param(
+            {"run_id": "r1", "url": "https://x/1"}, True, "cut off, and may go on", "r1\nhttps://x/1", id="run"
+        ),
+        pytest.param(
+            {"sent": True}, True, "cut off, and may go on", "perhaps a job run with a1 in its name", id="sent"
+        ),
+        pytest.param({"sent": False}, True, "cut off, and may go on", "", id="not sent"),
+        pytest.param({}, False, "cut off", "", id="here"),
+        pytest.param({"run_id": "r1", "detached": True}, True, "detached", "r1", id="detached"),
+    ],
+)
+def test_an_attempt_that_nobody_follows_is_shown_with_what_may_be_left_of_it(
+    tmp_path: Path, changed: dict[str, Any], is_remote: bool, state: str, made: str
+) -> None:
+    (tmp_path / "p").mkdir()
+    context = make_context(tmp_path)
+    vars(context)["target"] = replace(context.target, is_remote=is_remote)  # type: ignore[type-var]
+    release = Release(target="local", project="p", branch="main", attempt=Attempt(id="a1", **changed))
+
+    found = status.show_status(context, STEPS, release).steps[-1]
+
+    assert (found.state, found.made) == (state, made)

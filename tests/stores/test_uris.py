@@ -52,6 +52,19 @@ def test_a_file_of_this_machine_is_told_from_places_elsewhere(uri: str, is_here:
     assert uris.is_here(uri) is is_here
 
 
+@pytest.mark.parametrize(
+    ("root", "is_folder"),
+    [
+        *[(each, True) for each in ("wheels", "/home/me/wheels", "C:/wheels", "a b/c")],
+        *[(each, False) for each in ("dbfs:/w", "/dbfs/w", "/Volumes/a/b/c", "/Workspace/w", "/Shared/w", "s3://b/w")],
+    ],
+)
+def test_a_root_for_wheels_is_a_folder_or_a_place_in_a_workspace_however_that_is_spelt(
+    root: str, is_folder: bool
+) -> None:
+    assert uris.is_folder(root) is is_folder
+
+
 NAMES = ["a b", "%2F", "x.whl", "..", "é", "?", "#", "[", "dbfs"]
 PARTS = st.sampled_from(["/", "//", "dbfs:", "file:", "/dbfs/", "/Volumes/", "/Workspace/", *NAMES])
 

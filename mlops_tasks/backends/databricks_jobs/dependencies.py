@@ -105,7 +105,7 @@ def _own(line: Line, folder: Path, sources: Path) -> Line:
 
     def move(path: Path) -> Path:
         own = sources / os.path.relpath(path, folder)
-        return own if own.is_file() else path
+        return own if own.is_file() or not path.is_file() else path
 
     limits = _constraints_of(line)
     return Line(line.text if limits is None else f"{_CONSTRAINT}{move(limits)}", move(line.source))
@@ -114,7 +114,7 @@ def _own(line: Line, folder: Path, sources: Path) -> Line:
 def _constraints_of(line: Line) -> Path | None:
     """The file of constraints that `line` names; one at a URL stays for pip."""
     path = Path(line.text.removeprefix(_CONSTRAINT))
-    return path if line.text.startswith(_CONSTRAINT) and path.is_file() else None
+    return path if line.text.startswith(_CONSTRAINT) and path.is_absolute() else None
 
 
 def _name_of(wheel: Deployed) -> str:

@@ -1,0 +1,56 @@
+"""Which run `watch` and `cancel` choose, and what they say where there is none or nothing is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors
+from mlops_tasks.pipeline import watching
+from mlops_tasks.release import Attempt, Release
+from mlops_tasks.steps.context import Context
+from tests.support.contexts import make_context
+from tests.support.workspaces import Heard
+
+GOING_ON = Attempt(id="a1", run_id="r1", experiment_id="1", job_run_id=7, detached=True, entry_point="main")
+Ask = Callable[[Context, str | None], Release | None]
+both = pytest.mark.parametrize("ask", [watching.watch, watching.cancel], ids=["watch", "cancel"])
+
+
+def record(folder: Path, attempt: Attempt | None, **changed: Any) -> tuple[Context, Heard]:
+    """The context of a release whose last attempt that is."""
+    heard = Heard()
+    context = make_context(folder, report=heard, **changed)
+    release = Release(target="local", project="p", branch="main", attempt=attempt)
+    make_context(folder).record.save(release)
+    return context, heard
+
+
+@both
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        pytest.param(None, id="never run"),
+        pytest.param(GOING_ON._replace(ended=True), id="ended"),
+    ],
+)
+def test_where_no_run_goes_on_that_is_said(tmp_path: Path, ask: Ask, attempt: Attempt | None) -> None:
+    context, _ = record(tmp_path, attempt)
+
+    with pytest.raises(errors.OutOfOrder, match="no run of this release is going on"):
+        ask(context, None)
+
+
+@both
+def test_a_dry_run_says_which_run_it_would_be_and_leaves_it_alone(tmp_path: Path, ask: Ask) -> None:
+    context, heard = record(tmp_path, GOING_ON, dry_run=True)
+
+    found = ask(context, None)
+
+    word = {"watch": "follow", "cancel": "end"}[ask.__name__]
+    assert heard.lines == [f"{ask.__name__}: would {word} run r1, job run 7"]
+    assert found is not None
+    assert found.attempt == GOING_ON
