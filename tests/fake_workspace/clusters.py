@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _PROGRAMS = {"conda": "conda", "pyenv": "pyenv", "rsync": "rsync", "uv": "fixed_
 _ACTIVATE = """\
 . "${CONDA_ENVS_PATH:-$HOME/.conda/envs}/$1/bin/activate"
 """
+_SIGNALS = 128
+"""A shell's exit code of what was killed is this and the signal's number."""
+
 _TOP = Path(__file__).parents[2]
 
 
@@ -59,11 +63,13 @@ class Owner(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a task ended. `error` is the last line and `trace` the traceback of a Python file that failed."""
+    """How a task ended. `error` is the last line and `trace` the traceback of a Python file that failed; where its
+    kernel was `lost`, so is what it has printed."""
 
     failed: bool
     error: str = ""
     trace: str = ""
+    lost: bool = False
 
 
 class Unreadable(Obstacle):
@@ -128,9 +134,10 @@ class Cluster:
         answer = self.scratch / "answer.json"
         driver = Path(__file__).parent / "programs" / "cell.py"
         command = ["/databricks/python/bin/python", "-u", str(driver), str(answer), str(place), *parameters]
-        self._run(command, {}, str(place.parent) if self.runtime.works_in_files_folder else "/databricks/driver")
+        folder = str(place.parent) if self.runtime.works_in_files_folder else "/databricks/driver"
+        code = self._run(command, {}, folder)
         if not answer.exists():
-            return Outcome(failed=True, error="Fatal error: The Python kernel is unresponsive.")
+            return Outcome(failed=True, error=_describe_death(code), lost=True)
         said = json.loads(answer.read_text())
         return Outcome(bool(said), said.get("error", ""), said.get("error_trace", ""))
 
@@ -235,6 +242,17 @@ class Cluster:
         databricks_pyenv = self.folder / "databricks" / ".pyenv" / "bin"
         databricks_pyenv.mkdir(parents=True)
         (databricks_pyenv / "pyenv").symlink_to("/databricks/bin/pyenv")
+
+
+def _describe_death(code: int) -> str:
+    """What a task says whose kernel is gone: in reports, of those that were killed and of those that were not."""
+    said = "Fatal error: The Python kernel is unresponsive."
+    if code <= _SIGNALS:
+        return said
+    name = signal.Signals(code - _SIGNALS)
+    cause = " This may have been caused by an OOM error. Check your command's memory usage."
+    died = f"{code} ({name.name}: {signal.strsignal(name)})."
+    return f"{said}\nThe Python process exited with exit code {died}{cause if name == signal.SIGKILL else ''}"
 
 
 def _write_program(path: Path, text: str) -> None:

@@ -53,14 +53,22 @@ class Maker:
         return environment
 
     def fill(self, environment: Path, found: Found) -> None:
-        if self.shared and found:
-            environments.copy(self.make([], environment), environment)
-        else:
-            shutil.rmtree(environment, ignore_errors=True)
-            self._begin(environment)
+        self.begin(environment)
         for library, installation in found:
             self.install(environment, library, installation)
         environments.complete(environment)
+
+    def begin(self, environment: Path) -> None:
+        """An environment with what the runtime brings, not yet complete; nobody works in the one that is copied."""
+        if self.shared is None:
+            self._bring(environment, self._commands(environment))
+            return
+        base = self.shared / self._digest([]).replace("cluster-", "base-")
+        with _LOCKS.setdefault(str(base), threading.Lock()):
+            if not environments.is_complete(base):
+                self._bring(base, [*self._commands(base), *environments.warming(base, self.runtime.mlflow)])
+                environments.complete(base)
+        environments.copy(base, environment)
 
     def install(self, environment: Path, library: Mapping[str, Any], installation: Installation) -> None:
         """Add one library; LibraryFailed where it can't be."""
@@ -71,14 +79,15 @@ class Maker:
             if self._call(command, log) != 0:
                 raise self.shelf.fail(library, "DRIVER_LIBRARY_INSTALLATION_FAILURE", tail(log))
 
-    def _begin(self, environment: Path) -> None:
-        """An environment with what the runtime brings, warmed up where others are made of it."""
-        log = self.logs / "environment.log"
-        commands = [
-            environments.making(environment, self._python()),
+    def _commands(self, environment: Path) -> list[list[str]]:
+        return [
+            environments.making(environment, environments.interpreter(self.runtime.python)),
             environments.installing(environment, *self._brought()),
-            *(environments.warming(environment, self.runtime.mlflow) if self.shared else ()),
         ]
+
+    def _bring(self, environment: Path, commands: Sequence[Sequence[str]]) -> None:
+        shutil.rmtree(environment, ignore_errors=True)
+        log = self.logs / "environment.log"
         for command in commands:
             if self._call(command, log) != 0:
                 raise runtimes.ClusterFailed(f"NO_ENVIRONMENT: {tail(log)}")
@@ -93,11 +102,9 @@ class Maker:
         name = self.runtime.mlflow
         return (*_BROUGHT, *((f"{name}=={importlib.metadata.version('mlflow')}",) if name else ()))
 
-    def _python(self) -> str:
-        return environments.interpreter(self.runtime.python)
-
     def _digest(self, found: Found) -> str:
-        parts = (sys.version, self._python(), self._brought(), [installation.digest() for _, installation in found])
+        python = environments.interpreter(self.runtime.python)
+        parts = (sys.version, python, self._brought(), [installation.digest() for _, installation in found])
         return "cluster-" + hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
