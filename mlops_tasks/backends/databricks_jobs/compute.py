@@ -116,6 +116,12 @@ def find_rule(compute: Compute) -> rules.Rule:
     )
 
 
+def choose_backend(compute: Compute) -> str:
+    """The name of the backend that runs on `compute`: this one, or MLflow's own."""
+    named = compute.rule.backend
+    return named if named != "none" else rules.BACKEND  # which says why not
+
+
 def read(
     path: Path | None, *, compute: str | None, environment_version: str | None, source: Path | None = None
 ) -> Compute:

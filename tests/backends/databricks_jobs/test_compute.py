@@ -276,6 +276,16 @@ def test_runtimes_below_13_are_left_to_mlflows_own_backend(tmp_path: Path, data:
         compute.find_rule(found)
 
 
+@pytest.mark.parametrize(
+    ("spark_version", "backend"),
+    [("12.2.x-scala2.12", "databricks"), ("13.3.x-scala2.12", "databricks-jobs"), (None, "databricks-jobs")],
+)
+def test_the_backend_is_mlflows_own_below_13(tmp_path: Path, spark_version: str | None, backend: str) -> None:
+    spec = {**NEW, "spark_version": spark_version} if spark_version else {"existing_cluster_id": "1-a"}
+
+    assert compute.choose_backend(read(tmp_path, spec)) == backend
+
+
 def test_a_custom_image_has_a_python_that_nobody_knows(tmp_path: Path) -> None:
     found = read(tmp_path, {**NEW, "docker_image": {"url": "acme/x:1"}})
 
