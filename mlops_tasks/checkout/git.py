@@ -299,8 +299,12 @@ def _list(folder: Path, *arguments: str, run: processes.Runner) -> tuple[Path, l
 
 def _unreadable(around: Path, said: str) -> errors.StepFailed:
     """The error for a work tree that git does not read, with the way out that git's own words may not tell."""
-    reason = next((line for line in said.splitlines() if line.startswith("fatal:")), said.splitlines()[0])
-    link, cure = around / ".git", "do what git says"
+    lines = [line.strip() for line in said.splitlines()]
+    begin = next((number for number, line in enumerate(lines) if line.startswith("fatal:")), 0)
+    reason = " ".join(lines[begin : begin + 2] if lines[begin].endswith(":") else lines[begin : begin + 1])
+    link = around / ".git"
+    asked = errors.typed("git", "-C", around, "status")
+    cure = f"mend what `{asked}` says, or check the repository out anew"
     remove = f"{errors.typed('rm', '-r', link)} and give `--branch NAME`"
     if "safe.directory" in said:
         safe = errors.typed("git", "config", "--global", "--add", "safe.directory", around)

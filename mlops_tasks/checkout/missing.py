@@ -42,6 +42,12 @@ def find(
     return found + [Missing(_say(kind, each), _CURES[kind]) for kind, each in pointers.items()]
 
 
+def find_pointer(path: Path) -> Missing | None:
+    """Which pointer stands in the file's place."""
+    kind = _pointer(str(path))
+    return Missing(f"this is {kind}, not the file itself", _CURES[kind]) if kind else None
+
+
 def find_submodule(path: Path, tree: git.WorkTree | None) -> Missing | None:
     """The submodule that is not checked out and that `path` is, or lies in."""
     for name in tree.submodules if tree is not None else ():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +19,10 @@ from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
 from mlops_tasks.settings import REPEATED
 from mlops_tasks.steps.context import Context
+
+RECORDED = re.compile(r"(?!\.\.|/|\.$)[/\w.\- :]+")
+"""The names that MLflow's validation takes for parameters and tags; those that are no plain path it refuses too."""
+LONGEST_NAME = 250
 
 
 def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
@@ -96,6 +102,8 @@ def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
 def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:
     """Raise BadInput for what a run of these `parameters` needs and cannot have on the target."""
     settings = context.settings
+    _check_names(context, "parameter", parameters)
+    _check_names(context, "tag", settings.tags)
     context.target.check_job(
         Asked(
             project=context.project,
@@ -110,6 +118,17 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
             wheel_root=context.wheel_root,
         )
     )
+
+
+def _check_names(context: Context, kind: str, names: Iterable[str]) -> None:
+    """Raise BadInput for the name of a parameter or tag that MLflow would not record, which ends a run begun."""
+    for name in names:
+        if not RECORDED.fullmatch(name) or len(name) > LONGEST_NAME or posixpath.normpath(name) != name:
+            raise errors.BadInput(
+                f"MLflow records no {kind} of this name: {name!r}",
+                where=context.settings.origins.get(f"{kind}s.{name}") or context.project_folder,
+                cure=f"use letters, digits, blanks and any of _ - . : / between them, at most {LONGEST_NAME} in all",
+            )
 
 
 def _warn_of_uninstalled(context: Context, release: Release) -> None:

@@ -141,6 +141,9 @@ def find_missing(context: Context, library: Path) -> Iterator[Missing]:
         yield Missing(f"{name}: {local.why}, so its version ends in +{local.version}", whole)
     elif found.asks_git and git.cut_at(library, runner=context.run):
         yield Missing(f"{name} takes its version from git, and the clone is shallow, without older tags", whole)
+    elif found.lacks_tags:
+        said = f"{name} counts its version from a tag of git, and none is behind the commit that is checked out"
+        yield Missing(said, "`git fetch --tags`, or tag a first release")
 
 
 def _build(context: Context, library: Path, name: str, state: LibraryState) -> tuple[Wheel, frozenset[str]]:

@@ -288,9 +288,7 @@ def _bring_cluster(inputs: _Inputs, copy: Path) -> Path | None:
         return None
     name = staging.name_inside(inputs.cluster, inputs.project.folder)
     if not name:
-        brought = copy / clusters.FILE_NAME
-        brought.unlink(missing_ok=True)  # a link there would lead the copy into somebody's file
-        shutil.copyfile(inputs.cluster, brought)
+        shutil.copyfile(inputs.cluster, copy / clusters.FILE_NAME)
     return copy / (name or clusters.FILE_NAME)
 
 

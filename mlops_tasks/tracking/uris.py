@@ -60,7 +60,7 @@ def check_reachable(uri: str) -> None:
         raise errors.WorkspaceError(
             f"the tracking server {host} cannot be reached: {why}",
             where=VARIABLE,
-            cure=TRUST if "certificate" in why else "start it, or unset MLFLOW_TRACKING_URI to track under .mlops/",
+            cure=_how_to_reach(why),
         ) from fault
     target = urlsplit(answer.headers.get("Location", ""))
     if answer.is_redirect and target.hostname not in {None, urlsplit(uri).hostname}:
@@ -69,6 +69,12 @@ def check_reachable(uri: str) -> None:
             where=VARIABLE,
             cure=f"{LOGIN}, or name the server behind that page",
         )
+
+
+def _how_to_reach(why: str) -> str:
+    if "TLS" in why and "speaks" in why:
+        return "write http:// for https://"
+    return TRUST if "cert" in why else "start it, or unset MLFLOW_TRACKING_URI to track under .mlops/"
 
 
 @contextlib.contextmanager

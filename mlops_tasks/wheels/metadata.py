@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from mlops_tasks import errors, files
+from mlops_tasks.checkout import missing
 from mlops_tasks.project import requirements
 from mlops_tasks.release import Wheel
 
@@ -46,6 +47,8 @@ class Metadata:
 
 def read(path: Path) -> Metadata:
     """The metadata of the wheel at `path`. Raises BadInput for what is no wheel by its name, format or content."""
+    if pointer := missing.find_pointer(path):
+        raise errors.BadInput(pointer.what, where=path, cure=pointer.cure)
     if not path.is_file():
         raise errors.BadInput("there is no such file", where=path, cure="give the path of a wheel file")
     try:

@@ -111,7 +111,8 @@ class Sources(NamedTuple):
 
     `names` are the files that come along, and `outside` the files and folders beyond the library's own that do, all
     relative to it; of those that git ignores `ignored` tells. It `varies` where variables or ignored
-    files decide the wheel too, which no commit has. Of the folders `unreadable` nothing comes along.
+    files decide the wheel too, which no commit has, and `lacks_tags` where the version counts from a tag and the
+    clone has none behind its commit. Of the folders `unreadable` nothing comes along.
     """
 
     digest: str
@@ -119,6 +120,7 @@ class Sources(NamedTuple):
     outside: tuple[str, ...]
     ignored: ignored.Ignored
     asks_git: bool
+    lacks_tags: bool
     varies: bool
     unreadable: tuple[str, ...] = ()
     files: Mapping[str, object] = MappingProxyType({})
@@ -147,7 +149,7 @@ def look_at(
         names, settings = sorted({*known, *left.brought}), "".join(texts.values())
         programs, named = _follow(library, _programs(library, names, settings))
         outside = _outside(library, names, "\n".join((settings, *programs)), named)
-        asks_git = surroundings.asks_git(settings, programs)
+        asks_git, asks_tags = surroundings.asks_git(settings, programs), surroundings.asks_tags(settings, programs)
         inside = _hash_all(library, names)
         beyond = {name: _hash_outside(library, name, run) for name in outside}
         told_by_git = surroundings.describe_git(library, run=run) if asks_git else []
@@ -167,6 +169,7 @@ def look_at(
         outside=_beyond(library, outside),
         ignored=left,
         asks_git=asks_git,
+        lacks_tags=asks_tags and told_by_git[-1:] == [""],
         varies=bool(variables or left.brought),
         unreadable=closed,
         files={**inside, **beyond},

@@ -88,6 +88,13 @@ def asks_git(settings: str, programs: Iterable[str]) -> bool:
     return _FROM_GIT.search(settings) is not None or any(_CALLS_GIT.search(each) for each in programs)
 
 
+def asks_tags(settings: str, programs: Iterable[str]) -> bool:
+    """Whether the version counts from a tag of git."""
+    return _FROM_GIT.search(settings) is not None or any(
+        "describe" in text and _CALLS_GIT.search(text) for text in programs
+    )
+
+
 def describe_git(library: Path, *, run: processes.Runner) -> list[str]:
     """All that a build can learn from git: branch, commit, whether tracked files changed, and the tags behind it."""
     tree = git.read(library, runner=run)

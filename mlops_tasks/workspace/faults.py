@@ -218,11 +218,15 @@ def say_why(fault: BaseException) -> str:
 
 def _said_by_all(fault: BaseException | None) -> str:
     """The messages of `fault` and of all its causes."""
+    return " ".join(map(str, _causes(fault)))
+
+
+def _causes(fault: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while fault is not None and fault not in found:
         found.append(fault)
         fault = fault.__cause__ or fault.__context__
-    return " ".join(str(each) for each in found)
+    return found
 
 
 def _plain_reason(fault: BaseException, chain: str) -> str:
@@ -234,7 +238,7 @@ def _plain_reason(fault: BaseException, chain: str) -> str:
     if "WRONG_VERSION_NUMBER" in chain:
         return "it speaks no TLS"
     broken = re.search("abort|reset|IncompleteRead|EOF", chain)
-    return "the connection broke" if broken else type(fault).__name__
+    return "the connection broke" if broken else _shorten(redaction.first_line(_causes(fault)[-1]))
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -10,13 +10,14 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fake_workspace import environments, machines, pythons, runtimes
+from tests.fake_workspace import environments, machines, pythons, runtimes, serverless
 from tests.fake_workspace.libraries import Shelf
 from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.programs import conda
@@ -29,6 +30,9 @@ _PROGRAMS = {"conda": "conda", "pyenv": "pyenv", "rsync": "rsync", "uv": "fixed_
 _ACTIVATE = """\
 . "${CONDA_ENVS_PATH:-$HOME/.conda/envs}/$1/bin/activate"
 """
+_SIGNALS = 128
+"""A shell's exit code of what was killed is this and the signal's number."""
+
 _TOP = Path(__file__).parents[2]
 
 
@@ -59,11 +63,13 @@ class Owner(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a task ended. `error` is the last line and `trace` the traceback of a Python file that failed."""
+    """How a task ended. `error` is the last line and `trace` the traceback of a Python file that failed; where its
+    kernel was `lost`, so is what it has printed."""
 
     failed: bool
     error: str = ""
     trace: str = ""
+    lost: bool = False
 
 
 class Unreadable(Obstacle):
@@ -73,30 +79,50 @@ class Unreadable(Obstacle):
 
 
 class Cluster:
-    """One cluster of `site`. What its task prints is added to `output`, which outlives it.
+    """One cluster of `site`, or serverless where there is an `environment` and no `spec`.
 
+    What its task prints is added to `output`, which outlives it.
     `folder` is its machine, `scratch` what belongs to this one run.
     """
 
     for_jobs = "TRUE"
 
     def __init__(
-        self, *, site: Site, owner: Owner, cluster_id: str, spec: Mapping[str, Any], work: Work, output: Path
+        self,
+        *,
+        site: Site,
+        owner: Owner,
+        cluster_id: str,
+        spec: Mapping[str, Any],
+        environment: Mapping[str, Any] | None = None,
+        work: Work,
+        output: Path,
     ) -> None:
         self.site = site
         self.owner = owner
         self.cluster_id = cluster_id
         self.spec = spec
-        self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs()) if spec else runtimes.SERVERLESS
+        self.environment = environment
+        if spec:
+            self.runtime = runtimes.read_runtime(spec, dbfs=site.has_dbfs())
+        else:
+            self.runtime = runtimes.serverless(serverless.version_of(environment or {}))
         self.folder = self.scratch = site.home / "clusters" / cluster_id
         self._work = work
         self._output = output
 
     def prepare(self, libraries: Sequence[Mapping[str, Any]]) -> None:
-        """Make the machine and install `libraries`, one by one as given; LibraryFailed names the one that can't be."""
+        """Make the machine and install `libraries`, one by one as given; LibraryFailed names the one that can't be.
+
+        An environment's dependencies are installed at once, as the lines for pip that they are.
+        """
         self._build_machine()
         shelf = self._shelf()
         found = [(library, shelf.find(library)) for library in libraries]
+        if self.environment is not None:
+            lines = self.environment.get("dependencies") or []
+            serverless.check_lines(lines)
+            found.append(({"environment": lines}, shelf.find_lines(lines)))
         self._use(self._make_maker(shelf).make(found, self.folder / "environment"))
 
     def run_command(self, command: Sequence[str], variables: Mapping[str, str]) -> Outcome:
@@ -108,9 +134,10 @@ class Cluster:
         answer = self.scratch / "answer.json"
         driver = Path(__file__).parent / "programs" / "cell.py"
         command = ["/databricks/python/bin/python", "-u", str(driver), str(answer), str(place), *parameters]
-        self._run(command, {}, str(place.parent) if self.runtime.works_in_files_folder else "/databricks/driver")
+        folder = str(place.parent) if self.runtime.works_in_files_folder else "/databricks/driver"
+        code = self._run(command, {}, folder)
         if not answer.exists():
-            return Outcome(failed=True, error="Fatal error: The Python kernel is unresponsive.")
+            return Outcome(failed=True, error=_describe_death(code), lost=True)
         said = json.loads(answer.read_text())
         return Outcome(bool(said), said.get("error", ""), said.get("error_trace", ""))
 
@@ -199,6 +226,7 @@ class Cluster:
             "DATABRICKS_HOST": self.site.url,
             "DATABRICKS_TOKEN": self.owner.token,
             "DATABRICKS_RUNTIME_VERSION": self.runtime.number,
+            **({"DATABRICKS_ENV_VERSION": self.runtime.environment} if self.runtime.serverless else {}),
             **{name: str(value) for name, value in self.spec.get("spark_env_vars", {}).items()},
         }
 
@@ -214,6 +242,17 @@ class Cluster:
         databricks_pyenv = self.folder / "databricks" / ".pyenv" / "bin"
         databricks_pyenv.mkdir(parents=True)
         (databricks_pyenv / "pyenv").symlink_to("/databricks/bin/pyenv")
+
+
+def _describe_death(code: int) -> str:
+    """What a task says whose kernel is gone: in reports, of those that were killed and of those that were not."""
+    said = "Fatal error: The Python kernel is unresponsive."
+    if code <= _SIGNALS:
+        return said
+    name = signal.Signals(code - _SIGNALS)
+    cause = " This may have been caused by an OOM error. Check your command's memory usage."
+    died = f"{code} ({name.name}: {signal.strsignal(name)})."
+    return f"{said}\nThe Python process exited with exit code {died}{cause if name == signal.SIGKILL else ''}"
 
 
 def _write_program(path: Path, text: str) -> None:

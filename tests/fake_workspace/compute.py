@@ -35,7 +35,7 @@ class Compute:
         self.answers = dict(ANSWERS)
         self.versions: Iterable[str] = runtimes.VERSIONS
         self.node_types: Iterable[str] = runtimes.NODE_TYPES
-        self.environment_versions: Iterable[str] = tuple(serverless.VERSIONS)
+        self.environment_versions: Iterable[str] = tuple(runtimes.ENVIRONMENTS)
         self.policies: dict[str, Mapping[str, Sequence[Any]]] = {}
         self.early = False
         self.only_serverless = False

@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -42,12 +43,14 @@ def _mark(environment: Path) -> Path:
 
 
 def copy(environment: Path, target: Path) -> None:
-    """An environment of its own with the same content, whose files are shared: who changes one replaces it.
+    """An environment of its own with the same content, not yet complete, whose files are shared: who changes one
+    replaces it.
 
     Programs begin with the path of their Python, and are written anew.
     """
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(environment, target, symlinks=True, copy_function=_link)
+    _mark(target).unlink(missing_ok=True)
     old, new = str(environment).encode(), str(target).encode()
     for program in (target / "bin").iterdir():
         if not program.is_symlink() and old in (content := program.read_bytes()):
@@ -64,19 +67,43 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def making(environment: Path) -> list[str]:
-    """The command that makes an empty environment of the running Python, with pip in it."""
-    return [uv(), "venv", "--quiet", "--seed", "--python", sys.executable, str(environment)]
+@functools.cache
+def interpreter(version: str) -> str:
+    """A Python of this version if one is at hand, else the running one."""
+    if version in {"", "{}.{}".format(*sys.version_info)}:
+        return sys.executable
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [*map(str, root.glob(f"versions/{version}.*/bin/python")), shutil.which(f"python{version}")]
+    return next((path for path in found if path and _is_python(path, version)), sys.executable)
+
+
+def _is_python(path: str, version: str) -> bool:
+    """A shim may be there and lead nowhere."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    done = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() == version
+
+
+def making(environment: Path, python: str = sys.executable) -> list[str]:
+    """The command that makes an empty environment of a Python, with pip in it."""
+    return [uv(), "venv", "--quiet", "--seed", "--python", python, str(environment)]
+
+
+def warming(environment: Path, mlflow: str) -> list[list[str]]:
+    """The commands that compile what most tasks and every installation import: pip, and `mlflow` if there is one."""
+    python = str(environment / "bin" / "python")
+    pip = "import compileall, pip; compileall.compile_dir(pip.__path__[0], quiet=2)"
+    return [[python, "-c", pip], *([[python, "-c", "import mlflow"]] if mlflow else [])]
 
 
 def installing(environment: Path, *wanted: str) -> list[str]:
     return [uv(), "pip", "install", "--python", str(environment / "bin" / "python"), *wanted]
 
 
-def installing_wheel(environment: Path, wheel: Path) -> list[str]:
-    """Install a wheel whose dependencies are there again with pip itself, which notes its hash where uv doesn't."""
+def installing_wheels(environment: Path, *wheels: Path) -> list[str]:
+    """Install wheels whose dependencies are there again with pip itself, which notes their hashes where uv doesn't."""
     pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return [*pip, "--no-deps", "--force-reinstall", "--no-index", str(wheel)]
+    return [*pip, "--no-deps", "--force-reinstall", "--no-index", *map(str, wheels)]
 
 
 def find_wheels(lines: Iterable[str], base: Path) -> list[Path]:

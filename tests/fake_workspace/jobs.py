@@ -191,7 +191,8 @@ class Jobs:
             shown = {"metadata": shapes.show_as_run(run, task, version)}
         if task.progress.state.life_cycle not in ENDED:
             return shown
-        if "spark_python_task" in task.spec or run.mode.shell_logs:
+        has_logs = "spark_python_task" in task.spec or run.mode.shell_logs
+        if has_logs and not (task.outcome and task.outcome.lost):
             shown |= _read_logs(task.output)
         if task.outcome and task.outcome.error:
             shown |= {"error": task.outcome.error, "error_trace": task.outcome.trace}

@@ -46,33 +46,49 @@ class Maker:
         if self.shared is None:
             self.fill(own, found)
             return own
-        environment = self.shared / _digest(self._brought(), found)
+        environment = self.shared / self._digest(found)
         with _LOCKS.setdefault(str(environment), threading.Lock()):
             if not environments.is_complete(environment):
                 self.fill(environment, found)
         return environment
 
     def fill(self, environment: Path, found: Found) -> None:
-        shutil.rmtree(environment, ignore_errors=True)
-        self._begin(environment)
+        self.begin(environment)
         for library, installation in found:
             self.install(environment, library, installation)
         environments.complete(environment)
 
+    def begin(self, environment: Path) -> None:
+        """An environment with what the runtime brings, not yet complete; nobody works in the one that is copied."""
+        if self.shared is None:
+            self._bring(environment, self._commands(environment))
+            return
+        base = self.shared / self._digest([]).replace("cluster-", "base-")
+        with _LOCKS.setdefault(str(base), threading.Lock()):
+            if not environments.is_complete(base):
+                self._bring(base, [*self._commands(base), *environments.warming(base, self.runtime.mlflow)])
+                environments.complete(base)
+        environments.copy(base, environment)
+
     def install(self, environment: Path, library: Mapping[str, Any], installation: Installation) -> None:
         """Add one library; LibraryFailed where it can't be."""
         commands = [environments.installing(environment, *installation.wanted)] if installation.wanted else []
-        commands += [environments.installing_wheel(environment, wheel) for wheel in installation.wheels]
+        commands += [environments.installing_wheels(environment, *installation.wheels)] if installation.wheels else []
         log = self.logs / f"library-{hashlib.sha256(repr(library).encode()).hexdigest()[:12]}.log"
         for command in commands:
             if self._call(command, log) != 0:
                 raise self.shelf.fail(library, "DRIVER_LIBRARY_INSTALLATION_FAILURE", tail(log))
 
-    def _begin(self, environment: Path) -> None:
-        """An environment with what the runtime brings."""
+    def _commands(self, environment: Path) -> list[list[str]]:
+        return [
+            environments.making(environment, environments.interpreter(self.runtime.python)),
+            environments.installing(environment, *self._brought()),
+        ]
+
+    def _bring(self, environment: Path, commands: Sequence[Sequence[str]]) -> None:
+        shutil.rmtree(environment, ignore_errors=True)
         log = self.logs / "environment.log"
-        brought = environments.installing(environment, *self._brought())
-        for command in (environments.making(environment), brought):
+        for command in commands:
             if self._call(command, log) != 0:
                 raise runtimes.ClusterFailed(f"NO_ENVIRONMENT: {tail(log)}")
 
@@ -82,14 +98,15 @@ class Maker:
         return self.work.call(command, env={**given, "UV_PYTHON_DOWNLOADS": "never"}, cwd=self.logs, output=log)
 
     def _brought(self) -> tuple[str, ...]:
-        learning = (f"mlflow=={importlib.metadata.version('mlflow')}",) if self.runtime.machine_learning else ()
-        return (*_BROUGHT, *learning)
+        """MLflow in the version that is here, whichever the real one's is."""
+        name = self.runtime.mlflow
+        return (*_BROUGHT, *((f"{name}=={importlib.metadata.version('mlflow')}",) if name else ()))
+
+    def _digest(self, found: Found) -> str:
+        python = environments.interpreter(self.runtime.python)
+        parts = (sys.version, python, self._brought(), [installation.digest() for _, installation in found])
+        return "cluster-" + hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def tail(log: Path) -> str:
     return log.read_text(errors="replace")[-_TAIL:].strip() if log.exists() else ""
-
-
-def _digest(brought: Sequence[str], found: Found) -> str:
-    digests = [installation.digest() for _, installation in found]
-    return "cluster-" + hashlib.sha256(repr((sys.version, brought, digests)).encode()).hexdigest()[:24]

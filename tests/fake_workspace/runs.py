@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site
+from tests.fake_workspace import serverless
+from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site, Unreadable
 from tests.fake_workspace.compute import Compute
 from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.standing import Visit
@@ -41,6 +42,15 @@ SKIPPED = State(
     "SKIPPED", "Skipping this run because the limit of 1 maximum concurrent runs is reached.", "", "SKIPPED"
 )
 LOST = State("INTERNAL_ERROR", "Unexpected failure while waiting for the cluster.", "", "INTERNAL_ERROR")
+INSTALLING = State("PENDING", "Installing libraries")
+NO_DRIVER = State(
+    "INTERNAL_ERROR",
+    "The spark driver has stopped unexpectedly and is restarting. Your notebook will be automatically reattached.",
+    "FAILED",
+    "DRIVER_ERROR",
+)
+"""The words are those of notebooks; that a job's run has them is assumed."""
+
 NO_CLUSTER = State(
     "INTERNAL_ERROR",
     "Cluster became unusable before the run began: the cloud provider has no more nodes of this type.",
@@ -53,19 +63,27 @@ NO_CLUSTER = State(
 class Mode:
     """How the runs that are submitted from now on behave on purpose.
 
-    `failure` is the state in which an ordinary failure is shown: TERMINATED or INTERNAL_ERROR, both are seen.
+    `failure` is the state in which an ordinary failure of a run is shown: TERMINATED or INTERNAL_ERROR, both are seen;
+    one task of many is TERMINATED. A task whose kernel dies is one too, or takes the driver with it (`driver_dies`,
+    assumed of those that are out of memory). Version 2.2 may come to show a `status` without a `state` (`stateless`).
     With `ending` a run ends so, and its task never starts: SKIPPED, LOST, NO_CLUSTER, TIMEDOUT.
-    `endless` runs are RUNNING until somebody ends them, and their task never starts either.
+    `endless` runs are RUNNING until somebody ends them, and their task never starts either; `installing` ones are
+    PENDING as long, and say what they wait for.
     The first `unseen` looks at a run answer that it doesn't exist; in the next `queued` ones it waits in the queue.
+    Whether serverless `reads_volumes`, where a task's Python file is in one, isn't known: one report says no.
     Tasks can't write to `read_only`, folders such as `Volumes`.
     `shell_logs`: whether the output of a shell command is given, which isn't known of the real workspace.
     """
 
     failure: str = "TERMINATED"
+    driver_dies: bool = False
+    stateless: bool = False
     ending: State | None = None
     endless: bool = False
+    installing: bool = False
     unseen: int = 0
     queued: int = 0
+    reads_volumes: bool = False
     read_only: tuple[str, ...] = ()
     shell_logs: bool = False
 
@@ -192,9 +210,9 @@ class Run:
         if self.mode.queued:
             for progress in self._progresses():
                 progress.move(PENDING)
-        if self.mode.endless:
+        if self.mode.endless or self.mode.installing:
             for progress in self._progresses():
-                progress.move(RUNNING)
+                progress.move(INSTALLING if self.mode.installing else RUNNING)
             self.work.stopped.wait()
             raise Stopped
 
@@ -209,12 +227,15 @@ class Run:
             task.outcome = self._run_on_cluster(task)
         except Obstacle as fault:
             return State("INTERNAL_ERROR", str(fault), "FAILED", fault.code)
-        return State(self.mode.failure, _FAILED, "FAILED", "RUN_EXECUTION_ERROR") if task.outcome.failed else SUCCESS
+        if task.outcome.lost and self.mode.driver_dies:
+            return NO_DRIVER
+        life_cycle = "TERMINATED" if self.several else self.mode.failure
+        return State(life_cycle, _FAILED, "FAILED", "RUN_EXECUTION_ERROR") if task.outcome.failed else SUCCESS
 
     def _run_on_cluster(self, task: Task) -> Outcome:
         cluster = self._choose_cluster(task)
         try:
-            cluster.prepare(_libraries(task))
+            cluster.prepare(task.spec.get("libraries") or [])
             self._move(task, RUNNING)
             outcome = _run_task(cluster, task.spec)
             self._move(task, TERMINATING)
@@ -229,11 +250,24 @@ class Run:
             standing = self.compute.find(str(existing))
             return Visit(standing, site=self.site, owner=owner, run_id=task.run_id, work=self.work, output=task.output)
         spec = task.spec.get("new_cluster") or {}
+        environment = task.environment and serverless.resolve(task.environment, self.site.disk)
         if not spec:
-            self.compute.check_environment(task.environment or {})
+            self._check_serverless(task, environment or {})
         return Cluster(
-            site=self.site, owner=owner, cluster_id=task.cluster_id, spec=spec, work=self.work, output=task.output
+            site=self.site,
+            owner=owner,
+            cluster_id=task.cluster_id,
+            spec=spec,
+            environment=environment,
+            work=self.work,
+            output=task.output,
         )
+
+    def _check_serverless(self, task: Task, environment: Mapping[str, Any]) -> None:
+        self.compute.check_environment(environment)
+        file = str(task.spec["spark_python_task"]["python_file"])
+        if file.removeprefix("dbfs:").startswith("/Volumes/") and not self.mode.reads_volumes:
+            raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
     def _move(self, task: Task, state: State) -> None:
         if not self._stop:
@@ -245,11 +279,13 @@ class Run:
         """A run of several tasks is told apart from its tasks: the first that failed gives it its end."""
         ends = [(task, task.progress.state) for task in self.tasks]
         for task, end in ends:
+            if end.result == "FAILED":
+                ordinary = task.outcome and task.outcome.failed and end != NO_DRIVER
+                life_cycle = self.mode.failure if ordinary else end.life_cycle
+                message = f"Task {task.key} failed with message: {end.message}."
+                return end._replace(life_cycle=life_cycle, message=message)
             if end.result != "SUCCESS":
-                message = (
-                    f"Task {task.key} failed with message: {end.message}." if end.result == "FAILED" else end.message
-                )
-                return end._replace(message=message)
+                return end
         return SUCCESS
 
     def _end(self, state: State) -> None:
@@ -259,13 +295,6 @@ class Run:
     def _progresses(self) -> list[Progress]:
         """The run's own last: whoever sees that it has ended finds its tasks ended."""
         return [*(task.progress for task in self.tasks if task.progress is not self.progress), self.progress]
-
-
-def _libraries(task: Task) -> Sequence[Mapping[str, Any]]:
-    """What is to be installed: a cluster's libraries, or the requirement lines of an environment."""
-    if task.environment is None:
-        return task.spec.get("libraries") or []
-    return [{"pypi": {"package": line}} for line in task.environment.get("dependencies") or []]
 
 
 def _run_task(cluster: Cluster, spec: Mapping[str, Any]) -> Outcome:

@@ -32,20 +32,56 @@ _ALIASES = {
 _UNITY_CATALOG = {"SINGLE_USER", "USER_ISOLATION"}
 
 
+class Environment(NamedTuple):
+    """A version of serverless; `mlflow` is the distribution of MLflow that it has, if it has one."""
+
+    python: str
+    mlflow: str = ""
+
+
+ENVIRONMENTS = {
+    "1": Environment("3.10"),
+    "2": Environment("3.11"),
+    "3": Environment("3.12"),
+    "4": Environment("3.12", "mlflow-skinny"),
+    "5": Environment("3.12", "mlflow"),
+    "6": Environment("3.12", "mlflow"),
+}
+"""By Databricks' release notes."""
+
+
 class Runtime(NamedTuple):
     """`version` as numbers; `mode` is one of the API's data_security_mode, older names; `dbfs` is off in some
-    workspaces."""
+    workspaces. `environment` is the version of serverless, nothing on a cluster."""
 
     version: tuple[int, int]
     mode: str = "SINGLE_USER"
     machine_learning: bool = False
-    serverless: bool = False
+    environment: str = ""
     dbfs: bool = True
 
     @property
     def number(self) -> str:
         """As DATABRICKS_RUNTIME_VERSION has it."""
-        return "client.1.13" if self.serverless else f"{self.version[0]}.{self.version[1]}"
+        return f"client.{self.environment}.13" if self.environment else f"{self.version[0]}.{self.version[1]}"
+
+    @property
+    def serverless(self) -> bool:
+        return bool(self.environment)
+
+    @property
+    def mlflow(self) -> str:
+        """The distribution of MLflow that is there before anything is installed, if one is."""
+        if self.serverless:
+            return ENVIRONMENTS[self.environment].mlflow
+        if self.machine_learning:
+            return "mlflow"
+        return "mlflow-skinny" if self.version >= (15, 4) else ""
+
+    @property
+    def python(self) -> str:
+        """Its Python, where it has to be that one: clusters have the one that runs this workspace."""
+        return ENVIRONMENTS[self.environment].python if self.serverless else ""
 
     @property
     def mounts(self) -> tuple[str, ...]:
@@ -63,11 +99,10 @@ class Runtime(NamedTuple):
 
     @property
     def works_in_files_folder(self) -> bool:
-        """Since 14.0 a Python file runs in its own folder."""
-        return self.version >= (14, 0)
+        """Since 14.0 a Python file runs in its own folder; serverless promises none."""
+        return self.version >= (14, 0) and not self.serverless
 
 
-SERVERLESS = Runtime((99, 0), serverless=True)
 DEPENDENCY_MODES = {f"DEPENDENCY_MODE_{name}" for name in ("AUTO", "ENVIRONMENTS", "CLUSTER_LIBRARIES")}
 
 
@@ -78,6 +113,10 @@ class ClusterFailed(Obstacle):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"Unexpected user error while preparing the cluster for the job. Cause: {cause}")
+
+
+def serverless(version: str) -> Runtime:
+    return Runtime((99, 0), environment=version)
 
 
 def uses_environments(spec: Mapping[str, Any], *, by_itself: bool) -> bool:

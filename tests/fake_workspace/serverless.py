@@ -5,9 +5,14 @@ The versions are those of Databricks' release notes; how a wrong one is refused 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from tests.fake_workspace import runtimes
 from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.refusals import invalid
 
@@ -15,33 +20,24 @@ Environments = Mapping[str, Mapping[str, Any]]
 """The `spec` of each environment, by its key."""
 
 MOST = 10
-
-
-class Version(NamedTuple):
-    """`mlflow` is the distribution of MLflow that an environment of this version has, if it has one."""
-
-    python: str
-    mlflow: str = ""
-
-
-VERSIONS = {
-    "1": Version("3.10"),
-    "2": Version("3.11"),
-    "3": Version("3.12"),
-    "4": Version("3.12", "mlflow-skinny"),
-    "5": Version("3.12", "mlflow"),
-    "6": Version("3.12", "mlflow"),
-}
+_BREAKING = {"pyspark", "databricks-connect"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class NotLaunched(Obstacle):
-    """An environment that this workspace doesn't have; the words are a report's."""
+    """A version that this workspace doesn't have; the words are a report's."""
 
     code = "INVALID_RUN_CONFIGURATION"
 
     def __init__(self, version: str) -> None:
         channel = f"Invalid platform channel Client-{version}. Workspace doesn't support Client-{version} channel"
         super().__init__(f"Cannot launch the cluster. Cause: {channel} for REPL. INVALID_PARAMETER_VALUE.")
+
+
+class BadEnvironment(Obstacle):
+    """An environment that can't be used as it is."""
+
+    code = "RUN_EXECUTION_ERROR"
 
 
 def check(listed: object) -> Environments:
@@ -82,4 +78,26 @@ def choose(task: Mapping[str, Any], environments: Environments) -> Mapping[str, 
 
 def version_of(environment: Mapping[str, Any]) -> str:
     """The version that a spec asks for; one with a base alone has the newest."""
-    return str(environment.get("environment_version") or environment.get("client") or max(VERSIONS))
+    return str(environment.get("environment_version") or environment.get("client") or max(runtimes.ENVIRONMENTS))
+
+
+def resolve(environment: Mapping[str, Any], disk: Path) -> Mapping[str, Any]:
+    """A spec with what its base says, a YAML in the workspace or a volume, whose dependencies come first."""
+    base = str(environment.get("base_environment") or "")
+    if not base:
+        return environment
+    file = disk / base.lstrip("/")
+    if not file.is_file():
+        raise BadEnvironment(f"The base environment {base} does not exist.")
+    found = yaml.safe_load(file.read_text()) or {}
+    lines = [*(found.get("dependencies") or []), *(environment.get("dependencies") or [])]
+    said = {key: value for key, value in environment.items() if value}
+    return {**found, **said, "dependencies": lines}
+
+
+def check_lines(lines: Iterable[str]) -> None:
+    """A Spark of one's own in place of the one that is there breaks a task: how it shows is assumed."""
+    for line in lines:
+        name = _NAME.match(line.strip())
+        if name and name[0].lower() in _BREAKING:
+            raise BadEnvironment(f"{name[0]} is part of the environment and cannot be one of its dependencies: {line}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tests.fake_workspace.runs import ENDED, Progress, Run, State, Task
+from tests.fake_workspace.runs import ENDED, Mode, Progress, Run, State, Task
 
 _TASK_KEYS = ("shell_command_task", "spark_python_task")
 _PLACE_KEYS = ("new_cluster", "existing_cluster_id", "libraries")
@@ -25,18 +25,18 @@ def show(run: Run, version: str, *, tasks: bool = True) -> dict[str, Any]:
         "run_type": "SUBMIT_RUN",
         "trigger": "ONE_TIME",
         "format": "MULTI_TASK" if run.several else "SINGLE_TASK",
-        **_show_progress(run.progress, version),
+        **_show_progress(run.progress, run.mode, version),
     }
     if version == "2.0" and not run.several:
         return shown | _show_in_place(run.tasks[0])
-    return shown | ({"tasks": [_show_task(task, version) for task in run.tasks]} if tasks else {})
+    return shown | ({"tasks": [_show_task(task, run.mode, version) for task in run.tasks]} if tasks else {})
 
 
 def show_as_run(run: Run, task: Task, version: str) -> dict[str, Any]:
     """One task of several, asked for by its own run id."""
     whole = show(run, version, tasks=False)
     own = {"run_id": task.run_id, "run_name": task.key, "job_run_id": run.run_id}
-    return {**whole, **own, **_show_progress(task.progress, version), **_show_in_place(task)}
+    return {**whole, **own, **_show_progress(task.progress, run.mode, version), **_show_in_place(task)}
 
 
 def _show_in_place(task: Task) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _show_in_place(task: Task) -> dict[str, Any]:
     }
 
 
-def _show_task(task: Task, version: str) -> dict[str, Any]:
+def _show_task(task: Task, mode: Mode, version: str) -> dict[str, Any]:
     sent = {key: value for key, value in task.spec.items() if key in _TASK_KEYS}
     places = {key: task.spec[key] for key in (*_PLACE_KEYS, "environment_key") if key in task.spec}
     return {
@@ -59,18 +59,18 @@ def _show_task(task: Task, version: str) -> dict[str, Any]:
         "cluster_instance": {"cluster_id": task.cluster_id},
         **sent,
         **places,
-        **_show_progress(task.progress, version),
+        **_show_progress(task.progress, mode, version),
     }
 
 
-def _show_progress(progress: Progress, version: str) -> dict[str, Any]:
+def _show_progress(progress: Progress, mode: Mode, version: str) -> dict[str, Any]:
     moves = progress.moves
     state, last = moves[-1]
     spent = dict.fromkeys(("QUEUED", "PENDING", "RUNNING", "TERMINATING"), 0)
     for (each, began), (_, ended) in itertools.pairwise(moves):
         spent[each.life_cycle] += round((ended - began) * 1000)
     return {
-        "state": _show_state(state),
+        **({"state": _show_state(state)} if version != "2.2" or not mode.stateless else {}),
         **({"status": _show_status(state)} if version == "2.2" else {}),
         "start_time": round(moves[0][1] * 1000),
         "queue_duration": spent["QUEUED"],

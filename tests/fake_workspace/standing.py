@@ -129,14 +129,14 @@ class Visit(Cluster):
         if not environments.is_complete(environment):
             shutil.rmtree(self.folder, ignore_errors=True)
             self._build_machine()
-            base = self._maker().make([], environment)
-            if base != environment:
-                environments.copy(base, environment)
+            self._maker().begin(environment)
             self._use(environment)
             self.standing.note_files()
             for told in self.standing.libraries.values():
                 told["status"] = "PENDING"
                 self._install(told["library"])
+            environments.complete(environment)
+            self.standing.note_files()
         self.standing.state = "RUNNING"
 
     def _install(self, library: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from tests.fake_workspace.signed import Signed
 from tests.fake_workspace.workspace_files import WorkspaceFiles
 from tests.support import benches, repositories
 from tests.support.benches import Bench, python, shell, wait_until
+from tests.support.tiny_wheels import make_wheel
 
 WHEEL = "mylib-1.0-py3-none-any.whl"
 MLFLOW = [{"pypi": {"package": f"{name}"}} for name in ("mlflow-skinny", "sqlalchemy", "alembic")]
@@ -182,11 +183,48 @@ def test_any_exit_fails_a_python_file(bench: Bench, code: str) -> None:
     assert bench.output(run_id)["error"] == f"SystemExit: {code}".rstrip(": ")
 
 
-def test_a_python_file_that_kills_its_kernel_fails(bench: Bench) -> None:
-    bench.write("dbfs/dies.py", "import os\nos._exit(0)\n")
+@pytest.mark.parametrize(
+    ("death", "said"),
+    [
+        pytest.param("os._exit(0)", "Fatal error: The Python kernel is unresponsive.", id="exit"),
+        pytest.param("os.kill(os.getpid(), 9)", "exit code 137 (SIGKILL: Killed). This may have been", id="kill"),
+    ],
+)
+def test_a_python_file_that_loses_its_kernel_fails_and_has_no_logs(bench: Bench, death: str, said: str) -> None:
+    bench.write("dbfs/dies.py", f"import os\nprint('lost')\n{death}\n")
     run_id = bench.submit(python("dbfs:/dies.py"))
-    assert bench.jobs.wait(run_id, 60).result == "FAILED"
-    assert "kernel is unresponsive" in bench.output(run_id)["error"]
+    assert bench.jobs.wait(run_id, 60).code == "RUN_EXECUTION_ERROR"
+    assert said in bench.output(run_id)["error"]
+    assert "logs" not in bench.output(run_id)
+    bench.jobs.mode = Mode(driver_dies=True)
+    assert bench.run(python("dbfs:/dies.py"))[0].code == "DRIVER_ERROR"
+
+
+def test_a_run_that_failed_may_be_an_internal_error_whose_task_is_not(bench: Bench) -> None:
+    bench.jobs.mode = Mode(failure="INTERNAL_ERROR")
+    bench.write("Workspace/Shared/bad.py", "1 / 0\n")
+    task = {"task_key": "main", "new_cluster": benches.CLUSTER, **python("/Workspace/Shared/bad.py")}
+    end, _ = bench.run_body({"tasks": [task]})
+    assert (end.life_cycle, end.code) == ("INTERNAL_ERROR", "RUN_EXECUTION_ERROR")
+    assert end.message == "Task main failed with message: Workload failed, see run output for details."
+    listed = call(bench.jobs.routes(), "GET", "/api/2.2/jobs/runs/list", expand_tasks="true", limit=1)["runs"]
+    assert listed[0]["tasks"][0]["state"]["life_cycle_state"] == "TERMINATED"
+    assert listed[0]["tasks"][0]["status"]["state"] == "TERMINATED"
+
+
+def test_a_wheel_that_needs_another_of_ours_does_not_find_one_that_comes_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one installation for each library, in the order in which they were sent."""
+    bench.run(shell("true"))
+    folder = bench.disk / "Volumes/order"
+    first, second = make_wheel(folder, "tinyfirst", "1.0"), make_wheel(folder, "tinysecond", "1.0", "tinyfirst")
+    wheels = [{"whl": f"/Volumes/order/{wheel.name}"} for wheel in (first, second)]
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    bench.write("dbfs/uses.py", "import tinysecond\n")
+    assert bench.run(python("dbfs:/uses.py"), wheels)[0].result == "SUCCESS"
+    end, _ = bench.run(python("dbfs:/uses.py"), wheels[::-1])
+    assert (end.code, "tinyfirst" in end.message) == ("LIBRARY_INSTALLATION_ERROR", True)
 
 
 def test_a_missing_python_file_is_named(bench: Bench) -> None:

@@ -426,3 +426,20 @@ def test_a_wrong_runtime_fails_when_its_cluster_is_made(api: Api) -> None:
     run_id = api.ended({**SHELL, "new_cluster": {**CLUSTER, "spark_version": "latest"}}, mode=Mode())
     assert api.state(run_id)["life_cycle_state"] == "INTERNAL_ERROR"
     assert "Invalid spark version latest." in api.state(run_id)["state_message"]
+
+
+def test_a_later_version_may_show_a_status_without_a_state(api: Api) -> None:
+    run_id = api.ended(SEVERAL, version="2.2", mode=Mode(ending=runs.NO_DRIVER, stateless=True))
+    shown = api("GET", GET, run_id=run_id, version="2.2")
+    for each in (shown, shown["tasks"][0]):
+        assert "state" not in each
+        assert each["status"]["termination_details"]["code"] == "DRIVER_ERROR"
+        assert each["end_time"] >= each["start_time"] > 0
+    assert api.state(run_id)["result_state"] == "FAILED"
+
+
+def test_a_run_that_hangs_in_its_installation_says_so_until_it_is_cancelled(api: Api) -> None:
+    run_id = api.submit(SEVERAL, version="2.2", mode=Mode(installing=True))
+    api("POST", CANCEL, {"run_id": run_id})
+    assert api.jobs.wait(run_id, 60) == runs.CANCELED
+    assert set(api.jobs.history(run_id)) == {"PENDING", "TERMINATING", "TERMINATED"}

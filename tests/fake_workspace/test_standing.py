@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from tests.fake_workspace.calls import PRINCIPAL, USER, call
 from tests.fake_workspace.exchange import Refused
 from tests.fake_workspace.standing import Standing
 from tests.support import benches
-from tests.support.benches import Bench, python
+from tests.support.benches import CLUSTER, Bench, python
 from tests.support.tiny_wheels import make_wheel
 
 GET, STATUS = "/api/2.1/clusters/get", "/api/2.0/libraries/cluster-status"
@@ -30,7 +28,7 @@ def bench(shared: Bench) -> Bench:
 
 @pytest.fixture
 def cluster(bench: Bench) -> Standing:
-    return bench.compute.add_cluster()
+    return bench.compute.add_cluster(**CLUSTER)
 
 
 def run(bench: Bench, cluster: Standing, code: str, *libraries: object, **more: object) -> tuple[Any, str]:
@@ -68,7 +66,7 @@ def test_what_a_run_writes_into_the_python_of_a_cluster_is_noticed(bench: Bench,
     assert run(bench, cluster, pip)[0].result == "SUCCESS"
     assert "wheel" not in cluster.distributions()
     assert any("wheel" in name for name in cluster.written())
-    other = bench.compute.add_cluster()
+    other = bench.compute.add_cluster(**CLUSTER)
     run(bench, other, "")
     assert "wheel" in other.distributions()
 
@@ -81,8 +79,8 @@ def test_libraries_stay_on_a_cluster_and_a_wheel_of_the_same_name_is_not_install
     first = make_wheel(bench.disk / "Volumes/first", "tiny", "1.0")
     library = {"whl": f"/Volumes/first/{first.name}"}
     assert run(bench, cluster, show, library)[1] == "1.0\n"
-    make_changed(bench.disk / "Volumes/first")
-    make_changed(bench.disk / "Volumes/second")
+    for place in ("first", "second"):
+        make_wheel(bench.disk / "Volumes" / place, "tiny", "1.0", code="VERSION = 'changed'\n")
     assert run(bench, cluster, show, library, {"whl": f"/Volumes/second/{first.name}"})[1] == "1.0\n"
     statuses = call(bench.compute.routes(), "GET", STATUS, {"cluster_id": cluster.cluster_id})["library_statuses"]
     assert [each["status"] for each in statuses] == ["INSTALLED"] * 2
@@ -110,17 +108,7 @@ def test_a_terminated_cluster_starts_for_a_run_or_fails_it(bench: Bench, cluster
 
 
 def test_a_dedicated_cluster_is_for_its_own_user(bench: Bench) -> None:
-    cluster = bench.compute.add_cluster(data_security_mode="SINGLE_USER", single_user_name=USER)
+    cluster = bench.compute.add_cluster(**CLUSTER, data_security_mode="SINGLE_USER", single_user_name=USER)
     assert run(bench, cluster, "")[0].result == "SUCCESS"
     end, _ = run(bench, cluster, "", run_as={"service_principal_name": PRINCIPAL})
     assert f"Single-user check failed: user '{PRINCIPAL}' attempted to run a command" in end.message
-
-
-def make_changed(folder: Path) -> None:
-    """The wheel of the same name and version, with other content."""
-    wheel = make_wheel(folder, "tiny", "1.0")
-    with zipfile.ZipFile(wheel) as archive:
-        texts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in texts.items():
-            archive.writestr(name, b"VERSION = 'changed'\n" if name == "tiny.py" else text)

@@ -458,6 +458,30 @@ def test_a_shallow_clone_can_be_built_from_and_is_told_where_the_version_comes_f
     assert heard.lines[0].startswith(f"{said}`git fetch --unshallow`")
 
 
+@pytest.mark.parametrize(
+    ("setup", "tag", "told"),
+    [
+        ('git("describe", "--tags")', "", True),
+        ('git("describe", "--tags")', "v1", False),
+        ('git("rev-parse", "HEAD")', "", False),
+    ],
+    ids=["no tag", "a tag", "no version"],
+)
+def test_a_version_that_counts_from_a_tag_is_told_to_have_none(
+    tmp_path: Path, setup: str, tag: str, told: bool
+) -> None:
+    library = make_library(tmp_path)
+    write(library, {"setup.py": f"def git(*words):\n    run(['git', *words])\n{setup}\n"})
+    commit(tmp_path)
+    if tag:
+        git("tag", tag, cwd=tmp_path)
+    context = make_context(tmp_path, libraries=(str(library),))
+
+    found = [each.cure for each in build_wheel.find_missing(context, library)]
+
+    assert found == (["`git fetch --tags`, or tag a first release"] if told else [])
+
+
 def test_a_wheel_of_the_same_sources_is_found_again_on_another_branch_and_target(tmp_path: Path) -> None:
     library = make_library(tmp_path)
     commit(tmp_path)

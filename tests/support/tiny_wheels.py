@@ -8,15 +8,17 @@ from pathlib import Path
 SEEDS = ("pip 25.0", "setuptools 80.0", "setuptools 82.0")
 
 
-def make_wheel(folder: Path, name: str, version: str, *requires: str, python: str = "") -> Path:
-    """A wheel with the one module `name`, whose VERSION is `version`; it may need a `python`."""
+def make_wheel(
+    folder: Path, name: str, version: str, *requires: str, python: str = "", code: str | None = None
+) -> Path:
+    """A wheel with the one module `name`, whose VERSION is `version`, or with that `code`; it may need a `python`."""
     module = name.replace("-", "_")
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     about += "".join(f"Requires-Dist: {each}\n" for each in requires)
     about += f"Requires-Python: {python}\n" if python else ""
     info = f"{module}-{version}.dist-info"
     texts = {
-        f"{module}.py": f"VERSION = {version!r}\n",
+        f"{module}.py": code or f"VERSION = {version!r}\n",
         f"{info}/METADATA": about,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hands (1)\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

@@ -144,6 +144,38 @@ def test_a_blank_variable_names_no_store(environ: dict[str, str], store: str | N
     assert uris.named(environ) == store
 
 
+@pytest.mark.parametrize(
+    ("variables", "said", "cure"),
+    [
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "invalid path: /nowhere/ca.pem", "name the file of its CA's"),
+        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "/nowhere/ca.pem"}, "/nowhere/ca.pem", "name the file of its CA's"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "no certificate", "name the file of its CA's"),
+        (
+            {"MLFLOW_TRACKING_INSECURE_TLS": "true", "MLFLOW_TRACKING_SERVER_CERT_PATH": "/x.pem"},
+            "must not be set",
+            "name the file of its CA's",
+        ),
+    ],
+)
+def test_a_file_of_certificates_that_is_none_is_told(
+    secure: str, variables: dict[str, str], said: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(errors.WorkspaceError) as caught:
+        uris.check_reachable(secure)
+
+    assert said in caught.value.what
+    assert caught.value.cure.startswith(cure)
+
+
+def test_a_server_without_tls_is_told_to_be_asked_without() -> None:
+    with served() as server, pytest.raises(errors.WorkspaceError, match="speaks no TLS") as caught:
+        uris.check_reachable(address(server).replace("http:", "https:"))
+    assert caught.value.cure == "write http:// for https://"
+
+
 @pytest.mark.parametrize("uri", ["http://[::1", "https://ada:secret@a℀b"])
 def test_what_is_no_address_of_a_server_is_told_without_its_password(uri: str) -> None:
     assert redaction.split_login(uri) == (uri, None)

@@ -56,6 +56,16 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path, name: str) -> None:
         metadata.read(tmp_path / name)
 
 
+def test_a_pointer_in_the_place_of_a_wheel_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "app-1.0-py3-none-any.whl"
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n")
+
+    with pytest.raises(errors.BadInput, match="this is a Git LFS pointer") as caught:
+        metadata.read(path)
+
+    assert caught.value.cure == "`git lfs pull`"
+
+
 def test_a_wheel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="no such file"):
         metadata.read(tmp_path / "mylib-1.0-py3-none-any.whl")

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from mlops_tasks import errors
 from mlops_tasks.backends.databricks_jobs import compute as computes
+from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.requirements import Line
 from mlops_tasks.release import Deployed
@@ -105,7 +106,7 @@ def _own(line: Line, folder: Path, sources: Path) -> Line:
 
     def move(path: Path) -> Path:
         own = sources / os.path.relpath(path, folder)
-        return own if own.is_file() else path
+        return own if own.is_file() or not path.is_file() else path
 
     limits = _constraints_of(line)
     return Line(line.text if limits is None else f"{_CONSTRAINT}{move(limits)}", move(line.source))
@@ -114,7 +115,7 @@ def _own(line: Line, folder: Path, sources: Path) -> Line:
 def _constraints_of(line: Line) -> Path | None:
     """The file of constraints that `line` names; one at a URL stays for pip."""
     path = Path(line.text.removeprefix(_CONSTRAINT))
-    return path if line.text.startswith(_CONSTRAINT) and path.is_file() else None
+    return path if line.text.startswith(_CONSTRAINT) and path.is_absolute() else None
 
 
 def _name_of(wheel: Deployed) -> str:
@@ -124,7 +125,7 @@ def _name_of(wheel: Deployed) -> str:
 class _Reading:
     """One reading of a project's requirements, which collects what there is to say."""
 
-    def __init__(self, *, there: computes.Compute, rule: computes.Rule, ours: frozenset[str]) -> None:
+    def __init__(self, *, there: computes.Compute, rule: rules.Rule, ours: frozenset[str]) -> None:
         self.there, self.rule, self.ours = there, rule, ours
         self.said: list[str] = []
         self.extras: dict[str, str] = {}

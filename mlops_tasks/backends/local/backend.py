@@ -222,7 +222,8 @@ def _read_not_begun(path: Path, entry_point: str) -> str:
     """Why the child program did not begin the entry point; empty where it did."""
     if not path.is_file():
         return ""
-    return f"the entry point {entry_point} was not begun: {redaction.mask(path.read_text(encoding='utf-8')).strip()}"
+    said = redaction.mask(path.read_text(encoding="utf-8")).strip().partition("\n")[0]  # the log has the rest
+    return f"the entry point {entry_point} was not begun: {said}"
 
 
 def _describe_exit(code: int, log: Path) -> str:

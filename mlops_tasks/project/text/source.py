@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_tasks import errors, files
+from mlops_tasks.checkout import missing
 
 BOM = "\ufeff"
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -27,8 +28,10 @@ class Edit:
 def read(path: Path) -> str:
     """The file's text, with its own line ends and any byte order mark.
 
-    Raises BadInput for a file that cannot be read or is not UTF-8.
+    Raises BadInput for a file that cannot be read, is not UTF-8, or that only a pointer stands for.
     """
+    if pointer := missing.find_pointer(path):
+        raise errors.BadInput(pointer.what, where=path, cure=pointer.cure)
     try:
         data = path.read_bytes()
     except OSError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_tasks import errors
 from mlops_tasks.backends.databricks_jobs import compute, dependencies
-from mlops_tasks.project import mlproject
+from mlops_tasks.project import mlproject, requirements
 from mlops_tasks.release import Deployed
 from mlops_tasks.tracking.bounds import Client
 from tests.support import tiny_wheels
@@ -292,4 +295,36 @@ def test_compiled_code_does_not_reach_the_workers_of_an_existing_cluster(
 
 def test_what_cannot_be_read_is_refused_in_the_users_own_file(tmp_path: Path) -> None:
     assert "own/env.yaml:2:3" in refusal(tmp_path, conda(packages="- python=x.y\n"), NEW)
-    assert "own/nowhere.txt" in refusal(tmp_path, conda("-r nowhere.txt"), NEW)
+    for option in ("-r", "-c"):
+        said = refusal(tmp_path, conda(f"{option} nowhere.txt"), NEW)
+        assert "the file cannot be read" in said
+        assert "in: own/nowhere.txt" in said
+
+
+def test_a_python_env_travels_as_well(tmp_path: Path) -> None:
+    files = {"MLproject": "python_env: python_env.yaml\n"}
+    env = 'python: "3.10"\nbuild_dependencies: [pip==24]\ndependencies: [mlflow, -r requirements.txt]\n'
+    found = read(tmp_path, "", NEW, {**files, "python_env.yaml": env, "requirements.txt": "scipy\n"})
+
+    assert found.lines == ("mlflow", "scipy")
+    assert found.said == ("python_env.yaml asks for Python 3.10, and a new cluster (runtime 15.4) has 3.11",)
+
+
+PIECES = [
+    *("numpy", "mlflow", "pyspark", "==1", ">=2", "[x]", " ", " ; python_version<'3'", " ; extra=='a'", " # why", "#"),
+    *("-e ", "-r ", "-c ", "--pre", "-f ", "./x", "../", "/abs", "git+https://h/x", "https://h/x.zip", " --hash=a:0"),
+    *(" @ ", "${A}", CORE.uri, "/dbfs/a-1-py3-none-any.whl", "file:///x", "\\", "'", "env.yaml", "=", "~"),
+]
+
+
+@given(
+    lines=st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join), max_size=3),
+    spec=st.sampled_from([NEW, OLD, EXISTING, SERVERLESS]),
+)
+def test_whatever_lines_a_project_has_they_travel_or_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], spec: dict[str, Any]
+) -> None:
+    with contextlib.suppress(errors.BadInput):
+        found = read(tmp_path_factory.getbasetemp(), conda(*lines), spec)
+        assert all(line.strip() == line for line in found.lines)
+        assert not [line for line in found.lines if line == CORE.uri or requirements.find_paths_here(line)]

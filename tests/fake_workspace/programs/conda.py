@@ -132,8 +132,8 @@ def make(environment: Path, asked: Asked, base: Path) -> None:
             file.write_text("\n".join(lines) + "\n")
             subprocess.run(environments.installing(environment, "-r", str(file)), check=True, cwd=base)
             file.unlink()
-        for wheel in wheels:
-            subprocess.run(environments.installing_wheel(environment, wheel), check=True)
+        if wheels:
+            subprocess.run(environments.installing_wheels(environment, *wheels), check=True)
     except BaseException:
         remove(environment)
         raise

@@ -64,3 +64,13 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         texts.write({one: "1", Path("/proc/none/two.yaml"): "2"})
     assert caught.value.where == "/proc/none/two.yaml"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pointer_in_the_place_of_a_file_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "env.yaml"
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n")
+
+    with pytest.raises(errors.BadInput, match="this is a Git LFS pointer, not the file itself") as caught:
+        texts.read(path)
+
+    assert (caught.value.where, caught.value.cure) == (str(path), "`git lfs pull`")
