@@ -227,11 +227,22 @@ def test_workers_without_a_cluster_spec_is_said(folder: Path) -> None:
     assert "no cluster spec" in said.warnings[0]
 
 
-def test_a_cluster_spec_from_elsewhere_comes_into_the_copy(folder: Path) -> None:
-    write(folder, cluster='{"old": 1}')
-    write(folder.parent, **{"other.json": json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "WHEELPATH"}]})})
+@pytest.mark.parametrize("own", ['{"old": 1}', None], ids=["in the place of the project's own", "where there is none"])
+@pytest.mark.parametrize(("libraries", "patched"), [([{"whl": "WHEELPATH"}], [{"whl": LIB.uri}]), ([], [])])
+def test_a_cluster_spec_from_elsewhere_comes_into_the_copy(
+    folder: Path, own: str | None, libraries: list[object], patched: list[object]
+) -> None:
+    write(folder, **({"cluster": own} if own else {}))
+    write(folder.parent, **{"other.json": json.dumps({"new_cluster": CLUSTER, "libraries": libraries})})
     release = run_patch(folder, cluster=folder.parent / "other.json")
-    assert spec_of(folder, release)["libraries"] == [{"whl": LIB.uri}]
+    assert spec_of(folder, release) == {"new_cluster": CLUSTER, "libraries": patched}
+
+
+def test_one_of_the_projects_own_files_keeps_its_name(folder: Path) -> None:
+    write(folder, cluster='{"old": 1}', **{"prod.json": json.dumps({"new_cluster": CLUSTER, "libraries": []})})
+    release = run_patch(folder, cluster=folder / "prod.json")
+    assert spec_of(folder, release, "prod.json") == {"new_cluster": CLUSTER, "libraries": []}
+    assert spec_of(folder, release) == {"old": 1}
 
 
 @pytest.mark.parametrize("has_environment", [True, False])

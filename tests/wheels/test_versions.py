@@ -18,6 +18,7 @@ from mlops_tasks import processes
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, metadata, sources, versions
 from tests.support.repositories import LIBRARY, git, write
+from tests.support.tiny_wheels import make_wheel
 
 DIGEST = "0123456789abcdef"
 
@@ -218,6 +219,17 @@ def test_it_says_its_new_version_wherever_it_said_the_old_one(built: Path) -> No
     assert said.splitlines().count("Version: 1.0+g0123456789ab") == 1
     assert "Version: none of METADATA's own" in said
     assert metadata.read(new).version == "1.0+g0123456789ab"
+
+
+def test_a_folder_of_the_librarys_own_that_is_called_like_one_of_a_wheel_keeps_its_name(tmp_path: Path) -> None:
+    made = make_wheel(tmp_path, "my-lib", "1.0")
+    with zipfile.ZipFile(made, "a") as wheel:
+        wheel.writestr("models-1.0.data/weights", "0")
+
+    with zipfile.ZipFile(versions.with_version(made, "2.0")) as wheel:
+        folders = {name.partition("/")[0] for name in wheel.namelist()}
+
+    assert folders == {"my_lib.py", "my_lib-2.0.dist-info", "models-1.0.data"}
 
 
 def test_its_record_has_the_hash_and_the_size_of_every_file(built: Path) -> None:

@@ -52,10 +52,12 @@ def test_each_refusal_is_told_by_its_status_and_code(status: int, code: str, sai
 
 def test_a_certificate_is_told_from_a_connection_that_broke() -> None:
     cut = requests.exceptions.SSLError(ssl.SSLEOFError(8, "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"))
+    plain = requests.exceptions.SSLError(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"))
     never = requests.exceptions.InvalidURL("no host in it")
 
     assert faults.unreachable("x.net", "GET /", cut).is_transient
     assert "the connection broke" in faults.unreachable("x.net", "GET /", cut).what
+    assert not faults.unreachable("x.net", "GET /", plain).is_transient
     assert not faults.unreachable("x.net", "GET /", never).is_transient
 
 

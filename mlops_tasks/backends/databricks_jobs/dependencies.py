@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from mlops_tasks import errors
 from mlops_tasks.backends.databricks_jobs import compute as computes
+from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.requirements import Line
 from mlops_tasks.release import Deployed
@@ -124,7 +125,7 @@ def _name_of(wheel: Deployed) -> str:
 class _Reading:
     """One reading of a project's requirements, which collects what there is to say."""
 
-    def __init__(self, *, there: computes.Compute, rule: computes.Rule, ours: frozenset[str]) -> None:
+    def __init__(self, *, there: computes.Compute, rule: rules.Rule, ours: frozenset[str]) -> None:
         self.there, self.rule, self.ours = there, rule, ours
         self.said: list[str] = []
         self.extras: dict[str, str] = {}

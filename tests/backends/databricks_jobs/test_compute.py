@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
-from mlops_tasks.backends.databricks_jobs import compute
+from mlops_tasks.backends.databricks_jobs import compute, rules
 
 NEW: dict[str, Any] = {"spark_version": "16.4.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 STANDARD_19 = {**NEW, "spark_version": "19.x-scala2.13", "data_security_mode": "USER_ISOLATION"}
@@ -230,7 +230,7 @@ def test_whatever_a_spec_holds_it_is_one_compute_or_bad_input(
         pytest.param({**NEW, "spark_version": "18.x-scala2.13"}, "file", "whl", id="18"),
         pytest.param({**NEW, "spark_version": "19.x-scala2.13"}, "file", "whl", id="19, dedicated"),
         pytest.param(STANDARD_19, "file", "whl", id="19, standard"),
-        pytest.param({**STANDARD_19, "dependency_mode": compute.ENVIRONMENTS_MODE}, *["dependencies"] * 2, id="mode"),
+        pytest.param({**STANDARD_19, "dependency_mode": rules.ENVIRONMENTS_MODE}, *["dependencies"] * 2, id="mode"),
         pytest.param({"existing_cluster_id": "1-a"}, "driver", "driver", id="existing"),
         pytest.param({"environments": [ENVIRONMENT]}, "dependencies", "dependencies", id="serverless"),
     ],
@@ -244,10 +244,10 @@ def test_each_compute_has_its_rule(tmp_path: Path, data: dict[str, Any], require
 @pytest.mark.parametrize(
     ("data", "mode", "said"),
     [
-        pytest.param(STANDARD_19, compute.LIBRARIES_MODE, 0, id="not said"),
-        pytest.param({**STANDARD_19, "dependency_mode": "DEPENDENCY_MODE_AUTO"}, compute.LIBRARIES_MODE, 1, id="auto"),
+        pytest.param(STANDARD_19, rules.LIBRARIES_MODE, 0, id="not said"),
+        pytest.param({**STANDARD_19, "dependency_mode": "DEPENDENCY_MODE_AUTO"}, rules.LIBRARIES_MODE, 1, id="auto"),
         pytest.param(
-            {**STANDARD_19, "dependency_mode": compute.ENVIRONMENTS_MODE}, compute.ENVIRONMENTS_MODE, 0, id="by choice"
+            {**STANDARD_19, "dependency_mode": rules.ENVIRONMENTS_MODE}, rules.ENVIRONMENTS_MODE, 0, id="by choice"
         ),
         pytest.param({**STANDARD_19, "data_security_mode": "SINGLE_USER"}, None, 0, id="dedicated"),
         pytest.param({**STANDARD_19, "spark_version": "18.x-scala2.13"}, None, 0, id="18"),
@@ -274,6 +274,16 @@ def test_runtimes_below_13_are_left_to_mlflows_own_backend(tmp_path: Path, data:
 
     with pytest.raises(errors.BadInput, match=r"older than runtime 13(.|\n)*cluster.json:2:2(.|\n)*databricks`, MLf"):
         compute.find_rule(found)
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "backend"),
+    [("12.2.x-scala2.12", "databricks"), ("13.3.x-scala2.12", "databricks-jobs"), (None, "databricks-jobs")],
+)
+def test_the_backend_is_mlflows_own_below_13(tmp_path: Path, spark_version: str | None, backend: str) -> None:
+    spec = {**NEW, "spark_version": spark_version} if spark_version else {"existing_cluster_id": "1-a"}
+
+    assert compute.choose_backend(read(tmp_path, spec)) == backend
 
 
 def test_a_custom_image_has_a_python_that_nobody_knows(tmp_path: Path) -> None:
