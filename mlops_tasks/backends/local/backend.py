@@ -60,6 +60,8 @@ class LocalRuns:
         self.report.debug(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
+    def show(self, job: Job) -> None: ...
+
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
         run_id, timed_out = submitted.run_id, False
@@ -80,7 +82,7 @@ class LocalRuns:
         found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
         return found._replace(timed_out=timed_out, reason=reason)
 
-    def pick_up(self, attempt: Attempt) -> Run | None:
+    def pick_up(self, attempt: Attempt, *, again: bool = False) -> Run | None:
         """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
         run_id = attempt.run_id
         if run_id is None and attempt.experiment_id is not None:
