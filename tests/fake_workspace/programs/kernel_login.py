@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_PACKAGE = """\
+with open("/proc/self/cmdline", "rb") as file:
+    IS_KERNEL = {kernel!r} in file.read()
+
+if IS_KERNEL:
+
+    class UserNamespaceInitializer:
+        getOrCreate = classmethod(lambda each: each())
+
+        def get_namespace_globals(self):
+            return {{}}
+"""
 _PROVIDER = """\
+from dbruntime import IS_KERNEL
+
 HOST, TOKEN = {host!r}, {token!r}
 
 
 def init_runtime_native_auth():
-    with open("/proc/self/cmdline", "rb") as file:
-        is_kernel = {kernel!r} in file.read()
-    return (HOST, lambda: {{"Authorization": "Bearer " + TOKEN}}) if is_kernel else (None, None)
+    return (HOST, lambda: {{"Authorization": "Bearer " + TOKEN}}) if IS_KERNEL else (None, None)
 """
 
 
@@ -22,7 +34,6 @@ def write(folder: Path, *, host: str, token: str, kernel: Path) -> Path:
     """The folder for PYTHONPATH, where `kernel` is the program whose process is the kernel."""
     package = folder / "dbruntime"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    text = _PROVIDER.format(host=host, token=token, kernel=str(kernel).encode())
-    (package / "sdk_credential_provider.py").write_text(text)
+    (package / "__init__.py").write_text(_PACKAGE.format(kernel=str(kernel).encode()))
+    (package / "sdk_credential_provider.py").write_text(_PROVIDER.format(host=host, token=token))
     return folder
