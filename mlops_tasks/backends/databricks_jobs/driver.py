@@ -199,6 +199,8 @@ class Output:
 
     def __enter__(self) -> None:
         self.before = tuple(getattr(sys, name) for name in STREAMS)
+        out = io.open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: UP020 - IPython's open refuses 1
+        err = io.open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: UP020
         self.flush()
         self.pipe, entrance = os.pipe()
         self.saved = [os.dup(1), os.dup(2)]
@@ -206,8 +208,6 @@ class Output:
         os.dup2(entrance, 2)
         os.close(entrance)
         self.kernel = self.find_kernel()
-        out = open(1, "w", buffering=1, encoding="utf-8", closefd=False)
-        err = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
         set_streams(out, err, out, err)
         self.threads = [threading.Thread(target=target, daemon=True) for target in (self.read, self.copy)]
         for thread in self.threads:
@@ -239,7 +239,8 @@ class Output:
         """The kernel's stream where it is no file; one that leads to descriptor 1 would bring all back for ever."""
         stream = sys.stdout
         with contextlib.suppress(OSError, AttributeError, ValueError):
-            return None if stream.fileno() in (1, 2) else stream
+            if stream.fileno() in (1, 2):
+                return None
         runtime = os.environ.get("DATABRICKS_RUNTIME_VERSION", "?")
         stream.write(f"mlops_tasks: Python {platform.python_version()}, runtime {runtime}\n")
         stream.flush()
@@ -313,7 +314,7 @@ def format_exception(raised: BaseException) -> list[str]:
 
 
 def last_line(raised: BaseException) -> str:
-    return traceback.format_exception_only(type(raised), raised)[-1].strip()
+    return " ".join(traceback.format_exception_only(type(raised), raised)[-1].split())
 
 
 def read_sha256(path: str, copy: str | None = None) -> str:
@@ -682,16 +683,19 @@ class Exits:
         self.tracker: Any = resource_tracker._resource_tracker
         self.tracking = vars(self.tracker)["_fd"] is not None
         self.mlflow: Any = sys.modules.get("mlflow.tracking.fluent")
-        self.unregister_before = atexit.unregister
+        self.before: Any = (atexit.register, atexit.unregister)
         vars(atexit).update(register=self.register, unregister=self.unregister)
 
     def register(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        self.calls.append((call, args, kwargs))
+        if threading.current_thread() in self.threads - {threading.main_thread()}:
+            self.before[0](call, *args, **kwargs)  # the kernel's own
+        else:
+            self.calls.append((call, args, kwargs))
         return call
 
     def unregister(self, call: Callable[..., Any]) -> None:
         self.calls = [each for each in self.calls if each[0] != call]
-        self.unregister_before(call)
+        self.before[1](call)
 
     def run(self) -> None:
         """In Python's own order: threads, atexit's handlers from the last to the first, what they would have called."""
