@@ -543,9 +543,8 @@ def verify(wheel: dict[str, str]) -> str:
     check_sha256(path, wheel["sha256"])
     found = find_distribution(name)
     if found is None:
-        raise Problem(
-            f"{name} is not installed here: no distribution of that name, which {path} should have become; see the libraries on the run's page"
-        )
+        said = f"{name} is not installed here: no distribution of that name, which {path} should have become"
+        raise Problem(f"{said}; see the libraries on the run's page")
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             place = re.sub(r"^[^/]+\.data/(purelib|platlib)/", "", member)

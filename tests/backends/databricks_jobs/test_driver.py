@@ -711,6 +711,7 @@ def test_an_existing_cluster_gets_what_it_lacks_for_one_run_alone(
     )
 
 
+@pytest.mark.full
 def test_requirements_with_hashes_are_installed_with_hashes(
     program: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
