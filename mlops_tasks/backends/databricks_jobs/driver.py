@@ -416,10 +416,8 @@ def install(run: dict[str, Any], home: str) -> str:
         with open(report, encoding="utf-8") as file:
             missing = [pin(each, lines, hashed=hashed) for each in json.load(file)["install"]]
         pins = sorted(line for line in missing if read_name(line) not in own.union(BROUGHT))
-        say(
-            "installed for this run: "
-            + ", ".join([each.partition(" --hash")[0] for each in pins] + [*map(os.path.basename, wheels)])
-        )
+        names = [*(each.partition(" --hash")[0] for each in pins), *map(os.path.basename, wheels)]
+        say(f"installed for this run: {', '.join(names)}")
         exactly = write_lines(os.path.join(home, "pins.txt"), [*filter(is_option, lines), *pins, *listed])
         exactly += [*given, "--no-deps", "--target", target]
         if not call_uv(*exactly):
