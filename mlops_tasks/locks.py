@@ -15,8 +15,8 @@ from typing import IO
 
 from mlops_tasks import errors
 
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
-"""How a file system says that it keeps no locks: NFS without lockd, FUSE."""
+_OTHERS_HOLD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOSPC)
+"""What flock says where somebody else has the lock, or the disk is full; all else means that there are no locks."""
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def _flock(handle: int, operation: int, path: Path) -> None:
     try:
         fcntl.flock(handle, operation)
     except OSError as fault:
-        if fault.errno not in NO_LOCKS:
+        if fault.errno in _OTHERS_HOLD:
             raise
         raise errors.StepFailed(
             f"this file system has no locks: {fault.strerror}",

@@ -47,7 +47,8 @@ class Settings:
     )
     wheel_root: str | None = _setting(
         setting_types.text,
-        "where each repository's branches have their wheel folders (default: below .mlops; on databricks dbfs:/wheels)",
+        "where each repository's branches have their wheel folders (default: below .mlops; on databricks in your home "
+        "among the workspace's files, or dbfs:/wheels for the backend databricks)",
     )
     experiment: str = _setting(
         setting_types.text,
@@ -77,7 +78,20 @@ class Settings:
         setting_types.texts, "files of project and libraries that come along although git ignores them (globs)", ()
     )
     backend: str = _setting(
-        setting_types.text, "who runs the project: auto, local or an MLflow backend plugin (default: auto)", "auto"
+        setting_types.text,
+        "who runs the project: auto, local, databricks, databricks-jobs or an MLflow backend plugin (default: auto)",
+        "auto",
+    )
+    compute: str | None = _setting(
+        setting_types.one_of("serverless"),
+        "where a run on Databricks runs: serverless (default: as the cluster spec says)",
+    )
+    environment_version: str | None = _setting(
+        setting_types.text, "version of a serverless environment (default: the cluster spec's, else 5)"
+    )
+    driver_root: str | None = _setting(
+        setting_types.text,
+        "folder of workspace files for the program that starts the entry point (default: .mlops/driver in your home)",
     )
     env_manager: str = _setting(
         setting_types.one_of("auto", "conda", "virtualenv", "uv", "local"),
@@ -92,6 +106,9 @@ class Settings:
     )
     timeout: float | None = _setting(
         setting_types.seconds, "seconds after which a run is stopped, its job cancelled (default: never)"
+    )
+    pending_timeout: float | None = _setting(
+        setting_types.seconds, "seconds after which a run that waits for its compute is stopped (default: never)"
     )
     lost_contact: float = _setting(
         setting_types.seconds,

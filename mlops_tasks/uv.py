@@ -190,6 +190,24 @@ _FAULTS = (
         Fault("uv has no place for its cache", "set UV_CACHE_DIR (or HOME) to a folder that can be written"),
     ),
     (
+        ("Could not acquire lock",),
+        Fault("uv cannot lock its cache", "set UV_CACHE_DIR to a folder on a disk of this machine"),
+    ),
+    (
+        (
+            "Failed to parse environment variable",
+            "error: invalid value '",
+            "error: File not found:",
+            "error: failed to open file",
+            "`--require-hashes` mode",
+        ),
+        Fault("uv cannot work with what is set for it", "correct the UV_* and PIP_* variables, or pip's settings"),
+    ),
+    (
+        ("Failed to read `--find-links`",),
+        Fault("there is no such folder of wheels", "correct `--find-links` in the requirements, or in pip's settings"),
+    ),
+    (
         ("invalid peer certificate", "UnknownIssuer", "certificate verify failed"),
         Fault(
             "the package index shows a certificate that is not trusted",

@@ -101,7 +101,8 @@ HOMES = {
     "fcntl": {"locks.py"},
     "hashlib": {"files.py", DRIVER},
     "shlex": {
-        *("errors.py", "backends/databricks/entry.py", "project/entry_points.py", "project/spark_command.py"),
+        *("errors.py", "project/entry_points.py", "project/spark_command.py"),
+        *("backends/databricks/entry.py", "backends/databricks_jobs/entry.py"),
         DRIVER,
     },
     "subprocess": {"processes.py", "backends/local/child.py", DRIVER},

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mlops_tasks import namespace
-from mlops_tasks.backends.databricks_jobs import compute
+from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.errors import ExitCode
 from mlops_tasks.settings import SETTINGS
 
@@ -70,12 +70,12 @@ def test_the_table_of_backends_is_the_one_that_the_code_goes_by() -> None:
         [
             each.compute,
             f"`{each.backend}`",
-            compute.WAYS[each.requirements],
-            compute.WAYS[each.wheels],
+            rules.WAYS[each.requirements],
+            rules.WAYS[each.wheels],
             each.mlflow,
             each.basis,
         ]
-        for each in compute.RULES
+        for each in rules.RULES
     ]
 
 

@@ -29,7 +29,9 @@ def test_a_lock_that_was_pruned_while_it_was_waited_for_is_taken_anew(tmp_path: 
         assert taken.result(30)
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS], ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    "number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, errno.EACCES], ids=errno.errorcode.get
+)
 def test_a_file_system_without_locks_is_named_wherever_something_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

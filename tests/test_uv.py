@@ -134,6 +134,11 @@ def test_to_pip_all_indexes_are_alike_unless_the_user_says_otherwise() -> None:
     [
         ("error: Failed to initialize cache at `/.cache/uv`", "no place for its cache"),
         ("error: Required uv version `==0.6.0` does not match", "another version"),
+        ("error: Could not acquire lock\n  Caused by: No locks available (os error 37)", "cannot lock its cache"),
+        ("error: Failed to parse environment variable `UV_OFFLINE` with invalid value `maybe`", "what is set for it"),
+        ("error: invalid value 'x' for '--index-strategy <INDEX_STRATEGY>'", "what is set for it"),
+        ("error: File not found: /nowhere/constraints.txt", "what is set for it"),
+        ("error: Failed to read `--find-links` directory: /nowhere", "no such folder of wheels"),
         ("error: Failed to fetch: `https://h/`\n  Caused by: invalid peer certificate: UnknownIssuer", "not trusted"),
         ("error: Failed to fetch: `https://h/`\n  Caused by: HTTP status client error (401 Unauthorized)", "a login"),
         ("error: Request failed after 3 retries\n  Caused by: Failed to fetch: `https://h/`", "cannot be reached"),

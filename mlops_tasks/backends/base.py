@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlops_tasks import errors
 from mlops_tasks.project import mlproject
-from mlops_tasks.release import Attempt, Run
+from mlops_tasks.release import Attempt, Deployed, Run
 
 if TYPE_CHECKING:
     from mlops_tasks.tracking.client import Tracking
@@ -19,16 +19,39 @@ WATCH_OR_CANCEL = "`inv watch` follows it, `inv cancel` ends it"
 
 
 class Limits(NamedTuple):
-    """How a run is followed, in seconds: `timeout` counts from its start, `lost_contact` from the last answer."""
+    """How a run is followed, in seconds: `timeout` counts from its start, `lost_contact` from the last answer.
+
+    `pending` counts from its start too, and ends a run that still waits for its compute.
+    """
 
     timeout: float | None
     poll_interval: float
     lost_contact: float
+    pending: float | None = None
 
 
 def stopped_after(limits: Limits) -> str:
     """Why a run was KILLED whose time was up."""
     return f"stopped after the timeout of {limits.timeout:g} s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of a run before anything is staged for it, by the settings and the project's own files.
+
+    `top` is the repository's folder, `cluster` the user's own file of the cluster spec.
+    """
+
+    project: mlproject.Project
+    top: Path
+    cluster: Path | None
+    entry_point: str
+    parameters: Mapping[str, str]
+    backend: str
+    env_manager: str
+    compute: str | None
+    environment_version: str | None
+    wheel_root: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +63,10 @@ class Job:
     attempt's id. `release_folder` holds the files of this release alone, the staged project too. `record` is logged
     with the run. `begun` is to be called before anything is sent that may make a run which can only be found by
     looking for it.
+
+    `deployed` are the wheels in the store, each after those that it needs; `wheel_files` has their files here, by
+    normalised name, where they are known. `wheel_folder` is the branch's folder in the store. `compute`,
+    `environment_version` and `driver_root` are the settings.
     """
 
     project: mlproject.Project
@@ -59,6 +86,13 @@ class Job:
     release_folder: Path
     record: Mapping[str, Any]
     begun: Callable[[], None] = lambda: None
+    deployed: Sequence[Deployed] = ()
+    wheel_files: Mapping[str, Path] = field(default_factory=dict)
+    wheel_folder: str = ""
+    workers: bool = False
+    compute: str | None = None
+    environment_version: str | None = None
+    driver_root: str | None = None
 
     @property
     def is_staged(self) -> bool:
@@ -83,7 +117,11 @@ class Submitted:
 
 
 class TimedOut(Exception):
-    """The run was still going on when its time was up."""
+    """The run was still going on when its time was up; `waits_for` says what for, where it had not begun by then."""
+
+    def __init__(self, waits_for: str = "") -> None:
+        super().__init__(waits_for)
+        self.waits_for = waits_for
 
 
 class NotMarked(errors.WorkspaceError):
@@ -105,6 +143,9 @@ class Runs(Protocol):
 
     def submit(self, job: Job) -> Submitted:
         """Have everything ready for `job`'s run, under the experiment that was found, and make it known to MLflow."""
+
+    def show(self, job: Job) -> None:
+        """Show what `submit` would send, where that is more than MLflow's own backends send; BadInput as `submit`."""
 
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         """The run at its end, whatever that was; its output goes to `log` and to the report.
@@ -128,8 +169,9 @@ class Runs(Protocol):
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """A detached run by MLflow's id, and its entry point; BadInput where it is not known."""
 
-    def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
+    def pick_up(self, attempt: Attempt, *, again: bool = False) -> Submitted | Run | None:
         """What became of an attempt that no command follows any more: its end, or the run that is still going on.
 
-        A run that neither goes on nor has ended is marked. None where no run of it is known.
+        A run that neither goes on nor has ended is marked, unless the same job is about to be submitted `again` in a
+        way that takes it up. None where no run of it is known.
         """

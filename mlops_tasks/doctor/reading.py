@@ -74,8 +74,8 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     spec_file = tried(lambda: cluster.find(context.cluster, context.project_folder))
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
-    if project is not None and context.target.is_databricks:
-        tried(lambda: context.target.choose_backend(settings.backend, project))
+    asked = replace(settings, backend="auto") if settings.backend == "local" else settings
+    chosen = tried(lambda: databricks.choose_backend(asked, spec_file)[0]) or MLFLOW_BACKEND
     built = tuple(_built_wheels(context, release))
     ours = _own_names(context, built)
     listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)
@@ -84,7 +84,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
-        wheel_root=_wheel_root(context),
+        wheel_root=_wheel_root(context, chosen),
         project=project,
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
         cluster=tried(lambda: cluster.read(spec_file) if spec_file is not None else None),
@@ -95,7 +95,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         ours=ours,
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
-        backend=MLFLOW_BACKEND if settings.backend in {"auto", "local"} else settings.backend,
+        backend=chosen,
         mlflow=bounds.read_client(),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
@@ -124,12 +124,14 @@ def _text(path: Path | None) -> Text | None:
     return None
 
 
-def _wheel_root(context: Context) -> str:
+def _wheel_root(context: Context, backend: str) -> str:
     """The place for wheels on Databricks: its default there while the settings name a local folder."""
-    if context.target.is_databricks:
+    if context.target.is_databricks and context.settings.wheel_root is not None:
         return context.wheel_root
     root = context.settings.wheel_root or context.wheel_root
-    return root if uris.kind_of(root) != "folder" else databricks.DatabricksTarget.wheel_root
+    if uris.kind_of(root) != "folder":
+        return root
+    return databricks.DBFS_ROOT if backend == MLFLOW_BACKEND else f"{uris.home_of('you')}/.mlops/wheels"
 
 
 def _built_wheels(context: Context, release: Release | None) -> Iterator[BuiltWheel]:

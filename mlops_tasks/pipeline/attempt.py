@@ -42,7 +42,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             context.record.save(release)
         job = replace(job_plan.described(context, job, release), begun=lambda: _save_sent(context))
         with _closed_when_cut_off(context, release.attempt) as made:
-            submitted = going_on or context.target.runs.submit(job)
+            submitted = going_on or context.target.runs_of(job.backend).submit(job)
             made.append(submitted)
             save_submitted(context, submitted, detached=inputs.detach)
             if inputs.detach:
@@ -76,7 +76,7 @@ def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) ->
         return
     if not attempt.detached and _is_at_the_same(context, attempt, steps, inputs):
         return
-    found = context.target.runs.pick_up(attempt)
+    found = context.target.runs_of(attempt.backend).pick_up(attempt)
     if isinstance(found, Submitted):
         raise _busy(context, found)
 
@@ -101,12 +101,16 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
 
     An attempt that never got as far as a run keeps its id: its job may still be on the way.
     """
-    experiment_id = context.target.runs.find_experiment(job)
-    earlier = release.attempt
-    earlier = earlier if earlier and not earlier.ended and earlier.run_id is None else None
+    experiment_id = context.target.runs_of(job.backend).find_experiment(job)
+    earlier, same = release.attempt, job_plan.identity(job)
+    if earlier is not None and (earlier.ended or earlier.run_id is not None):
+        earlier = None
+    if earlier is not None and earlier.sent and earlier.job not in {"", same}:
+        earlier = None  # by its id the workspace may know another job
     attempt = Attempt(
         id=earlier.id if earlier else uuid.uuid4().hex,
-        job=job_plan.identity(job),
+        job=same,
+        backend=job.backend,
         host=context.target.host,
         experiment_id=experiment_id,
         entry_point=job.entry_point,
@@ -126,13 +130,14 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
         return release, None
     if is_elsewhere(context, attempt):
         return _leave(context, release, attempt), None
-    found = context.target.runs.pick_up(attempt)
+    is_same = attempt.job == job_plan.identity(job)
+    found = context.target.runs_of(attempt.backend).pick_up(attempt, again=is_same)
     if isinstance(found, Submitted):
-        if attempt.detached or attempt.job != job_plan.identity(job):
+        if attempt.detached or not is_same:
             raise _busy(context, found)
         context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
-    if found is not None and attempt.run_id is None and found.job_run_id and attempt.job == job_plan.identity(job):
+    if found is not None and attempt.run_id is None and found.job_run_id and is_same:
         context.report.detail(f"an earlier attempt was cut off as it was submitted; its run {found.run_id} has ended")
         return release, as_submitted(found)
     if found is not None:
@@ -173,7 +178,7 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
 
 
 def _detach(context: Context, submitted: Submitted) -> Release:
-    url = context.target.runs.page(submitted)
+    url = context.target.runs_of(submitted.backend).page(submitted)
     save_submitted(context, submitted, detached=True, url=url)
     page = f"\n{url}" if url else ""
     context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
@@ -190,7 +195,7 @@ def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path
     commit = context.facts.commit[:7] if context.facts.commit else "no commit"
     commit += " dirty" if context.facts.dirty else ""
     context.report.detail(f"run {name}: {job.entry_point} on {context.target.display_name} ({commit})")
-    found = with_log(context, context.target.runs.follow(job, submitted, log=log))
+    found = with_log(context, context.target.runs_of(submitted.backend).follow(job, submitted, log=log))
     if found.log:
         context.report.debug(f"log {found.log}")
     return found, log
@@ -235,14 +240,15 @@ def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[
 def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, stop: bool) -> None:
     if stop:
         try:
-            context.target.runs.stop(submitted)
+            context.target.runs_of(submitted.backend).stop(submitted)
         except NotMarked:
             raise
         except errors.WorkspaceError:
             cure = context.target.busy_cure
             context.report.warning(f"run {submitted.run_id} could not be ended and may go on; {cure}")
             raise
-    found = context.target.runs.pick_up(_with_submitted(attempt, submitted)) if attempt else None
+    runs = context.target.runs_of(submitted.backend)
+    found = runs.pick_up(_with_submitted(attempt, submitted)) if attempt else None
     if isinstance(found, Run):
         save_end(context, with_log(context, found))
         if stop:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
+
+from packaging import utils
 
 from mlops_tasks import errors, files
-from mlops_tasks.backends.base import Job, Limits
+from mlops_tasks.backends.base import Asked, Job, Limits
 from mlops_tasks.pipeline.inputs import Inputs
 from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
 from mlops_tasks.settings import REPEATED
 from mlops_tasks.steps.context import Context
+
+RECORDED = re.compile(r"(?!\.\.|/|\.$)[/\w.\- :]+")
+"""The names that MLflow's validation takes for parameters and tags; those that are no plain path it refuses too."""
+LONGEST_NAME = 250
 
 
 def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
@@ -29,8 +38,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     if inputs.detach:
         context.target.check_detaching()
     project = mlproject.load(context.top / release.patched.project_dir)
-    backend, why = context.target.choose_backend(settings.backend, project)
-    context.report.debug(f"backend {backend}: {why}")
+    backend = context.backend
     given = choose_parameters(context, say=True)
     parameters = entry_points.resolve(context.project, settings.entry_point, given)
     check_job(context, parameters, backend=backend)
@@ -52,7 +60,20 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
         attempt="",
         release_folder=context.release_folder,
         record={},
+        deployed=release.deployed or (),
+        wheel_files=_wheel_files(context, release),
+        wheel_folder=release.names.wheel_folder if release.names else context.wheel_root,
+        workers=settings.workers,
+        compute=settings.compute,
+        environment_version=settings.environment_version,
+        driver_root=settings.driver_root,
     )
+
+
+def _wheel_files(context: Context, release: Release) -> dict[str, Path]:
+    """The wheels that are here, by their normalised names: of one that was given by its URI there is none."""
+    named = {utils.canonicalize_name(each.distribution): context.top / each.file for each in release.wheels or ()}
+    return {name: path for name, path in named.items() if path.is_file()}
 
 
 def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
@@ -81,14 +102,33 @@ def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
 def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:
     """Raise BadInput for what a run of these `parameters` needs and cannot have on the target."""
     settings = context.settings
+    _check_names(context, "parameter", parameters)
+    _check_names(context, "tag", settings.tags)
     context.target.check_job(
-        context.project,
-        top=context.top,
-        entry_point=settings.entry_point,
-        parameters=parameters,
-        backend=backend,
-        env_manager=settings.env_manager,
+        Asked(
+            project=context.project,
+            top=context.top,
+            cluster=context.cluster_spec,
+            entry_point=settings.entry_point,
+            parameters=parameters,
+            backend=backend,
+            env_manager=settings.env_manager,
+            compute=settings.compute,
+            environment_version=settings.environment_version,
+            wheel_root=context.wheel_root,
+        )
     )
+
+
+def _check_names(context: Context, kind: str, names: Iterable[str]) -> None:
+    """Raise BadInput for the name of a parameter or tag that MLflow would not record, which ends a run begun."""
+    for name in names:
+        if not RECORDED.fullmatch(name) or len(name) > LONGEST_NAME or posixpath.normpath(name) != name:
+            raise errors.BadInput(
+                f"MLflow records no {kind} of this name: {name!r}",
+                where=context.settings.origins.get(f"{kind}s.{name}") or context.project_folder,
+                cure=f"use letters, digits, blanks and any of _ - . : / between them, at most {LONGEST_NAME} in all",
+            )
 
 
 def _warn_of_uninstalled(context: Context, release: Release) -> None:
@@ -108,7 +148,12 @@ def _is_installed(distribution: str) -> bool:
 
 def limits(context: Context) -> Limits:
     settings = context.settings
-    return Limits(timeout=settings.timeout, poll_interval=settings.poll_interval, lost_contact=settings.lost_contact)
+    return Limits(
+        timeout=settings.timeout,
+        poll_interval=settings.poll_interval,
+        lost_contact=settings.lost_contact,
+        pending=settings.pending_timeout,
+    )
 
 
 def _experiment_name(context: Context, release: Release, inputs: Inputs) -> str | None:

@@ -124,6 +124,7 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
         context.report.detail(f"parameter {key} = {value}")
+    context.target.runs_of(job.backend).show(job)
     under = job.experiment_name or f"experiment {job.experiment_id}"
     context.report.step("run", f"would run {job.entry_point} under {under} on {context.target.display_name}")
     return replace(release, run=None, attempt=None)
@@ -141,11 +142,10 @@ def check_inputs(context: Context) -> None:
         lines = environment.load(project.environment_file, kind=project.kind).pip
         folder, placeholder = project.environment_file.parent, settings.placeholder
         references.check_other_files(lines, folder, names={}, placeholder=placeholder)  # by their names: in patch
-    if spec := cluster.find(context.cluster, project.folder):
-        cluster.read(spec)
+    if context.cluster_spec is not None:
+        cluster.read(context.cluster_spec)
     _ = context.libraries, context.wheel_root
-    backend, _ = context.target.choose_backend(settings.backend, project)
-    job_plan.check_job(context, parameters, backend=backend)
+    job_plan.check_job(context, parameters, backend=context.backend)
     context.target.check()
 
 

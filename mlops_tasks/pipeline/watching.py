@@ -46,7 +46,7 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
     if context.dry_run:
         context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
         return context.record.load()
-    own_end = context.target.runs.stop(submitted)
+    own_end = context.target.runs_of(submitted.backend).stop(submitted)
     with _sole_follower(context, "cancel", submitted) as is_sole:
         if is_sole:
             limits = job_plan.limits(context)._replace(timeout=None)
@@ -109,7 +109,7 @@ def _elsewhere(context: Context) -> str:
 def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
     """The attempt with the run that was made just before the command was cut off; the run may have ended by now."""
     with locks.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        found = context.target.runs.pick_up(attempt)
+        found = context.target.runs_of(attempt.backend).pick_up(attempt)
         if isinstance(found, Run) and found.job_run_id is None:
             context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
             attempts.save_end(context, found)
@@ -157,5 +157,6 @@ def _limits(context: Context, submitted: Submitted) -> Limits:
 
 def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
     log = attempts.log_file(context, submitted.run_id)
-    found = context.target.runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
+    runs = context.target.runs_of(submitted.backend)
+    found = runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
     return attempts.with_log(context, found)

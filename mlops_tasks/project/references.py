@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from packaging import specifiers, utils
 from packaging.version import Version
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.project import cluster, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
@@ -60,7 +60,7 @@ class Patch:
     changes: tuple[Change, ...]
 
     def references(self) -> list[Reference]:
-        return [Reference(file=self.document.name, old=each.old, new=each.new) for each in self.changes]
+        return [Reference(file=self.document.name, old=redaction.mask(each.old), new=each.new) for each in self.changes]
 
 
 @dataclass(frozen=True, kw_only=True)

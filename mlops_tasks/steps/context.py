@@ -262,10 +262,30 @@ class Context:
         return root is not None and not origin.startswith("--") and not self.target.may_hold(root)
 
     @cached_property
+    def cluster_spec(self) -> Path | None:
+        """The user's own file of the cluster spec; None where there is none."""
+        from mlops_tasks.project import cluster
+
+        return cluster.find(self.cluster, self.project.folder)
+
+    @cached_property
+    def backend(self) -> str:
+        """The backend that runs the project; which one fits is said once."""
+        name, why = self.target.choose_backend(self.settings, self.project, self.cluster_spec)
+        if self.target.is_databricks and self.settings.backend == "auto":
+            self.say_once(f"backend {name}: {why}")
+        else:
+            self.report.debug(f"backend {name}: {why}")
+        return name
+
+    @cached_property
     def wheel_root(self) -> str:
         root = self.settings.wheel_root
         if root is None or self.has_root_of_another_target:
-            return self.target.wheel_root
+            own, why = self.target.default_wheel_root(self.backend if self.target.is_databricks else "")
+            if why:
+                self.say_once(f"wheel root {own}: {why}")
+            return own
         is_uri = root.startswith(uris.REMOTE) or uris.has_scheme(root)
         return root if is_uri else self.relative(self.root / root)
 

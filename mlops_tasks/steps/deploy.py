@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging import utils
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors, files, redaction
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import base as stores
@@ -63,6 +63,12 @@ def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
     """
     deployed = []
     for uri in map(uris.from_cluster, given):
+        if redaction.strip(uri) != uri:
+            raise errors.BadInput(
+                "a login stands in the URI, and what names a wheel is staged and recorded",
+                where=f"--wheel-uri {redaction.mask(uri)}",
+                cure="leave the login out: pip and uv take it from ~/.netrc or a keyring",
+            )
         try:
             distribution = utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
         except utils.InvalidWheelFilename as fault:

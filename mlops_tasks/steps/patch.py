@@ -21,6 +21,7 @@ from mlops_tasks.release import Patched, Reference, Release
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import uris
+from mlops_tasks.targets import databricks
 from mlops_tasks.wheels import ignored
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
@@ -31,7 +32,8 @@ class _Inputs:
     """Everything that decides how the patched project looks.
 
     `names` are the project's files, and `needed` those of them that are read and patched here. The cluster spec may
-    lie outside the project's folder. The wheels have absolute URIs.
+    lie outside the project's folder. The wheels have absolute URIs; the backend `brings_wheels` where a run gets them
+    whether or not the project's files name them.
     """
 
     project: mlproject.Project
@@ -41,6 +43,7 @@ class _Inputs:
     wheels: references.Wheels
     workers: bool
     add_wheels: bool
+    brings_wheels: bool
 
     def named(self) -> dict[str, object]:
         """All inputs but the project's files, by what a person calls them."""
@@ -49,6 +52,7 @@ class _Inputs:
             "the setting placeholder": self.wheels.placeholder,
             "the setting workers": self.workers,
             "the setting add_wheels": self.add_wheels,
+            "the backend": self.brings_wheels,
             "the cluster spec": texts.read(self.cluster) if self.cluster is not None else "",
         }
 
@@ -143,6 +147,7 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
         ),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
+        brings_wheels=target.is_databricks and context.backend == databricks.OWN_BACKEND,
     )
 
 
@@ -192,19 +197,30 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     spec = _bring_cluster(inputs, copy)
     patches = _patch_documents(context, inputs, copy, spec)
     references.write(patches)
-    added = _add_wheels(inputs, patches, copy, report)
+    added: list[Reference] = []
+    if not inputs.brings_wheels:
+        added = _give_form(inputs, patches, copy, spec, report)
     staged = mlproject.load(copy)
-    workers = inputs.workers and not (added and staged.spark_job is not None)
-    added += reshape.reshape(staged, spec, patches=patches, wheels=wheels, workers=workers, report=report)
     changes = [*(change for each in patches for change in each.references()), *added]
-    _warn_of_unnamed(changes, wheels, report)
-    _warn_of_drivers(inputs.project, changes, patches, report)
+    if not inputs.brings_wheels:
+        _warn_of_unnamed(changes, wheels, report)
+        _warn_of_drivers(inputs.project, changes, patches, report)
     _ask_about_misspelt(patches, wheels.placeholder, report)
     _warn_of_ways_out(inputs.project, copy, report)
     _warn_of_unread(inputs.project, report)
     if diff:
         report.text(texts.unified_diff(_differences(inputs, patches, staged)))
     return changes
+
+
+def _give_form(
+    inputs: _Inputs, patches: Sequence[references.Patch], copy: Path, spec: Path | None, report: Report
+) -> list[Reference]:
+    """Give the project in `copy` the form that MLflow's Databricks backend needs, with the wheels in it."""
+    added = _add_wheels(inputs, patches, copy, report)
+    staged = mlproject.load(copy)
+    workers = inputs.workers and not (added and staged.spark_job is not None)
+    return added + reshape.reshape(staged, spec, patches=patches, wheels=inputs.wheels, workers=workers, report=report)
 
 
 def _add_wheels(inputs: _Inputs, patches: Sequence[references.Patch], copy: Path, report: Report) -> list[Reference]:

@@ -40,6 +40,9 @@ class Store(Protocol):
     def make_folder(self, folder: str) -> None:
         """Make `folder` and its parents; fine where it exists."""
 
+    def read(self, uri: str) -> bytes:
+        """The file's bytes; ApiError that `is_missing` where a workspace has none of that name."""
+
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         """Put `source` into `folder` under its own name, whole or not at all, and return its URI.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,8 @@ from mlops_tasks import errors
 from mlops_tasks.stores import base
 from mlops_tasks.workspace import faults, uploads
 from mlops_tasks.workspace.api import Workspace
+
+BLOCK = 1 << 20
 
 
 class DbfsStore:
@@ -27,6 +30,16 @@ class DbfsStore:
 
     def make_folder(self, folder: str) -> None:
         self._workspace.dbfs.mkdirs(folder)
+
+    def read(self, uri: str) -> bytes:
+        """Block by block: the API gives a megabyte at most."""
+        parts: list[bytes] = []
+        while len(part := self._read_block(uri, sum(map(len, parts)))) == BLOCK:
+            parts.append(part)
+        return b"".join([*parts, part])
+
+    def _read_block(self, uri: str, offset: int) -> bytes:
+        return base64.b64decode(self._workspace.dbfs.read(uri, offset=offset, length=BLOCK)["data"])
 
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         """One streamed form under a temporary name, moved into place once it is whole.

@@ -34,6 +34,13 @@ class FolderStore:
         except OSError as fault:
             raise _refused("cannot be made", path, fault) from fault
 
+    def read(self, uri: str) -> bytes:
+        path = self._top / uri
+        try:
+            return path.read_bytes()
+        except OSError as fault:
+            raise _refused("cannot be read", path, fault) from fault
+
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         path = self._top / folder / source.name
         try:

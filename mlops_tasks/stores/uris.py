@@ -108,6 +108,11 @@ def without_workspace(name: str) -> str:
     return name.removeprefix("/Workspace") if name.startswith(WORKSPACE) else name
 
 
+def home_of(user: str) -> str:
+    """A user's own folder among the workspace's files."""
+    return f"{WORKSPACE}Users/{user}"
+
+
 def owner_of(uri: str) -> str:
     """The user in whose home folder `uri` lies, by the name that the workspace knows; empty for any other place."""
     found = re.match(r"/Users/([^/]+)(?:/|$)", without_workspace(uri))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mlops_tasks.stores import base
 from mlops_tasks.workspace import faults, uploads
@@ -31,6 +31,13 @@ class VolumeStore:
 
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.files.create_directory(folder))
+
+    def read(self, uri: str) -> bytes:
+        def get(sdk: WorkspaceClient) -> bytes:
+            with cast("BinaryIO", sdk.files.download(uri).contents) as stream:
+                return bytes(stream.read())
+
+        return self._workspace.ask(f"reading {uri}", get)
 
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         """One streamed request, which the Files API takes whole or not at all, up to 5 GiB."""

@@ -33,6 +33,15 @@ class WorkspaceFilesStore:
     def make_folder(self, folder: str) -> None:
         self._workspace.ask(f"making {folder}", lambda sdk: sdk.workspace.mkdirs(folder))
 
+    def read(self, uri: str) -> bytes:
+        def get(sdk: WorkspaceClient) -> bytes:
+            with sdk.workspace.download(uri, format=ExportFormat.AUTO) as stream:
+                return bytes(stream.read())
+
+        from databricks.sdk.service.workspace import ExportFormat
+
+        return self._workspace.ask(f"reading {uri}", get)
+
     def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
         """One streamed form: databricks-sdk's own would hold the whole file in memory."""
         uri = f"{folder}/{source.name}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_tasks.stores.base import Store
 
 if TYPE_CHECKING:
-    from mlops_tasks.backends.base import Runs
+    from mlops_tasks.backends.base import Asked, Runs
     from mlops_tasks.project import mlproject
+    from mlops_tasks.settings import Settings
 
 
 class Target(Protocol):
@@ -20,15 +21,18 @@ class Target(Protocol):
     def display_name(self) -> str: ...
 
     @property
-    def runs(self) -> Runs: ...
+    def runs(self) -> Runs:
+        """The runs of any backend, for what is the same for all: where they are tracked, which there are."""
+
+    def runs_of(self, backend: str) -> Runs:
+        """The runs of one backend, which `choose_backend` has named; of another one those that MLflow knows."""
 
     @property
     def host(self) -> str:
         """The workspace's address; empty for this machine."""
 
-    @property
-    def wheel_root(self) -> str:
-        """The wheel root where the settings name none."""
+    def default_wheel_root(self, backend: str) -> tuple[str, str]:
+        """The wheel root where the settings name none, for runs of `backend`, and why; empty where it is always so."""
 
     def may_hold(self, root: str) -> bool:
         """Whether `root` can be meant as a wheel root here, and not as one of another target."""
@@ -68,20 +72,11 @@ class Target(Protocol):
     def is_reachable(self, entry: str) -> bool:
         """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""
 
-    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
-        """The MLflow backend for `wanted` (a name, or `auto`), and why."""
+    def choose_backend(self, settings: Settings, project: mlproject.Project, cluster: Path | None) -> tuple[str, str]:
+        """The backend for the setting `backend` (a name, or `auto`), and why. `cluster` is the user's cluster spec."""
 
-    def check_job(
-        self,
-        project: mlproject.Project,
-        *,
-        top: Path,
-        entry_point: str,
-        parameters: Mapping[str, str],
-        backend: str,
-        env_manager: str,
-    ) -> None:
-        """Raise BadInput, before anything is begun, for what a run from the repository at `top` needs and lacks."""
+    def check_job(self, asked: Asked) -> None:
+        """Raise BadInput, before anything is begun, for what a run needs and lacks."""
 
     def check(self) -> None:
         """Raise what would fail every run here, as a missing login does, before anything is begun."""

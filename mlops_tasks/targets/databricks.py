@@ -15,11 +15,16 @@ from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
-    from mlops_tasks.backends.databricks import backend as databricks_backend
+    from mlops_tasks.backends.base import Asked
+    from mlops_tasks.backends.jobs.runs import WorkspaceRuns
     from mlops_tasks.project import mlproject
+    from mlops_tasks.settings import Settings
     from mlops_tasks.workspace.api import Workspace
 
-BACKENDS = {"auto", "databricks"}
+MLFLOW_BACKEND, OWN_BACKEND = "databricks", "databricks-jobs"
+"""The names of the backends: MLflow's own, and the one of this package."""
+DBFS_ROOT = "dbfs:/wheels"
+"""The wheel root for MLflow's own backend, which keeps the project on DBFS in any case."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -32,9 +37,13 @@ class DatabricksTarget:
     report: Report
     display_name: str = "databricks"
     busy_cure: str = WATCH_OR_CANCEL
-    wheel_root: str = "dbfs:/wheels"
     is_remote: bool = True
     is_databricks: bool = True
+
+    def default_wheel_root(self, backend: str) -> tuple[str, str]:
+        if backend == MLFLOW_BACKEND:
+            return DBFS_ROOT, "MLflow's own backend keeps the project on DBFS too"
+        return f"{uris.home_of(self.user())}/.mlops/wheels", "your own folder, which nobody else writes to"
 
     def may_hold(self, root: str) -> bool:
         return not uris.is_folder(root)
@@ -80,30 +89,23 @@ class DatabricksTarget:
         except errors.BadInput:
             return False  # no store has files there
 
-    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
-        if wanted not in BACKENDS:
-            raise errors.BadInput(
-                f"the backend {wanted} does not run on the databricks target",
-                where="backend",
-                cure=f"use one of: {', '.join(sorted(BACKENDS))}",
-            )
-        why = "you named it" if wanted == "databricks" else "the target is databricks"
-        return "databricks", f"{why}; {'a Spark job' if project.spark_job else 'a shell command on a new cluster'}"
+    def choose_backend(self, settings: Settings, project: mlproject.Project, cluster: Path | None) -> tuple[str, str]:
+        return choose_backend(settings, cluster)
 
-    def check_job(
-        self,
-        project: mlproject.Project,
-        *,
-        top: Path,
-        entry_point: str,
-        parameters: Mapping[str, str],
-        backend: str,
-        env_manager: str,
-    ) -> None:
+    def check_job(self, asked: Asked) -> None:
         """The checks of the doctor look at what a cluster has."""
         from mlops_tasks.backends import plugin
+        from mlops_tasks.backends.databricks_jobs import backend as databricks_jobs
 
-        plugin.check_project(project, top, env_manager=env_manager)
+        plugin.check_project(asked.project, asked.top, env_manager=asked.env_manager)
+        if asked.backend == OWN_BACKEND:
+            databricks_jobs.check(asked)
+        elif asked.compute is not None:
+            raise errors.BadInput(
+                f"compute is {asked.compute}, which only the backend {OWN_BACKEND} runs on",
+                where="compute",
+                cure="leave compute out, or set `backend: auto`",
+            )
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""
@@ -124,8 +126,38 @@ class DatabricksTarget:
 
         return api.Workspace(login=login.resolve(self.profile, self.environ), report=self.report)
 
-    @cached_property
-    def runs(self) -> databricks_backend.DatabricksRuns:
-        from mlops_tasks.backends.databricks import backend as databricks_backend
+    @property
+    def runs(self) -> WorkspaceRuns:
+        return self.runs_of(MLFLOW_BACKEND)
 
-        return databricks_backend.DatabricksRuns(workspace=self.workspace, run=self.run, report=self.report)
+    def runs_of(self, backend: str) -> WorkspaceRuns:
+        from mlops_tasks.backends.databricks import backend as databricks_backend
+        from mlops_tasks.backends.databricks_jobs import backend as databricks_jobs
+
+        if backend not in self._runs:
+            kind = databricks_jobs.DatabricksJobsRuns if backend == OWN_BACKEND else databricks_backend.DatabricksRuns
+            self._runs[backend] = kind(workspace=self.workspace, run=self.run, report=self.report)
+        return self._runs[backend]
+
+    @cached_property
+    def _runs(self) -> dict[str, WorkspaceRuns]:
+        return {}
+
+
+def choose_backend(settings: Settings, cluster: Path | None) -> tuple[str, str]:
+    """The backend for the settings and the user's cluster spec, and why, without asking the workspace."""
+    from mlops_tasks.backends.databricks_jobs import compute
+
+    wanted = settings.backend
+    if wanted in {MLFLOW_BACKEND, OWN_BACKEND}:
+        return wanted, "you named it"
+    if wanted != "auto":
+        raise errors.BadInput(
+            f"the backend {wanted} does not run on the databricks target",
+            where="backend",
+            cure=f"use one of: auto, {MLFLOW_BACKEND}, {OWN_BACKEND}",
+        )
+    if cluster is None and settings.compute is None:
+        return OWN_BACKEND, "there is no cluster spec yet"
+    there = compute.read(cluster, compute=settings.compute, environment_version=settings.environment_version)
+    return compute.choose_backend(there), f"for {there}"

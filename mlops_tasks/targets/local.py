@@ -16,8 +16,10 @@ from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import choosing, uris
 
 if TYPE_CHECKING:
+    from mlops_tasks.backends.base import Asked
     from mlops_tasks.backends.local import backend as local_backend
     from mlops_tasks.project import mlproject
+    from mlops_tasks.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -32,9 +34,8 @@ class LocalTarget:
     is_databricks: bool = False
     host: str = ""
 
-    @property
-    def wheel_root(self) -> str:
-        return self.places.store.relative_to(self.places.top).as_posix()
+    def default_wheel_root(self, backend: str) -> tuple[str, str]:
+        return self.places.store.relative_to(self.places.top).as_posix(), ""
 
     def may_hold(self, root: str) -> bool:
         return uris.kind_of(root) == "folder"
@@ -72,7 +73,8 @@ class LocalTarget:
     def is_reachable(self, entry: str) -> bool:
         return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()
 
-    def choose_backend(self, wanted: str, project: mlproject.Project) -> tuple[str, str]:
+    def choose_backend(self, settings: Settings, project: mlproject.Project, cluster: Path | None) -> tuple[str, str]:
+        wanted = settings.backend
         if wanted not in {"auto", "local"}:
             from mlops_tasks.backends import plugin
 
@@ -83,26 +85,18 @@ class LocalTarget:
             why += "; MLflow has no local backend for a Spark job, its program is run directly"
         return "local", why
 
-    def check_job(
-        self,
-        project: mlproject.Project,
-        *,
-        top: Path,
-        entry_point: str,
-        parameters: Mapping[str, str],
-        backend: str,
-        env_manager: str,
-    ) -> None:
+    def check_job(self, asked: Asked) -> None:
         from mlops_tasks.backends import plugin
         from mlops_tasks.backends.local import environment, refusals
         from mlops_tasks.tracking import uris as tracking
 
-        plugin.check_project(project, top, env_manager=env_manager)
-        if backend != "local":
+        project, env_manager = asked.project, asked.env_manager
+        plugin.check_project(project, asked.top, env_manager=env_manager)
+        if asked.backend != "local":
             return
-        refusals.check_top(top, tracks_here=tracking.named(self.environ) is None)
+        refusals.check_top(asked.top, tracks_here=tracking.named(self.environ) is None)
         refusals.check_env_manager(project, env_manager, self.environ, folder=self.places.environments)
-        refusals.check_entry_point(project, entry_point, parameters)
+        refusals.check_entry_point(project, asked.entry_point, asked.parameters)
         if env_manager == "auto":
             environment.read_lines(project, report=Report())
 
@@ -113,6 +107,9 @@ class LocalTarget:
         from mlops_tasks.backends.local import backend as local_backend
 
         raise local_backend.not_remote()
+
+    def runs_of(self, backend: str) -> local_backend.LocalRuns:
+        return self.runs
 
     @cached_property
     def runs(self) -> local_backend.LocalRuns:

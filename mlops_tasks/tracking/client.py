@@ -139,9 +139,8 @@ class Tracking:
         record: Mapping[str, Any],
     ) -> str:
         """The id of a new run that is RUNNING; where describing it fails, it is marked FAILED."""
+        run_id = self.start_run(experiment_id, name=name, tags=tags)
         with self._calling_mlflow():
-            run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
-            run_id = str(run.info.run_id)
             try:
                 self.describe_run(run_id, tags={}, parameters=parameters, record=record)
             except BaseException:
@@ -149,6 +148,17 @@ class Tracking:
                     self._client.set_terminated(run_id, "FAILED")
                 raise
         return run_id
+
+    def start_run(self, experiment_id: str, *, name: str | None, tags: Mapping[str, str]) -> str:
+        """The id of a new run that is RUNNING, by one request."""
+        with self._calling_mlflow():
+            return str(self._client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+
+    def resume_run(self, run_id: str) -> None:
+        """Make a run RUNNING again that has ended."""
+        with self._calling_mlflow():
+            if self._client.get_run(run_id).info.status not in GOING_ON:
+                self._client.update_run(run_id, status="RUNNING")
 
     def describe_run(
         self, run_id: str, *, tags: Mapping[str, str], parameters: Mapping[str, str], record: Mapping[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -205,6 +205,18 @@ class Workspace:
         return frozenset(
             each[name] for each in listed or () if isinstance(each, dict) and isinstance(each.get(name), str)
         )
+
+    def find_cluster(self, cluster_id: str) -> Mapping[str, Any] | None:
+        """What the workspace says of a cluster; None where it knows none of that id."""
+        _ = self.user
+        url = f"{self.login.host}/api/2.1/clusters/get"
+        try:
+            found: Mapping[str, Any] = self.session.get(url, params={"cluster_id": cluster_id}).json()
+        except faults.ApiError as fault:
+            if fault.is_missing or fault.code == "INVALID_PARAMETER_VALUE":  # which of them is not documented
+                return None
+            raise
+        return found
 
     def has_folder(self, path: str) -> bool:
         """Whether the Files API knows the folder: a volume's own is there with the volume."""

@@ -9,13 +9,15 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tests.fake_workspace.obstacles import Obstacle
 from tests.fake_workspace.runtimes import Runtime
 
 _SCHEMES = ("dbfs:/", "file:/", "s3:/", "abfss:/", "gs:/", "wasbs:/", "/Volumes/", "/Workspace/")
 _INCLUDED = re.compile(r"\s*(?P<option>-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>/\S+)\s*")
-_FOLDER = re.compile(r"(?<![\w./:-])/(dbfs|Volumes|Workspace)(?=/)")
+_FOLDER = re.compile(r"(?:(?<=file://)|(?<![\w./:-]))/(dbfs|Volumes|Workspace)(?=/)")
+_WHEEL = re.compile(r"\s*(?:[\w.-]+\s*(?:\[[^]]*\])?\s*@\s*)?(?:file://)?(/.+?\.whl)(?=[\[\s;#]|$)")
 
 
 class Installation(NamedTuple):
@@ -116,11 +118,16 @@ class Shelf:
         return self.find_lines(path.read_text().splitlines())
 
     def find_lines(self, lines: Iterable[str]) -> Installation:
-        """All of the lines of a requirements file at once, with the files that they include."""
+        """All of the lines of a requirements file at once, with the files that they include.
+
+        One line with a hash wants one of all others too, as pip has it.
+        """
         self.copies.mkdir(parents=True, exist_ok=True)
         found: list[str] = []
         copy = self._copy(lines, found)
-        return Installation(("-r", str(copy)), _find_wheels(found), tuple(map(_without_place, found)))
+        hashed = ("--require-hashes",) if any("--hash" in line for line in found) else ()
+        words = ("-r", str(copy), *hashed)
+        return Installation(words, _find_wheels(found), tuple(map(_without_place, found)))
 
     def _copy(self, lines: Iterable[str], found: list[str]) -> Path:
         """A copy whose paths are those of this machine; its lines, and those of what it includes, go to `found`."""
@@ -161,9 +168,11 @@ class Shelf:
 
 
 def _find_wheels(lines: Iterable[str]) -> tuple[Path, ...]:
-    """The wheels that lines name by their paths, with extras or without."""
-    paths = (Path(line.strip().partition("[")[0]) for line in lines)
-    return tuple(path for path in paths if path.suffix == ".whl" and path.is_file())
+    """The wheels that lines name by their paths, whatever else they say of them."""
+    paths = (
+        Path(unquote(found[1]) if "file://" in line else found[1]) for line in lines if (found := _WHEEL.match(line))
+    )
+    return tuple(path for path in paths if path.is_file())
 
 
 def _without_place(line: str) -> str:

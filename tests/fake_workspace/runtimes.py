@@ -76,7 +76,7 @@ class Runtime(NamedTuple):
             return ENVIRONMENTS[self.environment].mlflow
         if self.machine_learning:
             return "mlflow"
-        return "mlflow-skinny" if self.version >= (15, 0) else ""
+        return "mlflow-skinny" if self.version >= (15, 4) else ""
 
     @property
     def python(self) -> str:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fake_workspace import environments, runtimes
+from tests.fake_workspace import environments, libraries, runtimes
 from tests.fake_workspace.runs import Mode
 from tests.support import benches
 from tests.support.benches import CLUSTER, Bench, python
@@ -55,6 +57,38 @@ def test_dependencies_are_lines_for_pip_installed_at_once(bench: Bench) -> None:
     end, said = run(bench, "import tinytop, tinybase, tinymore\nprint('all')\n", *lines, "--no-index")
     assert (end.result, said) == ("SUCCESS", "all\n"), end
     assert more.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("/d/a-1-py3-none-any.whl", "/d/a-1-py3-none-any.whl"),
+        ("/d/e f/a-1-py3-none-any.whl[x,y] ; python_version > '3'", "/d/e f/a-1-py3-none-any.whl"),
+        ("/d/a-1-py3-none-any.whl --hash=sha256:00", "/d/a-1-py3-none-any.whl"),
+        ("a[x] @ file:///d/a%20b-1-py3-none-any.whl", "/d/a b-1-py3-none-any.whl"),
+        ("a @ https://example.com/a-1-py3-none-any.whl", None),
+        ("--find-links /d/a-1-py3-none-any.whl", None),
+    ],
+)
+def test_wheels_are_found_in_lines(tmp_path: Path, line: str, found: str | None) -> None:
+    if found:
+        path = tmp_path / found.lstrip("/")
+        path.parent.mkdir(parents=True)
+        path.touch()
+        line = line.replace("/d/", f"{tmp_path}/d/")
+    assert libraries._find_wheels([line]) == ((path,) if found else ())
+
+
+def test_a_hash_in_one_line_asks_for_hashes_in_all(bench: Bench) -> None:
+    folder = bench.disk / "Volumes/hashed"
+    one, two = make_wheel(folder, "tinyone", "1.0"), make_wheel(folder, "tinytwo", "1.0")
+    sha256 = {wheel: f" --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}" for wheel in (one, two)}
+    lines = [f"/Volumes/hashed/{wheel.name}" for wheel in (one, two)]
+    assert (
+        run(bench, "import tinyone, tinytwo\n", lines[0] + sha256[one], lines[1] + sha256[two])[0].result == "SUCCESS"
+    )
+    assert run(bench, "", lines[0] + sha256[one], lines[1])[0].code == "LIBRARY_INSTALLATION_ERROR"
+    assert run(bench, "", lines[0] + sha256[two])[0].code == "LIBRARY_INSTALLATION_ERROR"
 
 
 def test_a_wheel_that_has_changed_at_its_place_is_the_one_that_runs(bench: Bench) -> None:
@@ -105,9 +139,11 @@ def test_a_standard_cluster_of_runtime_19_takes_an_environment(bench: Bench) -> 
     assert bench.run_body(body)[1] == "19.0\n"
 
 
-def test_images_bring_mlflow_from_runtime_15_on_and_environments_from_4() -> None:
-    found = [runtimes.read_runtime({"spark_version": f"{each}.x-scala2.12"}).mlflow for each in ("14.3", "15.4")]
-    assert found == ["", "mlflow-skinny"]
+def test_images_bring_mlflow_from_runtime_15_4_on_and_environments_from_4() -> None:
+    found = [
+        runtimes.read_runtime({"spark_version": f"{each}.x-scala2.12"}).mlflow for each in ("14.3", "15.0", "15.4")
+    ]
+    assert found == ["", "", "mlflow-skinny"]
     assert runtimes.read_runtime({"spark_version": "14.3.x-cpu-ml-scala2.12"}).mlflow == "mlflow"
     serverless = [runtimes.serverless(each).mlflow for each in runtimes.ENVIRONMENTS]
     assert serverless == ["", "", "", "mlflow-skinny", "mlflow", "mlflow"]

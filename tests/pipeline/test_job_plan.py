@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_tasks import errors
 from mlops_tasks.pipeline import job_plan
 from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.release import Deployed, Patched, Release
@@ -71,6 +72,15 @@ def test_a_script_takes_all_of_them(folder: Path) -> None:
 
     assert given == {"c": "0.5", "d": "1"}
     assert heard.lines == []
+
+
+@pytest.mark.parametrize("name", ["a;b", "$(id)", "../a", "/a", "a//b", ".", "x" * 251, "a\nb"])
+def test_a_name_that_mlflow_does_not_record_is_refused_before_a_run_is_begun(folder: Path, name: str) -> None:
+    context = make_context(folder, tags={name: "1"})
+    with pytest.raises(errors.BadInput, match="MLflow records no parameter of this name"):
+        job_plan.check_job(context, {"a b/c.d-e:f_1": "", name: "1"}, backend="local")
+    with pytest.raises(errors.BadInput, match="MLflow records no tag of this name"):
+        job_plan.check_job(context, {".hidden": "1"}, backend="local")
 
 
 def test_wheels_that_env_manager_local_leaves_out_are_named_once(folder: Path) -> None:

@@ -198,3 +198,9 @@ def test_without_wheels_there_is_nothing_to_deploy_and_no_store_is_asked(tmp_pat
     assert heard.lines == ["deploy: nothing to deploy: there are no wheels"]
     context = make_context(tmp_path, store=NoStore(top=tmp_path))
     assert deploy.deploy_digest(context, release, "store/main/0123") == release.digests["deploy"]
+
+
+def test_a_wheel_s_uri_with_a_login_is_refused_and_the_login_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput, match="a login stands in the URI") as caught:
+        deploy.name_given(make_context(tmp_path), ["https://ada:pw@h/mylib-1.0-py3-none-any.whl"])
+    assert "pw" not in str(caught.value.where)

@@ -18,7 +18,9 @@ from tests.fake_workspace.server import Workspace
 from tests.support.inv import Said, inv, start
 from tests.support.repositories import MLPROJECT, make_repository
 
-SETTINGS = "mlops: {project: training, libraries: [libs/*], target: databricks, poll_interval: 0.2}\n"
+AUTO = "mlops: {project: training, libraries: [libs/*], target: databricks, poll_interval: 0.2}\n"
+SETTINGS = AUTO.replace("}", ", backend: databricks}")
+"""Of MLflow's own backend; with `AUTO` the one that fits the cluster is chosen."""
 SPARK = """\
 name: training
 databricks_spark_job:

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,13 +143,14 @@ def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:
 
 
 def test_the_backend_is_chosen_with_a_reason_and_an_unknown_one_refused(place: Place) -> None:
-    project = Pipeline(place.folder, Settings(project="training")).context.project
+    context = Pipeline(place.folder, Settings(project="training")).context
+    chosen = {"local": ("local", "the target is local"), "databricks": ("databricks-jobs", "runtime 14.3 ML")}
 
-    backend, why = place.target.choose_backend("auto", project)
+    backend, why = place.target.choose_backend(context.settings, context.project, context.cluster_spec)
 
-    assert (backend, f"the target is {place.name}" in why) == (place.name, True)
+    assert (backend, chosen[place.name][1] in why) == (chosen[place.name][0], True)
     with pytest.raises(errors.BadInput, match="the backend nowhere"):
-        place.target.choose_backend("nowhere", project)
+        place.target.choose_backend(replace(context.settings, backend="nowhere"), context.project, None)
 
 
 def test_a_wheel_root_of_the_other_target_is_refused(place: Place) -> None:

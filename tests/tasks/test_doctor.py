@@ -25,6 +25,12 @@ entry_points:
 """
 
 
+@pytest.fixture(autouse=True)
+def by_mlflows_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend that has most to be told of."""
+    monkeypatch.setenv("MLOPS_BACKEND", "databricks")
+
+
 @pytest.fixture
 def bundled(tmp_path: Path) -> Path:
     """The project that the package brings, in a repository of its own."""
@@ -46,6 +52,17 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
     assert "the target here is local; this is what a release to Databricks would meet" in said.err
+
+
+def test_the_bundled_project_needs_nothing_for_the_backend_that_fits(
+    bundled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_BACKEND")
+
+    said = inv("doctor", cwd=bundled)
+
+    assert said.code == 0, said.out
+    assert "nothing found" in said.out
 
 
 def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:

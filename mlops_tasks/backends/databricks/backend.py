@@ -102,6 +102,8 @@ SUBMITS = 3
 class DatabricksRuns(runs.WorkspaceRuns):
     backend: ClassVar[str] = "databricks"
 
+    def show(self, job: Job) -> None: ...
+
     def submit(self, job: Job) -> Submitted:
         """Upload the project and have one job made of it; a fault before that leaves no run going on."""
         experiment_id = job.experiment_id or self.find_experiment(job)

@@ -46,22 +46,36 @@ def fetched(job: Job) -> dict[str, str]:
     return {name: value for name, value in job.parameters.items() if name in paths and urlsplit(value).scheme}
 
 
-def words(job: Job) -> list[str]:
-    """A Spark job's own file and its arguments; ValueError for other projects.
+def words(job: Job, values: Mapping[str, str] | None = None) -> list[str]:
+    """A Spark job's own file and its arguments; ValueError for other projects. `values` replace the parameters'.
 
     A script in the place of an entry point gets its parameters as MLflow's other backends hand them over: its
     Databricks backend knows no scripts of a Spark job, and is sent the driver alone.
     """
-    spark = job.project.spark_job
+    spark, values = job.project.spark_job, job.parameters if values is None else values
     if spark is None:
         raise ValueError("not a Spark job")
     if spark.python_file is not None:
         return [spark.python_file, *spark.parameters]
     if job.entry_point not in job.project.entry_points:
-        return [job.entry_point, *(word for key, value in job.parameters.items() for word in (f"--{key}", value))]
+        return [job.entry_point, *(word for key, value in values.items() for word in (f"--{key}", value))]
     found = job.project.entry_points[job.entry_point]
-    command = found.command.format(**{key: shlex.quote(value) for key, value in job.parameters.items()})
-    return [*shlex.split(command)[1:], *(word for pair in undeclared(found, job.parameters) for word in pair)]
+    text = found.command.format(**{key: shlex.quote(value) for key, value in values.items()})
+    return [*shlex.split(text)[1:], *(word for pair in undeclared(found, values) for word in pair)]
+
+
+def command(job: Job, quoted: Mapping[str, str]) -> str:
+    """A classic project's command for a shell, from its parameters' `quoted` values."""
+    found = job.project.entry_points.get(job.entry_point)
+    if found:
+        added = (f"{shlex.quote(option)} {value}" for option, value in undeclared(found, quoted))
+        return " ".join([found.command.format(**quoted), *added])
+    suffix, run = PurePosixPath(job.entry_point).suffix, job.entry_point
+    if suffix == ".R":
+        named = f"'{run}'" if shlex.quote(run) == run else json.dumps(run, ensure_ascii=False)
+        run = f"mlflow::mlflow_source({named})"
+    script = INTERPRETERS[suffix].format(shlex.quote(run))
+    return " ".join([script, *(f"--{shlex.quote(name)} {value}" for name, value in quoted.items())])
 
 
 def undeclared(found: EntryPoint, parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -87,17 +101,9 @@ def _with_command(job: Job, data: Mapping[str, Any]) -> dict[str, Any]:
     """
     left = fetched(job)
     quoted = {name: f"\0{name}\0" if name in left else shlex.quote(value) for name, value in job.parameters.items()}
-    found = job.project.entry_points.get(job.entry_point)
-    if found:
-        added = undeclared(found, job.parameters)
-        command = " ".join([found.command.format(**quoted), *(shlex.join(pair) for pair in added)])
-    else:
-        suffix, run = PurePosixPath(job.entry_point).suffix, job.entry_point
-        if suffix == ".R":
-            named = f"'{run}'" if shlex.quote(run) == run else json.dumps(run, ensure_ascii=False)
-            run = f"mlflow::mlflow_source({named})"
-        script = INTERPRETERS[suffix].format(shlex.quote(run))
-        command = " ".join([script, *(f"--{shlex.quote(name)} {value}" for name, value in quoted.items())])
-    command = re.sub("\0(.*?)\0", r"{\1}", command.replace("{", "{{").replace("}", "}}"))
-    written = {"command": command, **({"parameters": dict.fromkeys(left, "path")} if left else {})}
+    text = command(job, quoted).replace("{", "{{").replace("}", "}}")
+    written = {
+        "command": re.sub("\0(.*?)\0", r"{\1}", text),
+        **({"parameters": dict.fromkeys(left, "path")} if left else {}),
+    }
     return {**data, "entry_points": {ENTRY_POINT: written}}

@@ -1,39 +1,22 @@
-"""The compute that a cluster spec and the settings mean, and the one table of how dependencies reach each."""
+"""The compute that a cluster spec and the settings mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from mlops_tasks import errors
+from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.project import cluster
-from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
-from mlops_tasks.workspace.runtimes import Basis, Version
 
 SERVERLESS = "serverless"
 DEFAULT_ENVIRONMENT = "5"
-ENVIRONMENTS_MODE = "DEPENDENCY_MODE_ENVIRONMENTS"
-LIBRARIES_MODE = "DEPENDENCY_MODE_CLUSTER_LIBRARIES"
-
-Kind = Literal["new", "existing", "serverless"]
-Way = Literal["file", "pypi", "whl", "dependencies", "driver", "mlflow", "none"]
-WAYS: Mapping[Way, str] = {
-    "file": "one `requirements` library, a file in the store",
-    "pypi": "a `pypi` library for each line; a line with pip's options is refused",
-    "whl": "`whl` libraries, last, each after those that it needs",
-    "dependencies": "`dependencies` of the job's environment, ours last",
-    "driver": "installed by the driver program, into a folder of the run's own",
-    "mlflow": "MLflow builds the project's environment on the driver",
-    "none": "by nothing",
-}
-"""How something gets there, as the documents say it."""
 
 _DESCRIBING = {"spark_version", "node_type_id", "instance_pool_id", "policy_id", "num_workers", "autoscale"}
 """One of these makes an object the description of a cluster."""
-_MAY_BE_STANDARD = cluster.STANDARD | {"DATA_SECURITY_MODE_AUTO"}
 _WHY_LEFT = {
     "autotermination_minutes": "a job's cluster ends with its run",
     "cluster_id": "it names a cluster that is there (to run on that one, write existing_cluster_id)",
@@ -56,7 +39,7 @@ class Compute:
     belong to it. `said` has a sentence on each thing that is left out or overruled.
     """
 
-    kind: Kind
+    kind: rules.Kind
     source: Path | None = None
     cluster: Mapping[str, Any] = field(default_factory=dict)
     existing_cluster_id: str = ""
@@ -72,7 +55,7 @@ class Compute:
     @property
     def has_environment(self) -> bool:
         """Whether its dependencies are those of a job's environment."""
-        return self.kind == SERVERLESS or self.cluster.get("dependency_mode") == ENVIRONMENTS_MODE
+        return self.kind == SERVERLESS or self.cluster.get("dependency_mode") == rules.ENVIRONMENTS_MODE
 
     @property
     def pythons(self) -> tuple[str, ...]:
@@ -91,6 +74,12 @@ class Compute:
         if self.runtime is None or "docker_image" in self.cluster:
             return None
         return self.runtime.brings_mlflow or self.cluster.get("use_ml_runtime") is True
+
+    @property
+    def rule(self) -> rules.Rule:
+        """How dependencies reach it, by this backend or by another."""
+        version = self.runtime.version if self.runtime is not None else None
+        return rules.find(self.kind, version, self.cluster, has_environment=self.has_environment)
 
     def as_asked(self, spark_version: str, data_security_mode: str = "") -> Compute:
         """The same existing cluster, once the workspace was asked what it is."""
@@ -111,122 +100,10 @@ class Compute:
         return f"a new cluster ({runtime or 'its runtime is not known'})"
 
 
-class Rule(NamedTuple):
-    """How requirements and our own wheels reach one kind of compute, from the runtime `first` on.
-
-    `mlflow` says when an MLflow is added to the requirements of a project that asks for none. `is_standard` is for the
-    standard access mode alone, and `mode` the `dependency_mode` that the cluster has or gets.
-    """
-
-    compute: str
-    kind: Kind
-    first: Version
-    requirements: Way
-    wheels: Way
-    mlflow: str
-    basis: Basis
-    backend: str = "databricks-jobs"
-    is_standard: bool = False
-    mode: str = ""
-
-    def holds(self, compute: Compute) -> bool:
-        version = compute.runtime.version if compute.runtime is not None else runtimes.PROJECTS_END
-        named = str(compute.cluster.get("data_security_mode", ""))
-        return (
-            self.kind == compute.kind
-            and (compute.kind == SERVERLESS or version >= self.first)
-            and (not self.is_standard or named in _MAY_BE_STANDARD)
-            and (self.mode != ENVIRONMENTS_MODE or compute.has_environment)
-        )
-
-
-RULES = (
-    Rule(
-        "a new cluster, runtime below 13",
-        "new",
-        Version(0, 0),
-        "mlflow",
-        "mlflow",
-        "always, in the client's version",
-        "seen",
-        "databricks",
-    ),
-    Rule(
-        "a new cluster, runtime 13 and 14, or one that is not known",
-        "new",
-        runtimes.PROJECTS_END,
-        "pypi",
-        "whl",
-        "yes, but for ML runtimes",
-        "documented",
-    ),
-    Rule(
-        "a new cluster, runtime 15 and newer",
-        "new",
-        runtimes.REQUIREMENTS_BEGIN,
-        "file",
-        "whl",
-        "below 15.4, but for ML runtimes",
-        "seen",
-    ),
-    Rule(
-        "the same from runtime 19 on in standard access mode, with `dependency_mode` said",
-        "new",
-        Version(19, 0),
-        "file",
-        "whl",
-        "no",
-        "documented",
-        is_standard=True,
-        mode=LIBRARIES_MODE,
-    ),
-    Rule(
-        f"a new cluster whose spec says {ENVIRONMENTS_MODE}",
-        "new",
-        runtimes.PROJECTS_END,
-        "dependencies",
-        "dependencies",
-        "up to environment 3",
-        "documented",
-        mode=ENVIRONMENTS_MODE,
-    ),
-    Rule(
-        "an existing cluster, runtime below 13",
-        "existing",
-        Version(0, 0),
-        "none",
-        "none",
-        "no: MLflow's own backend refuses existing clusters",
-        "seen",
-        "none",
-    ),
-    Rule(
-        "an existing cluster, runtime 13 and newer",
-        "existing",
-        runtimes.PROJECTS_END,
-        "driver",
-        "driver",
-        "where the cluster is known to have none",
-        "seen",
-    ),
-    Rule(
-        "serverless compute",
-        "serverless",
-        Version(0, 0),
-        "dependencies",
-        "dependencies",
-        "up to environment 3",
-        "seen",
-    ),
-)
-"""Of those that hold for a compute, the last is its own."""
-
-
-def find_rule(compute: Compute) -> Rule:
+def find_rule(compute: Compute) -> rules.Rule:
     """How dependencies reach `compute`. Raises BadInput where this backend does not run on it."""
-    rule = _rule_of(compute)
-    if rule.backend == "databricks-jobs":
-        return rule
+    if compute.rule.backend == rules.BACKEND:
+        return compute.rule
     old = compute.place_of("existing_cluster_id" if compute.kind == "existing" else "spark_version")
     newest = runtimes.spell([*runtimes.LONG_TERM_ENDS][-1], like=str(compute.cluster.get("spark_version", "")))
     raise errors.BadInput(
@@ -238,8 +115,10 @@ def find_rule(compute: Compute) -> Rule:
     )
 
 
-def _rule_of(compute: Compute) -> Rule:
-    return next(each for each in reversed(RULES) if each.holds(compute))
+def choose_backend(compute: Compute) -> str:
+    """The name of the backend that runs on `compute`: this one, or MLflow's own."""
+    named = compute.rule.backend
+    return named if named != "none" else rules.BACKEND  # which says why not
 
 
 def read(
@@ -321,12 +200,12 @@ class _Reading:
             what = f"existing_cluster_id must be the id of a cluster, as text, not {existing!r}"
             raise self._refuse(what, "existing_cluster_id", cure='write it as "0123-456789-abcdefgh"')
 
-    def _choose(self, *, has_environment: bool) -> Kind:
+    def _choose(self, *, has_environment: bool) -> rules.Kind:
         """The one kind of compute that is named, or the setting's."""
         named = {
             "a new cluster": not _DESCRIBING.isdisjoint(self.cluster),
             "existing_cluster_id": self.spec.existing is not None,
-            "environments": has_environment and self.cluster.get("dependency_mode") != ENVIRONMENTS_MODE,
+            "environments": has_environment and self.cluster.get("dependency_mode") != rules.ENVIRONMENTS_MODE,
         }
         found = [name for name, is_so in named.items() if is_so]
         if self.overruled:
@@ -347,7 +226,7 @@ class _Reading:
             )
         if not found:
             raise self._none_named()
-        kinds: Mapping[str, Kind] = {"a new cluster": "new", "existing_cluster_id": "existing"}
+        kinds: Mapping[str, rules.Kind] = {"a new cluster": "new", "existing_cluster_id": "existing"}
         return kinds.get(found[0], "serverless")
 
     def _none_named(self) -> errors.BadInput:
@@ -433,7 +312,7 @@ class _Reading:
 
     def _with_mode(self, made: Compute) -> Compute:
         """From runtime 19 on, standard access mode takes libraries only where that is said."""
-        mode, named = _rule_of(made).mode, made.cluster.get("dependency_mode")
+        mode, named = made.rule.mode, made.cluster.get("dependency_mode")
         if not mode or named == mode:
             return made
         if named is not None:
@@ -453,16 +332,7 @@ class _Reading:
                 f"`--extra-index-url {pypi['repo']}`",
             )
         if isinstance(wheel, str):
-            place = uris.to_cluster(uris.from_cluster(wheel))
-            if wheel.startswith("https://") or uris.kind_of(uris.from_cluster(wheel)) in {"volume", "workspace"}:
-                return place
-            if made.kind == "existing" and uris.kind_of(uris.from_cluster(wheel)) == "dbfs":
-                return place
-            raise self._refuse(
-                f"{made} installs no wheel from {wheel}",
-                "libraries",
-                cure=f"put it into a volume or among the workspace's files ({uris.WORKSPACE}Shared/...), and name that",
-            )
+            return wheel  # whether it can be installed from there is asked once our own are told from the others
         raise self._refuse(
             f"{made} takes no library but pypi and whl: {_name(library)}",
             "libraries",

@@ -18,8 +18,10 @@ import builtins
 import codecs
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import io
+import itertools
 import json
 import linecache
 import multiprocessing
@@ -58,6 +60,9 @@ PACES = ((60, 1), (600, 2), (3600, 5), (float("inf"), 15))
 """Seconds between two files of output, by the seconds that the run has taken."""
 PATIENCE = 5
 """Seconds in which processes that the entry point left running may still print."""
+BROUGHT = ("pyspark", "databricks-connect")
+HARMLESS = {"cache-dir", "config-file", "default-timeout", "disable-pip-version-check", "no-input", "timeout", "user"}
+"""pip's settings that lead to no other files."""
 ECHO = 0.05
 """Seconds in which a stream of the kernel that leads to descriptor 1 shows it."""
 FIGHTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
@@ -93,7 +98,7 @@ def main(path: str, kernel: dict[str, Any]) -> BaseException | None:
     try:
         run = attempt.read()
         attempt.write("started.json")
-        with local_folder(run["attempt"]) as home, Output(home, attempt), put_back(os.path.join(home, "project")):
+        with local_folder(run["attempt"]) as home, Output(home, attempt), put_back(home):
             ended = drive(attempt, home, kernel)
     except (Problem, OSError) as problem:
         line = " ".join(f"could not {DOING[attempt.phase]} ({attempt.phase}): {problem}".split())
@@ -117,8 +122,13 @@ def drive(attempt: Attempt, home: str, kernel: dict[str, Any]) -> Ended:
     set_variables(run["variables"])
     attempt.phase = "unpack"
     project = unpack(run["archive"], home)
-    attempt.phase = "verify"
     folders = []
+    if run["install"] is not None:
+        attempt.phase = "install"
+        folders.append(install(run, home))
+        if run["workers"]:
+            send_to_workers(run["wheels"], home, kernel)
+    attempt.phase = "verify"
     for wheel in run["wheels"]:
         folders.append(verify(wheel))
         attempt.wheels.append({"distribution": wheel["distribution"], "sha256": wheel["sha256"]})
@@ -189,6 +199,8 @@ class Output:
 
     def __enter__(self) -> None:
         self.before = tuple(getattr(sys, name) for name in STREAMS)
+        out = io.open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: UP020 - IPython's open refuses 1
+        err = io.open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: UP020
         self.flush()
         self.pipe, entrance = os.pipe()
         self.saved = [os.dup(1), os.dup(2)]
@@ -196,8 +208,6 @@ class Output:
         os.dup2(entrance, 2)
         os.close(entrance)
         self.kernel = self.find_kernel()
-        out = open(1, "w", buffering=1, encoding="utf-8", closefd=False)
-        err = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
         set_streams(out, err, out, err)
         self.threads = [threading.Thread(target=target, daemon=True) for target in (self.read, self.copy)]
         for thread in self.threads:
@@ -229,7 +239,8 @@ class Output:
         """The kernel's stream where it is no file; one that leads to descriptor 1 would bring all back for ever."""
         stream = sys.stdout
         with contextlib.suppress(OSError, AttributeError, ValueError):
-            return None if stream.fileno() in (1, 2) else stream
+            if stream.fileno() in (1, 2):
+                return None
         runtime = os.environ.get("DATABRICKS_RUNTIME_VERSION", "?")
         stream.write(f"mlops_tasks: Python {platform.python_version()}, runtime {runtime}\n")
         stream.flush()
@@ -303,7 +314,7 @@ def format_exception(raised: BaseException) -> list[str]:
 
 
 def last_line(raised: BaseException) -> str:
-    return traceback.format_exception_only(type(raised), raised)[-1].strip()
+    return " ".join(traceback.format_exception_only(type(raised), raised)[-1].split())
 
 
 def read_sha256(path: str, copy: str | None = None) -> str:
@@ -386,6 +397,138 @@ def inside(folder: str, name: str) -> str:
     return place
 
 
+def install(run: dict[str, Any], home: str) -> str:
+    """The folder of what an existing cluster lacks, and of our wheels, for this run alone: first on sys.path.
+
+    pip says what is missing beside what the kernel sees. Nothing is written to the cluster's own environment, where it
+    would stay, and where a wheel of a version that is there already is not installed again.
+    """
+    target, report = os.path.join(home, "packages"), os.path.join(home, "report.json")
+    lines, wheels = [], [wheel["path"] for wheel in run["wheels"]]
+    for line in run["install"]["lines"]:
+        if read_name(line) in BROUGHT:
+            say(f"{line} is left out: the cluster has its own, and another breaks it")
+        else:
+            lines.append(line)
+    os.mkdir(target)
+    if wheels or not all(line.startswith("-") for line in lines):
+        asked = write_lines(os.path.join(home, "requirements.txt"), lines)
+        call_pip("--dry-run", "--quiet", "--report", report, *asked, *wheels)
+        with open(report, encoding="utf-8") as file:
+            missing = [pin(each, lines) for each in json.load(file)["install"]]
+        known = {*BROUGHT, *(read_name(wheel["distribution"]) for wheel in run["wheels"])}
+        options = [line for line in lines if line.startswith("-")]
+        pins = sorted(line for line in missing if read_name(line) not in known)
+        say("installed for this run: " + ", ".join([*pins, *map(os.path.basename, wheels)]))
+        exactly = [
+            "--no-deps",
+            "--target",
+            target,
+            *write_lines(os.path.join(home, "pins.txt"), options + pins),
+            *wheels,
+        ]
+        if not call_uv(*exactly):
+            call_pip("--quiet", *exactly)
+    sys.path.insert(0, target)
+    importlib.invalidate_caches()
+    for each in importlib.metadata.distributions(path=[target]):
+        reload(
+            each, ours=read_name(each.metadata["Name"]) in map(read_name, (w["distribution"] for w in run["wheels"]))
+        )
+    return target
+
+
+def read_name(line: str) -> str:
+    """The distribution that a requirement begins with, as indexes spell it; nothing for options and addresses."""
+    found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*($|[\[@=<>!~;,(]))", line.strip())
+    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
+
+
+def pin(item: dict[str, Any], lines: list[str]) -> str:
+    """The line that brings what pip's report names, and nothing else. pip leaves the secrets out of an address."""
+    name, found = item["metadata"]["name"], item["download_info"]
+    if not item["is_direct"]:
+        return f"{name}=={item['metadata']['version']}"
+    given = [line for line in lines if read_name(line) == read_name(name) and "@" in line]
+    source = found.get("vcs_info")
+    address = f"{source['vcs']}+{found['url']}@{source['commit_id']}" if source else found["url"]
+    return given[0] if given else f"{name} @ {address}"
+
+
+def write_lines(path: str, lines: list[str]) -> list[str]:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    return ["-r", path]
+
+
+def call_pip(*words: str) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    done = subprocess.run([*pip, *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    said = done.stderr.decode("utf-8", "replace")
+    if done.returncode and "no such option" in said:
+        raise Problem(
+            "pip is older here than 22.2 and can't say what is missing: use a newer runtime, or a job cluster"
+        )
+    if done.returncode:
+        sys.stderr.write(said)
+        last = ([line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines() or ["no word"])[
+            -1
+        ]
+        raise Problem(f"pip ended with {done.returncode}: {last}; the lines before this one say more")
+
+
+def call_uv(*words: str) -> bool:
+    """False where uv is not there or can't do it. It reads none of pip's settings: where one matters, pip has to."""
+    uv = shutil.which("uv", path=os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", ""))
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], stdout=subprocess.PIPE, check=False)
+    settings = (line.partition("=")[0].rpartition(".")[2] for line in asked.stdout.decode().splitlines())
+    if uv is None or set(settings) - HARMLESS:
+        return False
+    command = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--link-mode", "copy", *words]
+    return subprocess.call(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+
+
+def reload(installed: importlib.metadata.Distribution, *, ours: bool) -> None:
+    """What the kernel has loaded already stays what it was: our own modules are forgotten, of others it is said."""
+    files = [str(file) for file in installed.files or () if str(file).endswith((".py", ".so"))]
+    own = {re.sub(r"(/__init__)?(\.[^/]+)?$", "", file).replace("/", ".") for file in files}
+    loaded = [name for name in sys.modules if own & set(itertools.accumulate(name.split("."), "{}.{}".format))]
+    if ours:
+        for name in loaded:
+            del sys.modules[name]
+    elif loaded:
+        said = f"{installed.metadata['Name']} {installed.version} is installed for this run, but this kernel has loaded"
+        say(f"{said} another before; where that matters, use a job cluster")
+
+
+def send_to_workers(wheels: list[dict[str, str]], home: str, kernel: dict[str, Any]) -> None:
+    copies = [archive_for_workers(wheel, home) for wheel in wheels]
+    try:
+        session = kernel.get("spark") or find_session()
+        for copy in copies:
+            if type(session).__module__.startswith("pyspark.sql.connect"):
+                session.addArtifact(copy, pyfile=True)
+            else:
+                session.sparkContext.addPyFile(copy)
+    except Exception as fault:  # Spark's, Java's and gRPC's
+        raise Problem(f"the wheels cannot be sent to the workers: {last_line(fault)}; use a job cluster") from None
+
+
+def find_session() -> Any:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+
+
+def archive_for_workers(wheel: dict[str, str], home: str) -> str:
+    """A zip file, which is what Spark puts on sys.path; named by its content, as Spark takes a name once."""
+    with zipfile.ZipFile(wheel["path"]) as archive:
+        if any(name.endswith((".so", ".pyd")) for name in archive.namelist()):
+            said = f"{wheel['path']} has compiled modules, which cannot be sent to the workers of a running cluster"
+            raise Problem(f"{said}: use a job cluster (new_cluster), or leave out the setting `workers`")
+    return shutil.copyfile(wheel["path"], os.path.join(home, f"{wheel['distribution']}-{wheel['sha256'][:16]}.zip"))
+
+
 def verify(wheel: dict[str, str]) -> str:
     """The folder in which `wheel` is installed; Problem unless each installed file has the bytes of the wheel's.
 
@@ -413,11 +556,10 @@ def verify(wheel: dict[str, str]) -> str:
 
 def find_distribution(name: str) -> importlib.metadata.Distribution | None:
     """The first on sys.path: Python 3.8 and 3.9 don't find names with dots by themselves."""
-    plain = re.compile(r"[-_.]+")
-    for each in importlib.metadata.distributions():
-        if plain.sub("-", each.metadata["Name"] or "").lower() == plain.sub("-", name).lower():
-            return each
-    return None
+    wanted = read_name(name)
+    return next(
+        (each for each in importlib.metadata.distributions() if read_name(each.metadata["Name"] or "") == wanted), None
+    )
 
 
 def lead_children_to(folders: list[str]) -> None:
@@ -541,16 +683,19 @@ class Exits:
         self.tracker: Any = resource_tracker._resource_tracker
         self.tracking = vars(self.tracker)["_fd"] is not None
         self.mlflow: Any = sys.modules.get("mlflow.tracking.fluent")
-        self.unregister_before = atexit.unregister
+        self.before: Any = (atexit.register, atexit.unregister)
         vars(atexit).update(register=self.register, unregister=self.unregister)
 
     def register(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        self.calls.append((call, args, kwargs))
+        if threading.current_thread() in self.threads - {threading.main_thread()}:
+            self.before[0](call, *args, **kwargs)  # the kernel's own
+        else:
+            self.calls.append((call, args, kwargs))
         return call
 
     def unregister(self, call: Callable[..., Any]) -> None:
         self.calls = [each for each in self.calls if each[0] != call]
-        self.unregister_before(call)
+        self.before[1](call)
 
     def run(self) -> None:
         """In Python's own order: threads, atexit's handlers from the last to the first, what they would have called."""
@@ -596,7 +741,7 @@ class Exits:
 
 
 @contextlib.contextmanager
-def put_back(project: str) -> Iterator[None]:
+def put_back(home: str) -> Iterator[None]:
     """The process as `python FILE` finds it, and afterwards as the kernel had it."""
     cwd, path, environ = os.getcwd(), list(sys.path), dict(os.environ)
     kept: list[Any] = [(sys.modules, name, sys.modules.get(name)) for name in ("__main__", "__mp_main__")]
@@ -620,7 +765,7 @@ def put_back(project: str) -> Iterator[None]:
             del os.environ[name]
         os.environ.update(environ)
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", "")).startswith(project + os.sep):
+            if str(getattr(module, "__file__", "")).startswith(home + os.sep):
                 del sys.modules[name]
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:

@@ -16,10 +16,14 @@ from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.api import Workspace
 
-API = "2.0"
-"""The version that MLflow's backend submits by: a run of a single task, with its output under its own id."""
+LISTING = "2.0"
+"""The version of the API that lists runs of every version, 200 and more at a time."""
 OVER = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+WAITING = {"PENDING", "QUEUED", "BLOCKED", "WAITING_FOR_RETRY"}
+"""The states before a run's task begins: its compute is made, and libraries are installed."""
 CANCELLED = {"CANCELED", "TIMEDOUT"}
+ENDS = {"SUCCESS": "SUCCESS", "USER_CANCELED": "CANCELED", "CANCELED": "CANCELED", "TIMED_OUT": "TIMEDOUT"}
+"""What `result_state` says for a code of `status.termination_details`; every other one is a failure."""
 UNKNOWN = "INVALID_PARAMETER_VALUE"
 """The error code for a run that the workspace does not know."""
 NOT_THERE_YET = 60
@@ -72,9 +76,14 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class JobRuns:
-    """The workspace's session repeats a call that is safe to repeat; `follow` repeats its polls itself."""
+    """The workspace's session repeats a call that is safe to repeat; `follow` repeats its polls itself.
+
+    `api` is the version that the runs were submitted by: up to 2.0 a run's output stands under its own id, after that
+    under its task's.
+    """
 
     workspace: Workspace
+    api: str
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
@@ -82,8 +91,10 @@ class JobRuns:
     def report(self) -> Report:
         return self.workspace.report
 
-    def follow(self, job_run_id: int, *, limits: Limits, age: float = 0) -> JobState:
-        """The run's end; each change of its state is reported.
+    def follow(
+        self, job_run_id: int, *, limits: Limits, age: float = 0, beside: Callable[[], None] = lambda: None
+    ) -> JobState:
+        """The run's end; each change of its state is reported, and `beside` is called after each look at it.
 
         Raises TimedOut at the time limit, and WorkspaceError once contact is lost. `age` is for how many seconds the
         run is known to exist; the workspace's own answer takes precedence.
@@ -105,8 +116,11 @@ class JobRuns:
                 if str(state) != shown:
                     shown = str(state)
                     self.report.detail(f"{_elapsed(now - begun)}  {state}")
+                beside()
                 if state.is_over:
                     return state
+                if limits.pending is not None and state.life in WAITING and now - begun >= limits.pending:
+                    raise TimedOut(str(state))
             left = math.inf if limits.timeout is None else begun + limits.timeout - self.clock()
             if left <= 0:
                 raise TimedOut
@@ -134,11 +148,11 @@ class JobRuns:
         return asked
 
     def state(self, job_run_id: int) -> JobState:
-        return _read_state(self.workspace.jobs.get_run(job_run_id, version=API))
+        return _read_state(self.workspace.jobs.get_run(job_run_id, version=self.api))
 
     def poll(self, job_run_id: int) -> JobState:
         """The state, and the run's age, by one request that is not repeated; ApiError where the answer has no run."""
-        url = f"{self.workspace.login.host}/api/{API}/jobs/runs/get"
+        url = f"{self.workspace.login.host}/api/{self.api}/jobs/runs/get"
         answer = self.workspace.session.send_once("GET", url, params={"run_id": job_run_id})
         try:
             found = answer.json()
@@ -151,7 +165,7 @@ class JobRuns:
 
         The state of a run that goes on for longer is CANCELED, though not over.
         """
-        self.workspace.jobs.cancel_run(job_run_id, version=API)
+        self.workspace.jobs.cancel_run(job_run_id, version=self.api)
         self.report.detail(f"job run {job_run_id} is being cancelled")
         give_up = self.clock() + STOPPED_WITHIN
         while True:
@@ -163,7 +177,10 @@ class JobRuns:
             self.pause(STOPPING_INTERVAL)
 
     def output(self, job_run_id: int) -> Output:
-        found = self.workspace.jobs.get_run_output(job_run_id, version=API)
+        jobs, of = self.workspace.jobs, job_run_id
+        if self.api != "2.0":
+            of = jobs.get_run(job_run_id, version=self.api)["tasks"][0]["run_id"]
+        found = jobs.get_run_output(of, version=self.api)
         error = _plain(str(found.get("error") or "")).strip()
         return Output(text=join_output(found), error=error.partition("\n")[0])
 
@@ -205,13 +222,21 @@ def _age(found: Mapping[str, Any], date: str) -> float | None:
 
 
 def _read_state(found: Mapping[str, Any]) -> JobState:
-    state = found.get("state") or {}
-    return JobState(
-        life=str(state.get("life_cycle_state") or ""),
-        result=str(state.get("result_state") or ""),
-        message=" ".join(str(state.get("state_message") or "").split()),
-        url=str(found.get("run_page_url") or ""),
-    )
+    """By `state`, else by `status`, which takes its place. An unknown word for the life cycle means still going."""
+    state, url = found.get("state") or {}, str(found.get("run_page_url") or "")
+    life, result = str(state.get("life_cycle_state") or ""), str(state.get("result_state") or "")
+    message = " ".join(str(state.get("state_message") or "").split())
+    if not state:
+        status = found.get("status") or {}
+        ended = status.get("termination_details") or {}
+        life, code = str(status.get("state") or ""), str(ended.get("code") or "")
+        message = " ".join(
+            str(ended.get("message") or (status.get("queue_details") or {}).get("message") or "").split()
+        )
+        result = ENDS.get(code, "FAILED" if code else "")
+    if life not in OVER and found.get("end_time"):
+        life = "TERMINATED"
+    return JobState(life=life, result=result, message=message, url=url)
 
 
 def _elapsed(seconds: float) -> str:

@@ -37,7 +37,7 @@ class AttemptLookup:
         while the run goes on, and once after its end. WorkspaceError where there is a job and MLflow does not show its
         run yet.
         """
-        run_id = attempt.run_id or self._find_run(attempt, experiment_id, looks=run_looks)
+        run_id = attempt.run_id or self.find_run(attempt, experiment_id, looks=run_looks)
         if run_id is None:
             return None
         job_run_id = attempt.job_run_id
@@ -60,8 +60,11 @@ class AttemptLookup:
                 self.jobs.pause(WAIT * (look - 1))
             yield look
 
-    def _find_run(self, attempt: Attempt, experiment_id: str, *, looks: int) -> str | None:
-        """MLflow's search lags behind: a job whose run is not shown yet must not lead to a second job."""
+    def find_run(self, attempt: Attempt, experiment_id: str, *, looks: int = LOOKS) -> str | None:
+        """The id of the attempt's MLflow run; None where there is no trace of it.
+
+        MLflow's search lags behind: a job whose run is not shown yet must not lead to a second job.
+        """
         filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
         job_run_id = None
         for look in self._looks(LOOKS):
@@ -79,7 +82,7 @@ class AttemptLookup:
 
     def find_job(self, attempt: Attempt) -> int | None:
         """The newest submitted job run that has the attempt's id in its name."""
-        found = self.jobs.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=following.API)
+        found = self.jobs.workspace.jobs.list_runs(run_type="SUBMIT_RUN", limit=LISTED, version=following.LISTING)
         runs = [each for each in found.get("runs", ()) if attempt.id in str(each.get("run_name", ""))]
         return int(runs[0]["run_id"]) if runs else None
 

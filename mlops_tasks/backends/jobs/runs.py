@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from mlops_tasks import errors, processes
 from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
@@ -28,16 +28,54 @@ MOST_RETRIES = 3
 """By itself MLflow repeats a call for minutes, and for 22 minutes one to an address that nobody answers at."""
 
 
+class RunOutput(Protocol):
+    """What shows and keeps what a run prints."""
+
+    def look(self) -> None:
+        """Show what has been printed since the last look, where that can be known while the run goes on."""
+
+    def end(self, job_run_id: int) -> str:
+        """Show the rest, once the run is over; the answer is the error that it ended in, in one line."""
+
+
+class OutputAtEnd:
+    """The output that the workspace hands out once a run is over; it is kept in `log`."""
+
+    def __init__(self, jobs: following.JobRuns, log: Path) -> None:
+        self._jobs, self._log, self._report = jobs, log, jobs.report
+
+    def look(self) -> None: ...
+
+    def end(self, job_run_id: int) -> str:
+        output = self._jobs.output(job_run_id)
+        if not output.text:  # as it may be of a shell command
+            self._report.detail("the workspace hands out no output of this job: the run's page may show it")
+            return ""
+        for line in following.leave_out_unpacking(output.text):
+            self._report.output(line)
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
+        except OSError as fault:
+            self._report.warning(f"the output cannot be kept in {self._log}: {fault.strerror}")
+        return output.error
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceRuns(ABC):
     """The methods of `base.Runs`, with what is asked of an attempt that may have been cut off anywhere."""
 
     backend: ClassVar[str]
     """The name by which the setting `backend` and MLflow's tag know the backend."""
+    api: ClassVar[str] = "2.0"
+    """The version of the Jobs API that it submits by."""
 
     workspace: Workspace
     run: processes.Runner
     report: Report
+
+    @abstractmethod
+    def show(self, job: Job) -> None: ...
 
     @abstractmethod
     def submit(self, job: Job) -> Submitted: ...
@@ -55,22 +93,29 @@ class WorkspaceRuns(ABC):
         if submitted.job_run_id is None:
             raise ValueError("a run without a job")
         age = time.time() - submitted.submitted_at if submitted.submitted_at else 0
-        timed_out = False
+        stopped, output = "", self.open_output(submitted, log)
         try:
-            state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age))
-        except TimedOut:
-            self.report.detail(f"the timeout of {limits.timeout:g} s is over")
-            state, timed_out = self.jobs.cancel(submitted.job_run_id), True
-        found = self._finish(submitted, state, entry_point=entry_point, log=log)
-        if timed_out and found.status == "KILLED":
-            found = found._replace(timed_out=True, reason=stopped_after(limits))
+            state = self.jobs.follow(submitted.job_run_id, limits=limits, age=max(0, age), beside=output.look)
+        except TimedOut as late:
+            stopped = stopped_after(limits)
+            if late.waits_for:
+                stopped = f"stopped after {limits.pending:g} s in which it did not begin: {late.waits_for}"
+            self.report.detail(stopped)
+            state = self.jobs.cancel(submitted.job_run_id)
+        found = self._finish(submitted, state, entry_point=entry_point, output=output)
+        if stopped and found.status == "KILLED":
+            found = found._replace(timed_out=True, reason=stopped)
         return found
+
+    def open_output(self, submitted: Submitted, log: Path) -> RunOutput:
+        """What shows the run's output, and keeps it in `log`."""
+        return OutputAtEnd(self.jobs, log)
 
     def stop(self, submitted: Submitted) -> str | None:
         with self._in_haste() as attempts:
             return stopping.stop(attempts, submitted)
 
-    def pick_up(self, attempt: Attempt) -> Submitted | Run | None:
+    def pick_up(self, attempt: Attempt, *, again: bool = False) -> Submitted | Run | None:
         may_be_there = attempt.experiment_id is not None and (attempt.run_id is not None or attempt.sent)
         found = self.attempts.find(attempt, attempt.experiment_id or "") if may_be_there else None
         if found is None:
@@ -88,7 +133,7 @@ class WorkspaceRuns(ABC):
             return None
         if not state.is_over:
             return found
-        return self._finish(found, state, entry_point=attempt.entry_point, log=None)
+        return self._finish(found, state, entry_point=attempt.entry_point, output=None)
 
     def find(self, run_id: str) -> tuple[Submitted, str]:
         """Anybody's run by its MLflow id, and its entry point's name."""
@@ -102,7 +147,7 @@ class WorkspaceRuns(ABC):
         submitted = Submitted(
             run_id=run_id,
             experiment_id=self.tracking.read_run(run_id).experiment_id,
-            backend=self.backend,
+            backend=tags.get("mlflow.project.backend", self.backend),
             job_run_id=int(tags[lookup.JOB_TAG]),
         )
         return submitted, tags.get("mlflow.project.entryPoint", "")
@@ -123,12 +168,14 @@ class WorkspaceRuns(ABC):
                     stopping.stop_attempt(attempts, attempt, experiment_id)
             raise
 
-    def _finish(self, submitted: Submitted, state: following.JobState, *, entry_point: str, log: Path | None) -> Run:
-        """The run as it ended: its output shown and kept in `log`, its status in MLflow made true."""
+    def _finish(
+        self, submitted: Submitted, state: following.JobState, *, entry_point: str, output: RunOutput | None
+    ) -> Run:
+        """The run as it ended: the rest of its output shown, its status in MLflow made true."""
         reason = "" if state.mlflow_status == "FINISHED" else str(state)
-        if log is not None and submitted.job_run_id is not None:
+        if output is not None and submitted.job_run_id is not None:
             with errors.warn_on_failure(self.report.warning):
-                error = self._keep_output(submitted.job_run_id, log)
+                error = output.end(submitted.job_run_id)
                 reason = error if reason and error else reason
         elif reason:  # who followed the run has seen that
             self.report.warning(f"job run {submitted.job_run_id} ended {state}")
@@ -140,7 +187,7 @@ class WorkspaceRuns(ABC):
         track = self.tracking
         try:
             track.end_run(submitted.run_id, status)
-            # MLflow on the cluster has tagged its run as a local one
+            # MLflow on the cluster may have tagged its run as a local one
             track.set_tag(submitted.run_id, "mlflow.project.backend", self.backend)
             return track.read_run(submitted.run_id, backend=self.backend, entry_point=entry_point)
         except errors.WorkspaceError as fault:
@@ -163,21 +210,6 @@ class WorkspaceRuns(ABC):
             return self.jobs.poll(submitted.job_run_id).url
         except faults.ApiError:  # the run may be too young to be known
             return ""
-
-    def _keep_output(self, job_run_id: int, log: Path) -> str:
-        """Show the output, and keep it in `log`; the answer is the error that the task ended in."""
-        output = self.jobs.output(job_run_id)
-        if not output.text:  # as it may be of a shell command
-            self.report.detail("the workspace hands out no output of this job: the run's page may show it")
-            return ""
-        for line in following.leave_out_unpacking(output.text):
-            self.report.output(line)
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
-        except OSError as fault:
-            self.report.warning(f"the output cannot be kept in {log}: {fault.strerror}")
-        return output.error
 
     @property
     def jobs(self) -> following.JobRuns:
@@ -208,6 +240,6 @@ class WorkspaceRuns(ABC):
         }
         return lookup.AttemptLookup(
             backend=self.backend,
-            jobs=following.JobRuns(workspace=workspace),
+            jobs=following.JobRuns(workspace=workspace, api=self.api),
             tracking=client.Tracking(login.tracking_uri, artifacts=None, variables=variables),
         )

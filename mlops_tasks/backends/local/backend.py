@@ -60,6 +60,8 @@ class LocalRuns:
         self.report.debug(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
 
+    def show(self, job: Job) -> None: ...
+
     def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
         """The exit code decides: a script may end its MLflow run well and fail after that."""
         run_id, timed_out = submitted.run_id, False
@@ -80,7 +82,7 @@ class LocalRuns:
         found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
         return found._replace(timed_out=timed_out, reason=reason)
 
-    def pick_up(self, attempt: Attempt) -> Run | None:
+    def pick_up(self, attempt: Attempt, *, again: bool = False) -> Run | None:
         """The run as it is now. One of this backend is marked KILLED; a plugin's run may still be going on."""
         run_id = attempt.run_id
         if run_id is None and attempt.experiment_id is not None:
@@ -220,7 +222,8 @@ def _read_not_begun(path: Path, entry_point: str) -> str:
     """Why the child program did not begin the entry point; empty where it did."""
     if not path.is_file():
         return ""
-    return f"the entry point {entry_point} was not begun: {redaction.mask(path.read_text(encoding='utf-8')).strip()}"
+    said = redaction.mask(path.read_text(encoding="utf-8")).strip().partition("\n")[0]  # the log has the rest
+    return f"the entry point {entry_point} was not begun: {said}"
 
 
 def _describe_exit(code: int, log: Path) -> str:

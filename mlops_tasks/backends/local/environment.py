@@ -24,6 +24,8 @@ SEEDS = ("pip", "setuptools")
 ACTIVATED = {"VIRTUAL_ENV", "CONDA_PREFIX"}
 FLAGS = re.compile(r"--pre|--require-hashes|--trusted-host[ =]\S+")
 """Options in a file of requirements that uv takes on its command line alone."""
+FIRST_WORDS, LAST_WORDS = 4, 8
+"""How many lines are shown of what uv says: a package that cannot be built here fills a screen."""
 UNSOLVABLE = (uv.NO_SOLUTION, "unsatisfiable", "conflicting URLs")
 
 
@@ -62,7 +64,8 @@ def built(
     """The path of an environment below `folder`, which is not pruned until the block ends.
 
     One with the same inputs is used again. What the project itself is installed from is a copy that belongs to the
-    environment: a build leaves files behind. Raises StepFailed with uv's own words.
+    environment: a build leaves files behind. Raises StepFailed with uv's own words; where they are many, the whole of
+    them is in `build.log` beside it.
     """
     env = {key: value for key, value in uv.environment(environ).items() if key not in ACTIVATED}
     names = staging.list_again(wanted.project, run=run) if wanted.names_project else []
@@ -166,7 +169,16 @@ class _Building:
             cure = f"{fault.cure if fault else 'make room'}, then `inv run`"
         named = [] if fault is not None else uv.REQUIRED.findall(said)
         where = requirements.place_of(named, self.wanted.source)
-        raise errors.StepFailed(f"{what}\n{uv.last_cause(said)}", where=where, cure=cure)
+        raise errors.StepFailed(f"{what}\n{self._shorten(uv.last_cause(said))}", where=where, cure=cure)
+
+    def _shorten(self, said: str) -> str:
+        """The first and the last words of a long reason, and where all of it is kept."""
+        lines = said.splitlines()
+        if len(lines) <= FIRST_WORDS + LAST_WORDS:
+            return said
+        log = self.path / "build.log"
+        _write(log, lines)
+        return "\n".join([*lines[:FIRST_WORDS], "  ...", *lines[-LAST_WORDS:], f"  the whole log: {log}"])
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

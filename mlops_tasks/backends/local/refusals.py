@@ -30,8 +30,10 @@ FETCHED_BY = {
     "sftp": ("pysftp", "pysftp"),
 }
 """The module by which MLflow fetches a path of that scheme, and the package that has it."""
-FETCHED = {"file", "http", "https", "ftp", "hdfs", "viewfs", "dbfs", "runs", "models", "mlflow-artifacts", "r2", "b2"}
+FETCHED = {"file", "ftp", "hdfs", "viewfs", "dbfs", "runs", "models", "mlflow-artifacts", "r2", "b2"}
 """The schemes that MLflow fetches from by itself."""
+SERVED = "/mlflow-artifacts/artifacts"
+"""What of http MLflow fetches: the artifacts of a tracking server, by a URL that has this."""
 CONDA_HOME = "MLFLOW_CONDA_HOME"
 
 
@@ -120,7 +122,8 @@ def _check_path(name: str, value: str, project: mlproject.Project) -> None:
             where=where,
             cure=f"pip install {package}",
         )
-    if not module and scheme not in FETCHED and not _has_plugin(scheme):
+    is_served = scheme in {"http", "https"} and SERVED in value
+    if not module and scheme not in FETCHED and not is_served and not _has_plugin(scheme):
         raise errors.BadInput(
             f"the parameter {name} is a path, and nothing here can fetch {value}",
             where=where,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
-from mlops_tasks.backends.databricks_jobs import compute
+from mlops_tasks.backends.databricks_jobs import compute, rules
 
 NEW: dict[str, Any] = {"spark_version": "16.4.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 STANDARD_19 = {**NEW, "spark_version": "19.x-scala2.13", "data_security_mode": "USER_ISOLATION"}
@@ -77,7 +77,7 @@ def test_an_existing_cluster_keeps_what_is_no_python_package_and_that_is_said(tm
     found = read(tmp_path, {"existing_cluster_id": "1-a", "libraries": libraries})
 
     assert (found.kind, found.existing_cluster_id, found.runtime) == ("existing", "1-a", None)
-    assert (found.libraries, found.lines) == ((maven,), ("numpy<3", "/dbfs/libs/a-1-py3-none-any.whl"))
+    assert (found.libraries, found.lines) == ((maven,), ("numpy<3", "dbfs:/libs/a-1-py3-none-any.whl"))
     assert found.said == ("maven com.acme:x:1 stays on the cluster after the run",)
     assert found.pythons == ()
     assert found.as_asked("15.4.x-scala2.12").pythons == ("3.11",)
@@ -91,6 +91,11 @@ def test_one_environment_is_the_base_of_a_serverless_run(tmp_path: Path) -> None
     assert found.lines == ("numpy<3", "requests", "/Volumes/c/s/v/a-1-py3-none-any.whl")
     assert (found.libraries, found.submit, found.said) == ((), {"budget_policy_id": "b"}, ())
     assert found.brings_mlflow
+
+
+@pytest.mark.parametrize("spec", [{"existing_cluster_id": "1-a"}, {"environments": [ENVIRONMENT]}])
+def test_a_wheel_that_is_not_deployed_yet_is_a_line(tmp_path: Path, spec: dict[str, Any]) -> None:
+    assert "WHEELPATH" in read(tmp_path, {**spec, "libraries": [{"whl": "WHEELPATH"}]}).lines
 
 
 def test_the_setting_goes_before_what_the_spec_says(tmp_path: Path) -> None:
@@ -170,11 +175,6 @@ def test_an_environment_that_is_newer_than_the_table_is_said_and_not_guessed(tmp
             id="a jar on serverless",
         ),
         pytest.param(
-            {"environments": [ENVIRONMENT], "libraries": [{"whl": "dbfs:/a-1-py3-none-any.whl"}]},
-            ["serverless compute (environment 4) installs no wheel from dbfs:/a-1", "/Workspace/Shared/"],
-            id="a wheel on DBFS",
-        ),
-        pytest.param(
             {"existing_cluster_id": "1-a", "libraries": [{"pypi": {"package": "x", "repo": "https://i/"}}]},
             ["x has a `repo` of its own", "--extra-index-url https://i/"],
             id="an index of its own",
@@ -230,7 +230,7 @@ def test_whatever_a_spec_holds_it_is_one_compute_or_bad_input(
         pytest.param({**NEW, "spark_version": "18.x-scala2.13"}, "file", "whl", id="18"),
         pytest.param({**NEW, "spark_version": "19.x-scala2.13"}, "file", "whl", id="19, dedicated"),
         pytest.param(STANDARD_19, "file", "whl", id="19, standard"),
-        pytest.param({**STANDARD_19, "dependency_mode": compute.ENVIRONMENTS_MODE}, *["dependencies"] * 2, id="mode"),
+        pytest.param({**STANDARD_19, "dependency_mode": rules.ENVIRONMENTS_MODE}, *["dependencies"] * 2, id="mode"),
         pytest.param({"existing_cluster_id": "1-a"}, "driver", "driver", id="existing"),
         pytest.param({"environments": [ENVIRONMENT]}, "dependencies", "dependencies", id="serverless"),
     ],
@@ -244,10 +244,10 @@ def test_each_compute_has_its_rule(tmp_path: Path, data: dict[str, Any], require
 @pytest.mark.parametrize(
     ("data", "mode", "said"),
     [
-        pytest.param(STANDARD_19, compute.LIBRARIES_MODE, 0, id="not said"),
-        pytest.param({**STANDARD_19, "dependency_mode": "DEPENDENCY_MODE_AUTO"}, compute.LIBRARIES_MODE, 1, id="auto"),
+        pytest.param(STANDARD_19, rules.LIBRARIES_MODE, 0, id="not said"),
+        pytest.param({**STANDARD_19, "dependency_mode": "DEPENDENCY_MODE_AUTO"}, rules.LIBRARIES_MODE, 1, id="auto"),
         pytest.param(
-            {**STANDARD_19, "dependency_mode": compute.ENVIRONMENTS_MODE}, compute.ENVIRONMENTS_MODE, 0, id="by choice"
+            {**STANDARD_19, "dependency_mode": rules.ENVIRONMENTS_MODE}, rules.ENVIRONMENTS_MODE, 0, id="by choice"
         ),
         pytest.param({**STANDARD_19, "data_security_mode": "SINGLE_USER"}, None, 0, id="dedicated"),
         pytest.param({**STANDARD_19, "spark_version": "18.x-scala2.13"}, None, 0, id="18"),
@@ -274,6 +274,16 @@ def test_runtimes_below_13_are_left_to_mlflows_own_backend(tmp_path: Path, data:
 
     with pytest.raises(errors.BadInput, match=r"older than runtime 13(.|\n)*cluster.json:2:2(.|\n)*databricks`, MLf"):
         compute.find_rule(found)
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "backend"),
+    [("12.2.x-scala2.12", "databricks"), ("13.3.x-scala2.12", "databricks-jobs"), (None, "databricks-jobs")],
+)
+def test_the_backend_is_mlflows_own_below_13(tmp_path: Path, spark_version: str | None, backend: str) -> None:
+    spec = {**NEW, "spark_version": spark_version} if spark_version else {"existing_cluster_id": "1-a"}
+
+    assert compute.choose_backend(read(tmp_path, spec)) == backend
 
 
 def test_a_custom_image_has_a_python_that_nobody_knows(tmp_path: Path) -> None:

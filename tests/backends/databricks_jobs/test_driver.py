@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import Phase, given, settings, strategies
 
 from tests.support.repositories import write
-from tests.support.tiny_wheels import make_wheel
+from tests.support.tiny_wheels import make_index, make_wheel
 
 TOP = Path(__file__).parents[3]
 CELL = TOP / "tests" / "fake_workspace" / "programs" / "cell.py"
@@ -45,6 +46,7 @@ with open(int(sys.argv[1])) as asked, open(int(sys.argv[2]), "w") as answers:
     for line in asked:
         driver, run = json.loads(line)
         sys.modules["__main__"] = types.ModuleType("__main__")
+        vars(sys.modules["__main__"])["open"] = open  # the kernel's own
         sys.argv = [driver, run]
         before, said = state(), {"error": "", "trace": ""}
         try:
@@ -69,6 +71,18 @@ class Config:
     host = "https://here"
     def authenticate(self):
         return {"Authorization": "Bearer secret"}
+""",
+    "pyspark/__init__.py": "",
+    "pyspark/sql/__init__.py": """\
+import os
+class SparkContext:
+    def addPyFile(self, path):
+        print("to the workers:", os.path.basename(path))
+class SparkSession:
+    sparkContext = SparkContext()
+    @classmethod
+    def getActiveSession(cls):
+        return cls()
 """,
     "mlflow/__init__.py": "from mlflow.tracking.fluent import set_tracking_uri, start_run\n",
     "mlflow/tracking/__init__.py": "",
@@ -95,7 +109,7 @@ def download_artifacts(artifact_uri, dst_path):
     return path
 """,
 }
-"""What the kernel finds beside Python's own: as much of databricks-sdk and of MLflow as the driver needs."""
+"""What the kernel finds beside Python's own: as much of databricks-sdk, Spark and MLflow as the driver needs."""
 
 
 class Ended(NamedTuple):
@@ -122,7 +136,13 @@ class Kernel:
         command = [sys.executable, "-u", str(CELL), str(folder / "answer"), str(folder / "cells.py")]
         write(folder / "packages", PACKAGES)
         facts = {"TMPDIR": folder, "PYTHONPATH": folder / "packages", "DATABRICKS_RUNTIME_VERSION": "15.4"}
-        environ = {**os.environ, **{name: str(value) for name, value in facts.items()}, "MLFLOW_RUN_ID": "old"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+        environ = {
+            **kept,
+            "PIP_CONFIG_FILE": os.devnull,
+            **{name: str(value) for name, value in facts.items()},
+            "MLFLOW_RUN_ID": "old",
+        }
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, str(read), str(written)],
@@ -346,7 +366,7 @@ def test_a_script_does_what_it_does_under_python(kernel: Kernel, tmp_path: Path,
     if ended.result["exit_code"] is None:
         assert plain.returncode == 1
         assert said == ended.output + (ended.result["trace"] if name != "hook" else "")
-        assert ended.result["error"] == ended.error
+        assert ended.result["error"] == " ".join(ended.error.split())
         assert name == "hook" or ended.trace.endswith(said[said.rindex("  File") :].partition("train.py")[2])
         assert ended.result["phase"] == "run"
     else:
@@ -630,6 +650,149 @@ def test_a_wheel_that_was_changed_in_the_store_is_named(kernel: Kernel, tmp_path
     sent = [{**describe(wheel, "stored"), "sha256": "0" * 64}]
     said = failed(drive(kernel, tmp_path, "", wheels=sent), "verify")
     assert said.startswith(f"{wheel} has SHA-256 {describe(wheel, 'stored')['sha256']}, and {'0' * 64} was sent")
+
+
+def clusters_own(kernel: Kernel) -> list[Path]:
+    return sorted((kernel.folder / "packages").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("installer", "settings"), [pytest.param("uv", {}, marks=pytest.mark.full), ("pip", {"PIP_PREFER_BINARY": "1"})]
+)
+def test_an_existing_cluster_gets_what_it_lacks_for_one_run_alone(
+    kernel: Kernel, tmp_path: Path, installer: str, settings: Mapping[str, str]
+) -> None:
+    """The changed library is the one that runs, though the cluster has one of that version, and has loaded it."""
+    name = f"mine_{installer}"
+    unzip(make_wheel(tmp_path / "old", name, "1.0"), kernel.folder / "packages")
+    unzip(make_wheel(tmp_path / "old", "brought", "1.0"), kernel.folder / "packages")
+    (kernel.folder / "packages" / f"{name}.py").write_text("VERSION = 'old'\n")
+    unzip(make_wheel(tmp_path / "old", "loaded", "1.0"), kernel.folder / "packages")
+    assert drive(kernel, tmp_path / "a", f"import {name}, loaded\nprint({name}.VERSION)\n").output == "old\n"
+    index = make_index(tmp_path / "index", "lacking 1.5", "lacking 2.0", "brought 2.0", "loaded 2.0", "pyspark 4.0")
+    wheel = make_wheel(tmp_path / "new", name, "1.0", "lacking<2", "brought")
+    before = clusters_own(kernel)
+
+    script = f"import subprocess, sys, {name}, lacking, brought\n"
+    script += f"print({name}.VERSION, lacking.VERSION, brought.VERSION)\nimport importlib.metadata\n"
+    script += f"print(importlib.metadata.distribution('{name}').read_text('INSTALLER').strip())\n"
+    script += f"subprocess.run([sys.executable, '-c', 'import {name}; print({name}.VERSION)'])\n"
+    ended = drive(
+        kernel,
+        tmp_path / "b",
+        script,
+        wheels=[describe(wheel, name)],
+        install={"lines": ["--no-index", f"--find-links {index}", "pyspark==4.0", "loaded>1"]},
+        variables=settings,
+        workers=True,
+    )
+    assert ended.error == ""
+    left, said, another, sent, *printed = ended.output.splitlines()
+    assert left == "mlops_tasks: pyspark==4.0 is left out: the cluster has its own, and another breaks it"
+    assert said == f"mlops_tasks: installed for this run: lacking==1.5, loaded==2.0, {wheel.name}"
+    assert another.startswith("mlops_tasks: loaded 2.0 is installed for this run, but this kernel has loaded another")
+    assert sent == f"to the workers: {name}-{describe(wheel, name)['sha256'][:16]}.zip"
+    assert printed == ["1.0 1.5 1.0", installer, "1.0"]
+    assert clusters_own(kernel) == before
+    assert (
+        drive(kernel, tmp_path / "c", "try:\n    import lacking\nexcept ImportError:\n    print('gone')\n").output
+        == "gone\n"
+    )
+
+
+def test_a_requirement_that_cannot_be_had_ends_the_run_in_words(kernel: Kernel, tmp_path: Path) -> None:
+    ended = drive(kernel, tmp_path, "", install={"lines": ["--no-index", "nowhere-to-be-found>1"]})
+    error = ended.result["error"]
+    assert error == (
+        "could not install the requirements (install): pip ended with 1: ERROR: No matching distribution found for "
+        "nowhere-to-be-found>1; the lines before this one say more"
+    )
+    assert "Could not find a version that satisfies the requirement nowhere-to-be-found>1" in ended.output
+
+
+def test_a_pip_that_cannot_say_what_is_missing_is_too_old(kernel: Kernel, tmp_path: Path) -> None:
+    old = "import sys\nsys.exit('Usage: pip\\n\\nno such option: --dry-run')\n"
+    write(tmp_path / "pip", {"pip/__init__.py": "", "pip/__main__.py": old})
+    path = {"PYTHONPATH": str(tmp_path / "pip")}
+    said = failed(drive(kernel, tmp_path, "", install={"lines": ["numpy"]}, variables=path), "install")
+    assert said.startswith("pip is older here than 22.2")
+
+
+def test_nothing_to_install_needs_no_installer(kernel: Kernel, tmp_path: Path) -> None:
+    lines = {"lines": ["--extra-index-url https://nowhere.invalid/simple", "pyspark"]}
+    ended = drive(kernel, tmp_path, "print('ran')\n", install=lines)
+    assert ended.output.splitlines()[1:] == ["ran"]
+
+
+@pytest.fixture(scope="module")
+def program() -> Any:
+    """The driver as a module, for what needs no kernel."""
+    spec = importlib.util.spec_from_file_location("driver", DRIVER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Session:
+    """Spark Connect's, as far as it takes files."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, bytes]] = []
+
+    def addArtifact(self, path: str, *, pyfile: bool) -> None:  # noqa: N802 - Spark's name
+        assert pyfile
+        self.taken.append((Path(path).name, Path(path).read_bytes()))
+
+
+Session.__module__ = "pyspark.sql.connect.session"
+
+
+def test_the_workers_get_wheels_as_archives_named_by_their_content(program: Any, tmp_path: Path) -> None:
+    wheel, session = describe(make_wheel(tmp_path, "spread", "1.0"), "spread"), Session()
+    program.send_to_workers([wheel], str(tmp_path), {"spark": session})
+    assert session.taken == [(f"spread-{wheel['sha256'][:16]}.zip", Path(wheel["path"]).read_bytes())]
+
+
+def test_what_the_workers_cannot_get_is_said(program: Any, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "native", "1.0")
+    with pytest.raises(program.Problem, match=r"workers: AttributeError: .* use a job cluster"):
+        program.send_to_workers([describe(wheel, "native")], str(tmp_path), {"spark": object()})
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("native/fast.cpython-311-x86_64-linux-gnu.so", b"")
+    with pytest.raises(program.Problem, match=f"{wheel} has compiled modules"):
+        program.send_to_workers([describe(wheel, "native")], str(tmp_path), {"spark": Session()})
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Numpy", "numpy"),
+        ("my_lib.core[extra] >= 1 ; python_version < '4'", "my-lib-core"),
+        ("databricks_connect~=15.4", "databricks-connect"),
+        ("pyspark (>3)", "pyspark"),
+        ("pyspark-extension==1", "pyspark-extension"),
+        ("torch @ https://host/torch.whl", "torch"),
+        ("--index-url https://host", ""),
+        ("git+https://host/pyspark.git", ""),
+        ("./wheels/a.whl", ""),
+    ],
+)
+def test_a_requirement_is_known_by_the_name_that_it_begins_with(program: Any, line: str, name: str) -> None:
+    assert program.read_name(line) == name
+
+
+def test_what_is_missing_is_pinned_as_it_was_asked_for(program: Any) -> None:
+    def item(name: str, *, direct: bool, **found: object) -> dict[str, object]:
+        return {"metadata": {"name": name, "version": "1.0"}, "is_direct": direct, "download_info": found}
+
+    url = "https://host/a.git"
+    git = item("a", direct=True, url=url, vcs_info={"vcs": "git", "commit_id": "1ab"})
+    assert program.pin(item("a", direct=False, url="https://host/a.whl"), []) == "a==1.0"
+    assert program.pin(git, ["b"]) == f"a @ git+{url}@1ab"
+    assert program.pin(git, ["b", "A @ git+https://secret@host/a.git"]) == "A @ git+https://secret@host/a.git"
+    assert program.pin(item("a", direct=True, url="file:///a.whl"), []) == "a @ file:///a.whl"
 
 
 def test_what_killed_runs_left_is_removed_after_a_day(kernel: Kernel, tmp_path: Path) -> None:

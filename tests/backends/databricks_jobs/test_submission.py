@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors
-from mlops_tasks.backends.databricks_jobs import compute, submission
+from mlops_tasks.backends.databricks_jobs import compute, rules, submission
 from mlops_tasks.backends.databricks_jobs.dependencies import Dependencies
 from mlops_tasks.release import Deployed
 from tests.fake_workspace import submissions
@@ -108,7 +108,7 @@ def test_requirements_come_first_and_our_wheels_last(
     "spec",
     [
         pytest.param(SERVERLESS, id="serverless"),
-        pytest.param({**STANDARD_19, "dependency_mode": compute.ENVIRONMENTS_MODE}, id="on a cluster"),
+        pytest.param({**STANDARD_19, "dependency_mode": rules.ENVIRONMENTS_MODE}, id="on a cluster"),
     ],
 )
 def test_an_environment_has_the_requirements_and_then_our_wheels(tmp_path: Path, spec: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def test_beside_requirements_with_hashes_our_wheels_have_theirs(tmp_path: Path) 
 def test_standard_mode_is_told_from_19_on_where_libraries_come_from(tmp_path: Path) -> None:
     task = body(tmp_path, STANDARD_19)["tasks"][0]
 
-    assert task["new_cluster"]["dependency_mode"] == compute.LIBRARIES_MODE
+    assert task["new_cluster"]["dependency_mode"] == rules.LIBRARIES_MODE
 
 
 def test_what_the_spec_says_of_the_run_is_sent_and_the_settings_go_before_it(tmp_path: Path) -> None:

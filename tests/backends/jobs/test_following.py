@@ -78,7 +78,7 @@ def told() -> Told:
 @pytest.fixture
 def jobs(workspace: Workspace, clock: Clock, told: Told) -> JobRuns:
     found = api.Workspace(login=login.resolve(None, workspace.environment), report=told)
-    return JobRuns(workspace=found, clock=clock, pause=clock.pause)
+    return JobRuns(workspace=found, api="2.0", clock=clock, pause=clock.pause)
 
 
 def submit(jobs: JobRuns, workspace: Workspace, mode: Mode, **changed: Any) -> int:

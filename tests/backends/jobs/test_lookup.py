@@ -50,7 +50,7 @@ def waits() -> list[float]:
 def look_in(workspace: Workspace, waits: list[float], store: Store) -> lookup.AttemptLookup:
     found = api.Workspace(login=login.resolve(None, workspace.environment), report=Report())
     return lookup.AttemptLookup(
-        backend="databricks", jobs=following.JobRuns(workspace=found, pause=waits.append), tracking=store
+        backend="databricks", jobs=following.JobRuns(workspace=found, api="2.0", pause=waits.append), tracking=store
     )
 
 

@@ -212,3 +212,24 @@ def test_a_spark_job_that_imports_pyspark_has_it_as_on_a_cluster(
 
     assert ("pyspark" in lines) is has_spark
     assert "numpy" in lines
+
+
+def test_a_long_reason_is_shown_by_its_first_and_last_words_and_kept_whole(tmp_path: Path) -> None:
+    said = "\n".join(["error: Failed to build `x`", *(f"gcc line {number}" for number in range(50)), "no such header"])
+
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        if "venv" in command:
+            Path(command[-1]).mkdir()
+        return Completed(command, 0 if "venv" in command else 1, "", said)
+
+    wanted = environment.Wanted(lines=("x",), mlflow="3.1", project=tmp_path, source=tmp_path / "env.yaml")
+    with (
+        pytest.raises(errors.StepFailed) as caught,
+        environment.built(wanted, folder=tmp_path / "e", environ={}, run=run, report=report.Report()),
+    ):
+        pass
+
+    shown = caught.value.what.splitlines()
+    assert len(shown) == environment.FIRST_WORDS + environment.LAST_WORDS + 3
+    assert (shown[1], shown[-2]) == ("Failed to build `x`", "no such header")
+    assert "gcc line 30" in Path(shown[-1].partition(": ")[2]).read_text()

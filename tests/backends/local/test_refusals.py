@@ -97,6 +97,7 @@ def test_conda_is_looked_for_as_mlflow_looks(tmp_path: Path, variable: str) -> N
         ("file:///no/such/file.csv", "there is no file:///no/such/file.csv in "),
         ("nosuch://x", "nothing here can fetch nosuch://x"),
         ("s3://bucket/x.csv", "MLflow needs boto3 to fetch s3://bucket/x.csv"),
+        ("http://127.0.0.1:9/x.csv", "nothing here can fetch http://127.0.0.1:9/x.csv"),
         ("gs://bucket/x.csv", "MLflow needs google-cloud-storage to fetch gs://bucket/x.csv"),
     ],
 )
@@ -123,7 +124,9 @@ def test_a_path_counts_from_where_inv_is_called_and_one_in_the_project_is_named(
     refusals.check_entry_point(project, "main", {"data": "a b.csv"})
 
 
-@pytest.mark.parametrize("value", ["runs:/1/x", "models:/m/1", "http://127.0.0.1:9/x.csv", "s3://bucket/x"])
+@pytest.mark.parametrize(
+    "value", ["runs:/1/x", "models:/m/1", "http://h/api/2.0/mlflow-artifacts/artifacts/x", "s3://b/x"]
+)
 def test_a_path_that_mlflow_may_fetch_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
