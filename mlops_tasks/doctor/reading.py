@@ -67,7 +67,8 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         try:
             return read()
         except errors.BadInput as fault:
-            faults.append(fault)
+            if str(fault) not in map(str, faults):  # whoever chooses the backend reads the cluster spec too
+                faults.append(fault)
             return None
 
     project = tried(lambda: context.project)
