@@ -10,7 +10,6 @@ from typing import Any
 from mlops_tasks import errors
 from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.project import cluster
-from mlops_tasks.stores import uris
 from mlops_tasks.workspace import runtimes
 
 SERVERLESS = "serverless"
@@ -333,16 +332,7 @@ class _Reading:
                 f"`--extra-index-url {pypi['repo']}`",
             )
         if isinstance(wheel, str):
-            place = uris.to_cluster(uris.from_cluster(wheel))
-            if wheel.startswith("https://") or uris.kind_of(uris.from_cluster(wheel)) in {"volume", "workspace"}:
-                return place
-            if made.kind == "existing" and uris.kind_of(uris.from_cluster(wheel)) == "dbfs":
-                return place
-            raise self._refuse(
-                f"{made} installs no wheel from {wheel}",
-                "libraries",
-                cure=f"put it into a volume or among the workspace's files ({uris.WORKSPACE}Shared/...), and name that",
-            )
+            return wheel  # whether it can be installed from there is asked once our own are told from the others
         raise self._refuse(
             f"{made} takes no library but pypi and whl: {_name(library)}",
             "libraries",

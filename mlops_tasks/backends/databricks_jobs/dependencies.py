@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ SPARK = {"pyspark", "databricks-connect"}
 _NO_PLACEHOLDER = "\0"
 _CONSTRAINT = "-c "
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?P<value>[a-z]+\+\S+)")
+_WEB = ("https:", "http:")
 _OPTION_AFTER = re.compile(r"\s--\w")
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
@@ -69,9 +70,27 @@ def read(
     installed here. `files` has the wheels' files on this machine by normalised name, where they are known. Raises
     BadInput for what the run could not work without.
     """
-    rule = computes.find_rule(there)
-    _check_wheels(wheels, there, files=files or {}, workers=workers)
-    reading = _Reading(there=there, rule=rule, ours=frozenset(_name_of(each) for each in wheels))
+    names = frozenset(utils.canonicalize_name(each.distribution) for each in wheels)
+    found, faults = look(project, there, sources=sources, ours=names, client=client)
+    for fault in (*find_unfit(wheels, there, files=files or {}, workers=workers), *faults):
+        raise fault
+    return replace(found, wheels=tuple(wheels))
+
+
+def look(
+    project: mlproject.Project,
+    there: computes.Compute,
+    *,
+    sources: Path,
+    ours: Collection[str],
+    client: bounds.Client | None,
+    is_replaced: Callable[[str], bool] = lambda _: False,
+) -> tuple[Dependencies, list[errors.BadInput]]:
+    """What `there` installs beside the wheels of the distributions `ours`, and a fault for each line that cannot be.
+
+    Of a project that is not patched yet, `is_replaced` tells the lines that will name such a wheel.
+    """
+    reading = _Reading(there=there, rule=computes.find_rule(there), ours=frozenset(ours))
     with _own_places(project.folder, sources):
         asked, source = environment.read(project)
         expanded = [_own(line, project.folder, sources) for line in requirements.expand(asked.pip, source)]
@@ -79,16 +98,17 @@ def read(
     reading.compare_python(asked, own_source)
     listed = [Line(text, there.source or own_source) for text in there.lines]
     listed += reading.translate(asked, own_source)
-    lines = reading.travel([*listed, *expanded])
+    lines = reading.travel(each for each in [*listed, *expanded] if not is_replaced(each.text))
     libraries = [each for each in there.libraries if not reading.is_ours(each)]
     lines += reading.add_mlflow(lines, libraries, client)
-    return Dependencies(
+    found = Dependencies(
         lines=tuple(dict.fromkeys(lines)),
-        wheels=tuple(wheels),
+        wheels=(),
         extras=reading.extras,
         libraries=tuple(libraries),
         said=tuple(dict.fromkeys(reading.said)),
     )
+    return found, reading.faults
 
 
 @contextlib.contextmanager
@@ -118,16 +138,13 @@ def _constraints_of(line: Line) -> Path | None:
     return path if line.text.startswith(_CONSTRAINT) and path.is_absolute() else None
 
 
-def _name_of(wheel: Deployed) -> str:
-    return utils.canonicalize_name(wheel.distribution)
-
-
 class _Reading:
     """One reading of a project's requirements, which collects what there is to say."""
 
     def __init__(self, *, there: computes.Compute, rule: rules.Rule, ours: frozenset[str]) -> None:
         self.there, self.rule, self.ours = there, rule, ours
         self.said: list[str] = []
+        self.faults: list[errors.BadInput] = []
         self.extras: dict[str, str] = {}
 
     def compare_python(self, asked: environment.Environment, source: Path) -> None:
@@ -153,8 +170,11 @@ class _Reading:
             path = _constraints_of(line)
             if path is not None:
                 limits += requirements.expand([f"-r {path}"], path)
-            else:
+                continue
+            try:
                 lines += self._travel(line)
+            except errors.BadInput as fault:
+                self.faults.append(fault)
         return self._limit(lines, limits)
 
     def is_ours(self, library: Mapping[str, Any]) -> bool:
@@ -170,6 +190,8 @@ class _Reading:
             if parts.extras:
                 self._keep_extras(parts, line)
             return
+        if parts is not None:
+            text = text.replace(parts.path, uris.to_cluster(uris.from_cluster(parts.path)))
         text = self._as_installed(requirements.located(line._replace(text=text), base=line.source.parent))
         found = requirements.parse(text)
         if found is not None and found.name in SPARK and self.rule.requirements in {"dependencies", "driver"}:
@@ -207,12 +229,14 @@ class _Reading:
                 if is_place
                 else "name that library's folder in the setting `libraries`, which makes a wheel of it",
             )
-        kind = uris.kind_of(uris.from_cluster(parts.path)) if parts is not None else "folder"
-        if kind == "dbfs" and not _reads_dbfs(self.there):
+        place = uris.from_cluster(parts.path) if parts is not None else ""
+        is_alien = uris.kind_of(place) == "folder" and uris.has_scheme(place) and not place.startswith(_WEB)
+        if is_alien or (uris.kind_of(place) == "dbfs" and not _reads_dbfs(self.there)):
             raise errors.BadInput(
-                f"{self.there} installs nothing from DBFS: {text}",
+                f"{self.there} installs nothing from {'there' if is_alien else 'DBFS'}: {place}",
                 where=line.place,
-                cure=f"put that wheel into a volume or among the workspace's files ({uris.WORKSPACE}Shared/...)",
+                cure=f"put that wheel into a volume or among the workspace's files ({uris.WORKSPACE}Shared/...), and "
+                "name that",
             )
 
     def _as_package(self, text: str, found: Requirement | None, line: Line) -> str:
@@ -297,38 +321,38 @@ def _reads_dbfs(there: computes.Compute) -> bool:
     return not there.has_environment and is_old
 
 
-def _check_wheels(
+def find_unfit(
     wheels: Sequence[Deployed], there: computes.Compute, *, files: Mapping[str, Path], workers: bool
-) -> None:
-    """Raise BadInput for a wheel that cannot be installed there."""
+) -> Iterator[errors.BadInput]:
+    """A fault for each reason why one of our own wheels cannot be installed there."""
     decides = "spark_version" if there.kind == "new" else "existing_cluster_id"
     where = "environment_version" if there.has_environment else there.place_of(decides)
     for wheel in wheels:
         name, python = wheel.uri.rpartition("/")[2], " or ".join(there.pythons)
         if uris.kind_of(wheel.uri) == "dbfs" and not _reads_dbfs(there):
-            raise errors.BadInput(
+            yield errors.BadInput(
                 f"{there} installs nothing from DBFS: {wheel.uri}",
                 where="wheel_root",
                 cure=f"set wheel_root to {uris.WORKSPACE}Shared/wheels, or to a volume",
             )
         tags = fitting.parse_tags(name)
         if there.pythons and not any(fitting.fits(tags, each) for each in there.pythons):
-            raise errors.BadInput(
+            yield errors.BadInput(
                 f"{name} does not install on {there} (Linux, Python {python})",
                 where=where,
                 cure=f"build {wheel.distribution} without compiled code, or on Linux with Python {there.pythons[-1]}",
             )
-        path = files.get(_name_of(wheel))
+        path = files.get(utils.canonicalize_name(wheel.distribution))
         needs = metadata.read(path).requires_python if path is not None else ""
         if there.pythons and not any(fitting.allows(needs, each) for each in there.pythons):
-            raise errors.BadInput(
+            yield errors.BadInput(
                 f"{name} needs Python {needs}, and {there} has {python}",
                 where=where,
                 cure=f"widen requires-python of {wheel.distribution}, or choose a runtime or an environment of that "
                 "Python",
             )
         if workers and there.kind == "existing" and not any(each.endswith("-none-any") for each in tags):
-            raise errors.BadInput(
+            yield errors.BadInput(
                 f"{name} has compiled code, and the workers of an existing cluster are sent pure Python alone",
                 where="workers",
                 cure="describe a new_cluster, which installs it on its workers, or leave `workers` out",

@@ -77,7 +77,7 @@ def test_an_existing_cluster_keeps_what_is_no_python_package_and_that_is_said(tm
     found = read(tmp_path, {"existing_cluster_id": "1-a", "libraries": libraries})
 
     assert (found.kind, found.existing_cluster_id, found.runtime) == ("existing", "1-a", None)
-    assert (found.libraries, found.lines) == ((maven,), ("numpy<3", "/dbfs/libs/a-1-py3-none-any.whl"))
+    assert (found.libraries, found.lines) == ((maven,), ("numpy<3", "dbfs:/libs/a-1-py3-none-any.whl"))
     assert found.said == ("maven com.acme:x:1 stays on the cluster after the run",)
     assert found.pythons == ()
     assert found.as_asked("15.4.x-scala2.12").pythons == ("3.11",)
@@ -91,6 +91,11 @@ def test_one_environment_is_the_base_of_a_serverless_run(tmp_path: Path) -> None
     assert found.lines == ("numpy<3", "requests", "/Volumes/c/s/v/a-1-py3-none-any.whl")
     assert (found.libraries, found.submit, found.said) == ((), {"budget_policy_id": "b"}, ())
     assert found.brings_mlflow
+
+
+@pytest.mark.parametrize("spec", [{"existing_cluster_id": "1-a"}, {"environments": [ENVIRONMENT]}])
+def test_a_wheel_that_is_not_deployed_yet_is_a_line(tmp_path: Path, spec: dict[str, Any]) -> None:
+    assert "WHEELPATH" in read(tmp_path, {**spec, "libraries": [{"whl": "WHEELPATH"}]}).lines
 
 
 def test_the_setting_goes_before_what_the_spec_says(tmp_path: Path) -> None:
@@ -168,11 +173,6 @@ def test_an_environment_that_is_newer_than_the_table_is_said_and_not_guessed(tmp
             {"environments": [ENVIRONMENT], "libraries": [{"jar": "/Volumes/c/s/v/x.jar"}]},
             ["takes no library but pypi and whl: jar /Volumes/c/s/v/x.jar", "new_cluster"],
             id="a jar on serverless",
-        ),
-        pytest.param(
-            {"environments": [ENVIRONMENT], "libraries": [{"whl": "dbfs:/a-1-py3-none-any.whl"}]},
-            ["serverless compute (environment 4) installs no wheel from dbfs:/a-1", "/Workspace/Shared/"],
-            id="a wheel on DBFS",
         ),
         pytest.param(
             {"existing_cluster_id": "1-a", "libraries": [{"pypi": {"package": "x", "repo": "https://i/"}}]},

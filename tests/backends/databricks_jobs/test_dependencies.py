@@ -93,6 +93,29 @@ def test_what_the_json_lists_comes_before_what_the_project_asks_for(tmp_path: Pa
     assert read(tmp_path, conda("requests", "numpy<3", "mlflow"), spec).lines == ("numpy<3", "requests", "mlflow")
 
 
+@pytest.mark.parametrize(
+    ("spec", "uri", "said"),
+    [
+        pytest.param(SERVERLESS, "dbfs:/libs/a-1-py3-none-any.whl", "nothing from DBFS: dbfs:/libs/a-1", id="DBFS"),
+        pytest.param(EXISTING, "s3://libs/a-1-py3-none-any.whl", "nothing from there: s3://libs/a-1", id="a bucket"),
+    ],
+)
+def test_a_wheel_in_the_json_that_cannot_be_installed_from_its_place_is_refused_there(
+    tmp_path: Path, spec: dict[str, Any], uri: str, said: str
+) -> None:
+    found = refusal(tmp_path, conda(), {**spec, "libraries": [{"whl": uri}]})
+
+    assert said in found
+    assert "own/cluster.json:" in found
+    assert "put that wheel into a volume" in found
+
+
+def test_a_wheel_on_dbfs_is_read_by_the_mount_of_an_existing_cluster(tmp_path: Path) -> None:
+    spec = {**EXISTING, "libraries": [{"whl": "dbfs:/libs/a-1-py3-none-any.whl"}, {"whl": f"file:{CORE.uri}"}]}
+
+    assert read(tmp_path, conda("mlflow"), spec).lines == ("/dbfs/libs/a-1-py3-none-any.whl", "mlflow")
+
+
 def test_constraints_narrow_the_lines_that_they_name_and_the_others_are_said(tmp_path: Path) -> None:
     limits = "numpy<2\nnumpy!=1.26.1\nurllib3<2\nsix ; python_version<'3'\n"
     found = read(tmp_path, conda("-c limits.txt", "numpy>=1.26", "requests"), NEW, {"limits.txt": limits})
