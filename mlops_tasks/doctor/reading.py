@@ -67,7 +67,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         try:
             return read()
         except errors.BadInput as fault:
-            if str(fault) not in map(str, faults):  # two readers of one file say the same
+            if str(fault) not in map(str, faults):  # whoever chooses the backend reads the cluster spec too
                 faults.append(fault)
             return None
 
