@@ -5,8 +5,10 @@ prints it (output/), and result.json at the end. It is sent to the workspace as 
 alone, in Python 3.8's syntax; the package reads its bytes and never imports it.
 
 Databricks runs a Python file by exec in an IPython kernel: `__file__`, exit and quit are not there, every SystemExit
-is a failure, sys.stdout is no file, an event loop runs in the main thread, atexit handlers are called late or never,
-and the file's folder is neither the working directory nor on sys.path. `main` tells the story from top to bottom.
+is a failure, sys.stdout is no file and open refuses the standard descriptors, an event loop runs in the main thread,
+atexit handlers are called late or never, and the file's folder is neither the working directory nor on sys.path.
+
+`main` and `drive` tell the story; what they call stands below them in that order.
 """
 
 from __future__ import annotations

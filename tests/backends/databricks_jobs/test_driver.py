@@ -500,6 +500,27 @@ def test_a_process_that_is_left_running_does_not_hold_the_end(kernel: Kernel, tm
     assert "a process that was left running may print more" in ended.log
 
 
+ECHOING = """\
+import os, sys
+class Stream:
+    def write(self, text):
+        os.write(1, text.encode())
+    def flush(self):
+        pass
+sys.stdout = Stream()
+driver, sys.argv = sys.argv[1], sys.argv[1:]
+exec(compile(open(driver).read(), driver, "exec"))
+"""
+
+
+def test_a_kernels_stream_that_leads_to_its_own_descriptor_is_not_written_to(tmp_path: Path) -> None:
+    """It would bring back what it is given, for ever."""
+    run = prepare(tmp_path, {"train.py": "print('printed')\n"})
+    command = [sys.executable, "-c", ECHOING, str(DRIVER), str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[1:] == ["printed"]
+
+
 def test_what_a_child_prints_a_little_later_is_kept(kernel: Kernel, tmp_path: Path) -> None:
     script = "import subprocess\nsubprocess.Popen('sleep 0.1; echo late', shell=True)\n"
     assert drive(kernel, tmp_path, script).output == "late\n"
