@@ -752,7 +752,9 @@ class Exits:
 def put_back(home: str) -> Iterator[None]:
     """The process as `python FILE` finds it, and afterwards as the kernel had it."""
     path, environ = list(sys.path), dict(os.environ)
-    cwd = os.open(".", os.O_RDONLY)
+    cwd = os.sep
+    with contextlib.suppress(OSError):  # a folder that is gone
+        cwd = os.getcwd()
     kept: list[Any] = [(sys.modules, name, sys.modules.get(name)) for name in ("__main__", "__mp_main__")]
     for owner, names in ((sys, ("argv", "stdin", "excepthook")), (builtins, ("exit", "quit")), (atexit, ATEXIT)):
         kept += [(vars(owner), name, vars(owner).get(name)) for name in names]
@@ -782,8 +784,8 @@ def put_back(home: str) -> Iterator[None]:
                     signal.signal(number, handler)
         asyncio.set_event_loop_policy(policy)
         asyncio._set_running_loop(loop)
-        os.fchdir(cwd)
-        os.close(cwd)
+        with contextlib.suppress(OSError):
+            os.chdir(cwd)
 
 
 if __name__ == "__main__":

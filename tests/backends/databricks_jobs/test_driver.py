@@ -37,7 +37,7 @@ def state():
         "cwd": os.getcwd(), "argv": sys.argv, "path": list(sys.path), "environ": dict(os.environ),
         "streams": [sys.stdout, sys.stderr, sys.stdin, sys.__stdout__], "loop": asyncio._get_running_loop(),
         "policy": asyncio.get_event_loop_policy(), "atexit": atexit.register, "exit": hasattr(builtins, "exit"),
-        "files": [os.fstat(1)[:3], os.fstat(2)[:3], len(os.listdir("/proc/self/fd"))], "hook": sys.excepthook,
+        "files": [os.fstat(1)[:3], os.fstat(2)[:3], len(os.listdir("/dev/fd"))], "hook": sys.excepthook,
         "main": sys.modules["__main__"],
     }
 
