@@ -56,7 +56,13 @@ FILES = {
 }
 
 
-MLFLOWS = {"ENV_MANAGER": None, "SYNCHRONOUS": False, "DOCKER_ARGS": {}, "STORAGE_DIR": None, "build_image": False}
+MLFLOWS: dict[str, Any] = {
+    "ENV_MANAGER": None,
+    "SYNCHRONOUS": False,
+    "DOCKER_ARGS": {},
+    "STORAGE_DIR": None,
+    "build_image": False,
+}
 """What MLflow adds to every config."""
 
 
