@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors, processes
+from mlops_tasks.backends.base import Submitted
 from mlops_tasks.backends.databricks_jobs import backend
 from mlops_tasks.report import Report
 from mlops_tasks.stores import volume
@@ -65,3 +66,16 @@ def test_its_files_go_where_its_wheels_are(tmp_path: Path) -> None:
     job = replace(make_job(tmp_path / "p", ENTRY_POINTS), wheel_folder="/Volumes/a/b/c/wheels")
 
     assert isinstance(make_runs(Report(), found=[])._store(job), volume.VolumeStore)
+
+
+def test_after_a_good_end_a_run_that_mlflow_does_not_show_is_a_warning_and_after_a_bad_one_an_error() -> None:
+    report = Warned()
+    runs = make_runs(report, found=[], end_run=refuse)
+    submitted = Submitted(run_id="r1", experiment_id="7", backend="databricks-jobs", job_run_id=3)
+
+    found = runs._mark(submitted, "FINISHED", entry_point="main")
+
+    assert (found.run_id, found.experiment_id, found.status) == ("r1", "7", "FINISHED")
+    assert ["busy" in each for each in report.warnings] == [True]
+    with pytest.raises(errors.WorkspaceError, match="busy"):
+        runs._mark(submitted, "FAILED", entry_point="main")
