@@ -72,6 +72,8 @@ def check_reachable(uri: str) -> None:
 
 
 def _how_to_reach(why: str) -> str:
+    if "login" in why:
+        return LOGIN
     if "TLS" in why and "speaks" in why:
         return "write http:// for https://"
     return TRUST if "cert" in why else "start it, or unset MLFLOW_TRACKING_URI to track under .mlops/"
