@@ -16,7 +16,7 @@ from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment, mlproject, references, staging
+from mlops_tasks.project import cluster, entry_points, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -67,7 +67,8 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         try:
             return read()
         except errors.BadInput as fault:
-            faults.append(fault)
+            if str(fault) not in map(str, faults):  # whoever chooses the backend reads the cluster spec too
+                faults.append(fault)
             return None
 
     project = tried(lambda: context.project)
@@ -76,6 +77,9 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     kind = project.kind if project is not None else ""
     asked = replace(settings, backend="auto") if settings.backend == "local" else settings
     chosen = tried(lambda: databricks.choose_backend(asked, spec_file)[0]) or MLFLOW_BACKEND
+    entry_point = project.entry_points.get(settings.entry_point) if project is not None else None
+    if project is not None and entry_point is not None and project.spark_job is None:  # a Spark job has its own check
+        tried(lambda: entry_points.check_command(project, settings.entry_point, entry_point))
     built = tuple(_built_wheels(context, release))
     ours = _own_names(context, built)
     listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)

@@ -225,6 +225,12 @@ def test_a_store_is_opened_at_once_where_it_is_here_and_never_asked_for_on_datab
             "--serve-artifacts",
             id="artifact root",
         ),
+        pytest.param(
+            ConnectionResetError(104, "Connection reset by peer"),
+            "refused: [Errno 104] Connection reset",
+            "see what that store says",
+            id="connection",
+        ),
         pytest.param(ValueError("odd. Config: host=https://x, token=***"), "refused: odd", "says", id="configuration"),
     ],
 )

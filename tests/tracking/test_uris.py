@@ -190,3 +190,10 @@ def test_what_is_no_address_of_a_server_is_told_without_its_password(uri: str) -
     with pytest.raises(errors.WorkspaceError, match="no URL of a server") as caught:
         uris.check_reachable(uri)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["127.0.0.1:5000", "localhost:5000", "mlflow:80/path"])
+def test_a_server_without_a_scheme_is_refused_with_one(uri: str) -> None:
+    with pytest.raises(errors.BadInput, match="has no scheme") as caught:
+        uris.absolute(uri)
+    assert caught.value.cure == f"set MLFLOW_TRACKING_URI=http://{uri}"

@@ -5,8 +5,10 @@ prints it (output/), and result.json at the end. It is sent to the workspace as 
 alone, in Python 3.8's syntax; the package reads its bytes and never imports it.
 
 Databricks runs a Python file by exec in an IPython kernel: `__file__`, exit and quit are not there, every SystemExit
-is a failure, sys.stdout is no file, an event loop runs in the main thread, atexit handlers are called late or never,
-and the file's folder is neither the working directory nor on sys.path. `main` tells the story from top to bottom.
+is a failure, sys.stdout is no file and open refuses the standard descriptors, an event loop runs in the main thread,
+atexit handlers are called late or never, and the file's folder is neither the working directory nor on sys.path.
+
+`main` and `drive` tell the story; what they call stands below them in that order.
 """
 
 from __future__ import annotations
@@ -752,7 +754,9 @@ class Exits:
 def put_back(home: str) -> Iterator[None]:
     """The process as `python FILE` finds it, and afterwards as the kernel had it."""
     path, environ = list(sys.path), dict(os.environ)
-    cwd = os.open(".", os.O_RDONLY)
+    cwd = os.sep
+    with contextlib.suppress(OSError):  # a folder that is gone
+        cwd = os.getcwd()
     kept: list[Any] = [(sys.modules, name, sys.modules.get(name)) for name in ("__main__", "__mp_main__")]
     for owner, names in ((sys, ("argv", "stdin", "excepthook")), (builtins, ("exit", "quit")), (atexit, ATEXIT)):
         kept += [(vars(owner), name, vars(owner).get(name)) for name in names]
@@ -782,8 +786,8 @@ def put_back(home: str) -> Iterator[None]:
                     signal.signal(number, handler)
         asyncio.set_event_loop_policy(policy)
         asyncio._set_running_loop(loop)
-        os.fchdir(cwd)
-        os.close(cwd)
+        with contextlib.suppress(OSError):
+            os.chdir(cwd)
 
 
 if __name__ == "__main__":

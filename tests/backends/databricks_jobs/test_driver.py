@@ -37,7 +37,7 @@ def state():
         "cwd": os.getcwd(), "argv": sys.argv, "path": list(sys.path), "environ": dict(os.environ),
         "streams": [sys.stdout, sys.stderr, sys.stdin, sys.__stdout__], "loop": asyncio._get_running_loop(),
         "policy": asyncio.get_event_loop_policy(), "atexit": atexit.register, "exit": hasattr(builtins, "exit"),
-        "files": [os.fstat(1)[:3], os.fstat(2)[:3], len(os.listdir("/proc/self/fd"))], "hook": sys.excepthook,
+        "files": [os.fstat(1)[:3], os.fstat(2)[:3], len(os.listdir("/dev/fd"))], "hook": sys.excepthook,
         "main": sys.modules["__main__"],
     }
 
@@ -498,6 +498,27 @@ def test_a_process_that_is_left_running_does_not_hold_the_end(kernel: Kernel, tm
     os.kill(int(ended.output), 9)
     assert (ended.error, ended.result["exit_code"]) == ("", 0)
     assert "a process that was left running may print more" in ended.log
+
+
+ECHOING = """\
+import os, sys
+class Stream:
+    def write(self, text):
+        os.write(1, text.encode())
+    def flush(self):
+        pass
+sys.stdout = Stream()
+driver, sys.argv = sys.argv[1], sys.argv[1:]
+exec(compile(open(driver).read(), driver, "exec"))
+"""
+
+
+def test_a_kernels_stream_that_leads_to_its_own_descriptor_is_not_written_to(tmp_path: Path) -> None:
+    """It would bring back what it is given, for ever."""
+    run = prepare(tmp_path, {"train.py": "print('printed')\n"})
+    command = [sys.executable, "-c", ECHOING, str(DRIVER), str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[1:] == ["printed"]
 
 
 def test_what_a_child_prints_a_little_later_is_kept(kernel: Kernel, tmp_path: Path) -> None:
