@@ -39,7 +39,8 @@ def stopped_after(limits: Limits) -> str:
 class Asked:
     """What is asked of a run before anything is staged for it, by the settings and the project's own files.
 
-    `top` is the repository's folder, `cluster` the user's own file of the cluster spec.
+    `top` is the repository's folder, `cluster` the user's own file of the cluster spec. `wheel_root` is empty
+    where it is the default.
     """
 
     project: mlproject.Project

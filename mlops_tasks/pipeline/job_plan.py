@@ -116,7 +116,8 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
             env_manager=settings.env_manager,
             compute=settings.compute,
             environment_version=settings.environment_version,
-            wheel_root=context.wheel_root,
+            # the default is known after a login alone, and every run reaches it
+            wheel_root=context.wheel_root if settings.wheel_root is not None else "",
         )
     )
 

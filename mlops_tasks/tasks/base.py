@@ -24,10 +24,20 @@ _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY
 _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
 IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
-BUILDING = (*IDENTITY, "libraries", "local_version", "include")
-PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers", "cluster")
+NAMING = (*IDENTITY, "backend", "compute", "cluster")
+BUILDING = (*NAMING, "libraries", "local_version", "include")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
-RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
+RUNNING = (
+    "entry_point",
+    *REPEATED,
+    "run_name",
+    "env_manager",
+    "environment_version",
+    "experiment_name",
+    "experiment_id",
+    "force",
+)
 KEPT = (*PATCHING, *RUNNING)
 """The flags that a message repeats in the commands that it says to type, where they were given."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,8 +57,7 @@ def at_the_workspace(site: Site) -> Iterator[None]:
 
 
 def release(site: Site, spark_version: str, *flags: str, **more: object) -> Said:
-    spec = {**CLUSTER, "spark_version": spark_version, **more}
-    (site.folder / "training" / "cluster.json").write_text(json.dumps(spec))
+    write_cluster(site, {**CLUSTER, "spark_version": spark_version, **more})
     return site.inv("release", *flags)
 
 
@@ -108,9 +108,57 @@ def test_nothing_is_asked_of_dbfs(site: Site) -> None:
     )
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("status", [500, 503, None], ids=["500", "503", "cut off"])
-def test_a_lost_answer_to_the_submit_makes_no_second_job(site: Site, status: int | None, after: bool) -> None:
+def write_cluster(site: Site, spec: object) -> None:
+    (site.folder / "training" / "cluster.json").write_text(json.dumps(spec))
+
+
+def test_on_an_existing_cluster_the_changed_library_runs_and_nothing_stays(site: Site) -> None:
+    cluster = site.workspace.compute.add_cluster()
+    write_cluster(site, {"existing_cluster_id": cluster.cluster_id})
+    library = site.folder / "libs" / "mylib" / "mylib" / "__init__.py"
+    source = library.read_text()
+    answers = []
+    try:
+        for answer in (42, 43):
+            library.write_text(f"ANSWER = {answer}\n")  # under the same version
+            said = site.inv("release", "--wheel-root", FILES)
+            assert said.code == 0, said.err
+            answers.append(site.record["run"]["metrics"]["answer"])
+    finally:
+        library.write_text(source)
+
+    assert answers == [42, 43]
+    assert (cluster.written(), cluster.libraries) == ([], {})
+    assert "mylib" not in cluster.distributions()
+    assert not any("libraries" in each["tasks"][0] for each in site.submits())
+
+
+def test_on_serverless_compute_without_dbfs(site: Site) -> None:
+    site.workspace.dbfs.disabled = True
+    try:
+        said = site.inv("release", "--wheel-root", VOLUME, "--compute", "serverless")
+    finally:
+        site.workspace.dbfs.disabled = False
+
+    assert said.code == 0, said.err
+    check_one_run(site)
+    (environment,) = site.submits()[0]["environments"]
+    assert environment["spec"]["environment_version"] == "5"
+    assert environment["spec"]["dependencies"][-1].endswith("mylib-1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize(
+    ("status", "after"),
+    [
+        pytest.param(500, False, id="500-before", marks=pytest.mark.full),
+        pytest.param(500, True, id="500-after"),
+        pytest.param(503, False, id="503-before", marks=pytest.mark.full),
+        pytest.param(503, True, id="503-after", marks=pytest.mark.full),
+        pytest.param(None, False, id="cut-off-before", marks=pytest.mark.full),
+        pytest.param(None, True, id="cut-off-after"),
+    ],
+)
+def test_a_lost_answer_to_the_submit_makes_no_second_job(site: Site, status: int | None, *, after: bool) -> None:
     url = "/api/2.2/jobs/runs/submit"
     site.workspace.faults.add("POST", url, call=1, status=status, reset=status is None, after=after)
 
@@ -119,8 +167,49 @@ def test_a_lost_answer_to_the_submit_makes_no_second_job(site: Site, status: int
     assert said.code == 0, said.err
     run = site.record["run"]
     assert (run["status"], site.record["attempt"]["ended"]) == ("FINISHED", True)
-    assert {each["idempotency_token"] for each in site.submits()} == {site.record["attempt"]["id"]}
+    sent = [each["idempotency_token"] for each in site.submits() if each]  # one that is cut off has no body
+    assert set(sent) == {site.record["attempt"]["id"]}
     assert site.workspace.jobs.find_runs(site.record["attempt"]["id"]) == [run["job_run_id"]]
+
+
+def runs_of(site: Site, attempt: str) -> list[str]:
+    """The MLflow runs of an attempt that are not deleted."""
+    everything = [run for status in ("RUNNING", "FINISHED", "FAILED", "KILLED") for run in site.runs(status)]
+    return [run for run in everything if site.tags(run).get("mlops.attempt") == attempt]
+
+
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.full), True])
+def test_a_lost_answer_to_the_creation_of_the_mlflow_run_leaves_one_run(site: Site, *, after: bool) -> None:
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/create", call=1, reset=True, after=after)
+
+    said = release(site, "15.4.x-scala2.12", "--wheel-root", FILES)
+
+    assert said.code == 0, said.err
+    assert runs_of(site, site.record["attempt"]["id"]) == [site.record["run"]["run_id"]]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_a_release_that_is_killed_anywhere_is_one_job_run_and_one_mlflow_run_in_the_end(site: Site) -> None:
+    assert release(site, "15.4.x-scala2.12", "--wheel-root", FILES).code == 0
+    for call in range(1, 61, 3):
+        site.forget()
+        gate = threading.Event()
+        fault = site.workspace.faults.add(".*", ".*", call=call, gate=gate, after=call % 2 == 0)
+        process = site.start("release", "--wheel-root", FILES, "-P", f"text=killed at {call}")
+        while process.poll() is None and not fault.met.wait(0.1):
+            pass
+        process.kill()
+        process.communicate()
+        site.workspace.faults.clear()
+
+        said = site.inv("release", "--wheel-root", FILES, "-P", f"text=killed at {call}")
+
+        assert said.code == 0, (call, said.err)
+        attempt = site.record["attempt"]["id"]
+        assert site.workspace.jobs.find_runs(attempt) == [site.record["run"]["job_run_id"]], call
+        assert runs_of(site, attempt) == [site.record["run"]["run_id"]], call
+        assert site.record["run"]["status"] == "FINISHED", call
 
 
 def test_a_run_that_fails_tells_its_error_and_trace(site: Site) -> None:

@@ -294,6 +294,21 @@ def test_eight_first_users_of_a_store_agree_on_the_experiment(tmp_path: Path) ->
     assert len(ids) == 1
 
 
+def test_a_run_that_cannot_be_described_is_marked_failed_and_none(
+    store: tracking.Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking.Tracking, "describe_run", cut_off)
+    experiment_id = store.ensure_experiment("/Shared/undescribed")
+
+    with pytest.raises(KeyboardInterrupt):
+        create_run(store, experiment_id)
+
+    assert [each.status for each in store.past_runs(experiment_id, limit=2)] == ["FAILED"]
+
+
 def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -96,6 +96,15 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
                 return None  # the same request finds the job, or makes it
         return super().pick_up(attempt, again=again)
 
+    def follow(self, job: Job, submitted: Submitted, *, log: Path) -> Run:
+        """As of any job; then a run is removed that was made twice, as the answer to its creation was lost."""
+        found = super().follow(job, submitted, log=log)
+        with errors.warn_on_failure(self.report.warning):
+            by_attempt = lookup.by_attempt(job.attempt)
+            for twin in self.tracking.delete_twins(submitted.run_id, submitted.experiment_id, filter_string=by_attempt):
+                self.report.detail(f"run {twin} was made for the same job run, and is deleted")
+        return found
+
     def open_output(self, submitted: Submitted, log: Path) -> runs.RunOutput:
         folder = (self.tracking.read_tags(submitted.run_id) or {}).get(FOLDER_TAG, "")
         at_end = runs.OutputAtEnd(self.jobs, log)
