@@ -152,7 +152,7 @@ class JobsBackend(AbstractBackend):  # type: ignore[misc] # MLflow's types are n
             runs.find_experiment(job)
             release = describe(job, project_uri, version)
             found = tags.describe(release, ci_url="", entry_point=entry_point, user=workspace.user, tags=_parent())
-            run = FollowedRun(runs, send(runs, replace(job, tags=found, record=release.to_dict()), plan), job.limits)
+            run = FollowedRun(runs, send(runs, replace(job, tags=found, record=release.to_dict()), plan), job)
             if config.values["wait"]:
                 run.follow_to_its_end()
         return run
@@ -283,9 +283,9 @@ def send(runs: backend.DatabricksJobsRuns, job: Job, plan: backend.Plan) -> Subm
 class FollowedRun(SubmittedRun):  # type: ignore[misc] # MLflow's types are not read
     """A run that MLflow's caller can wait for and cancel."""
 
-    def __init__(self, runs: backend.DatabricksJobsRuns, submitted: Submitted, limits: Limits) -> None:
+    def __init__(self, runs: backend.DatabricksJobsRuns, submitted: Submitted, job: Job) -> None:
         super().__init__()
-        self._runs, self._submitted, self._limits = runs, submitted, limits
+        self._runs, self._submitted, self._job = runs, submitted, job
         self._end: Run | None = None
 
     @property
@@ -324,7 +324,7 @@ class FollowedRun(SubmittedRun):  # type: ignore[misc] # MLflow's types are not 
         with _as_mlflow_raises(), processes.signals_raise():
             if self._end is None:
                 log = Path(os.devnull)  # the output is shown, and the store has it
-                self._end = self._runs.watch(self._submitted, limits=self._limits, entry_point="", log=log)
+                self._end = self._runs.follow(self._job, self._submitted, log=log)
         return self._end
 
 
