@@ -9,17 +9,20 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol, TypeVar, cast
+from types import FrameType
+from typing import IO, Any, Protocol, TypeVar, cast
 
-from mlops_tasks import files
+from mlops_tasks import errors, files
 
 Completed = subprocess.CompletedProcess[str]
 T = TypeVar("T")
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0
 """Seconds between asking a process group to end (SIGTERM) and ending it (SIGKILL)."""
 
@@ -238,3 +241,30 @@ def serve(command: Sequence[str], *, env: Mapping[str, str], quiet: bool) -> int
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[None]:
+    """SIGTERM (a CI system) and SIGHUP (a closed terminal) raise Terminated: what is under way is stopped and marked.
+
+    A signal that is ignored (nohup) or handled already is left alone, and so are all of them outside the main thread.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise errors.Terminated
+
+    def pass_over(fault: Any) -> None:
+        if type(fault.object).__name__ != "HTTPResponse":  # one that is cut off while it is made cannot close itself
+            before(fault)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, stop)
+    sys.unraisablehook, before = pass_over, sys.unraisablehook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)

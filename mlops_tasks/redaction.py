@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 """Up to the last @ before the path: a password may hold one that nobody encoded."""
+_LOGIN = re.compile(r"\b(Bearer|Basic) [^\s'\"]+")
+"""A header of a request."""
 _CONFIGURATION = re.compile(r"\. (?:Config|Env):")
 """Where databricks-sdk appends to its message the whole configuration, host and names of secrets included."""
 _AUTOFLUSH = re.compile(r"^\(raised as a result of [^\n]*\n")
@@ -14,8 +16,8 @@ _AUTOFLUSH = re.compile(r"^\(raised as a result of [^\n]*\n")
 
 
 def mask(text: str) -> str:
-    """`text` with `***` for the credentials of every URL in it."""
-    return _CREDENTIALS.sub("***@", text)
+    """`text` with `***` for the credentials of every URL in it, and of every header."""
+    return _LOGIN.sub(r"\1 ***", _CREDENTIALS.sub("***@", text))
 
 
 def first_line(fault: BaseException) -> str:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
 import itertools
 import os
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -175,3 +179,20 @@ def test_whatever_the_pieces_no_line_is_lost(pieces: list[str]) -> None:
 )
 def test_no_proxy_is_between_this_machine_and_itself(given_to: dict[str, str], whole: str) -> None:
     assert processes.beside_proxies(given_to) == {"no_proxy": whole, "NO_PROXY": whole}
+
+
+def test_a_response_that_python_cannot_let_go_of_is_passed_over_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: told.append(fault.object))
+    ours, theirs = socket.socketpair()
+
+    with ours, theirs, contextlib.closing(http.client.HTTPResponse(ours)) as response:
+        with processes.signals_raise():
+            sys.unraisablehook(SimpleNamespace(object=response))
+            sys.unraisablehook(SimpleNamespace(object="another"))
+        assert told == ["another"]
+
+        sys.unraisablehook(SimpleNamespace(object=response))
+        assert told == ["another", response]

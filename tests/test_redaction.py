@@ -13,6 +13,10 @@ def test_credentials_are_masked_wherever_they_stand_in_a_text() -> None:
     assert masked == "error: failed to fetch https://***@pypi.example.com/simple/mylib (401)"
 
 
+def test_the_login_of_a_header_is_masked() -> None:
+    assert redaction.mask("header value: 'Bearer s3cret\\n'") == "header value: 'Bearer ***'"
+
+
 def test_a_password_with_an_at_sign_is_masked_whole() -> None:
     assert redaction.mask("at https://ada:p@ss@example.com/simple, not ada@example.com") == (
         "at https://***@example.com/simple, not ada@example.com"

@@ -66,6 +66,7 @@ def test_a_percent_sign_is_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["no section = 1", "\0\1", "[global]\nno-index = maybe\n"])
 def test_a_file_that_says_nothing_usable_is_passed_over(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text, "[global]\nindex-url = x\n") == {"UV_DEFAULT_INDEX": "x"}
     assert read(tmp_path, text) == {}
 
 

@@ -12,13 +12,14 @@ from typing import NamedTuple, TypeVar
 from packaging import utils
 
 from mlops_tasks import errors
+from mlops_tasks.backends.databricks_jobs import backend as databricks_jobs
 from mlops_tasks.backends.databricks_jobs import compute as computes
 from mlops_tasks.backends.databricks_jobs.compute import Compute
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.findings import Findings
 from mlops_tasks.doctor.subject import BuiltWheel, Questions, Subject, Text
-from mlops_tasks.project import cluster, environment, mlproject, references, staging
+from mlops_tasks.project import cluster, entry_points, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -82,7 +83,8 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         try:
             return read()
         except errors.BadInput as fault:
-            faults.append(fault)
+            if str(fault) not in map(str, faults):  # whoever chooses the backend reads the cluster spec too
+                faults.append(fault)
             return None
 
     project = tried(lambda: context.project)
@@ -94,6 +96,11 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     choice = tried(lambda: choose(asked, spec_file)) or Choice(MLFLOW_BACKEND)
     if str(choice.refused) in map(str, faults):
         choice = choice._replace(refused=None)  # the spec cannot be read at all
+    if choice.backend == OWN_BACKEND:
+        tried(lambda: databricks_jobs.check_env_manager(settings.env_manager))
+    entry_point = project.entry_points.get(settings.entry_point) if project is not None else None
+    if project is not None and entry_point is not None and project.spark_job is None:  # a Spark job has its own check
+        tried(lambda: entry_points.check_command(project, settings.entry_point, entry_point))
     built = tuple(_built_wheels(context, release))
     ours = _own_names(context, built)
     listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)

@@ -19,6 +19,7 @@ from mlops_tasks.project.mlproject import Project
 from mlops_tasks.release import Release
 from mlops_tasks.settings import REPEATED
 from mlops_tasks.steps.context import Context
+from mlops_tasks.tracking import tags as run_tags
 
 RECORDED = re.compile(r"(?!\.\.|/|\.$)[/\w.\- :]+")
 """The names that MLflow's validation takes for parameters and tags; those that are no plain path it refuses too."""
@@ -115,7 +116,8 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
             env_manager=settings.env_manager,
             compute=settings.compute,
             environment_version=settings.environment_version,
-            wheel_root=context.wheel_root,
+            # the default is known after a login alone, and every run reaches it
+            wheel_root=context.wheel_root if settings.wheel_root is not None else "",
         )
     )
 
@@ -174,9 +176,7 @@ def _experiment_name(context: Context, release: Release, inputs: Inputs) -> str 
 
 def described(context: Context, job: Job, release: Release) -> Job:
     """The job with the run's tags, the attempt, and the record that is logged with the run."""
-    from mlops_tasks.steps import run
-
-    tags = run.run_tags(
+    tags = run_tags.describe(
         release, ci_url=context.facts.ci_url, entry_point=job.entry_point, user=context.target.user(), tags=job.tags
     )
     attempt = release.attempt.id if release.attempt else ""

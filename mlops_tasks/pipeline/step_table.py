@@ -75,10 +75,11 @@ def _build_digest(context: Context, release: Release) -> str:
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.doctor import reading
-    from mlops_tasks.steps import build_wheel, deploy
+    from mlops_tasks.steps import deploy
+    from mlops_tasks.wheels import wheel_files
 
     if inputs.wheels:
-        given = build_wheel.read_given(inputs.wheels, top=context.top)
+        given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
     reading.look_ahead(context, release, force=inputs.force)
     return deploy.deploy_wheels(context, release, _wheel_folder(release))

@@ -36,7 +36,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
         return {}
     found = project.entry_points.get(entry_point)
     if found is not None:
-        _check_command(project, entry_point, found)
+        check_command(project, entry_point, found)
         for name in find_undeclared(project, entry_point, parameters):
             if near := find_near(project, entry_point, name, parameters):
                 raise errors.BadInput(
@@ -87,8 +87,11 @@ def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, 
         )
 
 
-def _check_command(project: Project, name: str, entry_point: EntryPoint) -> None:
-    """Of a classic project's command only `python SCRIPT.py ...` is checked: others may find their program anywhere."""
+def check_command(project: Project, name: str, entry_point: EntryPoint) -> None:
+    """Raise BadInput for a command that cannot run, and for a parameter whose type is misspelt.
+
+    Of a classic project's command only `python SCRIPT.py ...` is checked: others may find their program anywhere.
+    """
     path, place = project.folder / project.mlproject, f"entry_points: {name}: command"
     if not entry_point.command:
         raise errors.BadInput(f"entry_points: {name} has no command", where=path, cure="give it a `command:` line")

@@ -14,7 +14,7 @@ from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
-from mlops_tasks.wheels import building, metadata, needs, sources, surroundings, syntax, versions
+from mlops_tasks.wheels import building, needs, sources, surroundings, syntax, versions, wheel_files
 
 
 def build_digest(context: Context, release: Release) -> str:
@@ -56,7 +56,7 @@ def build_wheels(context: Context, release: Release) -> Release:
         # of a remote target the doctor asks, by the cluster's Python
         if not context.target.is_remote and found[name] not in (release.wheels or ()):
             _refuse_fault(library, context.top / found[name].file)
-    wheels = _order(list(found.values()), context.top)
+    wheels = wheel_files.order(list(found.values()), context.top)
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
     for library, asked in by_path.items():
         needs.refuse_paths(library, sorted(asked - beside))
@@ -83,18 +83,6 @@ def _report(wheels: Sequence[Wheel], built: Container[str | None], report: Repor
     made = {wheel: "built" if wheel.library in built else "up to date" for wheel in wheels}
     lines = (f"{Path(each.file).name} ({files.show_size(each.size)}, {said})" for each, said in made.items())
     report.step("build-wheel", "\n".join(lines) or "nothing to build: `libraries` is empty")
-
-
-def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
-    """Wheels that the user built, in dependency order; BadInput for a file that is no wheel, or no other machine's."""
-    for path in paths:
-        for name in sorted(metadata.read(path).by_path):
-            raise errors.BadInput(
-                f"the wheel needs {name} by a path of this machine, which no other machine has",
-                where=path,
-                cure=f"build it with a version in the path's place ({name}>=1.0), or let `inv build-wheel` build it",
-            )
-    return _order([_read(path, top=top, library=None, digest=None) for path in paths], top)
 
 
 def _combine(library_digests: Mapping[str, str]) -> str:
@@ -178,7 +166,7 @@ def _build(context: Context, library: Path, name: str, state: LibraryState) -> t
                 files.copy_stream(made, target, lambda _: None)
         except OSError as fault:
             raise building.not_copied("the wheel", fault, where=wheelhouse) from fault
-    return _read(kept, top=context.top, library=name, digest=digest), about.by_path
+    return wheel_files.read(kept, top=context.top, library=name, digest=digest), about.by_path
 
 
 def _refuse_fault(library: Path, wheel: Path) -> None:
@@ -193,36 +181,6 @@ def _refuse_fault(library: Path, wheel: Path) -> None:
 def _beside(context: Context, digest: str) -> str:
     """The digest of a wheel that needs others of the same release by name: they must be built with it."""
     return files.digest({"sources": digest, "beside": sorted(map(context.relative, context.libraries))})
-
-
-def _read(path: Path, *, top: Path, library: str | None, digest: str | None) -> Wheel:
-    about = metadata.read(path)
-    return Wheel(
-        distribution=about.distribution,
-        version=about.version,
-        file=files.relative(path, top),
-        sha256=files.file_sha256(path),
-        size=path.stat().st_size,
-        generator=about.generator,
-        library=library,
-        sources=digest,
-    )
-
-
-def _order(wheels: Sequence[Wheel], top: Path) -> tuple[Wheel, ...]:
-    seen: dict[str, Wheel] = {}
-    for wheel in wheels:
-        name = utils.canonicalize_name(wheel.distribution)
-        if name in seen:
-            one, other = (each.library or each.file for each in (seen[name], wheel))
-            raise errors.BadInput(
-                f"two libraries are the distribution {name}",
-                where=f"{one} and {other}",
-                cure="rename one of them, or leave it out of `libraries`",
-            )
-        seen[name] = wheel
-    requires = {name: metadata.read(top / wheel.file).requires for name, wheel in seen.items()}
-    return metadata.order_by_dependency(wheels, requires)
 
 
 def _is_current(wheel: Wheel, digest: str, context: Context) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packaging import utils
-
-from mlops_tasks import errors, files, redaction
+from mlops_tasks import errors, files
 from mlops_tasks.release import Deployed, Release, Wheel
 from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import uris
 from mlops_tasks.stores.base import Stored
+from mlops_tasks.wheels import wheel_files
 
 
 def deploy_digest(context: Context, release: Release, folder: str) -> str:
@@ -63,18 +62,7 @@ def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
     """
     deployed = []
     for uri in map(uris.from_cluster, given):
-        if redaction.strip(uri) != uri:
-            raise errors.BadInput(
-                "a login stands in the URI, and what names a wheel is staged and recorded",
-                where=f"--wheel-uri {redaction.mask(uri)}",
-                cure="leave the login out: pip and uv take it from ~/.netrc or a keyring",
-            )
-        try:
-            distribution = utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
-        except utils.InvalidWheelFilename as fault:
-            raise errors.BadInput(
-                f"{fault}", where=f"--wheel-uri {uri}", cure="give the URI of a wheel file"
-            ) from fault
+        distribution = wheel_files.read_distribution(uri, where="--wheel-uri")
         context.target.check_given(uri)
         place, sha256 = uri, ""
         if uris.is_here(uri):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
@@ -19,19 +16,28 @@ import invoke
 from invoke.executor import Executor
 from invoke.parser.parser import ParseMachine
 
-from mlops_tasks import errors
+from mlops_tasks import errors, processes
 from mlops_tasks.settings import REPEATED, SETTINGS
 from mlops_tasks.tasks import chain, console, spelling
 
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
 IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
-BUILDING = (*IDENTITY, "libraries", "local_version", "include")
-PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers", "cluster")
+NAMING = (*IDENTITY, "backend", "compute", "cluster")
+BUILDING = (*NAMING, "libraries", "local_version", "include")
+PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers")
 """The settings that a step's inputs depend on, its own and those of the steps before it."""
-RUNNING = ("entry_point", *REPEATED, "run_name", "backend", "env_manager", "experiment_name", "experiment_id", "force")
+RUNNING = (
+    "entry_point",
+    *REPEATED,
+    "run_name",
+    "env_manager",
+    "environment_version",
+    "experiment_name",
+    "experiment_id",
+    "force",
+)
 KEPT = (*PATCHING, *RUNNING)
 """The flags that a message repeats in the commands that it says to type, where they were given."""
 
@@ -95,7 +101,7 @@ class ReleaseTask(invoke.Task[Any]):
             shared, defaults = chain.share(links, PATCHING), self._defaults()
             given = {**defaults, **given, **{key: value for key, value in shared.items() if key in defaults}}
             _called.set(_read_call(frame, given))
-            with _signals_raise():
+            with processes.signals_raise():
                 return super().__call__(*args, **given)
         except errors.ReleaseError as fault:
             raise _end(fault, fault.exit_code, as_json=bool(given.get("json"))) from fault
@@ -223,30 +229,3 @@ def show_config(context: invoke.Context) -> str:
 def _plain(value: Any) -> Any:
     """Invoke wraps every mapping that it hands out."""
     return {key: _plain(each) for key, each in value.items()} if hasattr(value, "items") else value
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGTERM (a CI system) and SIGHUP (a closed terminal) raise Terminated: what is under way is stopped and marked.
-
-    A signal that is ignored (nohup) or handled already is left alone, and so are all of them outside the main thread.
-    """
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise errors.Terminated
-
-    def pass_over(fault: Any) -> None:
-        if type(fault.object).__name__ != "HTTPResponse":  # one that is cut off while it is made cannot close itself
-            before(fault)
-
-    is_main = threading.current_thread() is threading.main_thread()
-    taken = [each for each in ENDINGS if is_main and signal.getsignal(each) is signal.SIG_DFL]
-    for each in taken:
-        signal.signal(each, stop)
-    sys.unraisablehook, before = pass_over, sys.unraisablehook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-        for each in taken:
-            signal.signal(each, signal.SIG_DFL)

@@ -15,7 +15,7 @@ DETACH = "end once the run is submitted, and leave it running (see watch and can
 FORCE = "continue in spite of what the task `doctor` calls an error"
 
 
-@invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY, help={"explain": "show where the branch comes from"})
+@invoke.task(klass=base.ReleaseTask, settings=base.NAMING, help={"explain": "show where the branch comes from"})
 def name(c: invoke.Context, explain: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Step 1: choose the experiment's name and the wheel folder."""
     _take(c, "name", flags, Inputs(explain=explain))

@@ -223,6 +223,15 @@ class Tracking:
             found = self._client.search_runs([experiment_id], filter_string=filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None
 
+    def delete_twins(self, run_id: str, experiment_id: str, *, filter_string: str) -> list[str]:
+        """Delete the experiment's runs that MLflow's filter lets through, but `run_id`; the answer is their ids."""
+        with self._calling_mlflow():
+            found = self._client.search_runs([experiment_id], filter_string=filter_string)
+            twins = [str(run.info.run_id) for run in found if run.info.run_id != run_id]
+            for each in twins:
+                self._client.delete_run(each)
+        return twins
+
     def end_run(self, run_id: str, status: str, *, overrule: bool = True) -> None:
         """Give the run its end status. A run that has ended keeps its own, unless a bad end is to overrule it."""
         with self._calling_mlflow():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +15,18 @@ from mlops_tasks.workspace import faults
 REACHABLE_WITHIN = 10
 """Seconds for a tracking server's first answer: MLflow itself would try for minutes."""
 VARIABLE = "MLFLOW_TRACKING_URI"
+_BARE_SERVER = re.compile(r"(?!file:|sqlite|databricks)[\w.-]+:\d{2,5}(/.*)?")
 LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 TRUST = "name the file of its CA's certificates by REQUESTS_CA_BUNDLE or MLFLOW_TRACKING_SERVER_CERT_PATH"
 
 
 def absolute(uri: str) -> str:
-    """`uri` with a relative path in it made absolute: a run works in another folder than the command that names it."""
+    """`uri` with a relative path in it made absolute: a run works in another folder than the command that names it.
+
+    Raises BadInput for a server without a scheme, which MLflow takes for a folder or for a store that it doesn't know.
+    """
+    if _BARE_SERVER.fullmatch(uri):
+        raise errors.BadInput(f"{uri} has no scheme", where=VARIABLE, cure=f"set {VARIABLE}=http://{uri}")
     scheme, _, rest = uri.partition(":")
     if scheme.startswith("sqlite"):
         path, mark, query = rest.removeprefix("///").partition("?")
@@ -72,6 +79,8 @@ def check_reachable(uri: str) -> None:
 
 
 def _how_to_reach(why: str) -> str:
+    if "login" in why:
+        return LOGIN
     if "TLS" in why and "speaks" in why:
         return "write http:// for https://"
     return TRUST if "cert" in why else "start it, or unset MLFLOW_TRACKING_URI to track under .mlops/"

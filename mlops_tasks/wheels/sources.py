@@ -279,8 +279,15 @@ def _follow(library: Path, programs: Iterable[str]) -> tuple[list[str], set[Path
             texts[path] = _text(path)
             found = _named(library, texts[path])
             named.update(each for each in found if not each.is_relative_to(library))
-            todo += [each for each in found if each.suffix == ".py" or _text(each).startswith("#!")]
+            todo += filter(_is_program, found)
     return list(texts.values()), named
+
+
+def _is_program(path: Path) -> bool:
+    if path.suffix == ".py":
+        return True
+    with path.open("rb") as stream:  # it may be a large file of data
+        return stream.read(2) == b"#!"
 
 
 def _named(library: Path, program: str) -> set[Path]:

@@ -237,6 +237,8 @@ def _plain_reason(fault: BaseException, chain: str) -> str:
         return "no answer in time"
     if "WRONG_VERSION_NUMBER" in chain:
         return "it speaks no TLS"
+    if "header value" in chain:  # the message has the value, a token
+        return "the login has a line end or a blank in it, which no request can hold"
     broken = re.search("abort|reset|IncompleteRead|EOF", chain)
     return "the connection broke" if broken else _shorten(redaction.first_line(_causes(fault)[-1]))
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from mlops_tasks.backends import plugin
+from mlops_tasks.report import Report
 from tests.support.inv import inv
+from tests.support.jobs import make_job
 from tests.support.repositories import git, make_repository, write
 
 PLUGIN = """\
@@ -113,7 +118,12 @@ def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: t
 
 @pytest.mark.parametrize(
     ("backend", "reason"),
-    [("databricks", "writes to none"), ("kubernetes", "docker_env"), ("elswhere", "is not installed")],
+    [
+        ("databricks", "writes to none"),
+        ("databricks-jobs", "writes to none"),
+        ("kubernetes", "docker_env"),
+        ("elswhere", "is not installed"),
+    ],
 )
 def test_a_backend_that_cannot_be_had_is_refused_with_those_that_can(folder: Path, backend: str, reason: str) -> None:
     said = inv("run", "--backend", backend, cwd=folder)
@@ -121,3 +131,21 @@ def test_a_backend_that_cannot_be_had_is_refused_with_those_that_can(folder: Pat
     assert said.code == 2
     assert reason in said.err
     assert "auto, local, elsewhere" in said.err
+
+
+def test_a_run_that_cannot_be_described_is_cancelled_and_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+
+    def cut_off(run_id: str, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    handle = SimpleNamespace(run_id="r1", cancel=lambda: done.append("cancelled"))
+    track: Any = SimpleNamespace(uri="x", describe_run=cut_off, end_run=lambda *end: done.append(end))
+    monkeypatch.setattr(plugin, "submit", lambda *_, **__: handle)
+
+    with pytest.raises(KeyboardInterrupt):
+        plugin.PluginRuns(track, Report()).submit(make_job(tmp_path / "p", MLPROJECT.replace("conda_env", "# ")), "1")
+
+    assert done == ["cancelled", ("r1", "KILLED")]

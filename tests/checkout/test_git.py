@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,22 @@ def test_a_change_that_gits_settings_hide_makes_it_dirty(
     hide(repository, git)
 
     tree = read(repository)
+
+    assert tree is not None
+    assert tree.dirty
+
+
+def test_what_git_was_told_not_to_look_at_and_cannot_read_makes_it_dirty(repository: Path, git: Git) -> None:
+    git("update-index", "--assume-unchanged", "file", cwd=repository)
+
+    def run(
+        command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> processes.Completed:
+        if "hash-object" in command:
+            return processes.Completed(command, 128, "", "fatal: could not open 'file' for reading")
+        return processes.run_command(command, cwd=cwd, env=env)
+
+    tree = ours.read(repository, runner=run)
 
     assert tree is not None
     assert tree.dirty

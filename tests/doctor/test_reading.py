@@ -12,6 +12,9 @@ from mlops_tasks.doctor import reading
 from mlops_tasks.doctor.subject import Subject
 from tests.support.repositories import git, make_repository, write
 
+MISSING = "name: x\nconda_env: training_env.yaml\nentry_points: {main: {command: python gone.py}}\n"
+MISSPELT = MISSING.replace("gone.py", "train.py, parameters: {seed: {type: flot}}")
+
 
 def subject(folder: Path, **settings: Any) -> Subject:
     known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), **settings}
@@ -119,6 +122,8 @@ def test_a_script_that_a_command_names_is_read_wherever_it_is(tmp_path: Path) ->
     ("name", "text", "said"),
     [
         pytest.param("training/MLproject", "name: x\ndocker_env: {image: x}\n", "docker_env is not", id="docker_env"),
+        pytest.param("training/MLproject", MISSPELT, "seed has the type 'flot'", id="a parameter's type"),
+        pytest.param("training/MLproject", MISSING, "runs gone.py, which is no file", id="a script"),
         pytest.param("training/training_env.yaml", "a: [b", "is not valid YAML", id="YAML"),
         pytest.param("training/cluster.json", "{", "is not valid JSON", id="JSON"),
         pytest.param("training/more.txt", "mlflow\nWHEELPATH\n", "WHEELPATH names a wheel in a file", id="-r"),

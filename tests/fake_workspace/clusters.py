@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from tests.fake_workspace import environments, machines, pythons, runtimes, serverless
 from tests.fake_workspace.libraries import Shelf
 from tests.fake_workspace.obstacles import Obstacle
-from tests.fake_workspace.programs import conda
+from tests.fake_workspace.programs import conda, kernel_login
 from tests.fake_workspace.work import Work
 
 _KEPT = ("PIP_", "UV_", "LC_", "LANG", "SSL_", "REQUESTS_CA_", "CURL_CA_", "JAVA_HOME", "TZ")
@@ -51,12 +51,13 @@ class Site:
 
 class Owner(NamedTuple):
     """As whom a task runs, with this token; it can't read the home of the `stranger`, who has submitted it, nor write
-    to `read_only`, some of the workspace's folders."""
+    to `read_only`, some of the workspace's folders. `in_kernel`: only a Python file's own process is logged in."""
 
     name: str
     token: str
     stranger: str = ""
     read_only: tuple[str, ...] = ()
+    in_kernel: bool = True
 
     def may_read(self, place: str) -> bool:
         return not self.stranger or not f"{place}/".startswith(f"/Workspace/Users/{self.stranger}/")
@@ -126,7 +127,9 @@ class Cluster:
         self._use(self._make_maker(shelf).make(found, self.folder / "environment"))
 
     def run_command(self, command: Sequence[str], variables: Mapping[str, str]) -> Outcome:
-        return Outcome(failed=self._run(command, variables, "/databricks/driver") != 0)
+        """Its login is in variables, which is assumed: MLflow's backend has no other way for its projects."""
+        login = {"DATABRICKS_HOST": self.site.url, "DATABRICKS_TOKEN": self.owner.token}
+        return Outcome(failed=self._run(command, {**login, **variables}, "/databricks/driver") != 0)
 
     def run_python(self, file: str, parameters: Sequence[str]) -> Outcome:
         """Run a Python file as the kernel of a cluster does; one that ends without an answer has lost its kernel."""
@@ -135,11 +138,19 @@ class Cluster:
         driver = Path(__file__).parent / "programs" / "cell.py"
         command = ["/databricks/python/bin/python", "-u", str(driver), str(answer), str(place), *parameters]
         folder = str(place.parent) if self.runtime.works_in_files_folder else "/databricks/driver"
-        code = self._run(command, {}, folder)
+        code = self._run(command, self._login(driver), folder)
         if not answer.exists():
             return Outcome(failed=True, error=_describe_death(code), lost=True)
         said = json.loads(answer.read_text())
         return Outcome(bool(said), said.get("error", ""), said.get("error_trace", ""))
+
+    def _login(self, kernel: Path) -> Mapping[str, str]:
+        """For the kernel alone, as on the real one, or in variables that every process of the task has."""
+        if not self.owner.in_kernel:
+            return {"DATABRICKS_HOST": self.site.url, "DATABRICKS_TOKEN": self.owner.token}
+        folder = self.scratch / "kernel"
+        kernel_login.write(folder, host=self.site.url, token=self.owner.token, kernel=kernel)
+        return {"PYTHONPATH": str(folder)}
 
     def remove(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -203,7 +214,7 @@ class Cluster:
         raise Unreadable(f"Cannot read the python file {file}. Please check driver logs for more details.")
 
     def _variables(self) -> dict[str, str]:
-        """Nothing of this process but what installers need; the workspace's address and token as in a real task."""
+        """Nothing of this process but what installers need."""
         given = {
             name: value for name, value in os.environ.items() if name.startswith(_KEPT) or name.upper() in _PROXIES
         }
@@ -223,8 +234,6 @@ class Cluster:
             "DB_CLUSTER_ID": self.cluster_id,
             "DB_IS_DRIVER": "TRUE",
             "DB_IS_JOB_CLUSTER": self.for_jobs,
-            "DATABRICKS_HOST": self.site.url,
-            "DATABRICKS_TOKEN": self.owner.token,
             "DATABRICKS_RUNTIME_VERSION": self.runtime.number,
             **({"DATABRICKS_ENV_VERSION": self.runtime.environment} if self.runtime.serverless else {}),
             **{name: str(value) for name, value in self.spec.get("spark_env_vars", {}).items()},

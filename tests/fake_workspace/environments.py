@@ -24,9 +24,17 @@ def uv() -> str:
 @functools.cache
 def shared() -> Path:
     """Where environments are kept for whoever wants one of the same content, as long as this process lives."""
-    folder = Path(tempfile.mkdtemp(prefix="environments-"))
+    sweep(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"environments-{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def sweep(parent: Path) -> None:
+    """Remove what processes have left that were killed: it may be gigabytes."""
+    for folder in parent.glob("environments-[0-9]*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_complete(environment: Path) -> bool:

@@ -16,6 +16,9 @@ from tests.fake_workspace.exchange import Answer, Handler, Refused, Request, Rou
 from tests.fake_workspace.signed import Parts, Signed
 
 PAGE = 1000
+LARGEST = 5 * 1024**3
+"""Bytes of a file that is sent as one: the documents' limit. What is answered to more is assumed."""
+
 DONE = Answer(status=204)
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -30,10 +33,11 @@ class _Session:
 
 
 class Files:
-    """Its switches: the code that goes with 409 (`code_of_existing`), and whether an upload that was cut off leaves
-    what came of it (`keeps_cut_off_uploads`)."""
+    """Its switches: the code that goes with 409 (`code_of_existing`), whether an upload that was cut off leaves what
+    came of it (`keeps_cut_off_uploads`), and how many bytes one may have that is sent as one (`largest`)."""
 
     def __init__(self, disk: Disk, signer: Signed) -> None:
+        self.largest = LARGEST
         self.code_of_existing = "ALREADY_EXISTS"
         self.keeps_cut_off_uploads = False
         self._disk = disk
@@ -68,6 +72,9 @@ class Files:
                 self._place(arriving, path, overwrite=overwrite)
             arriving.unlink(missing_ok=True)
             raise
+        if arriving.stat().st_size > self.largest:
+            arriving.unlink()
+            raise Refused(400, "INVALID_PARAMETER_VALUE", f"The file exceeds the maximum size of {self.largest} bytes.")
         self._place(arriving, path, overwrite=overwrite)
         return DONE
 

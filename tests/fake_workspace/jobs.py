@@ -67,6 +67,10 @@ class Jobs:
         path = r"/api/(?P<version>2\.[012])/jobs/runs/"
         return {(method, path + call): self._of_known_versions(run) for (method, call), run in calls.items()}
 
+    def find_runs(self, text: str) -> list[int]:
+        """The ids of the runs that have `text` in their names."""
+        return [run.run_id for run in self._newest_first() if text in str(run.body.get("run_name"))]
+
     def wait(self, run_id: int, timeout: float | None = None) -> State:
         """The end of a run, or where it stands after `timeout` seconds."""
         return self._runs[run_id].wait(timeout)

@@ -71,7 +71,8 @@ class Mode:
     PENDING as long, and say what they wait for.
     The first `unseen` looks at a run answer that it doesn't exist; in the next `queued` ones it waits in the queue.
     Whether serverless `reads_volumes`, where a task's Python file is in one, isn't known: one report says no.
-    Tasks can't write to `read_only`, folders such as `Volumes`.
+    A Python file's own process is logged in, as Databricks' SDK finds it, and processes that it starts are not; with
+    `login_for_all` they are too. Tasks can't write to `read_only`, folders such as `Volumes`.
     `shell_logs`: whether the output of a shell command is given, which isn't known of the real workspace.
     """
 
@@ -84,6 +85,7 @@ class Mode:
     unseen: int = 0
     queued: int = 0
     reads_volumes: bool = False
+    login_for_all: bool = False
     read_only: tuple[str, ...] = ()
     shell_logs: bool = False
 
@@ -245,7 +247,7 @@ class Run:
 
     def _choose_cluster(self, task: Task) -> Cluster:
         stranger = self.user if self.identity != self.user else ""
-        owner = Owner(self.identity, self.token, stranger, self.mode.read_only)
+        owner = Owner(self.identity, self.token, stranger, self.mode.read_only, not self.mode.login_for_all)
         if existing := task.spec.get("existing_cluster_id"):
             standing = self.compute.find(str(existing))
             return Visit(standing, site=self.site, owner=owner, run_id=task.run_id, work=self.work, output=task.output)

@@ -16,6 +16,10 @@ try:
     sys.stdout.fileno()
 except io.UnsupportedOperation:
     found["descriptor"] = False
+try:
+    open(1, "w")
+except ValueError as fault:
+    found["open"] = str(fault)
 coroutine = asyncio.sleep(0)
 try:
     asyncio.run(coroutine)
@@ -42,7 +46,7 @@ def test_a_kernel_is_not_a_plain_python(tmp_path: Path) -> None:
 
     said = json.loads(answer.read_text())
     assert (done.returncode, said["error"]) == (1, "SystemExit: 0")
-    assert f'File "{task}", line 22, in <module>\n    sys.exit(0)\n' in said["error_trace"]
+    assert f'File "{task}", line 26, in <module>\n    sys.exit(0)\n' in said["error_trace"]
     assert done.stderr == said["error_trace"]
     *printed, found = done.stdout.splitlines()
     assert printed == ["printed", "by a child"]
@@ -53,6 +57,7 @@ def test_a_kernel_is_not_a_plain_python(tmp_path: Path) -> None:
         "buffer": False,
         "here": False,
         "descriptor": False,
+        "open": "IPython won't let you open fd=1 by default as it is likely to crash IPython.",
         "loop": "asyncio.run() cannot be called from a running event loop",
         "editable": False,
     }

@@ -294,7 +294,7 @@ def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(b
     bench.write(f"{home}/mine.py", "print('mine')\n")
     bench.write(
         "Workspace/Shared/look.py",
-        f"import os\nprint(os.listdir('/{home}'), os.environ['DATABRICKS_TOKEN'])\n",
+        f"import os\nfrom dbruntime import sdk_credential_provider as its\nprint(os.listdir('/{home}'), its.TOKEN)\n",
     )
     mine, look = python(f"/{home}/mine.py"), python("/Workspace/Shared/look.py")
     other = {"run_as": {"service_principal_name": PRINCIPAL}}
@@ -302,6 +302,22 @@ def test_a_task_that_runs_as_another_does_not_see_the_home_of_who_submitted_it(b
     assert f"Cannot read the python file /{home}/mine.py" in bench.run({**mine, **other})[0].message
     assert bench.run({**look, **other})[1] == f"[] token of {PRINCIPAL}\n"
     assert "mine.py" in bench.run(look)[1]
+
+
+def test_only_the_process_of_a_python_file_is_logged_in(bench: Bench) -> None:
+    code = """\
+import os, subprocess, sys
+ask = "from dbruntime import sdk_credential_provider as its; print(its.init_runtime_native_auth()[0])"
+exec(ask)
+print(flush=True)
+subprocess.run([sys.executable, "-c", ask])
+print(*[name for name in os.environ if name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN")])
+"""
+    bench.write("Workspace/Shared/login.py", code)
+    assert bench.run(python("/Workspace/Shared/login.py"))[1].split() == [bench.url, "None"]
+    bench.jobs.mode = Mode(login_for_all=True)
+    bench.write("Workspace/Shared/login.py", "import os\nprint(os.environ['DATABRICKS_HOST'])\n")
+    assert bench.run(python("/Workspace/Shared/login.py"))[1].split() == [bench.url]
 
 
 @pytest.mark.full

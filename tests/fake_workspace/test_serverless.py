@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +139,16 @@ def test_a_standard_cluster_of_runtime_19_takes_an_environment(bench: Bench) -> 
     spec = {"environment_version": "5", "dependencies": ["/Volumes/nineteen/tinynine-1.0-py3-none-any.whl"]}
     body = {"tasks": [task], "environments": [{"environment_key": "e", "spec": spec}]}
     assert bench.run_body(body)[1] == "19.0\n"
+
+
+def test_environments_that_a_killed_process_has_left_are_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    ours, left = tmp_path / f"environments-{os.getpid()}-a", tmp_path / f"environments-{dead.pid}-b"
+    for folder in (ours, left):
+        (folder / "bin").mkdir(parents=True)
+    environments.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [ours]
 
 
 def test_images_bring_mlflow_from_runtime_15_4_on_and_environments_from_4() -> None:

@@ -13,8 +13,9 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import BadRequest, NotFound, ResourceAlreadyExists
 from databricks.sdk.service.workspace import ImportFormat, ObjectType
 
+from tests.fake_workspace import files
 from tests.fake_workspace.server import Workspace
-from tests.fake_workspace.workspace_files import ANSWERS, LIMIT
+from tests.fake_workspace.workspace_files import ANSWERS, LARGEST, LIMIT
 
 NOTEBOOK = b"# Databricks notebook source\nprint(1)\n"
 
@@ -167,3 +168,17 @@ def test_a_file_is_exported_as_it_is(workspace: Workspace, folder: str, form: st
     url, headers = f"{workspace.url}/api/2.0/workspace/export", {"Authorization": f"Bearer {workspace.token}"}
     assert requests.get(url, params=asked, headers=headers, timeout=10).content == b"a\n\xff"
     assert requests.get(url, params={**asked, "format": "DBC"}, headers=headers, timeout=10).status_code == 400
+
+
+def test_a_file_may_be_too_large_for_workspace_files_and_for_a_volume(workspace: Workspace, folder: str) -> None:
+    workspace.make_volume("c", "s", "small")
+    workspace.workspace_files.largest = workspace.files.largest = 3
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    url = f"{workspace.url}/api/2.0/fs/files/Volumes/c/s/small/x"
+    try:
+        answer = ask(workspace, "import", path=f"{folder}/x.txt", format="AUTO", content=encoded(b"four"))
+        assert code(answer) == (400, "MAX_NOTEBOOK_SIZE_EXCEEDED")
+        assert requests.put(url, data=b"four", headers=headers, timeout=10).status_code == 400
+        assert requests.put(url, data=b"two", headers=headers, timeout=10).status_code == 204
+    finally:
+        workspace.workspace_files.largest, workspace.files.largest = LARGEST, files.LARGEST

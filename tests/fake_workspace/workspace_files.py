@@ -16,6 +16,9 @@ from tests.fake_workspace.exchange import Answer, Refused, Request, Routes
 LIMIT = 10 * 1024 * 1024
 """Bytes of content that go into JSON, one way or the other."""
 
+LARGEST = 500 * 1024 * 1024
+"""Bytes of a file, whichever way it comes: the documents' limit. What is answered to more is assumed."""
+
 FORMATS = {"AUTO", "SOURCE", "RAW", "DBC", "JUPYTER", "HTML", "R_MARKDOWN"}
 COMMENTS = {"PYTHON": b"#", "SQL": b"--", "SCALA": b"//", "R": b"#"}
 ENDINGS = {".py": "PYTHON", ".sql": "SQL", ".scala": "SCALA", ".r": "R"}
@@ -27,8 +30,11 @@ ANSWERS = {
 
 
 class WorkspaceFiles:
+    """Its switches: `answers`; how many bytes a file may have at most (`largest`)."""
+
     def __init__(self, disk: Disk) -> None:
         self.answers = dict(ANSWERS)
+        self.largest = LARGEST
         self._disk = disk
 
     def routes(self) -> Routes:
@@ -54,6 +60,7 @@ class WorkspaceFiles:
                 arriving.write_bytes(_decode(data))
             if not arriving.exists() or not arriving.stat().st_size:
                 raise self._refuse("no content", "No input data source provided")
+            self._check_size(arriving)
             self._place(arriving, data)
         finally:
             arriving.unlink(missing_ok=True)
@@ -65,6 +72,7 @@ class WorkspaceFiles:
         arriving = self._disk.new_file()
         try:
             streams.save(request.body, arriving)
+            self._check_size(arriving)
             with self._disk.lock:
                 target = self._disk.workspace_path(path)
                 self._check_parent(target)
@@ -149,6 +157,12 @@ class WorkspaceFiles:
             if kind == "NOTEBOOK":
                 _mark_as_notebook(arrived, language)
             arrived.replace(target)
+
+    def _check_size(self, arrived: Path) -> None:
+        size = arrived.stat().st_size
+        if size > self.largest:
+            text = f"File size imported is ({size} bytes), exceeded max size ({self.largest} bytes)"
+            raise Refused(400, "MAX_NOTEBOOK_SIZE_EXCEEDED", text)
 
     def _check_parent(self, target: Path) -> None:
         if not target.parent.is_dir():

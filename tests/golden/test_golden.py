@@ -248,7 +248,7 @@ def test_a_release_to_a_workspace(mlflow_server: MlflowServer, tmp_path: Path, l
         seen.environment |= {"DATABRICKS_HOST": workspace.url, "DATABRICKS_TOKEN": OURS}
         project = LAYOUTS[layout](seen.folder, form)
         if form == "spark":
-            seen.inv("doctor", "--fix")
+            seen.inv("doctor", "--fix", "--backend", "databricks")
             _commit(seen.folder)
 
         for step in STEPS:

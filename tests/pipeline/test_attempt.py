@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from mlops_tasks.pipeline import attempt as attempts
 from mlops_tasks.release import Attempt, Release, Run
 from tests.support.contexts import make_context
 from tests.support.inv import inv, read_until, start
+from tests.support.jobs import make_job
 from tests.support.repositories import git, make_repository, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
@@ -351,3 +353,30 @@ def test_the_end_of_a_run_is_not_written_over_another_attempt(tmp_path: Path, at
         attempts.save_end(context, found)
 
     assert context.record.load() == release
+
+
+@pytest.mark.parametrize(
+    ("earlier", "is_kept", "sent"),
+    [
+        pytest.param(None, False, False, id="the first one"),
+        pytest.param(Attempt(id="b2", sent=True), True, True, id="one whose job may be on the way"),
+        pytest.param(Attempt(id="b2", sent=True, job="other"), False, False, id="one of another job"),
+        pytest.param(Attempt(id="b2", sent=False, job="other"), True, False, id="one that was never sent"),
+        pytest.param(Attempt(id="b2", run_id="r2"), False, False, id="one with a run"),
+        pytest.param(Attempt(id="b2", ended=True), False, False, id="one that has ended"),
+    ],
+)
+def test_an_attempt_is_sent_only_once_it_may_be_and_keeps_the_id_of_one_that_has_no_run(
+    tmp_path: Path, earlier: Attempt | None, is_kept: bool, sent: bool
+) -> None:
+    context = make_context(tmp_path)
+    runs = SimpleNamespace(find_experiment=lambda job: "7")
+    vars(context)["target"] = SimpleNamespace(host="https://x.net", runs_of=lambda backend: runs)
+    release = Release(target="local", project="p", branch="main", attempt=earlier, digests={"patch": "d1"})
+
+    begun, job = attempts._begin(context, release, make_job(tmp_path / "0123" / "p", MLPROJECT.replace("conda_", "# ")))
+
+    assert begun.attempt is not None
+    assert (begun.attempt.id == "b2", begun.attempt.sent) == (is_kept, sent)
+    assert (begun.attempt.host, begun.attempt.patch, begun.attempt.run_id) == ("https://x.net", "d1", None)
+    assert begun.attempt.experiment_id == job.experiment_id == "7"

@@ -161,15 +161,6 @@ def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: P
     assert pipeline(folder).load() is None
 
 
-def test_a_release_to_a_store_that_is_refused_takes_no_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
-
-    with pytest.raises(ReleaseError, match="the local target writes to no workspace"):
-        pipeline(folder).release()
-
-    assert pipeline(folder).load() is None
-
-
 def test_a_finished_release_ends_well_where_its_earlier_runs_cannot_be_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

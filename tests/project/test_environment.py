@@ -69,3 +69,19 @@ def test_an_empty_pip_section_asks_for_nothing(tmp_path: Path) -> None:
 def test_an_ill_formed_environment_is_refused_with_its_place(tmp_path: Path, kind: str, text: str, said: str) -> None:
     with pytest.raises(errors.BadInput, match=said):
         load(tmp_path, text, kind)
+
+
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (6, "and 1 more")])
+def test_of_many_packages_that_pypi_cannot_have_the_first_are_shown(tmp_path: Path, number: int, more: str) -> None:
+    found = load(tmp_path, "dependencies:\n" + "".join(f"- lib{each}\n" for each in range(number)))
+
+    with pytest.raises(errors.BadInput) as caught:
+        environment.to_requirements(found, tmp_path / "env.yaml")
+
+    first, *lines = caught.value.what.splitlines()
+    assert "can be had without conda" in first
+    assert [each.partition(":")[0].strip() for each in lines[:5]] == [
+        f"- line {each + 2}, lib{each}" for each in range(5)
+    ]
+    assert [each.strip() for each in lines[5:]] == [f"- {more}"] * bool(more)
+    assert caught.value.where == f"{tmp_path / 'env.yaml'}:2:3"

@@ -47,11 +47,10 @@ def build(
     *libraries: Path,
     before: Release | None = None,
     heard: Heard | None = None,
-    local_version: bool = False,
-    include: tuple[str, ...] = (),
+    **settings: Any,
 ) -> Release:
     named = tuple(str(library) for library in libraries)
-    context = make_context(top, report=heard, libraries=named, local_version=local_version, include=include)
+    context = make_context(top, report=heard, libraries=named, **settings)
     return build_wheel.build_wheels(context, before or NOTHING)
 
 
@@ -181,6 +180,12 @@ def test_a_module_that_does_not_compile_is_refused_with_its_line(tmp_path: Path)
         build(tmp_path, library)
 
     assert caught.value.where == f"{library / 'mylib' / '__init__.py'}:2"
+
+
+def test_one_that_a_cluster_runs_is_left_to_the_doctor_which_asks_by_the_clusters_python(tmp_path: Path) -> None:
+    library = make_library(tmp_path, module="A = 1\ndef f(:\n")
+
+    assert len(wheels_of(build(tmp_path, library, target="databricks"))) == 1
 
 
 BY_PATH = """dependencies = ["common @ {root:uri}/../common"]

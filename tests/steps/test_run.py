@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from tests.support.repositories import write
 FAILED = Run(
     run_id="1", experiment_id="2", status="FAILED", backend="local", url="https://host/#job/1", entry_point="x"
 )._replace(reason="out of memory")
-
-
-def test_the_commit_is_under_mlflows_own_tag_and_under_ours_and_under_neither_where_there_is_none() -> None:
-    release = Release(target="local", project="training", branch="main", commit="4f2a", dirty=True)
-    nowhere = dataclasses.replace(release, commit=None)
-
-    tags, without = (
-        run.run_tags(each, ci_url="", entry_point="main", user="ada", tags={}) for each in (release, nowhere)
-    )
-
-    assert (tags["mlflow.source.git.commit"], tags["mlops.commit"], tags["mlops.dirty"]) == ("4f2a", "4f2a", "true")
-    assert not {"mlflow.source.git.commit", "mlops.commit"} & without.keys()
 
 
 def test_a_run_that_failed_brings_its_release_along(tmp_path: Path) -> None:

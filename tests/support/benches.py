@@ -34,6 +34,7 @@ class Bench:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.disk = folder / "disk"
+        self.url = url
         self.has_dbfs = True
         self.compute = Compute(folder / "home")
         self.jobs = Jobs(

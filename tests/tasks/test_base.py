@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import socket
-import sys
-from types import SimpleNamespace
 from typing import Any
 
 import invoke
@@ -34,20 +29,3 @@ def test_a_command_that_is_cut_short_says_so_as_json_too(
         "error": {"code": code, "what": word, "where": "", "try": "`inv status` shows how far it came"}
     }
     assert said.err == f"error: {word}\n  do: `inv status` shows how far it came\n"
-
-
-def test_a_response_that_python_cannot_let_go_of_is_passed_over_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda fault: told.append(fault.object))
-    ours, theirs = socket.socketpair()
-
-    with ours, theirs, contextlib.closing(http.client.HTTPResponse(ours)) as response:
-        with base._signals_raise():
-            sys.unraisablehook(SimpleNamespace(object=response))
-            sys.unraisablehook(SimpleNamespace(object="another"))
-        assert told == ["another"]
-
-        sys.unraisablehook(SimpleNamespace(object=response))
-        assert told == ["another", response]

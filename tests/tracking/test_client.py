@@ -225,6 +225,12 @@ def test_a_store_is_opened_at_once_where_it_is_here_and_never_asked_for_on_datab
             "--serve-artifacts",
             id="artifact root",
         ),
+        pytest.param(
+            ConnectionResetError(104, "Connection reset by peer"),
+            "refused: [Errno 104] Connection reset",
+            "see what that store says",
+            id="connection",
+        ),
         pytest.param(ValueError("odd. Config: host=https://x, token=***"), "refused: odd", "says", id="configuration"),
     ],
 )
@@ -286,6 +292,21 @@ def test_eight_first_users_of_a_store_agree_on_the_experiment(tmp_path: Path) ->
     ids = {answers.get() for _ in crowd}
 
     assert len(ids) == 1
+
+
+def test_a_run_that_cannot_be_described_is_marked_failed_and_none(
+    store: tracking.Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking.Tracking, "describe_run", cut_off)
+    experiment_id = store.ensure_experiment("/Shared/undescribed")
+
+    with pytest.raises(KeyboardInterrupt):
+        create_run(store, experiment_id)
+
+    assert [each.status for each in store.past_runs(experiment_id, limit=2)] == ["FAILED"]
 
 
 def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(tmp_path: Path) -> None:

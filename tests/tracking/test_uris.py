@@ -170,6 +170,14 @@ def test_a_file_of_certificates_that_is_none_is_told(
     assert caught.value.cure.startswith(cure)
 
 
+def test_a_token_that_no_header_can_hold_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret\n")
+    with served() as server, pytest.raises(errors.WorkspaceError, match="the login has a line end") as caught:
+        uris.check_reachable(address(server))
+    assert "s3cret" not in str(caught.value)
+    assert "MLFLOW_TRACKING_TOKEN" in caught.value.cure
+
+
 def test_a_server_without_tls_is_told_to_be_asked_without() -> None:
     with served() as server, pytest.raises(errors.WorkspaceError, match="speaks no TLS") as caught:
         uris.check_reachable(address(server).replace("http:", "https:"))
@@ -182,3 +190,10 @@ def test_what_is_no_address_of_a_server_is_told_without_its_password(uri: str) -
     with pytest.raises(errors.WorkspaceError, match="no URL of a server") as caught:
         uris.check_reachable(uri)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["127.0.0.1:5000", "localhost:5000", "mlflow:80/path"])
+def test_a_server_without_a_scheme_is_refused_with_one(uri: str) -> None:
+    with pytest.raises(errors.BadInput, match="has no scheme") as caught:
+        uris.absolute(uri)
+    assert caught.value.cure == f"set MLFLOW_TRACKING_URI=http://{uri}"

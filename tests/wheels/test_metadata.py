@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from mlops_tasks import errors
 from mlops_tasks.release import Wheel
-from mlops_tasks.steps import build_wheel
-from mlops_tasks.wheels import metadata
+from mlops_tasks.wheels import metadata, wheel_files
 
 
 def make_wheel(folder: Path, name: str, *requires: str, says: str = "", version: str = "1.0") -> Path:
@@ -26,7 +25,7 @@ def make_wheel(folder: Path, name: str, *requires: str, says: str = "", version:
 
 
 def order(folder: Path, *wheels: Path) -> list[str]:
-    return [wheel.distribution for wheel in build_wheel.read_given(wheels, top=folder)]
+    return [wheel.distribution for wheel in wheel_files.read_given(wheels, top=folder)]
 
 
 def test_a_wheel_says_what_it_is(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from mlops_tasks import errors
-from mlops_tasks.steps import build_wheel
-from mlops_tasks.wheels import metadata, needs
+from mlops_tasks.wheels import metadata, needs, wheel_files
 
 HEAD = "Metadata-Version: 2.1\nName: app\nVersion: 1.0\n"
 TEXT = "\n\nRequires-Dist: common @ file:///in/the/description\n"
@@ -129,6 +128,6 @@ def test_a_wheel_given_by_hand_that_needs_a_path_is_refused(tmp_path: Path) -> N
     path = make_wheel(tmp_path, "common @ file:///home/ada/common")
 
     with pytest.raises(errors.BadInput, match="needs common by a path of this machine") as caught:
-        build_wheel.read_given([path], top=tmp_path)
+        wheel_files.read_given([path], top=tmp_path)
 
     assert caught.value.where == str(path)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -210,6 +211,15 @@ def test_a_missing_login_and_a_missing_host_are_told_apart(
         login.resolve(None, {"HOME": str(home), **variables})
 
     assert caught.value.what == said
+
+
+def test_a_login_that_databricks_sdk_finds_no_host_for_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setattr(login, "_configure", lambda **_: SimpleNamespace(host=None, auth_type="azure-client-secret"))
+
+    with pytest.raises(errors.BadInput, match="no Databricks host is known"):
+        login.resolve(None, {"HOME": str(home), "DATABRICKS_AZURE_RESOURCE_ID": "/subscriptions/1"})
 
 
 def test_a_profile_without_a_host_and_one_with_a_name_that_mlflow_refuses_are_told(home: Path) -> None:

@@ -5,8 +5,10 @@ prints it (output/), and result.json at the end. It is sent to the workspace as 
 alone, in Python 3.8's syntax; the package reads its bytes and never imports it.
 
 Databricks runs a Python file by exec in an IPython kernel: `__file__`, exit and quit are not there, every SystemExit
-is a failure, sys.stdout is no file, an event loop runs in the main thread, atexit handlers are called late or never,
-and the file's folder is neither the working directory nor on sys.path. `main` tells the story from top to bottom.
+is a failure, sys.stdout is no file and open refuses the standard descriptors, an event loop runs in the main thread,
+atexit handlers are called late or never, and the file's folder is neither the working directory nor on sys.path.
+
+`main` and `drive` tell the story; what they call stands below them in that order.
 """
 
 from __future__ import annotations
@@ -67,14 +69,13 @@ ECHO = 0.05
 """Seconds in which a stream of the kernel that leads to descriptor 1 shows it."""
 FIGHTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 DOING = {
-    "start": "read what to run",
+    "start": "begin the run",
     "unpack": "unpack the project",
     "install": "install the requirements",
     "verify": "verify the wheels",
     "run": "begin the entry point",
+    "end": "put the kernel in order",
 }
-
-
 ATEXIT = ("register", "unregister")
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
@@ -134,7 +135,8 @@ def drive(attempt: Attempt, home: str, kernel: dict[str, Any]) -> Ended:
         attempt.wheels.append({"distribution": wheel["distribution"], "sha256": wheel["sha256"]})
     lead_children_to(folders)
     attempt.phase = "run"
-    downloads = {token: download(uri, os.path.join(home, token)) for token, uri in run["downloads"].items()}
+    places = (os.path.join(home, f"download{number}") for number in itertools.count())
+    downloads = {token: download(uri, place) for (token, uri), place in zip(run["downloads"].items(), places)}
     os.chdir(project)
     if "script" in run["entry_point"]:
         ended = run_script(project, run["entry_point"], downloads)
@@ -199,6 +201,8 @@ class Output:
 
     def __enter__(self) -> None:
         self.before = tuple(getattr(sys, name) for name in STREAMS)
+        out = io.open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: UP020 - IPython's open refuses 1
+        err = io.open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: UP020
         self.flush()
         self.pipe, entrance = os.pipe()
         self.saved = [os.dup(1), os.dup(2)]
@@ -206,8 +210,6 @@ class Output:
         os.dup2(entrance, 2)
         os.close(entrance)
         self.kernel = self.find_kernel()
-        out = open(1, "w", buffering=1, encoding="utf-8", closefd=False)
-        err = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
         set_streams(out, err, out, err)
         self.threads = [threading.Thread(target=target, daemon=True) for target in (self.read, self.copy)]
         for thread in self.threads:
@@ -237,16 +239,17 @@ class Output:
 
     def find_kernel(self) -> Any:
         """The kernel's stream where it is no file; one that leads to descriptor 1 would bring all back for ever."""
-        stream = sys.stdout
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            return None if stream.fileno() in (1, 2) else stream
-        runtime = os.environ.get("DATABRICKS_RUNTIME_VERSION", "?")
-        stream.write(f"mlops_tasks: Python {platform.python_version()}, runtime {runtime}\n")
-        stream.flush()
-        if select.select([self.pipe], [], [], ECHO)[0]:
+        stream, runtime = sys.stdout, os.environ.get("DATABRICKS_RUNTIME_VERSION", "?")
+        with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError, AttributeError):
+                if stream.fileno() in (1, 2):
+                    return None
+            stream.write(f"mlops_tasks: Python {platform.python_version()}, runtime {runtime}\n")
+            stream.flush()
+            if not select.select([self.pipe], [], [], ECHO)[0]:
+                return stream
             os.write(self.saved[0], os.read(self.pipe, MIB))
-            return None
-        return stream
+        return None
 
     def read(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -313,7 +316,7 @@ def format_exception(raised: BaseException) -> list[str]:
 
 
 def last_line(raised: BaseException) -> str:
-    return traceback.format_exception_only(type(raised), raised)[-1].strip()
+    return " ".join(traceback.format_exception_only(type(raised), raised)[-1].split())
 
 
 def read_sha256(path: str, copy: str | None = None) -> str:
@@ -403,38 +406,41 @@ def install(run: dict[str, Any], home: str) -> str:
     would stay, and where a wheel of a version that is there already is not installed again.
     """
     target, report = os.path.join(home, "packages"), os.path.join(home, "report.json")
-    lines, wheels = [], [wheel["path"] for wheel in run["wheels"]]
-    for line in run["install"]["lines"]:
-        if read_name(line) in BROUGHT:
-            say(f"{line} is left out: the cluster has its own, and another breaks it")
-        else:
-            lines.append(line)
+    lines, wheels = leave_out(run["install"]["lines"]), [wheel["path"] for wheel in run["wheels"]]
+    own = {read_name(wheel["distribution"]) for wheel in run["wheels"]}
     os.mkdir(target)
-    if wheels or not all(line.startswith("-") for line in lines):
-        asked = write_lines(os.path.join(home, "requirements.txt"), lines)
-        call_pip("--dry-run", "--quiet", "--report", report, *asked, *wheels)
+    if wheels or not all(map(is_option, lines)):
+        hashed = any("--hash" in line or line == "--require-hashes" for line in lines)
+        listed = [f"{each['path']} --hash=sha256:{each['sha256']}" for each in run["wheels"] if hashed]
+        given = [] if hashed else wheels  # pip takes hashes from files alone, and then wants all
+        asked = write_lines(os.path.join(home, "requirements.txt"), lines + listed)
+        call_pip("--dry-run", "--quiet", "--report", report, *asked, *given)
         with open(report, encoding="utf-8") as file:
-            missing = [pin(each, lines) for each in json.load(file)["install"]]
-        known = {*BROUGHT, *(read_name(wheel["distribution"]) for wheel in run["wheels"])}
-        options = [line for line in lines if line.startswith("-")]
-        pins = sorted(line for line in missing if read_name(line) not in known)
-        say("installed for this run: " + ", ".join([*pins, *map(os.path.basename, wheels)]))
-        exactly = [
-            "--no-deps",
-            "--target",
-            target,
-            *write_lines(os.path.join(home, "pins.txt"), options + pins),
-            *wheels,
-        ]
+            missing = [pin(each, lines, hashed=hashed) for each in json.load(file)["install"]]
+        pins = sorted(line for line in missing if read_name(line) not in own.union(BROUGHT))
+        names = [*(each.partition(" --hash")[0] for each in pins), *map(os.path.basename, wheels)]
+        say(f"installed for this run: {', '.join(names)}")
+        exactly = write_lines(os.path.join(home, "pins.txt"), [*filter(is_option, lines), *pins, *listed])
+        exactly += [*given, "--no-deps", "--target", target]
         if not call_uv(*exactly):
             call_pip("--quiet", *exactly)
     sys.path.insert(0, target)
     importlib.invalidate_caches()
     for each in importlib.metadata.distributions(path=[target]):
-        reload(
-            each, ours=read_name(each.metadata["Name"]) in map(read_name, (w["distribution"] for w in run["wheels"]))
-        )
+        reload(each, ours=read_name(each.metadata["Name"]) in own)
     return target
+
+
+def leave_out(lines: list[str]) -> list[str]:
+    for line in lines:
+        if read_name(line) in BROUGHT:
+            say(f"{line} is left out: the cluster has its own, and another breaks it")
+    return [line for line in lines if read_name(line) not in BROUGHT]
+
+
+def is_option(line: str) -> bool:
+    """Of those that hold for all lines: `-r` and `-e` bring requirements, `-c` says what pip has answered."""
+    return line.startswith("-") and not re.match(r"-[rec]|--(requirement|editable|constraint)\b", line)
 
 
 def read_name(line: str) -> str:
@@ -443,11 +449,13 @@ def read_name(line: str) -> str:
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
 
 
-def pin(item: dict[str, Any], lines: list[str]) -> str:
+def pin(item: dict[str, Any], lines: list[str], *, hashed: bool) -> str:
     """The line that brings what pip's report names, and nothing else. pip leaves the secrets out of an address."""
     name, found = item["metadata"]["name"], item["download_info"]
     if not item["is_direct"]:
-        return f"{name}=={item['metadata']['version']}"
+        about = found.get("archive_info", {})
+        sha256 = about.get("hashes", {}).get("sha256") or about.get("hash", "").partition("=")[2]
+        return f"{name}=={item['metadata']['version']}" + (f" --hash=sha256:{sha256}" if hashed else "")
     given = [line for line in lines if read_name(line) == read_name(name) and "@" in line]
     source = found.get("vcs_info")
     address = f"{source['vcs']}+{found['url']}@{source['commit_id']}" if source else found["url"]
@@ -466,14 +474,12 @@ def call_pip(*words: str) -> None:
     said = done.stderr.decode("utf-8", "replace")
     if done.returncode and "no such option" in said:
         raise Problem(
-            "pip is older here than 22.2 and can't say what is missing: use a newer runtime, or a job cluster"
+            "pip is older than 22.2 here, and can't say what is missing: use a newer runtime, or a job cluster"
         )
     if done.returncode:
         sys.stderr.write(said)
-        last = ([line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines() or ["no word"])[
-            -1
-        ]
-        raise Problem(f"pip ended with {done.returncode}: {last}; the lines before this one say more")
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines() or ["no word"]
+        raise Problem(f"pip ended with {done.returncode}: {errors[-1]}; the lines before this one say more")
 
 
 def call_uv(*words: str) -> bool:
@@ -537,7 +543,8 @@ def verify(wheel: dict[str, str]) -> str:
     check_sha256(path, wheel["sha256"])
     found = find_distribution(name)
     if found is None:
-        raise Problem(f"{name} is not installed here: no distribution of that name, which {path} should have become")
+        said = f"{name} is not installed here: no distribution of that name, which {path} should have become"
+        raise Problem(f"{said}; see the libraries on the run's page")
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             place = re.sub(r"^[^/]+\.data/(purelib|platlib)/", "", member)
@@ -575,7 +582,7 @@ def download(uri: str, folder: str) -> str:
         os.mkdir(folder)
         return str(artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
     except Exception as fault:
-        raise Problem(f"{uri} cannot be downloaded: {last_line(fault)}") from None
+        raise Problem(f"{uri} cannot be downloaded: {last_line(fault)}; see that this cluster may read it") from None
 
 
 def replace_tokens(text: str, values: dict[str, str]) -> str:
@@ -587,7 +594,7 @@ def replace_tokens(text: str, values: dict[str, str]) -> str:
 def run_command(command: str, downloads: dict[str, str]) -> Ended:
     command = replace_tokens(command, {token: shlex.quote(path) for token, path in downloads.items()})
     beside = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", os.defpath)
-    environ = {**os.environ, "PATH": beside, **find_login()}
+    environ = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": beside, **find_login()}
     sys.stdout.flush()
     code = subprocess.call(["bash", "-c", command], env=environ, stdin=subprocess.DEVNULL)
     return ended_with(128 - code if code < 0 else code, "the entry point's command")
@@ -625,7 +632,7 @@ def run_script(project: str, entry_point: dict[str, Any], downloads: dict[str, s
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module  # the second for what spawned processes send back
     sys.argv = [script, *(replace_tokens(each, downloads) for each in entry_point["arguments"])]
     sys.path.insert(0, os.path.dirname(os.path.realpath(file)))
-    hook, exits = sys.excepthook, Exits()
+    hook, exits, process = sys.excepthook, Exits(), os.getpid()
     try:
         with open(file, "rb") as opened:
             source = opened.read()
@@ -638,6 +645,10 @@ def run_script(project: str, entry_point: dict[str, Any], downloads: dict[str, s
         if sys.excepthook is not hook:
             sys.excepthook(type(fault), fault, fault.__traceback__)
     exits.run()
+    if os.getpid() != process:  # forked by the entry point: no second kernel
+        sys.stderr.write(ended.trace)
+        sys.stdout.flush()
+        os._exit(1 if ended.code is None else ended.code)
     return ended
 
 
@@ -654,12 +665,12 @@ def describe(raised: BaseException, project: str) -> Ended:
     while raised.__traceback__ and raised.__traceback__.tb_frame.f_code.co_filename == HERE:
         raised.__traceback__ = raised.__traceback__.tb_next
     left: list[BaseException | None] = [raised]
-    seen: list[BaseException] = []
+    seen: set[int] = set()
     while left:
         each = left.pop()
-        if each is not None and each not in seen:
-            seen.append(each)
-            left += [each.__cause__, each.__context__]
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            left += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
             for frame, _ in traceback.walk_tb(each.__traceback__):
                 name = frame.f_code.co_filename
                 lines = linecache.getlines(name, frame.f_globals) if name.startswith(os.path.dirname(project)) else []
@@ -674,7 +685,7 @@ class Exits:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
-        self.threads = set(threading.enumerate())
+        self.threads = set(threading.enumerate()) - {threading.current_thread()}
         self.children = set(multiprocessing.active_children())
         self.finalizers: dict[Any, Any] = vars(weakref.finalize)["_registry"]
         self.pools: dict[Any, Any] = vars(util)["_finalizer_registry"]
@@ -682,16 +693,19 @@ class Exits:
         self.tracker: Any = resource_tracker._resource_tracker
         self.tracking = vars(self.tracker)["_fd"] is not None
         self.mlflow: Any = sys.modules.get("mlflow.tracking.fluent")
-        self.unregister_before = atexit.unregister
+        self.before: Any = (atexit.register, atexit.unregister)
         vars(atexit).update(register=self.register, unregister=self.unregister)
 
     def register(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        self.calls.append((call, args, kwargs))
+        if threading.current_thread() in self.threads:
+            self.before[0](call, *args, **kwargs)  # the kernel's own
+        else:
+            self.calls.append((call, args, kwargs))
         return call
 
     def unregister(self, call: Callable[..., Any]) -> None:
         self.calls = [each for each in self.calls if each[0] != call]
-        self.unregister_before(call)
+        self.before[1](call)
 
     def run(self) -> None:
         """In Python's own order: threads, atexit's handlers from the last to the first, what they would have called."""
@@ -719,8 +733,8 @@ class Exits:
         for name, attribute in (("thread", "_threads_queues"), ("process", "_threads_wakeups")):
             pools.update(vars(sys.modules.get(f"concurrent.futures.{name}", object)).get(attribute, {}))
         while True:
-            left: list[Any] = [each for each in threading.enumerate() if each not in self.threads]
-            left = [each for each in left if each in pools or not each.daemon]
+            left: list[Any] = [each for each in threading.enumerate() if each in pools or not each.daemon]
+            left = [each for each in left if each not in self.threads and each is not threading.current_thread()]
             for thread in left:
                 if thread in pools:
                     with contextlib.suppress(AttributeError):  # the thread, or its pool, has just ended
@@ -739,7 +753,10 @@ class Exits:
 @contextlib.contextmanager
 def put_back(home: str) -> Iterator[None]:
     """The process as `python FILE` finds it, and afterwards as the kernel had it."""
-    cwd, path, environ = os.getcwd(), list(sys.path), dict(os.environ)
+    path, environ = list(sys.path), dict(os.environ)
+    cwd = os.sep
+    with contextlib.suppress(OSError):  # a folder that is gone
+        cwd = os.getcwd()
     kept: list[Any] = [(sys.modules, name, sys.modules.get(name)) for name in ("__main__", "__mp_main__")]
     for owner, names in ((sys, ("argv", "stdin", "excepthook")), (builtins, ("exit", "quit")), (atexit, ATEXIT)):
         kept += [(vars(owner), name, vars(owner).get(name)) for name in names]
@@ -765,10 +782,12 @@ def put_back(home: str) -> Iterator[None]:
                 del sys.modules[name]
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
+                with contextlib.suppress(ValueError):  # not the main thread, which alone could have changed it
+                    signal.signal(number, handler)
         asyncio.set_event_loop_policy(policy)
         asyncio._set_running_loop(loop)
-        os.chdir(cwd)
+        with contextlib.suppress(OSError):
+            os.chdir(cwd)
 
 
 if __name__ == "__main__":

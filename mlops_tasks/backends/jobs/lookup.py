@@ -20,6 +20,11 @@ WAIT = 2.0
 """Seconds before the second look, and as many more before each further one."""
 
 
+def by_attempt(attempt: str) -> str:
+    """MLflow's filter for the runs that were made for an attempt, by its id."""
+    return f"tags.`mlops.attempt` = '{attempt}'"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttemptLookup:
     """`backend` is the name of the backend that submitted the attempts."""
@@ -65,7 +70,7 @@ class AttemptLookup:
 
         MLflow's search lags behind: a job whose run is not shown yet must not lead to a second job.
         """
-        filters = (f"tags.`mlops.attempt` = '{attempt.id}'", f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
+        filters = (by_attempt(attempt.id), f"tags.`mlflow.source.name` LIKE '%{attempt.id}%'")
         job_run_id = None
         for look in self._looks(LOOKS):
             found = (self.tracking.find_run(experiment_id, filter_string=each) for each in filters)

@@ -137,7 +137,7 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     assert (scratch.parent / ".git").is_dir()
 
 
-@pytest.mark.parametrize("place", ["staged/0123/training", "a project patched in place"])
+@pytest.mark.parametrize("place", [".mlops/staged/0123/training", "a project patched in place"])
 @pytest.mark.parametrize("is_absolute", [True, False])
 @pytest.mark.parametrize("content", [ENTRY_POINTS, CLASSIC], ids=["spark", "classic"])
 def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
@@ -151,8 +151,9 @@ def test_a_linked_mlproject_is_written_to_in_the_copy_alone(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
 
     with archive.copied_project(
-        replace(job, release_folder=tmp_path, attempt="a1"), run=processes.run_command, report=Report()
+        replace(job, release_folder=tmp_path / ".mlops", attempt="a1"), run=processes.run_command, report=Report()
     ) as made:
         assert "of this run" in (made / "MLproject").read_text()
+        assert (made / "steps" / "train.py").is_file()
 
     assert shared.read_text() == content

@@ -93,7 +93,7 @@ def test_each_line_is_shown_once_and_in_order_though_files_end_within_it(live: L
     assert live.report.lines == ["one", "two é", "three"]
     assert live.log.read_bytes() == text
     assert result is not None
-    assert (result.exit_code, live.output.shown) == (0, 2)
+    assert (result.exit_code, live.output.shown, live.waits) == (0, 2, [])
 
 
 def test_a_file_that_is_not_whole_yet_is_left_for_the_next_look(live: Live) -> None:
@@ -124,6 +124,8 @@ def test_a_store_that_cannot_be_read_is_told_once(live: Live) -> None:
     live.output.look()
     live.output.look()
 
+    assert live.output.end() is None
+    assert live.waits == []
     assert len(live.report.details) == 1
     assert "cannot be read before its end: forbidden" in live.report.details[0]
 

@@ -2,9 +2,9 @@
 
 Called with the folder of the answer, the file and its parameters by the Python of the cluster's environment, without
 anything of this package. The file is executed from a generated cell: `__main__` is the cell's and has no `__file__`,
-exit and quit are not there, any SystemExit is an error, 0 too. An event loop runs in the main thread, sys.stdout is no
-file, .pth files have no effect, the file's folder is not on sys.path, and what atexit was given is never called: the
-kernel is killed.
+exit and quit are not there, open takes none of the standard descriptors, any SystemExit is an error, 0 too. An event
+loop runs in the main thread, sys.stdout is no file, .pth files have no effect, the file's folder is not on sys.path,
+and what atexit was given is never called: the kernel is killed.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import sysconfig
 import traceback
 import types
 from pathlib import Path
+from typing import IO, Any
 
 CELL = """\
 import sys
@@ -76,12 +77,20 @@ def find_folders() -> set[str]:
 
 async def execute(cell: str) -> dict[str, str]:
     module = types.ModuleType("__main__")
+    vars(module)["open"] = refuse_standard_streams
     sys.modules["__main__"] = module
     try:
         exec(compile(cell, f"{Path.home()}/.ipykernel/{os.getpid()}/command--1-1", "exec"), module.__dict__)
     except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its error
         return describe(raised)
     return {}
+
+
+def refuse_standard_streams(file: object, *args: Any, **kwargs: Any) -> IO[Any]:
+    """The `open` of an IPython kernel's cells (IPython.core.interactiveshell)."""
+    if file in {0, 1, 2}:
+        raise ValueError(f"IPython won't let you open fd={file} by default as it is likely to crash IPython.")
+    return io.open(file, *args, **kwargs)  # type: ignore[call-overload, no-any-return]  # noqa: UP020
 
 
 def describe(raised: BaseException) -> dict[str, str]:
