@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 
 class Report:
@@ -44,3 +45,10 @@ class Report:
     def waiting(self, what: str, *, short: bool = False) -> Iterator[None]:
         """Work of unknown length; `short` is work of seconds, which only a person at a screen wants to see."""
         yield
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Write `line` in one piece; a character that the stream's encoding has no place for is shown escaped."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()

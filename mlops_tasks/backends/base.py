@@ -65,7 +65,8 @@ class Job:
     with the run. `begun` is to be called before anything is sent that may make a run which can only be found by
     looking for it.
 
-    `deployed` are the wheels in the store, each after those that it needs; `wheel_files` has their files here, by
+    `spec` is the cluster spec where no file of the project has it. `deployed` are the wheels in the store, each after
+    those that it needs; `wheel_files` has their files here, by
     normalised name, where they are known. `wheel_folder` is the branch's folder in the store. `compute`,
     `environment_version` and `driver_root` are the settings.
     """
@@ -87,6 +88,7 @@ class Job:
     release_folder: Path
     record: Mapping[str, Any]
     begun: Callable[[], None] = lambda: None
+    spec: Mapping[str, Any] | None = None
     deployed: Sequence[Deployed] = ()
     wheel_files: Mapping[str, Path] = field(default_factory=dict)
     wheel_folder: str = ""
@@ -127,6 +129,10 @@ class TimedOut(Exception):
 
 class NotMarked(errors.WorkspaceError):
     """A run's job was cancelled, or had ended, and its end could not be written to MLflow."""
+
+
+class Unsure(errors.WorkspaceError):
+    """Whether a job was made is not known: nothing answered what would have made it."""
 
 
 class Runs(Protocol):

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "mlflow.project_backend"
 """The entry point group of MLflow's project backend plugins (mlflow.projects.backend.loader)."""
 
+IN_A_WORKSPACE = ("databricks", "databricks-jobs")
+
 
 def check(name: str) -> None:
     """Raise BadInput, with the backends that the local target can use, unless the plugin `name` is installed."""
-    installed = sorted({each.name for each in importlib.metadata.entry_points(group=ENTRY_POINTS)} - {"local"})
     reasons = {
-        "databricks": "runs in a workspace, and the local target writes to none",
+        **dict.fromkeys(IN_A_WORKSPACE, "runs in a workspace, and the local target writes to none"),
         "kubernetes": "needs docker_env, and an image takes no wheels from a project's files",
     }
+    found = {each.name for each in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    installed = sorted(found - {"local", *reasons})
     if name not in installed:
         raise errors.BadInput(
             f"the backend {name} {reasons.get(name, 'is not installed')}",

@@ -152,6 +152,11 @@ def read(path: Path, *, source: Path | None = None) -> ClusterSpec:
     if twice is not None:
         place = texts.show_place(shown, text, twice.start)
         raise errors.BadInput(f"{twice.value} is there twice", where=place, cure="keep one of the two")
+    return read_data(data, shown)
+
+
+def read_data(data: Any, shown: Path) -> ClusterSpec:
+    """The same of what the JSON holds; `shown` is what messages name."""
     if not isinstance(data, Mapping):
         raise _ill_formed("a cluster spec must be a JSON object", shown)
     data, form = _unwrap(data)

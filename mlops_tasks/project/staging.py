@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 from collections import Counter
@@ -203,7 +204,12 @@ def settle(draft: Path, source: Path, hashes: Mapping[str, str], *, staged_root:
 
 def is_as_settled(folder: Path) -> bool:
     """Whether the staged `folder` is there and still has the content that it is named by."""
-    return folder.is_dir() and _name(folder.name, hash_files(folder, files.walk(folder))) == folder.parent.name
+    is_named = re.fullmatch(rf"[0-9a-f]{{{DIGEST_LENGTH}}}", folder.parent.name) is not None
+    return (
+        is_named
+        and folder.is_dir()
+        and _name(folder.name, hash_files(folder, files.walk(folder))) == folder.parent.name
+    )
 
 
 @contextlib.contextmanager

@@ -113,6 +113,11 @@ def home_of(user: str) -> str:
     return f"{WORKSPACE}Users/{user}"
 
 
+def kept_for(user: str, what: str) -> str:
+    """The folder in a user's own that this package keeps `what` in, where no setting names another."""
+    return f"{home_of(user)}/.mlops/{what}"
+
+
 def owner_of(uri: str) -> str:
     """The user in whose home folder `uri` lies, by the name that the workspace knows; empty for any other place."""
     found = re.match(r"/Users/([^/]+)(?:/|$)", without_workspace(uri))

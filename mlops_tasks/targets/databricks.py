@@ -43,7 +43,7 @@ class DatabricksTarget:
     def default_wheel_root(self, backend: str) -> tuple[str, str]:
         if backend == MLFLOW_BACKEND:
             return DBFS_ROOT, "MLflow's own backend keeps the project on DBFS too"
-        return f"{uris.home_of(self.user())}/.mlops/wheels", "your own folder, which nobody else writes to"
+        return uris.kept_for(self.user(), "wheels"), "your own folder, which nobody else writes to"
 
     def may_hold(self, root: str) -> bool:
         return not uris.is_folder(root)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from mlops_tasks.report import Report
+from mlops_tasks.report import Report, write_line
 
 if TYPE_CHECKING:
     import rich.console
@@ -143,14 +143,9 @@ class Console(Report):
         return f"\033[{code}m{text}\033[0m" if self._colours and stream.isatty() else text
 
     def _write(self, stream: TextIO, line: str) -> None:
-        """One line in one piece; a character that the stream's encoding has no place for is shown escaped.
-
-        A stream that takes no more (`inv status | head`, a full disk) is given up, and the work itself goes on.
-        """
-        encoding = stream.encoding or "utf-8"
+        """A stream that takes no more (`inv status | head`, a full disk) is given up, and the work itself goes on."""
         try:
-            stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-            stream.flush()
+            write_line(stream, line)
         except OSError as fault:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if stream is self._out and not isinstance(fault, BrokenPipeError):

@@ -118,7 +118,12 @@ def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: t
 
 @pytest.mark.parametrize(
     ("backend", "reason"),
-    [("databricks", "writes to none"), ("kubernetes", "docker_env"), ("elswhere", "is not installed")],
+    [
+        ("databricks", "writes to none"),
+        ("databricks-jobs", "writes to none"),
+        ("kubernetes", "docker_env"),
+        ("elswhere", "is not installed"),
+    ],
 )
 def test_a_backend_that_cannot_be_had_is_refused_with_those_that_can(folder: Path, backend: str, reason: str) -> None:
     said = inv("run", "--backend", backend, cwd=folder)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from mlops_tasks import __version__, errors
-from mlops_tasks.backends.base import Asked, Job, Submitted
+from mlops_tasks import __version__, errors, files
+from mlops_tasks.backends.base import Asked, Job, Submitted, Unsure
 from mlops_tasks.backends.databricks_jobs import compute as computes
 from mlops_tasks.backends.databricks_jobs import dependencies, entry, live, shipment, submission
 from mlops_tasks.backends.databricks_jobs.dependencies import Dependencies
 from mlops_tasks.backends.jobs import lookup, runs
 from mlops_tasks.project import cluster, staging
-from mlops_tasks.release import Attempt, Run
+from mlops_tasks.release import Attempt, Deployed, Run
 from mlops_tasks.stores import choosing, uris, workspace_files
 from mlops_tasks.stores.base import Store
 from mlops_tasks.tracking import bounds
@@ -54,19 +54,22 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
 
         The request holds the attempt's id as its token: sent again it makes no second job run.
         """
-        plan = self._plan(job)
+        return self.send(job, self.plan(job))
+
+    def send(self, job: Job, plan: Plan) -> Submitted:
+        """`submit` with the plan that was made for the job."""
         for said in (*plan.there.said, *plan.needs.said):
             self.report.detail(said)
         experiment_id = job.experiment_id or self.find_experiment(job)
         store, folder = self._store(job), _run_folder(job)
         with self.stopped_when_cut_off(Attempt(id=job.attempt), experiment_id) as begun:
-            files = self._ship(job, plan, store)
+            shipped = self._ship(job, plan, store)
             begun.set()
             job.begun()
             run_id = self._ensure_run(job, experiment_id)
-            written = self._describe_to_driver(job, plan, files, run_id=run_id, experiment_id=experiment_id)
+            written = self._describe_to_driver(job, plan, shipped, run_id=run_id, experiment_id=experiment_id)
             parameter = shipment.send_run(written, into=folder, store=store, report=self.report)
-            body = self._body(job, plan, files, parameter=uris.to_cluster(parameter))
+            body = self._body(job, plan, shipped, parameter=uris.to_cluster(parameter))
             job_run_id = self._send(body, run_id)
             with errors.warn_on_failure(self.report.warning):
                 self.tracking.set_tag(run_id, lookup.JOB_TAG, str(job_run_id))
@@ -74,16 +77,16 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
 
     def show(self, job: Job) -> None:
         """Show what would be sent, without sending anything."""
-        plan = self._plan(job)
+        plan = self.plan(job)
         for said in (*plan.there.said, *plan.needs.said):
             self.report.detail(said)
-        files = _Shipped(
+        shipped = _Shipped(
             archive="",
             sha256="",
             driver=f"{self._driver_root(job)}/<version>/{shipment.DRIVER_NAME}",
             requirements=f"{_run_folder(job)}/requirements.txt" if submission.file_text(plan.there, plan.needs) else "",
         )
-        body = self._body(job, plan, files, parameter=uris.to_cluster(f"{_run_folder(job)}/run.json"))
+        body = self._body(job, plan, shipped, parameter=uris.to_cluster(f"{_run_folder(job)}/run.json"))
         self.report.text(json.dumps(body, indent=2))
 
     def pick_up(self, attempt: Attempt, *, again: bool = False) -> Submitted | Run | None:
@@ -110,11 +113,11 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
         store = choosing.choose_remote(folder, workspace=self.workspace.in_haste())
         return LiveJobOutput(live.LiveOutput(store, folder, log=log, report=self.report), at_end)
 
-    def _plan(self, job: Job) -> Plan:
+    def plan(self, job: Job) -> Plan:
         """Raises BadInput for all that can be known to fail before anything is sent."""
         own = job.sources / job.cluster if job.cluster else None
         there = computes.read(
-            job.project.folder / job.cluster if job.cluster else None,
+            job.project.folder / job.cluster if job.cluster else job.spec,
             compute=job.compute,
             environment_version=job.environment_version,
             source=own if own and own.is_file() else None,
@@ -125,7 +128,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             job.project,
             there,
             sources=job.sources,
-            wheels=job.deployed,
+            wheels=[self._with_hash(each) for each in job.deployed],
             client=bounds.read_client(),
             files=job.wheel_files,
             workers=job.workers,
@@ -150,11 +153,24 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             self.report.detail(f"the cluster {there.existing_cluster_id} is stopped, and has to start for the run")
         return there.as_asked(str(found.get("spark_version") or ""), str(found.get("data_security_mode") or ""))
 
+    def _with_hash(self, wheel: Deployed) -> Deployed:
+        """The wheel with the SHA-256 that the driver program compares; who names one by its URI does not know it."""
+        if wheel.sha256 or uris.kind_of(wheel.uri) == "folder":
+            return wheel
+        try:
+            content = choosing.choose_remote(wheel.uri, workspace=self.workspace).read(wheel.uri)
+        except faults.ApiError as fault:
+            if not fault.is_missing:
+                raise
+            what = f"there is no wheel {wheel.uri} in {self.workspace.login.host}"
+            raise errors.BadInput(what, where=wheel.uri, cure="name one that is there") from fault
+        return wheel._replace(sha256=files.sha256(content))
+
     def _store(self, job: Job) -> Store:
         return choosing.choose_remote(job.wheel_folder, workspace=self.workspace)
 
     def _driver_root(self, job: Job) -> str:
-        return job.driver_root or f"{uris.home_of(self.workspace.user)}/.mlops/driver"
+        return job.driver_root or uris.kept_for(self.workspace.user, "driver")
 
     def _ship(self, job: Job, plan: Plan, store: Store) -> _Shipped:
         """Send what does not depend on MLflow's run."""
@@ -176,7 +192,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
         return _Shipped(archive=archive, sha256=sha256, driver=driver, requirements=requirements)
 
     def _describe_to_driver(
-        self, job: Job, plan: Plan, files: _Shipped, *, run_id: str, experiment_id: str
+        self, job: Job, plan: Plan, shipped: _Shipped, *, run_id: str, experiment_id: str
     ) -> dict[str, Any]:
         """What the driver program is told (its docstring has the form)."""
         lines = submission.install_lines(plan.there, plan.needs)
@@ -185,7 +201,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             "version": 1,
             "attempt": job.attempt,
             "folder": uris.to_cluster(_run_folder(job)),
-            "archive": {"path": uris.to_cluster(files.archive), "sha256": files.sha256},
+            "archive": {"path": uris.to_cluster(shipped.archive), "sha256": shipped.sha256},
             "entry_point": plan.called.entry_point,
             "downloads": dict(plan.called.downloads),
             "variables": {
@@ -202,15 +218,15 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             "workers": job.workers and plan.there.kind == "existing",
         }
 
-    def _body(self, job: Job, plan: Plan, files: _Shipped, *, parameter: str) -> dict[str, Any]:
+    def _body(self, job: Job, plan: Plan, shipped: _Shipped, *, parameter: str) -> dict[str, Any]:
         return submission.body(
             plan.there,
             plan.needs,
             attempt=job.attempt,
             run_name=job.run_name or f"{job.sources.name} {job.entry_point}",
-            driver=files.driver,
+            driver=shipped.driver,
             parameter=parameter,
-            requirements_file=files.requirements,
+            requirements_file=shipped.requirements,
             timeout=job.limits.timeout,
         )
 
@@ -261,7 +277,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             return self.workspace.persist("submitting the job", post)
         except faults.ApiError as fault:
             if fault.is_transient:
-                raise errors.WorkspaceError(
+                raise Unsure(
                     f"whether the workspace took the job is not known: {fault.what}",
                     where=url,
                     cure="`inv run` sends the same request again, which makes no second job",
@@ -273,15 +289,19 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
 
 def check(asked: Asked) -> None:
     """Raise BadInput for what is bound to fail, by the settings and the project's own files alone."""
-    if asked.env_manager != "auto":
-        raise errors.BadInput(
-            f"env_manager is {asked.env_manager}, and {NAME} installs the project's requirements itself",
-            where="env_manager",
-            cure="leave env_manager out, or set `backend: databricks`, MLflow's own",
-        )
+    check_env_manager(asked.env_manager)
     there = computes.read(asked.cluster, compute=asked.compute, environment_version=asked.environment_version)
     computes.find_rule(there)
     _check_store(asked.wheel_root, there)
+
+
+def check_env_manager(name: str) -> None:
+    if name != "auto":
+        raise errors.BadInput(
+            f"env_manager is {name}, and {NAME} installs the project's requirements itself",
+            where="env_manager",
+            cure="leave env_manager out, or set `backend: databricks`, MLflow's own",
+        )
 
 
 class _Shipped(NamedTuple):

@@ -14,6 +14,8 @@ from mlops_tasks.workspace import runtimes
 
 SERVERLESS = "serverless"
 DEFAULT_ENVIRONMENT = "5"
+BACKEND_CONFIG = Path("--backend-config")
+"""What messages name for a spec that MLflow has read: it keeps the name of the file to itself."""
 
 _DESCRIBING = {"spark_version", "node_type_id", "instance_pool_id", "policy_id", "num_workers", "autoscale"}
 """One of these makes an object the description of a cluster."""
@@ -122,24 +124,30 @@ def choose_backend(compute: Compute) -> str:
 
 
 def read(
-    path: Path | None, *, compute: str | None, environment_version: str | None, source: Path | None = None
+    spec: Path | Mapping[str, Any] | None,
+    *,
+    compute: str | None,
+    environment_version: str | None,
+    source: Path | None = None,
 ) -> Compute:
-    """The compute that the cluster spec at `path` and the settings `compute` and `environment_version` mean.
+    """The compute that the cluster `spec` and the settings `compute` and `environment_version` mean.
 
-    `source` is the user's own file, where `path` is a copy of it. Raises BadInput for a spec that cannot be read, and
-    for one that means no compute or several.
+    It is a file, or what MLflow has read of one. `source` is the user's own file, where `spec` is a copy of it. Raises
+    BadInput for a spec that cannot be read, and for one that means no compute or several.
     """
-    if path is None and compute != SERVERLESS:
+    if spec is None and compute != SERVERLESS:
         raise errors.BadInput(
             "nothing says where the project shall run: there is no cluster spec",
             where="cluster",
             cure="write cluster.json beside the MLproject file (or name a file by the setting `cluster`), or set "
             "`compute: serverless`",
         )
-    spec = cluster.ClusterSpec(cluster={}, libraries=(), others={}, form="flat")
-    if path is not None:
-        spec = cluster.read(path, source=source)
-    return _Reading(spec, source or path, environment_version or "", overruled=compute == SERVERLESS).compute()
+    found = cluster.ClusterSpec(cluster={}, libraries=(), others={}, form="flat")
+    if isinstance(spec, Path):
+        found, source = cluster.read(spec, source=source), source or spec
+    elif spec is not None:
+        found, source = cluster.read_data(spec, BACKEND_CONFIG), BACKEND_CONFIG
+    return _Reading(found, source, environment_version or "", overruled=compute == SERVERLESS).compute()
 
 
 class _Reading:

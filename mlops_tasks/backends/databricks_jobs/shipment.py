@@ -56,6 +56,11 @@ def pack(folder: Path, names: Sequence[str], stream: IO[bytes]) -> None:
                 archive.addfile(member, content)
 
 
+def send_wheel(path: Path, *, into: str, store: Store, report: Report) -> str:
+    """The URI of the wheel in the folder `into`, which is named by its content and that of the wheels beside it."""
+    return _send(path, into, store=store, report=report, what=path.name)
+
+
 def send_driver(driver_root: str, *, version: str, store: Store, report: Report) -> str:
     """The path of the driver program among the workspace's files; `version` is this package's."""
     folder = f"{driver_root.rstrip('/')}/{version}-{files.file_sha256(DRIVER)[:16]}"
