@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from mlops_tasks import errors
-from mlops_tasks.doctor.checks import cluster, libraries, mlflow, project, runtime, wheels, workspace
+from mlops_tasks.doctor.checks import cluster, jobs, libraries, mlflow, project, runtime, wheels, workspace
 from mlops_tasks.doctor.findings import WORKSPACE, Finding, Findings, Level
 from mlops_tasks.doctor.subject import Questions, Subject
 from mlops_tasks.report import Report
@@ -30,6 +30,8 @@ CHECKS = (
     Check("project form", project.check_misspelt, needs=("project",)),
     Check("project form", project.check_wheels_named, needs=("project", "ours")),
     Check("cluster spec", cluster.check_there, needs=("project",)),
+    Check("cluster spec", jobs.check_compute),
+    Check("cluster spec", jobs.check_existing, needs=("compute", "ask.cluster")),
     Check("cluster spec", cluster.check_new_cluster, needs=("cluster",)),
     Check("cluster spec", cluster.check_complete, needs=("cluster",)),
     Check("cluster spec", cluster.check_single_node, needs=("cluster",)),
@@ -42,12 +44,17 @@ CHECKS = (
     Check("runtime", runtime.check_offered, needs=("cluster",)),
     Check("runtime", runtime.check_known, needs=("cluster",)),
     Check("runtime", runtime.check_supported, needs=("cluster",)),
+    Check("runtime", jobs.check_runs, needs=("compute",)),
+    Check("runtime", jobs.check_environment, needs=("compute",)),
     Check("Python", runtime.check_python_alive, needs=("environment",)),
     Check("Python", runtime.check_python_fits, needs=("environment", "cluster")),
     Check("access mode", cluster.check_dbfs_mount, needs=("cluster",)),
     Check("access mode", cluster.check_machine_learning, needs=("cluster",)),
     Check("access mode", cluster.check_volumes, needs=("cluster",)),
     Check("access mode", cluster.check_workspace_files, needs=("cluster",)),
+    Check("access mode", jobs.check_root, needs=("compute",)),
+    Check("access mode", jobs.check_readable, needs=("compute",)),
+    Check("libraries", jobs.check_dependencies, needs=("compute",)),
     Check("libraries", libraries.check_dbfs, needs=("cluster",)),
     Check("libraries", libraries.check_spark_job_kinds, needs=("cluster", "project")),
     Check("libraries", libraries.check_spark_job_dbfs, needs=("cluster", "project")),
@@ -65,6 +72,7 @@ CHECKS = (
     Check("wheels", wheels.check_requires_python, needs=("wheels",)),
     Check("wheels", wheels.check_tags, needs=("wheels",)),
     Check("wheels", wheels.check_compiles, needs=("wheels",)),
+    Check("wheels", jobs.check_workers, needs=("wheels", "compute")),
     Check("wheels", wheels.check_version_moves, needs=("wheels", "cluster")),
     Check("names", workspace.check_experiment, needs=("experiment",)),
     Check("names", workspace.check_wheel_root),
@@ -90,6 +98,8 @@ def check(subject: Subject) -> Findings:
     return Findings(
         found=tuple(sorted(everything, key=lambda each: get_args(Level).index(each.level))),
         fine=tuple(topic for topic, findings in found.items() if not findings),
+        backend=subject.backend,
+        reason=subject.reason,
         unasked=tuple(dict.fromkeys(each.topic for each in CHECKS if each.topic not in found)),
     )
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from mlops_tasks.backends.databricks_jobs import rules
 from mlops_tasks.doctor import fix
 from mlops_tasks.doctor.subject import Subject
+from mlops_tasks.project import cluster
 from mlops_tasks.stores import uris
 from mlops_tasks.wheels import fitting
 from mlops_tasks.workspace import runtimes
+
+GO_AUTO = f"set `backend: auto`: {rules.BACKEND} runs the project as it is"
 
 PYTHON_ENDS = {
     "2.7": date(2020, 1, 1),
@@ -49,11 +53,16 @@ def find_runtime(subject: Subject) -> runtimes.Runtime | None:
 
 
 def move(subject: Subject, *, to: runtimes.Runtime | None = None) -> str:
-    """What makes the project run on runtime `to`, else on the nearest with long-term support."""
+    """What makes the project run on runtime `to`, else on the nearest with long-term support.
+
+    That our own backend runs it as it is comes before a rewrite.
+    """
     runtime = to or find_runtime(subject)
     if runtime is None:
         return "ask for a runtime with long-term support that fits (`databricks clusters spark-versions` lists them)"
-    return ", and ".join(_steps(subject, runtime))
+    rewritten = subject.is_classic and subject.uses_mlflow_backend and not subject.is_chosen
+    ways = [_stay(subject, runtime), *([_rewrite(subject, runtime)] if rewritten else [])]
+    return ", or ".join(", and ".join(way) for way in ways)
 
 
 def renew_python(subject: Subject) -> str:
@@ -67,11 +76,11 @@ def renew_python(subject: Subject) -> str:
     return move(subject)
 
 
-def offer_runtime(subject: Subject) -> Iterator[str]:
-    """The runtime to choose for a project that is rewritten anyhow, where its own has ended."""
-    old, new = subject.runtime, find_runtime(subject)
-    if old is not None and new is not None and old.has_ended(subject.today):
-        yield f"{old} has no support any more: {new.name} is the nearest with long-term support"
+def renew_runtime(subject: Subject) -> runtimes.Runtime | None:
+    """The runtime to choose where the one that the spec names is none, or has no support any more."""
+    named, old = subject.spark_version, subject.runtime
+    is_gone = named is not None and (runtimes.find_fault(named) or (old is not None and old.has_ended(subject.today)))
+    return find_runtime(subject) if is_gone else None
 
 
 def write_spark_job(subject: Subject) -> str:
@@ -100,34 +109,51 @@ def keep_on_dbfs(subject: Subject, uri: str) -> str:
     return f"put it on DBFS, and write dbfs:/libs/{uri.rpartition('/')[2]} there"
 
 
-def _steps(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
+def _stay(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
+    """The steps that make the project run there as it is."""
     if runtime.name != subject.spark_version:
         yield f"set spark_version to {runtime.name}"
-    becomes_job = subject.is_classic and subject.uses_mlflow_backend
-    if becomes_job:
-        yield write_spark_job(subject)
-    elif subject.is_classic and subject.python not in {None, runtime.python}:
-        yield f"ask for python={runtime.python}"
+    becomes_ours = subject.uses_mlflow_backend and (subject.is_classic or subject.is_chosen)
+    if becomes_ours and not subject.is_chosen:
+        yield GO_AUTO
+    yield from _renew_mode(subject)
+    is_ours = becomes_ours or not subject.uses_mlflow_backend
+    ships = bool(subject.ours) if is_ours else subject.ships_wheels
+    if subject.has_root and subject.store_kind == "dbfs":
+        is_shut = runtime.version >= runtimes.DBFS_LIBRARIES_END and ships
+        lacks_mount = is_ours and subject.access_mode in cluster.STANDARD
+        if is_shut or lacks_mount:
+            yield "set wheel_root to /Workspace/Shared/wheels"
+    for kind in ("whl", "jar"):
+        for uri in subject.library_uris(kind) if is_ours or not subject.is_spark_job else ():
+            is_theirs = uri.startswith(uris.DBFS) and not subject.is_ours(uri)
+            if is_theirs and runtime.version >= runtimes.DBFS_LIBRARIES_END:
+                yield keep_off_dbfs(subject, uri)
+    if becomes_ours and subject.existing_cluster is not None:
+        yield "remove existing_cluster_id"
+
+
+def _rewrite(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
+    """The steps that make a classic project run there by MLflow's own backend."""
+    if runtime.name != subject.spark_version:
+        yield f"set spark_version to {runtime.name}"
+    yield write_spark_job(subject)
+    yield from _renew_mode(subject)
+    becomes_theirs = subject.names_wheels or subject.lacks_wheels
+    is_shut = subject.store_kind == "dbfs" and runtime.version >= runtimes.DBFS_LIBRARIES_END
+    if (becomes_theirs or subject.ships_wheels) and is_shut:
+        yield "set wheel_root to /Workspace/Shared/wheels"
+
+
+def _renew_mode(subject: Subject) -> Iterator[str]:
     old = subject.runtime
     if old is not None and old.version < runtimes.VOLUMES_BEGIN and subject.lacks_catalog and subject.reads_volumes:
         yield "set data_security_mode to SINGLE_USER"
-    becomes_theirs = becomes_job and (subject.names_wheels or subject.lacks_wheels)
-    installs = becomes_theirs or subject.ships_wheels
-    if installs and subject.store_kind == "dbfs" and runtime.version >= runtimes.DBFS_LIBRARIES_END:
-        yield "set wheel_root to /Workspace/Shared/wheels"
-    for uri in () if becomes_job else [*subject.installed("whl"), *subject.installed("jar")]:
-        if uri.startswith(uris.DBFS) and not subject.is_ours(uri) and runtime.version >= runtimes.DBFS_LIBRARIES_END:
-            yield keep_off_dbfs(subject, uri)
 
 
 def suits(subject: Subject, runtime: runtimes.Runtime) -> bool:
-    """Whether it is supported today, and its Python fits the wheels, or the environment that then asks for it."""
+    """Whether it is supported today, and its Python fits the wheels."""
     python = runtime.python
     if python is None or runtime.has_ended(subject.today):
         return False
-    stays_classic = subject.is_classic and not subject.uses_mlflow_backend
-    return is_sound(subject, python) if stays_classic else _fits_wheels(subject, python)
-
-
-def _fits_wheels(subject: Subject, python: str) -> bool:
     return all(fitting.allows(each.requires_python, python) for each in subject.wheels)

@@ -38,11 +38,16 @@ class Finding(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """All findings. `fine` are the topics without any, `unasked` the topics with nothing to look at yet."""
+    """All findings. `fine` are the topics without any, `unasked` the topics with nothing to look at yet.
+
+    `backend` is the one that runs the project, for `reason`.
+    """
 
     found: Sequence[Finding]
     fine: Sequence[str] = ()
     unasked: Sequence[str] = ()
+    backend: str = ""
+    reason: str = ""
 
     def of(self, level: Level) -> list[Finding]:
         return [each for each in self.found if each.level == level]
@@ -50,6 +55,7 @@ class Findings(NamedTuple):
     def to_dict(self) -> Mapping[str, Any]:
         return {
             "version": VERSION,
+            "backend": {"name": self.backend, "why": self.reason},
             "findings": [each.to_dict() for each in self.found],
             "fine": list(self.fine),
             "unasked": list(self.unasked),

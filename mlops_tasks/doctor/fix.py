@@ -1,4 +1,4 @@
-"""The Spark-job form of a conda or python_env project: the obstacles to it, and the project's files rewritten."""
+"""What `--fix` writes: a newer runtime, or the Spark-job form of a conda or python_env project."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Rewritten(NamedTuple):
     new: str
 
 
-class SparkForm(NamedTuple):
-    """The files that change, and notes on what the new form leaves out or takes from elsewhere."""
+class Form(NamedTuple):
+    """The files that change, and notes on what they leave out or take from elsewhere."""
 
     files: tuple[Rewritten, ...]
     notes: tuple[str, ...]
@@ -47,9 +47,7 @@ def find_obstacles(project: mlproject.Project, spec: cluster.ClusterSpec | None)
     return found
 
 
-def convert(
-    project: mlproject.Project, *, cluster_file: Path | None, placeholder: str, mlflow_for: str = ""
-) -> SparkForm:
+def convert(project: mlproject.Project, *, cluster_file: Path | None, placeholder: str, mlflow_for: str = "") -> Form:
     """The files of a conda or python_env project in the Spark-job form; nothing is written.
 
     `mlflow_for` names a script that imports MLflow where nothing else brings it. Raises BadInput with every obstacle.
@@ -79,15 +77,21 @@ def convert(
     with tempfile.TemporaryDirectory() as folder:  # the new MLproject must load: a Spark job's needs no other file
         (Path(folder) / project.mlproject).write_text(files[0].new, encoding="utf-8")
         mlproject.load(Path(folder))
-    return SparkForm(files=tuple(files), notes=tuple(notes))
+    return Form(files=tuple(files), notes=tuple(notes))
 
 
-def compare(form: SparkForm, folder: Path) -> str:
+def renew(cluster_file: Path, spark_version: str) -> Form:
+    """The cluster spec with another runtime, and all else as it is; nothing is written."""
+    new = cluster.text_with(cluster_file, "spark_version", spark_version)
+    return Form(files=(Rewritten(path=cluster_file, old=texts.read(cluster_file), new=new),), notes=())
+
+
+def compare(form: Form, folder: Path) -> str:
     """One unified diff of all files, named relative to `folder`."""
     return texts.unified_diff((os.path.relpath(path, folder), old, new) for path, old, new in form.files)
 
 
-def write(form: SparkForm) -> None:
+def write(form: Form) -> None:
     texts.write({path: new for path, _, new in form.files})
 
 

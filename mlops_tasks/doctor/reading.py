@@ -7,27 +7,42 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from packaging import utils
 
 from mlops_tasks import errors
+from mlops_tasks.backends.databricks_jobs import backend as databricks_jobs
+from mlops_tasks.backends.databricks_jobs import compute as computes
+from mlops_tasks.backends.databricks_jobs.compute import Compute
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.doctor import checklist
 from mlops_tasks.doctor.findings import Findings
-from mlops_tasks.doctor.subject import MLFLOW_BACKEND, BuiltWheel, Questions, Subject, Text
+from mlops_tasks.doctor.subject import BuiltWheel, Questions, Subject, Text
 from mlops_tasks.project import cluster, entry_points, environment, mlproject, references, staging
 from mlops_tasks.project.text import source as texts
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
+from mlops_tasks.settings import Settings
 from mlops_tasks.steps import build_wheel, patch
 from mlops_tasks.steps.context import Context
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
+from mlops_tasks.targets.databricks import MLFLOW_BACKEND, OWN_BACKEND
 from mlops_tasks.tracking import bounds
 from mlops_tasks.wheels import fitting, metadata, sources
 
 T = TypeVar("T")
+
+
+class Choice(NamedTuple):
+    """The fields of a Subject that say which backend runs the project, and why."""
+
+    backend: str
+    reason: str = ""
+    is_chosen: bool = False
+    compute: Compute | None = None
+    refused: errors.BadInput | None = None
 
 
 def look_ahead(context: Context, release: Release, *, force: bool) -> None:
@@ -53,6 +68,7 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
             has_file=target.is_reachable,
             runtimes=target.runtimes,
             node_types=target.node_types,
+            cluster=target.find_cluster,
         )
         subject = replace(subject, ask=ask)
     return checklist.check(subject)
@@ -75,8 +91,13 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     spec_file = tried(lambda: cluster.find(context.cluster, context.project_folder))
     environment_file = project.environment_file if project is not None else None
     kind = project.kind if project is not None else ""
+    spec = tried(lambda: cluster.read(spec_file) if spec_file is not None else None)
     asked = replace(settings, backend="auto") if settings.backend == "local" else settings
-    chosen = tried(lambda: databricks.choose_backend(asked, spec_file)[0]) or MLFLOW_BACKEND
+    choice = tried(lambda: choose(asked, spec_file)) or Choice(MLFLOW_BACKEND)
+    if str(choice.refused) in map(str, faults):
+        choice = choice._replace(refused=None)  # the spec cannot be read at all
+    if choice.backend == OWN_BACKEND:
+        tried(lambda: databricks_jobs.check_env_manager(settings.env_manager))
     entry_point = project.entry_points.get(settings.entry_point) if project is not None else None
     if project is not None and entry_point is not None and project.spark_job is None:  # a Spark job has its own check
         tried(lambda: entry_points.check_command(project, settings.entry_point, entry_point))
@@ -88,10 +109,10 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
-        wheel_root=_wheel_root(context, chosen),
+        wheel_root=_wheel_root(context, choice.backend),
         project=project,
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
-        cluster=tried(lambda: cluster.read(spec_file) if spec_file is not None else None),
+        cluster=spec,
         cluster_text=_text(spec_file),
         environment=listed,
         environment_text=_text(environment_file),
@@ -99,7 +120,8 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         ours=ours,
         experiment=names.experiment if names else uris.without_workspace(settings.experiment),
         entry_point=settings.entry_point,
-        backend=chosen,
+        has_root=settings.wheel_root is not None and uris.kind_of(settings.wheel_root) != "folder",
+        driver_root=settings.driver_root,
         mlflow=bounds.read_client(),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
@@ -107,7 +129,24 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         commit=context.facts.commit,
         scripts=tuple(text for path in _find_scripts(project) if (text := _text(path)) is not None),
         unreadable=tuple(faults),
+        **choice._asdict(),
     )
+
+
+def choose(settings: Settings, spec: Path | None) -> Choice:
+    """The backend for the user's cluster spec. Raises BadInput where the settings name one that there is not."""
+    is_chosen, refused, there = settings.backend == "auto", None, None
+    try:
+        version = settings.environment_version
+        there = computes.read(spec, compute=settings.compute, environment_version=version)
+    except errors.BadInput as fault:
+        refused = fault
+    name, reason = OWN_BACKEND, "where it is to run is not known yet"
+    if refused is None or not is_chosen:
+        name, reason = databricks.choose_backend(settings, spec)
+    if name != OWN_BACKEND:
+        return Choice(name, reason, is_chosen)
+    return Choice(name, reason, is_chosen, there, refused)
 
 
 def _find_scripts(project: mlproject.Project | None) -> list[Path]:

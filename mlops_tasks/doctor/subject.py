@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 
 from packaging.requirements import Requirement
 
+from mlops_tasks.backends.databricks_jobs import compute as computes
+from mlops_tasks.backends.databricks_jobs import dependencies, rules
+from mlops_tasks.backends.databricks_jobs.compute import Compute
+from mlops_tasks.backends.databricks_jobs.dependencies import Dependencies
 from mlops_tasks.checkout.missing import Missing
-from mlops_tasks.errors import BadInput, WorkspaceError
+from mlops_tasks.errors import BadInput, ReleaseError, WorkspaceError
 from mlops_tasks.project import cluster, conda, environment, mlproject, requirements
 from mlops_tasks.project.text import json_tree, tree, yaml_tree
 from mlops_tasks.project.text import source as texts
@@ -49,6 +53,7 @@ class Questions(NamedTuple):
 
     `log_in` raises a ReleaseError. `has_volume` takes `/Volumes/<catalog>/<schema>/<volume>`, and `has_file` a path
     as `libraries` or a requirement names it. `runtimes` and `node_types` are all that a cluster may name there.
+    `cluster` takes the id of an existing one.
     """
 
     log_in: Callable[[], object] | None = None
@@ -56,6 +61,7 @@ class Questions(NamedTuple):
     has_file: Callable[[str], bool] | None = None
     runtimes: Callable[[], Collection[str]] | None = None
     node_types: Callable[[], Collection[str]] | None = None
+    cluster: Callable[[str], Mapping[str, Any] | None] | None = None
 
 
 class Text(NamedTuple):
@@ -68,6 +74,10 @@ class Text(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """`wheel_root` is a URI, or a folder on the local target. `experiment` is a name, or a template of one.
+
+    `reason` says why the release goes by `backend`, which `is_chosen` where no setting names it. For this package's own
+    backend `compute` is what the cluster spec and the settings mean, or `refused` says why that cannot be told.
+    `has_root` says that a setting names the wheel root, which is `backend`'s default otherwise.
 
     `ours` are the normalised names of the distributions whose references patch replaces, with the libraries' folders
     where they are known; with `add_wheels` it adds them where there is no reference. `unreadable` are the faults
@@ -88,6 +98,12 @@ class Subject:
     experiment: str | None = None
     entry_point: str = "main"
     backend: str = MLFLOW_BACKEND
+    reason: str = ""
+    is_chosen: bool = False
+    compute: Compute | None = None
+    refused: BadInput | None = None
+    has_root: bool = True
+    driver_root: str | None = None
     mlflow: bounds.Client | None = None
     workers: bool = False
     add_wheels: bool = True
@@ -121,9 +137,38 @@ class Subject:
         from_git = any(each.startswith("git+https://github.com/") and "/mlflow" in each for each in self.packages)
         return self.mlflow if self.is_classic and self.uses_mlflow_backend and not from_git else None
 
+    @cached_property
+    def there(self) -> Compute | None:
+        """The compute, with what the workspace says of an existing cluster where it can be asked."""
+        if self.compute is None or self.ask.cluster is None:
+            return self.compute
+        try:
+            return computes.ask(self.compute, self.ask.cluster)
+        except ReleaseError:
+            return self.compute  # a check of its own asks again, and says so
+
+    @cached_property
+    def needs(self) -> tuple[Dependencies, list[BadInput]] | None:
+        """What that compute installs beside our wheels, and what of it cannot be; None where that is not known."""
+        project, there = self.project, self.there
+        if project is None or there is None or there.rule.backend != rules.BACKEND:
+            return None
+        with contextlib.suppress(BadInput):  # a file that cannot be read is among the `unreadable`
+            return dependencies.look(
+                project,
+                there,
+                sources=project.folder,
+                ours=self.ours,
+                client=self.mlflow,
+                is_replaced=lambda line: self.placeholder in line or self.is_ours(line),
+            )
+        return None
+
     @property
     def described_cluster(self) -> Mapping[str, Any]:
-        """The cluster's own keys; those too that stand beside an `existing_cluster_id`."""
+        """The keys of the cluster that the run makes; for MLflow those too that stand beside `existing_cluster_id`."""
+        if not self.uses_mlflow_backend:
+            return self.compute.cluster if self.compute is not None and self.compute.kind == "new" else {}
         if self.cluster is None:
             return {}
         beside = {"existing_cluster_id", "spark_version"} <= self.cluster.others.keys()
@@ -162,8 +207,11 @@ class Subject:
 
     @cached_property
     def python(self) -> str | None:
-        """The Python that the environment is pinned to, major and minor; None for a range and for no pin."""
-        asked = self.environment.python if self.environment is not None else None
+        """The Python, major and minor, of the environment that MLflow makes; None for a range and for no pin.
+
+        Our own backend runs every project on the compute's Python.
+        """
+        asked = self.environment.python if self.environment is not None and self.uses_mlflow_backend else None
         return asked.minor if asked is not None else None
 
     @property
@@ -185,10 +233,19 @@ class Subject:
 
     @property
     def ships_wheels(self) -> bool:
-        """Whether our wheels go into the cluster's own Python, beside any environment of a classic project."""
+        """Whether our wheels go into the cluster's own Python, beside any environment that MLflow makes there."""
+        if not self.uses_mlflow_backend:
+            return bool(self.ours)
         named = [*self.library_uris(), *self.packages, *self.python_libraries]
         added = self.lacks_wheels and self.is_spark_job
         return self.workers or added or any(self.is_ours(each) for each in named)
+
+    @property
+    def sends_libraries(self) -> bool:
+        """Whether the cluster installs the spec's libraries: MLflow drops a Spark job's, others become requirements."""
+        if self.uses_mlflow_backend:
+            return not self.is_spark_job
+        return self.compute is not None and self.compute.kind == "new" and not self.compute.has_environment
 
     @property
     def reads_volumes(self) -> bool:
@@ -267,8 +324,9 @@ class Subject:
         return [each[kind] for each in listed if isinstance(each.get(kind), str)]
 
     def installed(self, kind: str = "whl") -> list[str]:
-        """Those that Databricks is asked to install: of a Spark job none, since MLflow drops them."""
-        return [] if self.is_spark_job else self.library_uris(kind)
+        """Those that Databricks is asked to install as they are: our own backend sends our wheels by itself."""
+        listed = self.library_uris(kind) if self.sends_libraries else []
+        return [each for each in listed if self.uses_mlflow_backend or not self.is_ours(each)]
 
     def cluster_wheels(self) -> Iterator[tuple[str, str]]:
         """The URI of each wheel that the cluster installs by `whl`, and the place that says so.
@@ -278,8 +336,11 @@ class Subject:
         named = self.installed()
         for uri in named:
             yield (self.wheel_root if self.is_ours(uri) else uri), self.place_of_library(uri)
-        if self.workers and not self.is_spark_job and not any(self.is_ours(uri) for uri in named):
+        adds = self.workers and not self.is_spark_job and not any(self.is_ours(uri) for uri in named)
+        if adds and self.uses_mlflow_backend:
             yield self.wheel_root, "workers"
+        if self.ours and self.compute is not None and self.compute.rule.wheels == "whl":
+            yield self.wheel_root, "wheel_root"
 
     def place_of(self, *keys: str) -> str:
         """Where the cluster spec has the last of `keys`; the cluster's own keys are found in either form."""

@@ -8,6 +8,7 @@ flat, and its libraries come from MLproject (mlflow/projects/databricks.py). Wha
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,10 +184,13 @@ def _is_wrapped(data: Mapping[str, Any]) -> bool:
     return "new_cluster" in data or "existing_cluster_id" in data
 
 
+_FORMS = ((), ("new_cluster",), (WRAPPER,), (WRAPPER, "new_cluster"))
+"""The keys that lead to the cluster's own, in each form."""
+
+
 def find_key(root: tree.Node | None, keys: Sequence[str]) -> int | None:
     """Where a spec has the last of `keys`; the cluster's own keys are found in each form."""
-    forms = ((), ("new_cluster",), (WRAPPER,), (WRAPPER, "new_cluster"))
-    found = (tree.find_key(root, (*outer, *keys)) for outer in forms)
+    found = (tree.find_key(root, (*outer, *keys)) for outer in _FORMS)
     return next((each for each in found if each is not None), None)
 
 
@@ -253,6 +257,15 @@ def write_wrapped(path: Path, spec: ClusterSpec, libraries: Sequence[Mapping[str
 def flat_text(spec: ClusterSpec) -> str:
     """The file's text in the form for databricks_spark_job projects: the cluster alone."""
     return json.dumps(spec.cluster, indent=2) + "\n"
+
+
+def text_with(path: Path, key: str, value: str) -> str:
+    """The file's text with `value` for one of the cluster's own keys, which it has."""
+    text = texts.read(path)
+    root: tree.Node | None = json_tree.parse(path, text)
+    found = (tree.get(functools.reduce(tree.get, outer, root), key) for outer in _FORMS)
+    place = next(each for each in found if isinstance(each, tree.Scalar))
+    return texts.apply(text, [texts.Edit(start=place.start, end=place.end, new=json.dumps(value))])
 
 
 def _ill_formed(what: str, path: Path) -> errors.BadInput:

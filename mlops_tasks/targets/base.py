@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_tasks.stores.base import Store
 
@@ -68,6 +68,9 @@ class Target(Protocol):
 
     def node_types(self) -> Collection[str]:
         """Each `node_type_id` likewise."""
+
+    def find_cluster(self, cluster_id: str) -> Mapping[str, Any] | None:
+        """What is known of a cluster that is there; None where there is none of that id."""
 
     def is_reachable(self, entry: str) -> bool:
         """Whether a wheel that a project names, but that was not deployed, is there when the project runs."""

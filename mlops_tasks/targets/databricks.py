@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, processes
 from mlops_tasks.backends.base import WATCH_OR_CANCEL
@@ -78,6 +78,9 @@ class DatabricksTarget:
     def node_types(self) -> frozenset[str]:
         return self.workspace.node_types
 
+    def find_cluster(self, cluster_id: str) -> Mapping[str, Any] | None:
+        return self.workspace.find_cluster(cluster_id)
+
     def is_reachable(self, entry: str) -> bool:
         """A wheel in one of the workspace's stores is looked up; any other URL is taken to be reachable."""
         uri = uris.from_cluster(entry)
@@ -100,12 +103,6 @@ class DatabricksTarget:
         plugin.check_project(asked.project, asked.top, env_manager=asked.env_manager)
         if asked.backend == OWN_BACKEND:
             databricks_jobs.check(asked)
-        elif asked.compute is not None:
-            raise errors.BadInput(
-                f"compute is {asked.compute}, which only the backend {OWN_BACKEND} runs on",
-                where="compute",
-                cure="leave compute out, or set `backend: auto`",
-            )
 
     def check(self) -> None:
         """Sign in, which tells a missing login, a bad token and a host that does not answer apart."""
@@ -149,6 +146,12 @@ def choose_backend(settings: Settings, cluster: Path | None) -> tuple[str, str]:
     from mlops_tasks.backends.databricks_jobs import compute
 
     wanted = settings.backend
+    if wanted == MLFLOW_BACKEND and settings.compute is not None:
+        raise errors.BadInput(
+            f"compute is {settings.compute}, which only the backend {OWN_BACKEND} runs on",
+            where="compute",
+            cure="leave compute out, or set `backend: auto`",
+        )
     if wanted in {MLFLOW_BACKEND, OWN_BACKEND}:
         return wanted, "you named it"
     if wanted != "auto":

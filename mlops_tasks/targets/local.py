@@ -70,6 +70,9 @@ class LocalTarget:
     def node_types(self) -> tuple[str, ...]:
         return ()
 
+    def find_cluster(self, cluster_id: str) -> None:
+        return None
+
     def is_reachable(self, entry: str) -> bool:
         return entry.startswith(("http://", "https://")) or uris.to_path(entry).is_file()
 

@@ -18,12 +18,17 @@ REHEARSED = """\
 the target here is {target}; this is what a release to Databricks would meet
   (with `--target databricks --wheel-root URI` that place is checked too)"""
 
+AS_IT_IS = """\
+the project stays as it is: from runtime 13 on `backend: auto` runs it by databricks-jobs, on an existing cluster and \
+on serverless compute too (--backend databricks writes the Spark job that MLflow's own backend wants)"""
+
 
 @invoke.task(
     klass=base.ReleaseTask,
     settings=SETTINGS,
     help={
-        "fix": "write the project as a databricks_spark_job first (with --dry-run: show that change only)",
+        "fix": "put a supported runtime for an ended one first, or with `backend: databricks` write the project as a "
+        "databricks_spark_job (with --dry-run: show that change only)",
         "json": "print the findings as JSON, and nothing else",
         "dry_run": "change nothing",
         "verbose": "name the topics in which nothing was found, too",
@@ -69,6 +74,7 @@ def _examine(context: Context) -> Findings:
 
 def _show(found: Findings, context: Context) -> None:
     report = context.report
+    context.say_once(f"backend {found.backend}: {found.reason}")
     for each in found.found:
         report.step(each.level, base.spell_as_called(str(each)))
     for topic in found.fine:
@@ -80,9 +86,13 @@ def _show(found: Findings, context: Context) -> None:
 
 
 def _fix(context: Context) -> dict[str, Any]:
-    """Write the project as a Spark job, or show that alone; what changed, as `--json` has it."""
+    """Write what makes the project run, or show that alone; what changed, as `--json` has it.
+
+    For MLflow's own backend, where it is named, that is a Spark job; else the project stays, on a newer runtime.
+    """
     from mlops_tasks.doctor import cures, findings, fix, reading
     from mlops_tasks.project import cluster
+    from mlops_tasks.targets.databricks import MLFLOW_BACKEND
 
     if context.is_fetched:
         raise errors.BadInput(
@@ -92,20 +102,26 @@ def _fix(context: Context) -> dict[str, Any]:
         )
     spec = cluster.find(context.cluster, context.project_folder)
     subject = reading.read_subject(context, None)
-    importing = subject.lacks_mlflow
-    form = fix.convert(
-        context.project,
-        cluster_file=spec,
-        placeholder=context.settings.placeholder,
-        mlflow_for=importing.path.name if importing is not None else "",
-    )
-    diff, notes = fix.compare(form, context.project_folder), [*form.notes, *cures.offer_runtime(subject)]
+    newer = cures.renew_runtime(subject)
+    if subject.backend == MLFLOW_BACKEND and not subject.is_chosen:
+        importing = subject.lacks_mlflow
+        form = fix.convert(
+            context.project,
+            cluster_file=spec,
+            placeholder=context.settings.placeholder,
+            mlflow_for=importing.path.name if importing is not None else "",
+        )
+        said = [f"spark_version {subject.spark_version} is gone, {newer.name} is the nearest"] if newer else []
+    else:
+        form = fix.renew(spec, newer.name) if spec is not None and newer is not None else fix.Form(files=(), notes=())
+        said = [AS_IT_IS]
+    diff, notes = fix.compare(form, context.project_folder), [*form.notes, *said]
     context.report.text(diff)
     for note in notes:
         context.report.warning(note)
     if not context.dry_run:
         fix.write(form)
-        context.report.step("fix", "\n".join(str(each.path) for each in form.files))
+        context.report.step("fix", "\n".join(str(each.path) for each in form.files) or "nothing to write")
     files = [str(each.path) for each in form.files]
     return {"version": findings.VERSION, "fix": {"files": files, "diff": diff, "notes": notes}}
 

@@ -61,7 +61,7 @@ def make(folder: Path, *, project: str = PROJECT, spec: object = SPEC) -> mlproj
     return mlproject.load(folder)
 
 
-def convert(folder: Path, **texts: object) -> fix.SparkForm:
+def convert(folder: Path, **texts: object) -> fix.Form:
     project = make(folder, **texts)  # type: ignore[arg-type]
     return fix.convert(project, cluster_file=folder / "cluster.json", placeholder="WHEELPATH")
 

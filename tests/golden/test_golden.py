@@ -243,7 +243,7 @@ def test_a_release_to_a_workspace(mlflow_server: MlflowServer, tmp_path: Path, l
     with opened(mlflow_server) as workspace:
         words = {"host": workspace.url, "address": workspace.url.removeprefix("http://")}
         seen = Recording(f"{layout}-{form}", tmp_path / "a repository", **words)
-        settings = {"TARGET": "databricks", "WHEEL_ROOT": ROOTS[form], "POLL_INTERVAL": "0.5"}
+        settings = {"TARGET": "databricks", "BACKEND": "databricks", "WHEEL_ROOT": ROOTS[form], "POLL_INTERVAL": "0.5"}
         seen.environment = {f"MLOPS_{key}": value for key, value in settings.items()}
         seen.environment |= {"DATABRICKS_HOST": workspace.url, "DATABRICKS_TOKEN": OURS}
         project = LAYOUTS[layout](seen.folder, form)
@@ -374,6 +374,7 @@ def test_what_goes_stale(tmp_path: Path) -> None:
 
 def test_the_doctor_of_the_adopted_repository(tmp_path: Path) -> None:
     seen = Recording("doctor", tmp_path / "a repository")
+    seen.environment = {"MLOPS_BACKEND": "databricks"}
     _write(seen.folder, {**THEIRS, **ADDED})
     _commit(seen.folder)
 

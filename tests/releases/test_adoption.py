@@ -113,7 +113,7 @@ def test_in_todays_form_it_is_staged_without_an_error_left(
     spec = mended / PROJECT / "cluster.json"
     spec.write_text(spec.read_text().replace("12.2.x-scala2.12", "16.4.x-cpu-ml-scala2.12"))
 
-    fixed = inv("doctor", "--fix", cwd=mended)
+    fixed = inv("doctor", "--fix", "--backend", "databricks", cwd=mended)
     said = inv("name", "build-wheel", "deploy", "patch", cwd=mended)
 
     assert (fixed.code, said.code) == (0, 0), fixed.out + said.err

@@ -193,7 +193,7 @@ def test_the_bundled_project_is_released(mlflow_server: MlflowServer, tmp_path: 
             yaml = cluster.with_name("training_env.yaml")
             yaml.write_text(yaml.read_text().replace("- mlflow\n", f"- mlflow=={metadata.version('mlflow')}\n"))
         if form == "spark":
-            fixed = inv("doctor", "--fix", "--target", "databricks", "--wheel-root", ROOTS[store], cwd=tmp_path)
+            fixed = inv("doctor", "--fix", "--backend", "databricks", cwd=tmp_path)
             assert "databricks_spark_job" in (cluster.parent / "MLproject").read_text(), fixed.err
         git("add", ".", cwd=tmp_path)
         git("commit", "-q", "-m", "first", cwd=tmp_path)

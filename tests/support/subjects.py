@@ -8,9 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mlops_tasks.doctor import reading
 from mlops_tasks.doctor.findings import Finding
 from mlops_tasks.doctor.subject import BuiltWheel, Subject, Text
 from mlops_tasks.project import cluster, environment, mlproject
+from mlops_tasks.settings import Settings
 from mlops_tasks.tracking.bounds import Client
 
 CLASSIC = """\
@@ -77,6 +79,9 @@ def make(
     if found.environment_file is not None:
         known["environment"] = environment.load(found.environment_file, kind=found.kind)
         known["environment_text"] = read(found.environment_file)
+    if "backend" in changes:
+        asked = Settings(project="training", backend=changes.pop("backend"), compute=changes.pop("compute", None))
+        known |= reading.choose(asked, path if spec is not None else None)._asdict()
     return Subject(**{**known, **changes})
 
 

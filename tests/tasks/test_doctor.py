@@ -48,7 +48,8 @@ def test_the_bundled_project_is_told_what_it_needs_on_databricks(bundled: Path) 
     assert "a conda_env project does not run on runtime 16.4 ML" in errors[0]
     assert "installs no library from DBFS (dbfs:/wheels)" in errors[1]
     assert "in: " + str(bundled / "projects/training/cluster.json:3:5") in said.out
-    assert "do: write the project as a Spark job (`inv doctor --fix`), and set wheel_root to /Workspace/S" in said.out
+    assert "do: set `backend: auto`: databricks-jobs runs the project as it is, or write the project as a" in said.out
+    assert "Spark job (`inv doctor --fix`), and set wheel_root to /Workspace/S" in said.out
     assert "documented: https://" in said.out
     assert "2 things will not work on Databricks" in said.err
     assert "the target here is local; this is what a release to Databricks would meet" in said.err
@@ -63,6 +64,25 @@ def test_the_bundled_project_needs_nothing_for_the_backend_that_fits(
 
     assert said.code == 0, said.out
     assert "nothing found" in said.out
+    assert said.err.count("backend databricks-jobs: for a new cluster (runtime 16.4 ML)\n") == 1
+
+
+def test_a_runtime_that_has_ended_is_renewed_in_the_json_and_the_project_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLOPS_BACKEND")
+    folder = make_repository(tmp_path)  # its runtime is 12.2
+    spec, project = folder / "training" / "cluster.json", folder / "training" / "MLproject"
+    old, form = spec.read_text(), project.read_text()
+
+    shown = inv("doctor", "--fix", "--dry-run", "--json", cwd=folder)
+    said = inv("doctor", "--fix", "--json", cwd=folder)
+
+    assert [Path(each).name for each in shown.json["fix"]["files"]] == ["cluster.json"]
+    assert spec.read_text() == old.replace("12.2.x-scala2.12", "14.3.x-scala2.12") != old
+    assert project.read_text() == form
+    assert said.json["backend"] == {"name": "databricks-jobs", "why": "for a new cluster (runtime 14.3)"}
+    assert "the project stays as it is" in said.json["fix"]["notes"][0]
 
 
 def test_the_bundled_project_is_sound_once_it_is_fixed(bundled: Path) -> None:
@@ -160,7 +180,7 @@ def test_cures_say_the_names_of_the_users_own_collection(bundled: Path) -> None:
 
     said = inv("mlops.doctor", cwd=bundled)
 
-    assert "do: write the project as a Spark job (`inv mlops.doctor --fix`)" in said.out
+    assert "or write the project as a Spark job (`inv mlops.doctor --fix`)" in said.out
     assert "then `inv mlops.doctor`" in said.err
 
 

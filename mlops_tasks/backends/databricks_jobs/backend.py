@@ -122,7 +122,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             environment_version=job.environment_version,
             source=own if own and own.is_file() else None,
         )
-        there = self._ask(there)
+        there = computes.ask(there, self.workspace.find_cluster)
         computes.find_rule(there)
         needs = dependencies.read(
             job.project,
@@ -133,25 +133,10 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             files=job.wheel_files,
             workers=job.workers,
         )
-        _check_store(job.wheel_folder, there)
+        check_store(job.wheel_folder, there)
         places = {"wheel_root": job.wheel_folder, "driver_root": self._driver_root(job)}
         submission.check_readable(there, user=self.workspace.user, places=places)
         return Plan(there, needs, entry.read(job))
-
-    def _ask(self, there: computes.Compute) -> computes.Compute:
-        """The compute, with what the workspace says of an existing cluster."""
-        if there.kind != "existing":
-            return there
-        found = self.workspace.find_cluster(there.existing_cluster_id)
-        if found is None:
-            raise errors.BadInput(
-                f"there is no cluster {there.existing_cluster_id} in {self.workspace.login.host}",
-                where=there.place_of("existing_cluster_id"),
-                cure="write the id of a cluster that is there (its page shows it), or describe a new_cluster",
-            )
-        if found.get("state") in {"TERMINATED", "TERMINATING"}:
-            self.report.detail(f"the cluster {there.existing_cluster_id} is stopped, and has to start for the run")
-        return there.as_asked(str(found.get("spark_version") or ""), str(found.get("data_security_mode") or ""))
 
     def _with_hash(self, wheel: Deployed) -> Deployed:
         """The wheel with the SHA-256 that the driver program compares; who names one by its URI does not know it."""
@@ -292,7 +277,7 @@ def check(asked: Asked) -> None:
     check_env_manager(asked.env_manager)
     there = computes.read(asked.cluster, compute=asked.compute, environment_version=asked.environment_version)
     computes.find_rule(there)
-    _check_store(asked.wheel_root, there)
+    check_store(asked.wheel_root, there)
 
 
 def check_env_manager(name: str) -> None:
@@ -335,8 +320,8 @@ def _run_folder(job: Job) -> str:
     return f"{job.wheel_folder}/runs/{job.attempt or '<attempt>'}"
 
 
-def _check_store(folder: str, there: computes.Compute) -> None:
-    """Raise BadInput where the driver cannot read the store: DBFS has no mount everywhere."""
+def check_store(folder: str, there: computes.Compute) -> None:
+    """Raise BadInput where the driver cannot read the store `folder`: DBFS has no mount everywhere."""
     if uris.kind_of(folder) != "dbfs":
         return
     if there.has_environment or there.cluster.get("data_security_mode") in cluster.STANDARD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,24 @@ def find_rule(compute: Compute) -> rules.Rule:
         cure=f"choose a newer one, such as {newest}, or set `backend: databricks`, MLflow's own"
         + (" (it wants a new_cluster)" if compute.kind == "existing" else ""),
     )
+
+
+def ask(compute: Compute, find: Callable[[str], Mapping[str, Any] | None]) -> Compute:
+    """`compute`, with what `find` says of an existing cluster by its id. Raises BadInput where there is none."""
+    if compute.kind != "existing":
+        return compute
+    found = find(compute.existing_cluster_id)
+    if found is None:
+        raise errors.BadInput(
+            f"there is no cluster {compute.existing_cluster_id} in the workspace",
+            where=compute.place_of("existing_cluster_id"),
+            cure="write the id of a cluster that is there (its page shows it), or describe a new_cluster",
+        )
+    asked = compute.as_asked(str(found.get("spark_version") or ""), str(found.get("data_security_mode") or ""))
+    if found.get("state") not in {"TERMINATED", "TERMINATING"}:
+        return asked
+    waits = f"the cluster {compute.existing_cluster_id} is stopped, and has to start for the run"
+    return replace(asked, said=(*asked.said, waits))
 
 
 def choose_backend(compute: Compute) -> str:

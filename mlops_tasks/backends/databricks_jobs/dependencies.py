@@ -231,7 +231,7 @@ class _Reading:
             )
         place = uris.from_cluster(parts.path) if parts is not None else ""
         is_alien = uris.kind_of(place) == "folder" and uris.has_scheme(place) and not place.startswith(_WEB)
-        if is_alien or (uris.kind_of(place) == "dbfs" and not _reads_dbfs(self.there)):
+        if is_alien or not installs_from(place, self.there):
             raise errors.BadInput(
                 f"{self.there} installs nothing from {'there' if is_alien else 'DBFS'}: {place}",
                 where=line.place,
@@ -313,8 +313,10 @@ def _is_mlflow(line: str) -> bool:
     )
 
 
-def _reads_dbfs(there: computes.Compute) -> bool:
-    """Whether what lies on DBFS can be installed: libraries up to 14.3, else by the mount of a dedicated cluster."""
+def installs_from(uri: str, there: computes.Compute) -> bool:
+    """Whether what lies at `uri` can be installed: from DBFS up to 14.3, or by the mount of a dedicated cluster."""
+    if uris.kind_of(uri) != "dbfs":
+        return True
     if there.kind == "existing":
         return there.cluster.get("data_security_mode") not in cluster.STANDARD
     is_old = there.runtime is None or there.runtime.version < runtimes.DBFS_LIBRARIES_END
@@ -329,7 +331,7 @@ def find_unfit(
     where = "environment_version" if there.has_environment else there.place_of(decides)
     for wheel in wheels:
         name, python = wheel.uri.rpartition("/")[2], " or ".join(there.pythons)
-        if uris.kind_of(wheel.uri) == "dbfs" and not _reads_dbfs(there):
+        if not installs_from(wheel.uri, there):
             yield errors.BadInput(
                 f"{there} installs nothing from DBFS: {wheel.uri}",
                 where="wheel_root",
@@ -351,9 +353,15 @@ def find_unfit(
                 cure=f"widen requires-python of {wheel.distribution}, or choose a runtime or an environment of that "
                 "Python",
             )
-        if workers and there.kind == "existing" and not any(each.endswith("-none-any") for each in tags):
-            yield errors.BadInput(
-                f"{name} has compiled code, and the workers of an existing cluster are sent pure Python alone",
-                where="workers",
-                cure="describe a new_cluster, which installs it on its workers, or leave `workers` out",
-            )
+        if workers:
+            yield from find_unsendable(name, there)
+
+
+def find_unsendable(name: str, there: computes.Compute) -> Iterator[errors.BadInput]:
+    """A fault for the wheel called `name` where the workers cannot be sent it."""
+    if there.kind == "existing" and not any(each.endswith("-none-any") for each in fitting.parse_tags(name)):
+        yield errors.BadInput(
+            f"{name} has compiled code, and the workers of an existing cluster are sent pure Python alone",
+            where="workers",
+            cure="describe a new_cluster, which installs it on its workers, or leave `workers` out",
+        )

@@ -50,17 +50,23 @@ def check_new_cluster(subject: Subject) -> Iterator[findings.Finding]:
     yield findings.MLFLOW_BACKEND.error(
         f"existing_cluster_id is set: {said}",
         where=subject.place_of("existing_cluster_id"),
-        cure="remove existing_cluster_id"
-        if subject.spark_version is not None
-        else f"describe a new_cluster in its place, and {cures.move(subject)}",
+        cure="remove existing_cluster_id" if _describes(subject) else cures.GO_AUTO,
     )
+
+
+def _describes(subject: Subject) -> bool:
+    """Whether a cluster to be made is described, beside an existing one or without."""
+    return bool(subject.described_cluster.keys() - {"existing_cluster_id"})
 
 
 def check_complete(subject: Subject) -> Iterator[findings.Finding]:
     """A cluster policy may fill in missing keys."""
     spec = subject.described_cluster
-    is_there = subject.existing_cluster is not None and subject.spark_version is None
-    if subject.cluster is None or is_there or "policy_id" in spec:
+    if subject.uses_mlflow_backend:
+        is_made = subject.existing_cluster is None or _describes(subject)
+    else:
+        is_made = subject.compute is not None and subject.compute.kind == "new"
+    if subject.cluster is None or not is_made or "policy_id" in spec:
         return
     deeper = cluster.find_deeper(spec) if subject.spark_version is None else None
     if deeper is not None:
@@ -134,7 +140,10 @@ def check_node_types(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def check_exported(subject: Subject) -> Iterator[findings.Finding]:
-    """What was copied from a cluster's page describes that cluster, beside what a new one needs."""
+    """What was copied from a cluster's page describes that cluster, beside what a new one needs.
+
+    This package's own backend leaves it out, and says so.
+    """
     keys = [key for key in subject.described_cluster if key in cluster.EXPORTED]
     if keys:
         judge = EXPORTS.warning if "autotermination_minutes" in keys else EXPORTS.note

@@ -86,8 +86,9 @@ def check_wheel_packages(subject: Subject) -> Iterator[findings.Finding]:
 
     For a Spark job patch adds to python_libraries the wheels that the cluster spec names.
     """
-    for package in subject.packages:
-        if (subject.wheel_path(package) is not None or subject.is_ours(package)) and not subject.is_spark_job:
+    for package in subject.packages if subject.sends_libraries else ():
+        is_ours = subject.is_ours(package)
+        if (subject.wheel_path(package) is not None or is_ours) and (subject.uses_mlflow_backend or not is_ours):
             yield findings.UNTRIED.warning(
                 f'it is not known whether Databricks installs {{"pypi": {{"package": "{package}"}}}}, a wheel\'s path',
                 where=subject.place_of_library(package),
@@ -131,7 +132,7 @@ def check_spark_job_dbfs(subject: Subject) -> Iterator[findings.Finding]:
     runtime = subject.runtime
     if runtime is None or runtime.version < runtimes.DBFS_LIBRARIES_END or not subject.is_spark_job:
         return
-    if subject.store_kind == "dbfs" and subject.ships_wheels:
+    if subject.store_kind == "dbfs" and subject.ships_wheels and subject.uses_mlflow_backend:
         yield LIBRARIES.assumed().warning(
             f"{runtime} installs no library from DBFS, and it is not known whether that includes a Spark job's wheel "
             f"below {subject.wheel_root}",

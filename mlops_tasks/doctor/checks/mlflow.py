@@ -66,7 +66,7 @@ def check_pin(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_spark_job_has_it(subject: Subject) -> Iterator[findings.Finding]:
     """A Spark job gets its MLflow from the runtime or from its own libraries, never from the client."""
-    importing = subject.lacks_mlflow if subject.is_spark_job else None
+    importing = subject.lacks_mlflow if subject.is_spark_job and subject.uses_mlflow_backend else None
     if importing is not None:
         yield findings.RUNTIMES.assumed().warning(
             f"{importing.path.name} imports mlflow, which {subject.runtime} may not have (ML runtimes do), and nothing "
@@ -92,7 +92,7 @@ def _spare(subject: Subject) -> str:
     oldest = _oldest_python(subject)
     older = NEWEST.get(oldest)
     if older is None:
-        return f"{cures.move(subject)}; a Spark job gets no MLflow from here"
+        return cures.move(subject)
     others = [asked for _, asked in subject.asked_mlflow if not asked.url and not asked.specifier.contains(older)]
     too = f", ask for {others[0].name}=={older} in the environment" if others else ""
     return f"install mlflow=={older} here, the newest for Python {oldest}{too}, or {cures.move(subject)}"

@@ -17,6 +17,9 @@ WHEEL_TAGS = findings.Evidence("documented", "https://packaging.python.org/speci
 COMPILER = findings.Evidence("seen", "Python's own compiler")
 
 
+_CHOOSE = "choose a cluster or an environment of that Python"
+
+
 class _Place(NamedTuple):
     """Where wheels are installed: the Pythons that it may have, of `whom`, and what in the project decides that."""
 
@@ -66,8 +69,8 @@ def check_compiles(subject: Subject) -> Iterator[findings.Finding]:
 
 def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
     """Pip keeps an installed wheel of the same version, even with `--upgrade`."""
-    if subject.existing_cluster is None:
-        return
+    if subject.existing_cluster is None or not subject.uses_mlflow_backend:
+        return  # our own backend installs nothing on such a cluster that stays there
     for wheel in subject.wheels:
         if "+" not in wheel.version:
             moved = f"{wheel.version}+g{(subject.commit or '<commit>')[:12]}"
@@ -80,6 +83,14 @@ def check_version_moves(subject: Subject) -> Iterator[findings.Finding]:
 
 
 def _places(subject: Subject) -> Iterator[_Place]:
+    there = subject.there
+    if there is not None:
+        if there.pythons:
+            decides = {"new": "spark_version", "existing": "existing_cluster_id"}.get(there.kind, "environments")
+            cure = cures.move(subject) if there.kind == "new" and not there.has_environment else _CHOOSE
+            basis = there.runtime.python_basis if there.runtime is not None else "documented"
+            yield _Place(there.pythons, " or ".join(there.pythons), str(there), there.place_of(decides), cure, basis)
+        return
     found, asked = subject.runtime, subject.python
     if found is not None and found.is_known and subject.ships_wheels:
         said, where = found.python_said, subject.place_of("spark_version")

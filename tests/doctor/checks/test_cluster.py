@@ -30,7 +30,7 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     subject = subjects.make(tmp_path, spec=None)
 
     assert subjects.matches(subjects.say(checks.check_there, subject), "error seen...no cluster spec")
-    assert not subjects.say(checks.check_there, subjects.make(tmp_path, spec=None, backend="kubernetes"))
+    assert not subjects.say(checks.check_there, subjects.make(tmp_path, spec=None, backend="databricks-jobs"))
     assert not subjects.say(checks.check_there, subjects.make(tmp_path))
 
 
@@ -39,7 +39,9 @@ def test_a_project_without_a_cluster_spec_is_said(tmp_path: Path) -> None:
     [
         pytest.param({"new_cluster": subjects.OLD}, [], id="new"),
         pytest.param(
-            {"existing_cluster_id": "1-a"}, ["error seen...MLflow refuses it...cluster.json:2:3 | describe"], id="top"
+            {"existing_cluster_id": "1-a"},
+            ["error seen...MLflow refuses it...cluster.json:2:3 | set `backend: auto`"],
+            id="top",
         ),
         pytest.param({"existing_cluster_id": "1-a", **subjects.OLD}, ["refuses it...| remove existing"], id="beside"),
         pytest.param(

@@ -127,10 +127,12 @@ def test_the_runtime_that_is_suggested_runs_the_project(
     ("python", "version", "cure"),
     [
         pytest.param("3.7", "13.3", "ask for python=3.10, the runtime's own", id="another"),
-        pytest.param("3.7", "12.2", "set spark_version to 13.3.x-scala2.12, and write the", id="its own has ended too"),
-        pytest.param("3.9", "12.2", "set spark_version to 13.3.x-scala2.12, and write the project", id="its own"),
         pytest.param(
-            "3.7", "6.4", "set spark_version to 13.3.x-scala2.12, and write the project", id="before the table"
+            "3.7", "12.2", "set spark_version to 13.3.x-scala2.12, and set `backend: auto`", id="its own has ended too"
+        ),
+        pytest.param("3.9", "12.2", "set spark_version to 13.3.x-scala2.12, and set `backend: auto`", id="its own"),
+        pytest.param(
+            "3.7", "6.4", "set spark_version to 13.3.x-scala2.12, and set `backend: auto`", id="before the table"
         ),
         pytest.param("3.8", "20.0", "ask for a newer one: python=3.12", id="not known"),
     ],
