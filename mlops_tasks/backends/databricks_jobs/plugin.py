@@ -137,7 +137,7 @@ class JobsBackend(AbstractBackend):  # type: ignore[misc] # MLflow's types are n
         version: str | None,
         backend_config: Mapping[str, Any],
         tracking_uri: str,
-        experiment_id: str,
+        experiment_id: str | None,
     ) -> FollowedRun:
         """The run, at its end unless the config says not to wait. Raises ExecutionException unless it ended well."""
         with _as_mlflow_raises(), processes.signals_raise():
@@ -148,8 +148,7 @@ class JobsBackend(AbstractBackend):  # type: ignore[misc] # MLflow's types are n
             runs = backend.DatabricksJobsRuns(workspace=workspace, run=processes.run_command, report=report)
             job = prepare(config, folder, runs, entry_point=entry_point, parameters=params or {})
             plan = runs.plan(job)
-            job = replace(job, experiment_id=str(experiment_id), deployed=plan.needs.wheels)
-            runs.find_experiment(job)
+            job = replace(job, experiment_id=find_experiment(runs, experiment_id), deployed=plan.needs.wheels)
             release = describe(job, project_uri, version)
             found = tags.describe(release, ci_url="", entry_point=entry_point, user=workspace.user, tags=_parent())
             run = FollowedRun(runs, send(runs, replace(job, tags=found, record=release.to_dict()), plan), job)
@@ -221,6 +220,18 @@ def prepare(
         environment_version=values["environment_version"],
         driver_root=values["driver_root"],
     )
+
+
+def find_experiment(runs: backend.DatabricksJobsRuns, experiment_id: str | None) -> str:
+    """The experiment that MLflow has found, if it has and there is one: on Databricks none is the default."""
+    if experiment_id in {None, "None", ""}:
+        raise errors.BadInput(
+            "no experiment is named to run under",
+            where="--experiment-name",
+            cure=f"give `--experiment-name {errors.typed(f'/Users/{runs.workspace.user}/NAME')}`, or set "
+            "MLFLOW_EXPERIMENT_NAME",
+        )
+    return runs.tracking.check_experiment(str(experiment_id))
 
 
 def place_wheels(named: Sequence[str], wheel_root: str) -> tuple[list[Deployed], dict[str, Path]]:

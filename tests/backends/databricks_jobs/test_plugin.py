@@ -27,7 +27,7 @@ from tests.support.repositories import write
 from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
-CLUSTER = {**sites.SPARK_CLUSTER, "spark_version": "15.4.x-cpu-ml-scala2.12"}
+CLUSTER = {**sites.SPARK_CLUSTER, "spark_version": "15.4.x-scala2.12"}
 MLPROJECT = """\
 name: plain
 python_env: python_env.yaml
@@ -49,7 +49,7 @@ with mlflow.start_run():
 HANG = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 FILES = {
     "MLproject": MLPROJECT,
-    "python_env.yaml": "dependencies: []\n",
+    "python_env.yaml": "dependencies: [mlflow-skinny]\n",
     "train.py": TRAIN,
     "fail.py": "print('about to fail')\nraise ValueError('bad data')\n",
     "hang.py": HANG,
