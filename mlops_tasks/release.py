@@ -65,7 +65,8 @@ class Patched(NamedTuple):
 class Run(NamedTuple):
     """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder.
 
-    `timed_out` is set where the setting `timeout` ended it. `reason` is why it did not finish, in one line.
+    `timed_out` is set where the setting `timeout` ended it. `reason` is why it did not finish, in one line, and `trace`
+    the traceback of its entry point, where one is known.
     """
 
     run_id: str
@@ -79,6 +80,7 @@ class Run(NamedTuple):
     metrics: Mapping[str, float] = MappingProxyType({})
     timed_out: bool = False
     reason: str = ""
+    trace: str = ""
 
 
 class Attempt(NamedTuple):

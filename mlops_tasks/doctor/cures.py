@@ -111,9 +111,10 @@ def keep_on_dbfs(subject: Subject, uri: str) -> str:
 
 def _stay(subject: Subject, runtime: runtimes.Runtime) -> Iterator[str]:
     """The steps that make the project run there as it is."""
-    if runtime.name != subject.spark_version:
-        yield f"set spark_version to {runtime.name}"
     becomes_ours = subject.uses_mlflow_backend and (subject.is_classic or subject.is_chosen)
+    if runtime.name != subject.spark_version:
+        follows = f" ({rules.BACKEND} runs the project there as it is)" if becomes_ours and subject.is_chosen else ""
+        yield f"set spark_version to {runtime.name}{follows}"
     if becomes_ours and not subject.is_chosen:
         yield GO_AUTO
     yield from _renew_mode(subject)

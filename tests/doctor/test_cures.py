@@ -353,6 +353,15 @@ def test_a_cure_that_is_followed_ends_its_finding_and_brings_no_other(state: Sta
             assert not are_all or set(left) <= known, (set(left) - known, each, after)
 
 
+def test_that_the_project_runs_as_it_is_comes_before_a_rewrite(tmp_path: Path) -> None:
+    named, chosen = (cures.move(subjects.make(tmp_path, backend=name)) for name in ("databricks", "auto"))
+
+    first, second = named.split(", or ")
+    assert first == f"set spark_version to 13.3.x-scala2.12, and {cures.GO_AUTO}"
+    assert "write the project as a Spark job" in second
+    assert chosen == "set spark_version to 13.3.x-scala2.12 (databricks-jobs runs the project there as it is)"
+
+
 @pytest.mark.parametrize(
     ("name", "offered"),
     [

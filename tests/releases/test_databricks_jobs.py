@@ -218,6 +218,7 @@ def test_a_run_that_fails_tells_its_error_and_trace(site: Site) -> None:
     assert said.code == 5
     run = site.record["run"]
     assert (run["status"], run["reason"]) == ("FAILED", "ValueError: no such luck")
+    assert 'train.py", line 7' in run["trace"]
     assert 'train.py", line 7' in log_of(site)
     assert "ValueError: no such luck" in said.err
     assert site.status(run["run_id"]) == "FAILED"

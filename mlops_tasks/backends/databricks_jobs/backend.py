@@ -307,13 +307,14 @@ class LiveJobOutput:
     def look(self) -> None:
         self._live.look()
 
-    def end(self, job_run_id: int) -> str:
+    def end(self, job_run_id: int) -> runs.End:
         result = self._live.end()
         if result is None or not result.is_whole or self._live.shown < result.files:
-            return self._at_end.end(job_run_id) or (result.error if result else "")
+            end = self._at_end.end(job_run_id)
+            return runs.End(result.error, result.trace) if result and not end.error else end
         if result.trace:
             self._live.add(result.trace)
-        return result.error
+        return runs.End(result.error, result.trace)
 
 
 def _run_folder(job: Job) -> str:

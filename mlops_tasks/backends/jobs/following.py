@@ -68,10 +68,11 @@ class JobState(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a run's task printed, with its error and trace, and the error alone in one line."""
+    """What a run's task printed, with its error and trace; the error alone in one line, and the trace alone."""
 
     text: str
     error: str
+    trace: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,8 @@ class JobRuns:
             of = jobs.get_run(job_run_id, version=self.api)["tasks"][0]["run_id"]
         found = jobs.get_run_output(of, version=self.api)
         error = _plain(str(found.get("error") or "")).strip()
-        return Output(text=join_output(found), error=error.partition("\n")[0])
+        trace = _plain(str(found.get("error_trace") or "")).strip()
+        return Output(text=join_output(found), error=error.partition("\n")[0], trace=trace)
 
 
 def join_output(found: Mapping[str, Any]) -> str:

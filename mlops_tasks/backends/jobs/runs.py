@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from mlops_tasks import errors, processes
 from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
@@ -28,14 +28,21 @@ MOST_RETRIES = 3
 """By itself MLflow repeats a call for minutes, and for 22 minutes one to an address that nobody answers at."""
 
 
+class End(NamedTuple):
+    """How a run's task ended: the `error` in one line, and its `trace`, where they are known."""
+
+    error: str = ""
+    trace: str = ""
+
+
 class RunOutput(Protocol):
     """What shows and keeps what a run prints."""
 
     def look(self) -> None:
         """Show what has been printed since the last look, where that can be known while the run goes on."""
 
-    def end(self, job_run_id: int) -> str:
-        """Show the rest, once the run is over; the answer is the error that it ended in, in one line."""
+    def end(self, job_run_id: int) -> End:
+        """Show the rest, once the run is over; the answer is what it ended in."""
 
 
 class OutputAtEnd:
@@ -46,11 +53,11 @@ class OutputAtEnd:
 
     def look(self) -> None: ...
 
-    def end(self, job_run_id: int) -> str:
+    def end(self, job_run_id: int) -> End:
         output = self._jobs.output(job_run_id)
         if not output.text:  # as it may be of a shell command
             self._report.detail("the workspace hands out no output of this job: the run's page may show it")
-            return ""
+            return End()
         for line in following.leave_out_unpacking(output.text):
             self._report.output(line)
         try:
@@ -58,7 +65,7 @@ class OutputAtEnd:
             self._log.write_text(f"{output.text}\n", encoding="utf-8", errors="replace")
         except OSError as fault:
             self._report.warning(f"the output cannot be kept in {self._log}: {fault.strerror}")
-        return output.error
+        return End(output.error, output.trace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +179,16 @@ class WorkspaceRuns(ABC):
         self, submitted: Submitted, state: following.JobState, *, entry_point: str, output: RunOutput | None
     ) -> Run:
         """The run as it ended: the rest of its output shown, its status in MLflow made true."""
-        reason = "" if state.mlflow_status == "FINISHED" else str(state)
+        reason, end = "" if state.mlflow_status == "FINISHED" else str(state), End()
         if output is not None and submitted.job_run_id is not None:
             with errors.warn_on_failure(self.report.warning):
-                error = output.end(submitted.job_run_id)
-                reason = error if reason and error else reason
+                end = output.end(submitted.job_run_id)
+                reason = end.error if reason and end.error else reason
         elif reason:  # who followed the run has seen that
             self.report.warning(f"job run {submitted.job_run_id} ended {state}")
         found = self._mark(submitted, state.mlflow_status, entry_point=entry_point)
-        return found._replace(url=state.url, job_run_id=submitted.job_run_id, reason=reason)
+        trace = end.trace if reason else ""
+        return found._replace(url=state.url, job_run_id=submitted.job_run_id, reason=reason, trace=trace)
 
     def _mark(self, submitted: Submitted, status: str, *, entry_point: str) -> Run:
         """The run as MLflow has it, with the job's end written to it: after a good end a failure there is a warning."""

@@ -263,7 +263,7 @@ def test_the_output_is_what_was_printed_then_the_trace(jobs: JobRuns, workspace:
     body = {"logs": "one\n", "error": "E: 1", "error_trace": "Traceback\nE: 1"}
     workspace.faults.add("GET", "/api/2.0/jobs/runs/get-output", status=200, body=body)
 
-    assert jobs.output(run_id) == ("one\nTraceback\nE: 1", "E: 1")
+    assert jobs.output(run_id) == ("one\nTraceback\nE: 1", "E: 1", "Traceback\nE: 1")
 
 
 @pytest.mark.parametrize(
