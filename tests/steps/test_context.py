@@ -77,7 +77,9 @@ def test_a_project_in_the_top_folder_goes_by_its_name_unless_another_ones_folder
     ],
 )
 def test_a_wheel_root_of_the_other_target_is_left_alone(tmp_path: Path, target: str, root: str, there: str) -> None:
-    assert make_context(tmp_path, target=target, wheel_root=root).wheel_root == there
+    write(tmp_path / "p", {"MLproject": "name: p\n"})
+
+    assert make_context(tmp_path, target=target, wheel_root=root, backend="databricks").wheel_root == there
 
 
 @pytest.mark.parametrize(
