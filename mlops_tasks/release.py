@@ -108,7 +108,7 @@ class Attempt(NamedTuple):
     patch: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Release:
     """Everything that is known about the release of one project to one target.
 

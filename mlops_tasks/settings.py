@@ -22,7 +22,7 @@ def _setting(read: Callable[[object], object], meaning: str, default: Any = None
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """The settings of a release. Raises BadInput with every fault of the values given, as `read` does.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections import deque
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mlops_tasks import files
-from mlops_tasks.workspace import faults
 
 
 class Stored(NamedTuple):
@@ -63,6 +61,8 @@ def same_content_is_fine(store: Store, source: Path, folder: str) -> Iterator[No
 
     An earlier try whose answer was lost has written it, or another release of the same wheel.
     """
+    from mlops_tasks.workspace import faults
+
     try:
         yield
     except faults.ApiError as fault:
@@ -86,6 +86,8 @@ def write_files(
     A write then ends at its next block. One that hangs in the network is left behind in a daemon thread: a thread
     pool's would hold up the end of the process.
     """
+    import queue
+
     stopped = threading.Event()
     todo = deque(sources)
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import json
 import sys
@@ -131,7 +130,9 @@ class Flag(invoke.Argument):
     """
 
     def __deepcopy__(self, _: object) -> Flag:
-        return copy.copy(self)
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
 
 
 class Word(Flag):
