@@ -66,9 +66,10 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             shipped = self._ship(job, plan, store)
             begun.set()
             job.begun()
-            run_id = self._ensure_run(job, experiment_id)
+            earlier, known = shipment.find_run(folder, store) or ("", None)
+            run_id = self._ensure_run(job, experiment_id, known=known)
             written = self._describe_to_driver(job, plan, shipped, run_id=run_id, experiment_id=experiment_id)
-            parameter = shipment.send_run(written, into=folder, store=store, report=self.report)
+            parameter = earlier or shipment.send_run(written, into=folder, store=store, report=self.report)
             body = self._body(job, plan, shipped, parameter=uris.to_cluster(parameter))
             job_run_id = self._send(body, run_id)
             with errors.warn_on_failure(self.report.warning):
@@ -215,14 +216,19 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
             timeout=job.limits.timeout,
         )
 
-    def _ensure_run(self, job: Job, experiment_id: str) -> str:
-        """The id of the attempt's one MLflow run, which is RUNNING; its parameters and its record are logged."""
+    def _ensure_run(self, job: Job, experiment_id: str, *, known: str | None = None) -> str:
+        """The id of the attempt's one MLflow run, which is RUNNING; its parameters and its record are logged.
+
+        `known` is the one that a job of the attempt was told of, if there is one: a store shows at once what MLflow's
+        search may show late.
+        """
         tags = {
             **job.tags,
             "mlflow.project.backend": self.backend,
             FOLDER_TAG: _run_folder(job),
         }
-        run_id = self._find_or_create(Attempt(id=job.attempt), experiment_id, name=job.run_name, tags=tags)
+        attempt = Attempt(id=job.attempt, run_id=known)
+        run_id = self._find_or_create(attempt, experiment_id, name=job.run_name, tags=tags)
         with errors.warn_on_failure(self.report.warning):
             self.tracking.describe_run(run_id, tags=tags, parameters=job.parameters, record=job.record)
         return run_id
@@ -231,7 +237,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
         self, attempt: Attempt, experiment_id: str, *, name: str | None, tags: Mapping[str, str]
     ) -> str:
         """A lost answer to the creation of a run is looked up before it is repeated: MLflow's search lags behind."""
-        found = self.attempts.find_run(attempt, experiment_id, looks=1)
+        found = attempt.run_id or self.attempts.find_run(attempt, experiment_id, looks=1)
         for left in reversed(range(CREATIONS)):
             if found is not None:
                 self.tracking.resume_run(found)

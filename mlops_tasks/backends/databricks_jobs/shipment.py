@@ -5,6 +5,7 @@ Each file is named by its content, so that nothing is sent twice and nothing is 
 
 from __future__ import annotations
 
+import fnmatch
 import gzip
 import json
 import stat
@@ -74,6 +75,15 @@ def send_text(name: str, text: str, *, into: str, store: Store, report: Report) 
         path = Path(temporary, f"{stem}-{files.sha256(text.encode())[:12]}{dot}{suffix}")
         path.write_text(text, encoding="utf-8")
         return _send(path, into, store=store, report=report, what=name)
+
+
+def find_run(folder: str, store: Store) -> tuple[str, str] | None:
+    """The URI of the file that an earlier try has left in `folder` for the driver program, and the MLflow run in it."""
+    name = next((each for each in store.list_files(folder) if fnmatch.fnmatch(each, "run-*.json")), None)
+    if name is None:
+        return None
+    uri = f"{folder}/{name}"
+    return uri, str(json.loads(store.read(uri))["variables"]["MLFLOW_RUN_ID"])
 
 
 def send_run(run: Mapping[str, Any], *, into: str, store: Store, report: Report) -> str:

@@ -55,6 +55,14 @@ def test_a_run_whose_creation_had_no_answer_is_looked_for_and_taken_up(tmp_path:
     assert taken_up == ["r1"]
 
 
+def test_the_run_that_a_job_was_told_of_is_taken_up_whatever_mlflow_shows(tmp_path: Path) -> None:
+    taken_up: list[str] = []
+    runs = make_runs(Report(), found=[], resume_run=taken_up.append, describe_run=lambda *_, **__: None)
+
+    assert runs._ensure_run(make_job(tmp_path / "p", ENTRY_POINTS), "1", known="r1") == "r1"
+    assert taken_up == ["r1"]
+
+
 def test_a_run_that_mlflow_never_makes_is_an_error(tmp_path: Path) -> None:
     runs = make_runs(Report(), found=[None] * 9, start_run=refuse)
 

@@ -62,6 +62,15 @@ def test_what_is_sent_is_named_by_its_content_and_sent_once(tmp_path: Path) -> N
     assert (tmp_path / uri).stat().st_mtime_ns == first
 
 
+def test_the_run_that_an_earlier_try_told_of_is_found_in_the_store(tmp_path: Path) -> None:
+    store = FolderStore(top=tmp_path)
+    assert shipment.find_run("runs/1", store) is None
+
+    uri = shipment.send_run({"variables": {"MLFLOW_RUN_ID": "r1"}}, into="runs/1", store=store, report=Report())
+
+    assert shipment.find_run("runs/1", store) == (uri, "r1")
+
+
 def test_texts_of_other_contents_have_other_names(tmp_path: Path) -> None:
     store = FolderStore(top=tmp_path)
 
