@@ -96,7 +96,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
     choice = tried(lambda: choose(asked, spec_file)) or Choice(MLFLOW_BACKEND)
     if str(choice.refused) in map(str, faults):
         choice = choice._replace(refused=None)  # the spec cannot be read at all
-    if choice.backend == OWN_BACKEND:
+    if choice.backend == OWN_BACKEND and context.target.is_databricks:  # elsewhere it is set for the rehearsal
         tried(lambda: databricks_jobs.check_env_manager(settings.env_manager))
     entry_point = project.entry_points.get(settings.entry_point) if project is not None else None
     if project is not None and entry_point is not None and project.spark_job is None:  # a Spark job has its own check

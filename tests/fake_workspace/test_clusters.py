@@ -275,6 +275,7 @@ def test_a_library_that_cannot_be_installed_ends_the_run_before_its_task(
     assert not said
 
 
+@pytest.mark.full
 def test_a_serverless_task_has_the_libraries_of_its_environment(bench: Bench, wheel: Path) -> None:
     (bench.disk / "Volumes").mkdir(exist_ok=True)
     shutil.copy(wheel, bench.disk / "Volumes")

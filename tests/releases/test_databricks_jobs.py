@@ -95,6 +95,7 @@ def test_a_project_runs_on_each_runtime_with_the_very_wheel(site: Site, spark_ve
     assert [each["sha256"] for each in result["wheels"]] == [site.record["wheels"][0]["sha256"]]
 
 
+@pytest.mark.full
 def test_nothing_is_asked_of_dbfs(site: Site) -> None:
     site.workspace.dbfs.disabled = True
     try:
@@ -133,6 +134,7 @@ def test_on_an_existing_cluster_the_changed_library_runs_and_nothing_stays(site:
     assert not any("libraries" in each["tasks"][0] for each in site.submits())
 
 
+@pytest.mark.full
 def test_on_serverless_compute_without_dbfs(site: Site) -> None:
     site.workspace.dbfs.disabled = True
     try:
@@ -151,7 +153,7 @@ def test_on_serverless_compute_without_dbfs(site: Site) -> None:
     ("status", "after"),
     [
         pytest.param(500, False, id="500-before", marks=pytest.mark.full),
-        pytest.param(500, True, id="500-after"),
+        pytest.param(500, True, id="500-after", marks=pytest.mark.full),
         pytest.param(503, False, id="503-before", marks=pytest.mark.full),
         pytest.param(503, True, id="503-after", marks=pytest.mark.full),
         pytest.param(None, False, id="cut-off-before", marks=pytest.mark.full),
@@ -178,7 +180,8 @@ def runs_of(site: Site, attempt: str) -> list[str]:
     return [run for run in everything if site.tags(run).get("mlops.attempt") == attempt]
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.full), True])
+@pytest.mark.full
+@pytest.mark.parametrize("after", [False, True])
 def test_a_lost_answer_to_the_creation_of_the_mlflow_run_leaves_one_run(site: Site, *, after: bool) -> None:
     site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/create", call=1, reset=True, after=after)
 

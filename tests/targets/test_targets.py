@@ -30,7 +30,7 @@ with mlflow.start_run():
     mlflow.log_metric("answer", mylib.ANSWER)
 print("TEXT", sys.argv[2])
 """
-CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "14.3.x-cpu-ml-scala2.12"})
+CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "15.4.x-scala2.12"})
 SETTINGS = "mlops: {{project: training, libraries: [libs/*], poll_interval: 0.2, target: {target}}}\n"
 AWKWARD = 'it\'s "q" = $HOME é'
 
@@ -98,7 +98,7 @@ def test_the_record_holds_the_same_facts(place: Place) -> None:
     assert list(good) == list(bad)
     assert list(good["run"]) == [
         *("run_id", "experiment_id", "status", "backend", "url", "entry_point", "job_run_id", "log", "metrics"),
-        *("timed_out", "reason"),
+        *("timed_out", "reason", "trace"),
     ]
     assert (good["run"]["status"], bad["run"]["status"]) == ("FINISHED", "FAILED")
     assert good["run"]["metrics"] == {"answer": 42.0}
@@ -144,7 +144,7 @@ def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:
 
 def test_the_backend_is_chosen_with_a_reason_and_an_unknown_one_refused(place: Place) -> None:
     context = Pipeline(place.folder, Settings(project="training")).context
-    chosen = {"local": ("local", "the target is local"), "databricks": ("databricks-jobs", "runtime 14.3 ML")}
+    chosen = {"local": ("local", "the target is local"), "databricks": ("databricks-jobs", "runtime 15.4")}
 
     backend, why = place.target.choose_backend(context.settings, context.project, context.cluster_spec)
 

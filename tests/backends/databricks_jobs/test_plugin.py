@@ -331,6 +331,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.full
 def test_a_run_is_followed_to_its_end_with_its_output(site: Site, project: Path) -> None:
     process = start(project, "-P", "text=it's me", "--run-name", "first")
     out, err = process.communicate(timeout=300)
