@@ -66,9 +66,8 @@ class Job:
     looking for it.
 
     `spec` is the cluster spec where no file of the project has it. `deployed` are the wheels in the store, each after
-    those that it needs; `wheel_files` has their files here, by
-    normalised name, where they are known. `wheel_folder` is the branch's folder in the store. `compute`,
-    `environment_version` and `driver_root` are the settings.
+    those that it needs; `wheel_files` has their files here, by normalised name, where they are known. `wheel_folder`
+    is the branch's folder in the store. `compute`, `environment_version` and `driver_root` are the settings.
     """
 
     project: mlproject.Project

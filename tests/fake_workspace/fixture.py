@@ -1,4 +1,4 @@
-"""The fixture `workspace`: a fresh one for each test of a module that has this one in its `pytest_plugins`."""
+"""The fixtures `workspace` and `bench`, fresh for each test of a module that has this one in its `pytest_plugins`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.server import Workspace
+from tests.support import benches
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,14 @@ def workspace(mlflow_server: MlflowServer) -> Iterator[Workspace]:
     with Workspace(mlflow=mlflow_server) as started:
         yield started
     assert not started.crashes, started.crashes[0]
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[benches.Bench]:
+    with benches.opened(tmp_path_factory.mktemp("bench")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bench(shared_bench: benches.Bench) -> benches.Bench:
+    return shared_bench.fresh()

@@ -4,7 +4,7 @@ import base64
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,10 @@ from tests.support import benches, repositories
 from tests.support.benches import Bench, python, shell, wait_until
 from tests.support.tiny_wheels import make_wheel
 
+pytest_plugins = ["tests.fake_workspace.fixture"]
+
 WHEEL = "mylib-1.0-py3-none-any.whl"
 MLFLOW = [{"pypi": {"package": f"{name}"}} for name in ("mlflow-skinny", "sqlalchemy", "alembic")]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with benches.opened(tmp_path_factory.mktemp("bench")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    return shared.fresh()
 
 
 @pytest.fixture(scope="module")

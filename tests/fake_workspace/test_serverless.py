@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,10 @@ import pytest
 
 from tests.fake_workspace import environments, libraries, runtimes
 from tests.fake_workspace.runs import Mode
-from tests.support import benches
 from tests.support.benches import CLUSTER, Bench, python
 from tests.support.tiny_wheels import make_wheel
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with benches.opened(tmp_path_factory.mktemp("bench")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    return shared.fresh()
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 
 def run(bench: Bench, code: str, *lines: str, file: str = "Workspace/Shared/less.py", **spec: Any) -> tuple[Any, str]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,22 +7,12 @@ import pytest
 from tests.fake_workspace.calls import PRINCIPAL, USER, call
 from tests.fake_workspace.exchange import Refused
 from tests.fake_workspace.standing import Standing
-from tests.support import benches
 from tests.support.benches import CLUSTER, Bench, python
 from tests.support.tiny_wheels import make_wheel
 
+pytest_plugins = ["tests.fake_workspace.fixture"]
+
 GET, STATUS = "/api/2.1/clusters/get", "/api/2.0/libraries/cluster-status"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with benches.opened(tmp_path_factory.mktemp("bench")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def bench(shared: Bench) -> Bench:
-    return shared.fresh()
 
 
 @pytest.fixture

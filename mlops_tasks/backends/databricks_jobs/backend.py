@@ -17,6 +17,7 @@ from mlops_tasks.backends.databricks_jobs.dependencies import Dependencies
 from mlops_tasks.backends.jobs import lookup, runs
 from mlops_tasks.project import cluster, staging
 from mlops_tasks.release import Attempt, Deployed, Run
+from mlops_tasks.report import Report
 from mlops_tasks.stores import choosing, uris, workspace_files
 from mlops_tasks.stores.base import Store
 from mlops_tasks.tracking import bounds
@@ -43,6 +44,11 @@ class Plan(NamedTuple):
     needs: Dependencies
     called: entry.Call
 
+    def tell(self, report: Report) -> None:
+        """Say what is left out or overruled, and what does not travel or arrives as another."""
+        for said in (*self.there.said, *self.needs.said):
+            report.detail(said)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatabricksJobsRuns(runs.WorkspaceRuns):
@@ -58,8 +64,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
 
     def send(self, job: Job, plan: Plan) -> Submitted:
         """`submit` with the plan that was made for the job."""
-        for said in (*plan.there.said, *plan.needs.said):
-            self.report.detail(said)
+        plan.tell(self.report)
         experiment_id = job.experiment_id or self.find_experiment(job)
         store, folder = self._store(job), _run_folder(job)
         with self.stopped_when_cut_off(Attempt(id=job.attempt), experiment_id) as begun:
@@ -79,8 +84,7 @@ class DatabricksJobsRuns(runs.WorkspaceRuns):
     def show(self, job: Job) -> None:
         """Show what would be sent, without sending anything."""
         plan = self.plan(job)
-        for said in (*plan.there.said, *plan.needs.said):
-            self.report.detail(said)
+        plan.tell(self.report)
         shipped = _Shipped(
             archive="",
             sha256="",
