@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import errors, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release, Run
@@ -66,8 +66,7 @@ class Pipeline:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
-                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
-                    attempt.refuse_going_on(context, STEPS, inputs)
+                attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
@@ -128,7 +127,8 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             if release.run is not None:
                 _compare(context, release.run)
             return release
-        with context.record.locked(inputs.command or step):
+        wait = context.report.detail if inputs.command == "release" else None
+        with context.record.locked(inputs.command or step, wait=wait):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:
