@@ -17,7 +17,7 @@ from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import status
+    from mlops_tasks.pipeline import run_list, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -96,6 +96,14 @@ class Pipeline:
         with context.places.usable():
             context.places.create()
             return watching.cancel(context, run_id)
+
+    def show_runs(self) -> list[run_list.Listed]:
+        """The runs of this repository that go on and that have ended lately, shown as a table."""
+        from mlops_tasks.pipeline import run_list
+
+        context = self._begin()
+        with context.places.usable():
+            return run_list.show_runs(context)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""

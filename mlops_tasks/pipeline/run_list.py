@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from mlops_tasks import errors, locks
+from mlops_tasks import errors, locks, record, state
+from mlops_tasks.backends.base import Submitted
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release
 from mlops_tasks.steps.context import Context
@@ -13,13 +18,18 @@ SHORT = 8
 """Characters of an id in a list: more where they are needed to tell two runs apart."""
 SHORTEST, WHOLE = 4, 32
 """The fewest characters that a run may be named by, and those of a whole id."""
+LATELY = 10
+"""How many runs that have ended are listed."""
+FORGOTTEN = 3600
+"""Seconds after which an attempt is over that has left no trace."""
 
 
 class Listed(NamedTuple):
-    """The release of one attempt at a run, and the record that has it."""
+    """The release of one attempt at a run, and the record that has it. `found` is its state where that was asked."""
 
     record: Record
     release: Release
+    found: str = ""
 
     @property
     def attempt(self) -> Attempt:
@@ -32,12 +42,148 @@ class Listed(NamedTuple):
         return (run.run_id if run else None) or self.attempt.run_id or self.attempt.id
 
     @property
+    def entry_point(self) -> str:
+        return self.release.run.entry_point if self.release.run else self.attempt.entry_point
+
+    @property
+    def begun_at(self) -> float:
+        """When the run was submitted, in seconds since 1970; 0 where that is not known."""
+        return self.attempt.submitted_at or state.last_used(self.record.attempt_path(self.attempt))
+
+    @property
+    def page(self) -> str:
+        return (self.release.run.url if self.release.run else "") or self.attempt.url
+
+    @property
     def state(self) -> str:
+        if self.found:
+            return self.found
         if self.release.run is not None and self.attempt.ended:
             return self.release.run.status
         if locks.is_held(self.record.attempt_lock(self.attempt)):
             return "going on" if self.attempt.run_id else "starting"
         return "detached" if self.attempt.detached else "cut off"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of the run, by the names that the record has for it."""
+        release, attempt, run = self.release, self.attempt, self.release.run
+        return {
+            "run_id": run.run_id if run else attempt.run_id,
+            "attempt": attempt.id,
+            "state": self.state,
+            "submitted_at": attempt.submitted_at,
+            "project": release.project,
+            "target": release.target,
+            "branch": release.branch,
+            "entry_point": self.entry_point,
+            "parameters": dict(attempt.parameters),
+            "job_run_id": run.job_run_id if run else attempt.job_run_id,
+            "url": self.page,
+        }
+
+
+def show_runs(context: Context) -> list[Listed]:
+    """Report what goes on in this repository and what has ended lately, on all its branches, as a table.
+
+    The workspace is asked about the runs of the command's own target that no command follows, where a login is there;
+    the ends of those that have ended are recorded.
+    """
+    found = [*_as_now(context, find_open(context)), *_find_ended(context)]
+    going_on = sorted((each for each in found if not each.attempt.ended), key=lambda each: -each.begun_at)
+    ended = [each for each in found if each.attempt.ended][:LATELY]
+    listed = [each._replace(found=each.state) for each in (*going_on, *ended)]
+    if listed:
+        columns, rows = _tabulate(listed, now=time.time())
+        context.report.table("", columns, rows)
+    else:
+        context.report.text("no run of this repository is on record")
+    return listed
+
+
+def _find_ended(context: Context) -> list[Listed]:
+    """The releases of the runs that have ended, the last one first."""
+    found = []
+    for path in context.places.run_records()[:LATELY]:
+        with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):
+            release = record.parse(path.read_bytes(), path=path)
+            found.append(Listed(Record(path.parent, runs=path.parent), release))
+    return [each for each in found if each.release.run and each.attempt.ended]
+
+
+def _as_now(context: Context, listed: Sequence[Listed]) -> list[Listed]:
+    """The attempts as the workspace knows them, where it is the command's own and there is a login for it."""
+    left = [each for each in listed if each.state in {"detached", "cut off"}]
+    asked = [each for each in left if each.release.target == context.settings.target]
+    if not asked or not context.target.is_remote or context.dry_run:
+        return list(listed)
+    try:
+        context.target.check()
+        return [_ask(context, each) if each in asked else each for each in listed]
+    except errors.ReleaseError as fault:
+        context.report.detail(f"what has become of the runs in the workspace was not asked: {fault.what}")
+        return list(listed)
+
+
+def _ask(context: Context, each: Listed) -> Listed:
+    """The attempt as the workspace knows it; its end is recorded where it has ended."""
+    from mlops_tasks.pipeline import attempt as attempts
+
+    if attempts.is_elsewhere(context, each.attempt):
+        return each
+    try:
+        with locks.held(each.record.attempt_lock(each.attempt), "runs"):
+            found = context.target.runs_of(each.attempt.backend).pick_up(each.attempt)
+            if isinstance(found, Submitted):
+                return each._replace(found="detached" if each.attempt.detached else "going on")
+            if found is not None:
+                ended = attempts.with_log(context, each.record, found)
+                return each._replace(release=attempts.save_end(context, each.record, each.release, ended))
+            if each.begun_at < time.time() - FORGOTTEN:
+                over = replace(each.release, attempt=each.attempt._replace(ended=True))
+                each.record.save_attempt(over)
+            return each
+    except errors.OutOfOrder:
+        return each  # another command has just taken it up
+
+
+def _tabulate(listed: Sequence[Listed], *, now: float) -> tuple[list[str], list[list[str]]]:
+    """The columns and the rows of the table: of project, target and parameters what is not the same for all."""
+    parameters = [each.attempt.parameters for each in listed]
+    names = dict.fromkeys(name for each in parameters for name in each)
+    differing = [name for name in names if len({each.get(name) for each in parameters}) > 1]
+    columns = {
+        "state": [each.state for each in listed],
+        "age": [_show_age(now - each.begun_at) if each.begun_at else "" for each in listed],
+        "project": [each.release.project for each in listed],
+        "target": [each.release.target for each in listed],
+        "branch": [each.release.branch for each in listed],
+        "entry point": [each.entry_point for each in listed],
+        "parameters": [
+            " ".join(errors.typed(f"{name}={each[name]}") for name in differing if name in each) for each in parameters
+        ],
+        "run": shorten([each.name for each in listed]),
+        "page": [each.page for each in listed],
+    }
+    of_interest = {
+        name: cells
+        for name, cells in columns.items()
+        if name not in {"project", "target", "parameters", "page"}
+        or (any(cells) if name in {"parameters", "page"} else len(set(cells)) > 1)
+    }
+    return list(of_interest), [list(row) for row in zip(*of_interest.values(), strict=True)]
+
+
+def shorten(names: Sequence[str]) -> list[str]:
+    """The beginnings of ids, each long enough to be no other one's."""
+    size = next(size for size in range(SHORT, WHOLE + 1) if len({name[:size] for name in names}) == len(set(names)))
+    return [name[:size] for name in names]
+
+
+def _show_age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
 
 
 def find_open(context: Context, record: Record | None = None) -> list[Listed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import doctor, init, steps, ui
+from mlops_tasks.tasks import doctor, init, runs, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -17,6 +17,7 @@ namespace = invoke.Collection(
     steps.status,
     doctor.doctor,
     ui.ui,
-    steps.watch,
-    steps.cancel,
+    runs.runs,
+    runs.watch,
+    runs.cancel,
 )
