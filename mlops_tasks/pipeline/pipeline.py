@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
@@ -122,12 +122,9 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         context.places.create()
         if step == "run" and not context.dry_run:
-            from mlops_tasks.pipeline import attempt
+            from mlops_tasks.pipeline import attempt, conclusion
 
-            release = attempt.take_run(context, STEPS, inputs)
-            if release.run is not None:
-                _compare(context, release.run)
-            return release
+            return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
         with context.record.locked(inputs.command or step):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
@@ -135,12 +132,3 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
                 staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release
-
-
-def _compare(context: Context, run: Run) -> None:
-    from mlops_tasks.pipeline import comparison
-
-    try:
-        comparison.compare(context, run)
-    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
-        context.report.warning(f"the earlier runs cannot be shown: {fault.what}")

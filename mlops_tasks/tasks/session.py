@@ -34,11 +34,14 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed."""
+    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed.
+
+    A run that misses a gate is on record too.
+    """
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
-    except errors.RunFailed as fault:
+    except (errors.RunFailed, errors.GateNotMet) as fault:
         release = fault.release or pipeline.load()
         fault.beside = release.to_dict() if release else {}
         raise

@@ -114,7 +114,7 @@ def test_a_failing_entry_point_exits_5_and_its_output_is_shown_and_kept(place: P
 def test_runs_of_one_branch_land_in_one_experiment_the_newest_first(place: Place) -> None:
     good, bad = place.runs
 
-    past = place.target.runs.tracking.past_runs(good["run"]["experiment_id"], limit=5)
+    past = place.target.runs.tracking.search_runs([good["run"]["experiment_id"]], tags={}, limit=5)
 
     assert [each.run_id for each in past] == [bad["run"]["run_id"], good["run"]["run_id"]]
     assert [each.tags["mlflow.project.entryPoint"] for each in past] == ["fail", "main"]
