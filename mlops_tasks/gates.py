@@ -44,7 +44,7 @@ _METRIC = re.compile(rf"\s*({_QUOTED}|[^\s<>=!\"']+)\s*")
 _OPERATOR = re.compile("|".join(COMPARE))
 _TERM = re.compile(
     rf"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[A-Za-z_]\w*|{_QUOTED})"
-    r"|(?P<sign>[-+*/()]))"
+    r"|(?P<sign>\S))"
 )
 _AN_OPERAND = "a number, main, best, the name of an environment, - or ("
 _AN_OPERATOR = "+, -, *, / or the end"
@@ -189,16 +189,11 @@ def _in_order(text: str, start: int) -> Iterator[Term]:
 
 
 def _terms(text: str, start: int) -> Iterator[tuple[Term, int]]:
-    """The numbers, references and signs from `start` on, each with its place."""
-    text = text.rstrip()
-    while start < len(text):
-        found = _TERM.match(text, start)
-        if found is None:
-            raise _expected(_AN_OPERAND, text, start + len(text[start:]) - len(text[start:].lstrip()))
-        kind, word = found.lastgroup, found[found.lastgroup or 0]
+    """The numbers, references and signs from `start` on, each with its place; any other character as a sign."""
+    for found in _TERM.finditer(text, start):
+        kind, word = str(found.lastgroup), found[str(found.lastgroup)]
         term: Term = float(word) if kind == "number" else Reference(word.strip("'\"")) if kind == "name" else word
-        yield term, found.start(kind or 0)
-        start = found.end()
+        yield term, found.start(kind)
 
 
 def _expected(what: str, text: str, place: int) -> ValueError:

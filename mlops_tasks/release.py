@@ -94,6 +94,11 @@ class Run(NamedTuple):
     gates: tuple[Checked, ...] = ()
 
     @property
+    def verdict(self) -> str:
+        """`met` or `not met`; empty where no gate was checked."""
+        return ("not met" if self.unmet else "met") if self.gates else ""
+
+    @property
     def unmet(self) -> tuple[Checked, ...]:
         """The gates that the run does not meet."""
         return tuple(each for each in self.gates if not each.met)

@@ -137,6 +137,7 @@ def test_a_metric_is_a_name_without_blanks_or_one_in_quotes(text: str, metric: s
         ("auc >= 2 main", "+, -, *, / or the end", 10),
         ("auc >= (1 + 2", "a ) for the ( at column 8", 14),
         ("auc >= 1)", "+, -, *, / or the end", 9),
+        ("auc >= 1, 2", "+, -, *, / or the end", 9),
         ("auc >= 1e", "+, -, *, / or the end", 9),
         ("auc >= __import__('os')", "+, -, *, / or the end", 18),
     ],

@@ -129,7 +129,7 @@ def _count(run: Run) -> str:
 def _keep(context: Context, release: Release, run: Run) -> Release:
     """The release with the checked run, recorded, and the run tagged."""
     try:
-        context.target.runs.tracking.set_tag(run.run_id, TAG, "not met" if run.unmet else "met")
+        context.target.runs.tracking.set_tag(run.run_id, TAG, run.verdict)
     except errors.WorkspaceError as fault:
         context.report.warning(f"run {run.run_id} has no tag {TAG}: {fault.what}")
     with context.record.locked("run", wait=context.report.detail):
