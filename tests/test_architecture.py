@@ -17,7 +17,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in pat
 TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
-    *("__version__", "release", "errors", "report", "files", "redaction", "slugs"),
+    *("__version__", "release", "errors", "report", "files", "redaction", "slugs", "markdown"),
     *("gates", "setting_types", "settings", "processes", "locks"),
     *("record", "state", "uv"),
     *("workspace", "tracking", "checkout"),

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from mlops_tasks import errors, gates, markdown
 from mlops_tasks.gates import Gate
-from mlops_tasks.pipeline.history import ENTRY_POINT, History
+from mlops_tasks.pipeline.history import BRANCH, ENTRY_POINT, PROJECT, History
+from mlops_tasks.release import Checked
+from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 
 EARLIER = 3
 """How many earlier runs stand beside a run: more do not fit on 80 columns."""
 CELL, NAME = 15, 40
 """Characters of a value, and of the name of a parameter or metric, in the table."""
+LONGEST = 100
+"""Characters of a value in Markdown."""
 WHEEL = "mlops.wheel."
 MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs without one, such as bold-owl-12."""
@@ -77,11 +82,17 @@ class Comparison:
 
     def show_change(self, row: Row) -> str:
         """`↑ +1.2%`, with the arrow alone where a percentage has no meaning; empty where nothing is known."""
-        if row.change is None or self.baseline is None:
+        if row.change is None:
             return ""
-        before = self.runs[self.baseline].metrics[row.name]
-        arrow = ARROWS[(row.change > 0) - (row.change < 0)]
-        return f"{arrow} {_percent(row.change / abs(before))}" if row.change and before else arrow
+        arrow, share = ARROWS[(row.change > 0) - (row.change < 0)], self.share_of(row)
+        return f"{arrow} {_percent(share)}" if share else arrow
+
+    def share_of(self, row: Row) -> float | None:
+        """A metric's change as a share of what it was; None where that is not known, or was 0."""
+        if row.change is None or self.baseline is None:
+            return None
+        before = abs(self.runs[self.baseline].metrics[row.name])
+        return row.change / before if before else None
 
 
 def _percent(share: float) -> str:
@@ -110,22 +121,105 @@ def beside(history: History, *, last: int = EARLIER, others: Sequence[tuple[str,
     return Comparison(runs=runs, labels=labels, baseline=baseline, directions=directions_of(context.settings.require))
 
 
-def directions_of(gates: Sequence[Gate]) -> dict[str, int]:
+def directions_of(required: Sequence[Gate]) -> dict[str, int]:
     """By metric, whether the gates want a high value or a low one."""
-    return {each.metric: each.direction for each in gates if each.direction}
+    return {each.metric: each.direction for each in required if each.direction}
 
 
 def show(history: History) -> None:
     """Report the table of the run beside the others. Nothing is shown of the first run, whose metrics were shown."""
     found = beside(history)
     if len(found.runs) > 1:
-        report_table(history, found)
+        report_table(history.context, found)
 
 
-def report_table(history: History, found: Comparison) -> None:
+def report_table(context: Context, found: Comparison) -> None:
+    """Report the table; on a narrow screen its last columns are left out."""
     columns = ["", *(_cell(each, CELL) for each in found.labels)]
     rows = [_cells(found, each) for each in found.rows]
-    history.context.report.table("", columns, rows, numbers=True)
+    context.report.table("", columns, rows, numbers=True)
+
+
+def narrow(found: Comparison, metrics: Sequence[str]) -> Comparison:
+    """The comparison with these metrics alone, all of them without any; BadInput for one that no run has logged."""
+    for name in metrics:
+        if name not in found.metric_names:
+            near = gates.name_near(name, found.metric_names)
+            logged = f"logged are: {', '.join(found.metric_names)}" if found.metric_names else "none of them logged any"
+            raise errors.BadInput(
+                f"no run here has logged a metric {name}",
+                where="--metric",
+                cure=f"did you mean {near}?" if near else logged,
+            )
+    return replace(found, metrics=tuple(metrics))
+
+
+def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str = "") -> str:
+    """The comparison as a comment on a pull request: the table, the gates, a link to the run's page at `url`.
+
+    What anybody else has named or logged stands there as code, in which Markdown reads nothing.
+    """
+    this = found.runs[0]
+    title = f"{markdown.code(this.tags.get(PROJECT, '') or '-')} on {markdown.code(this.tags.get(BRANCH, '') or '-')}"
+    labels = [found.labels[0], *map(markdown.cell, found.labels[1:])]
+    lines = [f"### {title}", "", _line(["", *labels]), _line(["---"] + ["---:"] * len(labels))]
+    for row in found.rows:
+        texts = [text if row.kind == "metric" else markdown.cell(text[:LONGEST]) for text in row.texts]
+        if row.best is not None:
+            texts[row.best] = f"**{texts[row.best]}**"
+        texts[0] = f"{texts[0]} {found.show_change(row)}".strip()
+        lines.append(_line([markdown.cell(row.name), *texts]))
+    if not found.rows:
+        lines.append(_line(["nothing differs", *[""] * len(labels)]))
+    gate_lines = [
+        f"- {'met' if each.met else '**not met**'}: {markdown.code(each.gate)}, {markdown.code(each.because)}"
+        for each in checked
+    ]
+    page = markdown.link(f"Run {this.run_id[:8]}", url or this.url)
+    return "\n".join([*lines, "", *gate_lines, *([""] if gate_lines else []), f"{page}: {this.status}", ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def to_dict(found: Comparison, *, checked: Sequence[Checked] = ()) -> dict[str, Any]:
+    """The comparison as JSON has it; what is no number there is null."""
+    baseline = None if found.baseline is None else found.runs[found.baseline].run_id
+    metrics = {
+        row.name: {
+            "change": row.change,
+            "share": found.share_of(row),
+            "best": None if row.best is None else found.runs[row.best].run_id,
+        }
+        for row in found.rows
+        if row.kind == "metric"
+    }
+    return {
+        "version": 1,
+        "runs": [_run(label, run) for label, run in zip(found.labels, found.runs, strict=True)],
+        "baseline": baseline,
+        "differing": [row.name for row in found.rows if row.kind != "metric"],
+        "metrics": metrics,
+        **({"gates": [each._asdict() for each in checked]} if checked else {}),
+    }
+
+
+def _run(label: str, run: PastRun) -> dict[str, Any]:
+    tags = run.tags
+    return {
+        "label": label,
+        "run_id": run.run_id,
+        "status": run.status,
+        "name": run.name,
+        "branch": tags.get(BRANCH),
+        "commit": tags.get("mlops.commit"),
+        "dirty": tags.get("mlops.dirty") == "true",
+        "url": run.url,
+        "parameters": dict(run.parameters),
+        "metrics": {key: value if math.isfinite(value) else None for key, value in run.metrics.items()},
+        "wheels": {key.removeprefix(WHEEL): value for key, value in sorted(tags.items()) if key.startswith(WHEEL)},
+    }
 
 
 def _cells(found: Comparison, row: Row) -> list[str]:
@@ -159,5 +253,5 @@ def _facts(run: PastRun) -> dict[tuple[str, str], str]:
 
 def _cell(text: str, width: int) -> str:
     """A text as somebody else wrote it, on one line and without what a terminal would obey."""
-    plain = "".join(each if each.isprintable() else "?" for each in text)
+    plain = markdown.printable(text)
     return plain if len(plain) <= width else f"{plain[: width - 1]}…"

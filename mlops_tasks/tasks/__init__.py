@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import doctor, init, steps, ui
+from mlops_tasks.tasks import compare, doctor, init, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -15,6 +15,7 @@ namespace = invoke.Collection(
     steps.release,
     init.init,
     steps.status,
+    compare.compare,
     doctor.doctor,
     ui.ui,
     steps.watch,

@@ -50,7 +50,11 @@ class Tracked:
     def context(self, **settings: Any) -> Context:
         context = make_context(self.folder, report=Shown(), **settings)
         target = SimpleNamespace(
-            runs=SimpleNamespace(tracking=self.store), user=lambda: "ada", is_databricks=False, is_remote=False
+            runs=SimpleNamespace(tracking=self.store),
+            user=lambda: "ada",
+            check=lambda: None,
+            is_databricks=False,
+            is_remote=False,
         )
         vars(context).update(target=target, project_in_repository="p", repository=self.folder.name)
         return context

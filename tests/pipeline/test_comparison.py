@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
+from mlops_tasks import errors
 from mlops_tasks.pipeline import comparison, history
 from mlops_tasks.pipeline.comparison import Comparison
+from mlops_tasks.release import Checked
 from mlops_tasks.tracking.client import PastRun
 
 SHA = "9d92db0324de" + "0" * 52
@@ -143,3 +149,114 @@ def test_of_the_first_run_nothing_is_shown(tracked: Any) -> None:
     comparison.show(history.history_of(context, tracked.log(metrics={"auc": 0.5})))
 
     assert context.report.tables == []
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=20),
+    st.text("`|\\\\<>@#*_[]()!&;: \n\r\t~=-+.x1\x1b\u202e\u2028", max_size=30),
+    st.sampled_from(
+        ["@everyone", "<img src=x onerror=y>", "a|b\\\\|c", "``x`", "https://evil.example", "[x](y)", "\x1b[2J"]
+    ),
+)
+
+
+def read_table(text: str) -> tuple[list[list[str]], set[str]]:
+    """The cells of the table as GitHub would show them, and the kinds of inline things in the whole comment."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    rows: list[list[str]] = []
+    kinds: set[str] = set()
+    for before, token in itertools.pairwise(tokens):
+        if token.type == "tr_open":
+            rows.append([])
+        if token.type == "inline":
+            kinds.update(child.type for child in token.children or ())
+            if before.type in {"td_open", "th_open"}:
+                rows[-1].append(token.content)
+        kinds.update({token.type} & {"html_block", "fence", "code_block", "blockquote_open", "hr"})
+    return rows, kinds
+
+
+@given(name=HOSTILE, value=HOSTILE, branch=HOSTILE, metric=HOSTILE, run_name=HOSTILE, gate=HOSTILE)
+def test_markdown_reads_nothing_in_what_others_have_named(
+    name: str, value: str, branch: str, metric: str, run_name: str, gate: str
+) -> None:
+    tags = {"mlops.branch": branch, "mlflow.source.name": branch, f"mlops.wheel.{name}": value}
+    this = make_run(name=run_name, tags=tags, parameters={name: value}, metrics={metric: 0.5})
+    found = Comparison(
+        runs=(this, make_run("b6d863460000")), labels=("this run", branch), baseline=1, directions={metric: 1}
+    )
+    checked = [Checked(gate, met=False, value=None, bound=None, because=gate)]
+
+    text = comparison.to_markdown(found, checked=checked, url=f"https://host/{value}")
+
+    rows, kinds = read_table(text)
+    assert kinds <= {"text", "code_inline", "softbreak", "strong_open", "strong_close", "link_open", "link_close"}
+    assert "](<" not in text or text.count("](<") == 1
+    assert {len(row) for row in rows} == {3}
+    assert len(rows) == 1 + len(found.rows)
+    assert text.replace("\n", "").isprintable()
+
+
+def test_markdown_is_a_comment_with_table_gates_and_link() -> None:
+    this = make_run(
+        tags={"mlops.branch": "feature/x", "mlflow.source.name": "training"},
+        parameters={"c": "a|b"},
+        metrics={"auc": 0.82, "loss": 1},
+    )
+    main = make_run("b6d863460000", parameters={"c": ""}, metrics={"auc": 0.8})
+    found = Comparison(runs=(this, main), labels=("this run", "main"), baseline=1, directions={"auc": 1})
+    checked = [Checked("auc >= main", met=True, value=0.82, bound=0.8, because="auc is 0.82, compared with 0.8")]
+
+    assert (
+        comparison.to_markdown(found, checked=checked, url="https://host/run?o=1#job/2")
+        == """\
+### `training` on `feature/x`
+
+|  | this run | `main` |
+| --- | ---: | ---: |
+| `c` | `a¦b` |  |
+| `auc` | **0.82** ↑ +2.5% | 0.8 |
+| `loss` | 1 |  |
+
+- met: `auc >= main`, `auc is 0.82, compared with 0.8`
+
+[Run 7f98f3cc](<https://host/run?o=1#job/2>): FINISHED
+"""
+    )
+
+
+def test_as_data_nothing_is_cut_and_what_is_no_number_is_null() -> None:
+    this = make_run(parameters={"note": "x" * 200, "same": "1"}, metrics={"auc": math.nan, "f1": 0.9})
+    other = make_run("b6d863460000", parameters={"same": "1"}, metrics={"f1": 0.6}, tags={"mlops.wheel.a": "a.whl"})
+
+    found = comparison.to_dict(compare(this, other, f1=1))
+
+    assert found["differing"] == ["note", "a"]
+    assert found["metrics"]["auc"] == {"change": None, "share": None, "best": None}
+    assert found["metrics"]["f1"] == {"change": pytest.approx(0.3), "share": pytest.approx(0.5), "best": this.run_id}
+    assert found["baseline"] == other.run_id
+    assert found["runs"][0]["parameters"] == {"note": "x" * 200, "same": "1"}
+    assert found["runs"][0]["metrics"] == {"auc": None, "f1": 0.9}
+    assert found["runs"][1]["wheels"] == {"a": "a.whl"}
+    assert "gates" not in found
+
+
+def test_a_metric_that_no_run_has_logged_is_refused_with_the_nearest() -> None:
+    found = compare(make_run(metrics={"auc": 1, "loss": 2}), make_run(metrics={"f1": 1}))
+
+    assert [each.name for each in comparison.narrow(found, ["loss"]).rows] == ["loss"]
+    with pytest.raises(errors.BadInput, match="no run here has logged a metric acu") as refused:
+        comparison.narrow(found, ["auc", "acu"])
+    assert refused.value.cure == "did you mean auc?"
+
+
+def test_others_stand_beside_main_and_none_stands_there_twice(tracked: Any) -> None:
+    other, main = tracked.log("other"), tracked.log()
+    before, this = tracked.log("feature"), tracked.log("feature")
+    around = history.history_of(tracked.context(branch="feature"), this)
+
+    found = comparison.beside(around, last=5, others=[around.find(each) for each in ("other", "main", before.run_id)])
+
+    assert [each.run_id for each in found.runs] == [this.run_id, main.run_id, other.run_id, before.run_id]
+    assert list(found.labels) == ["this run", "main", "other", before.run_id[:8]]
+    assert found.baseline == 1

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mlops_tasks import errors
 from mlops_tasks.pipeline import history
+from mlops_tasks.release import Release, Run
+from mlops_tasks.steps.context import Context
+from mlops_tasks.tracking.client import Tracking
 from tests.support.repositories import git
 
 CHILD = {"mlflow.parentRunId": "0" * 32}
@@ -77,6 +84,68 @@ def test_the_best_is_the_branchs_best_earlier_finished_run_in_the_direction_that
     best = [found.best("auc", direction) for direction in (1, -1)]
     assert [each.run_id for each in best if each] == [high.run_id, low.run_id]
     assert found.best("f1", 1) is None
+
+
+def record(context: Context, run: Run) -> None:
+    context.places.create()
+    context.record.save(Release(target="local", project="p", branch=context.facts.branch, run=run))
+
+
+def test_the_branchs_last_run_is_the_recorded_one_else_the_last_that_ended(tracked: Any) -> None:
+    recorded, last = tracked.log("feature"), tracked.log("feature")
+    tracked.log("feature", status="RUNNING")
+    context = tracked.context(branch="feature")
+
+    assert history.of_branch(context).this.run_id == last.run_id
+    record(context, recorded)
+    assert history.of_branch(context).this.run_id == recorded.run_id
+    tracked.store._client.delete_run(recorded.run_id)
+    assert history.of_branch(context).this.run_id == last.run_id
+
+
+def test_a_branch_without_a_run_is_told_with_what_makes_one(tracked: Any, tmp_path: Path) -> None:
+    nowhere = type(tracked)(Tracking(f"sqlite:///{tmp_path / 'none.db'}", artifacts=tmp_path), tracked.folder)
+
+    for each in (tracked, nowhere):
+        with pytest.raises(errors.OutOfOrder, match="no run of feature has ended yet, of main in p") as refused:
+            history.of_branch(each.context(branch="feature"))
+        assert "`inv release` makes one" in refused.value.cure
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_run_is_named_by_its_branch_its_id_or_the_beginning_of_that(tracked: Any) -> None:
+    other = tracked.log("other")
+    tracked.log("other", status="FAILED")
+    this = tracked.log("feature")
+    context = tracked.context(branch="feature")
+    found = history.history_of(context, this)
+    context.places.create()
+    context.record.save(Release(target="local", project="p", branch="other", run=other))
+
+    assert [label for label, _ in map(found.find, ("other", other.run_id, other.run_id[:8]))] == [
+        "other",
+        other.run_id[:8],
+        other.run_id[:8],
+    ]
+    assert {run.run_id for _, run in map(found.find, ("other", other.run_id, other.run_id[:8]))} == {other.run_id}
+
+
+def test_a_run_that_cannot_be_compared_with_is_refused_with_the_reason(tracked: Any) -> None:
+    this = tracked.log("feature")
+    foreign, gone = tracked.log(**{"mlflow.source.name": "scoring"}), tracked.log()
+    tracked.store._client.delete_run(gone.run_id)
+    found = history.history_of(tracked.context(branch="feature"), this)
+
+    for named, said in {
+        "nobody": "no run of a branch nobody has finished, of main in p",
+        "abcdef12": "no run of a branch abcdef12 has finished",
+        foreign.run_id: f"run {foreign.run_id} is of scoring, and this one of p",
+        gone.run_id: f"there is no run {gone.run_id}: it was deleted",
+        "0" * 32: "there is no run 000",
+    }.items():
+        with pytest.raises(errors.BadInput, match=said) as refused:
+            found.find(named)
+        assert refused.value.where == "--with"
 
 
 def test_the_default_branch_is_the_remotes_else_main_else_master(tracked: Any) -> None:
