@@ -110,7 +110,7 @@ class Attempt(NamedTuple):
     `run_id`, `job_run_id` and `submitted_at` (seconds since 1970) are known once MLflow has made the run. `job` is
     the digest by which the same command knows its own attempt again. Nobody follows the run of a `detached` one.
     `sent` is False as long as nothing was sent that could have made a run. `url` is the page of a detached one.
-    `patch` is the digest that the step patch had then.
+    `patch` is the digest that the step patch had then. `parameters` are for a list of runs: credentials are masked.
     """
 
     id: str
@@ -127,6 +127,7 @@ class Attempt(NamedTuple):
     sent: bool = True
     url: str = ""
     patch: str = ""
+    parameters: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

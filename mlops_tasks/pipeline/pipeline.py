@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import status
+    from mlops_tasks.pipeline import plan, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -72,7 +73,23 @@ class Pipeline:
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = _take(context, step, inputs)
+            if step == "build-wheel" and context.target.is_remote:
+                _say_what_changes(context, release)
         return release
+
+    def show_plan(self) -> plan.Plan:
+        """What a release would change, shown as a diff; nothing is sent or recorded."""
+        from mlops_tasks.pipeline import plan
+
+        self.context = replace(self.context, dry_run=True)
+        context = self.context
+        with context.places.usable():
+            context.places.create()
+            context.record.begin()
+            made = plan.foresee(context, STEPS)
+        context.report.step("plan", str(made))
+        context.report.text(made.diff)
+        return made
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
@@ -132,3 +149,15 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
                 staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release
+
+
+def _say_what_changes(context: Context, release: Release) -> None:
+    """Say it before the first byte is sent; what is wrong with the project is left to the step patch to say."""
+    from mlops_tasks.pipeline import plan
+
+    with contextlib.suppress(errors.ReleaseError), context.places.usable():
+        found = plan.compare(context, release)
+        if found.since:
+            context.report.detail(str(found))
+        for line in found.diff.splitlines():
+            context.report.detail(line)

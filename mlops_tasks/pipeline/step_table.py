@@ -83,16 +83,16 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
         given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
     reading.look_ahead(context, release, force=inputs.force)
-    return deploy.deploy_wheels(context, release, _wheel_folder(release))
+    return deploy.deploy_wheels(context, release, wheel_folder(release))
 
 
 def _deploy_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import deploy
 
-    return deploy.deploy_digest(context, release, _wheel_folder(release))
+    return deploy.deploy_digest(context, release, wheel_folder(release))
 
 
-def _wheel_folder(release: Release) -> str:
+def wheel_folder(release: Release) -> str:
     """`{wheel_root}/{repository}/{branch}/{content}`: one path never holds two different contents."""
     from mlops_tasks.wheels import metadata
 

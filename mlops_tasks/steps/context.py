@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -254,6 +254,12 @@ class Context:
         if text not in self.warned:
             self.report.detail(text)
         self.warned.add(text)
+
+    def silenced(self) -> Context:
+        """A context that says nothing, with all that this one has found out: a step taken again would repeat itself."""
+        made = replace(self, report=Report())
+        vars(made).update({key: value for key, value in vars(self).items() if key not in {"report", "warned"}})
+        return made
 
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:

@@ -14,6 +14,7 @@ namespace = invoke.Collection(
     steps.run,
     steps.release,
     init.init,
+    steps.plan,
     steps.status,
     compare.compare,
     doctor.doctor,
