@@ -110,7 +110,6 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
     """
     experiment_id = context.target.runs_of(job.backend).find_experiment(job)
     earlier, same = release.attempt, job_plan.identity(job)
-    shown = {name: redaction.mask(value) for name, value in job.parameters.items()}
     if earlier is not None and (earlier.ended or earlier.run_id is not None):
         earlier = None
     if earlier is not None and earlier.sent and earlier.job not in {"", same}:
@@ -124,7 +123,7 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
         entry_point=job.entry_point,
         sent=earlier.sent if earlier else False,
         patch=release.digests.get("patch", ""),
-        parameters=shown,
+        parameters={name: redaction.mask(value) for name, value in job.parameters.items()},
     )
     return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 

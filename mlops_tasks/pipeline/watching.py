@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import attempt as attempts
-from mlops_tasks.pipeline import job_plan, run_list
+from mlops_tasks.pipeline import conclusion, job_plan, run_list
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
@@ -47,7 +47,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
         release = attempts.save_end(context, chosen.record, own, found) if own else _beside(context, chosen, found)
     log = attempts.log_file(chosen.record, submitted.run_id)
     run.judge(found, release, timeout=limits.timeout, log=log, report=context.report)
-    return release
+    return conclusion.conclude(context, release, chosen.record) if own else release
 
 
 def cancel(context: Context, run_id: str | None) -> Release | None:

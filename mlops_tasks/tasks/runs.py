@@ -9,7 +9,7 @@ import invoke
 from mlops_tasks.tasks import base, session
 
 ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
-FOLLOWING = (*ENDING, "timeout")
+FOLLOWING = (*ENDING, "timeout", "require", "strict")
 RUN_ID = {
     "run_id": "MLflow's id of the run, or its first characters (default: the only one of the branch that goes on); "
     "a word that names a task is taken as that task"

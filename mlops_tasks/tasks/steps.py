@@ -1,4 +1,4 @@
-"""The tasks of the five steps, `release`, which takes them all, and `status`."""
+"""The tasks of the five steps, `release`, which takes them all, and `plan` and `status`."""
 
 from __future__ import annotations
 
@@ -100,6 +100,12 @@ def release(
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
     session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
+
+
+@invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
+def plan(c: invoke.Context, **flags: Any) -> None:
+    """Show what a release would change since the last run of the branch, as a diff."""
+    session.print_json(session.open_pipeline(c, flags).show_plan().to_dict(), flags)
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
