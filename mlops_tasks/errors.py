@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     OUT_OF_ORDER = 3
     WORKSPACE = 4
     RUN_FAILED = 5
+    GATE = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -85,6 +86,12 @@ class RunFailed(ReleaseError):
 
     exit_code = ExitCode.RUN_FAILED
     release: Release | None = None
+
+
+class NotAllowed(ReleaseError):
+    """The environment does not take this release; nothing was begun."""
+
+    exit_code = ExitCode.GATE
 
 
 class Terminated(KeyboardInterrupt):

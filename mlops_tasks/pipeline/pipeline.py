@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import environments, errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release, Run
@@ -29,7 +29,7 @@ STEPS: staleness.Steps = {
 
 
 class Pipeline:
-    """The release of one project to one target.
+    """The release of one project to one environment.
 
     `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method is one
     command: it looks at the branch and the files anew, returns the release as it is recorded afterwards, and raises a
@@ -57,7 +57,7 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        context = self._begin()
+        context = _let_in(self._begin())
         with context.places.usable():
             step_table.check_inputs(context)
             if inputs.detach:
@@ -78,7 +78,7 @@ class Pipeline:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        return _take(self._begin(), step, inputs)
+        return _take(_let_in(self._begin()), step, inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -116,6 +116,16 @@ class Pipeline:
         """A Context that knows nothing yet: what it finds out holds for one command."""
         self.context = replace(self.context)
         return self.context
+
+
+def _let_in(context: Context) -> Context:
+    """The context; NotAllowed where its branch or its work tree may not release to the environment."""
+    settings = context.settings
+    if environment := settings.environments.get(settings.environment):
+        facts, others = context.facts, settings.environments.values()
+        where = settings.config_file
+        environments.check(environment, facts.branch, dirty=facts.dirty, where=where, others=others)
+    return context
 
 
 def _take(context: Context, step: str, inputs: Inputs) -> Release:

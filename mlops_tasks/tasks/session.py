@@ -38,9 +38,11 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     pipeline = open_pipeline(c, flags)
     try:
         done = action(pipeline)
-    except errors.RunFailed as fault:
-        release = fault.release or pipeline.load()
-        fault.beside = release.to_dict() if release else {}
+    except errors.ReleaseError as fault:
+        fault.where = pipeline.context.settings.place_of(fault.where)
+        if isinstance(fault, errors.RunFailed):
+            release = fault.release or pipeline.load()
+            fault.beside = release.to_dict() if release else {}
         raise
     print_json(done.to_dict() if done else {}, flags)
 
