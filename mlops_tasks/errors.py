@@ -101,6 +101,15 @@ class Terminated(KeyboardInterrupt):
     """
 
 
+def exit_code_of(fault: BaseException) -> ExitCode:
+    """How a command ends that `fault` has ended; a bug of ours as a step that failed."""
+    if isinstance(fault, ReleaseError):
+        return fault.exit_code
+    if isinstance(fault, KeyboardInterrupt):
+        return ExitCode.TERMINATED if isinstance(fault, Terminated) else ExitCode.INTERRUPTED
+    return ExitCode.STEP_FAILED
+
+
 def is_ours(fault: BaseException) -> bool:
     """Whether `fault` was raised by this package's own code: a bug of ours, whatever it is an instance of."""
     raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(fault.__traceback__)]
