@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, setting_types
+from mlops_tasks import setting_types
 
 TARGETS = ("local", "databricks")
 """The environments that are always there, each the target of its name."""
@@ -23,11 +23,19 @@ Source = tuple[str, object, str]
 """A setting's key, its value as it was written, and its origin."""
 
 
+class Refusal(NamedTuple):
+    """Why a release may not go to an environment: the key that says so, and the environment that it is written in."""
+
+    what: str
+    key: str
+    written_in: str
+
+
 class Environment(NamedTuple):
     """An environment with all that is set in it, the values of what it extends first.
 
     `branches` are globs of the branches that may release to it, None for every branch; with `clean` only a work tree
-    without changes may. `origins` says where these two are written.
+    without changes may. `origins` has for these two the name of the environment that they are written in.
     """
 
     name: str
@@ -41,8 +49,8 @@ class Environment(NamedTuple):
         """The target that it names, or that what it extends names."""
         return next((str(raw) for key, raw, _ in reversed(self.values) if key == "target"), None)
 
-    def refuse(self, branch: str, *, dirty: bool | None) -> tuple[str, str] | None:
-        """Why a release of `branch` may not go there, and the key that says so; None where it may.
+    def refuse(self, branch: str, *, dirty: bool | None) -> Refusal | None:
+        """Why a release of `branch` may not go there; None where it may.
 
         `dirty` is the work tree's state, None where git knows none.
         """
@@ -50,10 +58,12 @@ class Environment(NamedTuple):
 
         if self.branches is not None and not any(fnmatchcase(branch, each) for each in self.branches):
             lets_in = f"only {', '.join(self.branches)}" if self.branches else "no branch"
-            return f"the branch {branch} may not release to {self.name}, which lets in {lets_in}", "branches"
+            what = f"the branch {branch} may not release to {self.name}, which lets in {lets_in}"
+            return Refusal(what, "branches", self.origins["branches"])
         if self.clean and dirty is not False:
             state = "has changes that are not committed" if dirty else "is not under git"
-            return f"the work tree {state}, and {self.name} takes only what a commit has", "clean"
+            what = f"the work tree {state}, and {self.name} takes only what a commit has"
+            return Refusal(what, "clean", self.origins["clean"])
         return None
 
 
@@ -129,15 +139,17 @@ def _lineage(name: str, sets: Mapping[str, Mapping[str, Source]]) -> list[str]:
 
 def _resolve(name: str, sets: Mapping[str, Mapping[str, Source]]) -> Environment:
     values: list[Source] = []
-    own: dict[str, Source] = {}
+    own: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     for each in _lineage(name, sets):
         if each in TARGETS:
             values.append(("target", each, f"environment {each}"))
         there = sets.get(each, {})
         values.extend(value for key, value in there.items() if key not in OWN)
-        own.update((key, value) for key, value in there.items() if key in OWN)
-    given: dict[str, Any] = {key: value[1] for key, value in own.items() if key != "extends"}
-    return Environment(name, tuple(values), **given, origins={key: own[key][2] for key in given})
+        given = {key: value[1] for key, value in there.items() if key in OWN and key != "extends"}
+        own.update(given)
+        origins.update(dict.fromkeys(given, each))
+    return Environment(name, tuple(values), **own, origins=origins)
 
 
 class Choice(NamedTuple):
@@ -181,21 +193,3 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if name == EVERY:
         return " (`inv doctor` alone takes all of them)"
     return setting_types.suggest(name, dict.fromkeys((*TARGETS, *known)))
-
-
-def check(
-    environment: Environment, branch: str, *, dirty: bool | None, where: str, others: Iterable[Environment]
-) -> None:
-    """Raise NotAllowed where a release of `branch` may not go there; `others` are shown where they let it in.
-
-    `where` is the file that the environments are written in.
-    """
-    refusal = environment.refuse(branch, dirty=dirty)
-    if refusal is None:
-        return
-    what, key = refusal
-    allowing = [each.name for each in others if each.refuse(branch, dirty=dirty) is None]
-    elsewhere = f"give {' or '.join(f'`--env {each}`' for each in allowing)}, which lets it in; or " if allowing else ""
-    change = "release from a branch that is let in" if key == "branches" else "commit what `git status` shows"
-    place = environment.origins[key].removesuffix(f" {setting_types.CONFIGURATION}")
-    raise errors.NotAllowed(what, where=f"{where}, {place}" if where else place, cure=f"{elsewhere}{change}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import environments, errors, locks, processes
+from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release, Run
@@ -120,11 +120,20 @@ class Pipeline:
 
 def _let_in(context: Context) -> Context:
     """The context; NotAllowed where its branch or its work tree may not release to the environment."""
-    settings = context.settings
-    if environment := settings.environments.get(settings.environment):
-        facts, others = context.facts, settings.environments.values()
-        where = settings.config_file
-        environments.check(environment, facts.branch, dirty=facts.dirty, where=where, others=others)
+    settings, known = context.settings, context.settings.environments
+    if settings.environment not in known:
+        return context
+    branch, dirty = context.facts.branch, context.facts.dirty
+    if refusal := known[settings.environment].refuse(branch, dirty=dirty):
+        from mlops_tasks.project.text import yaml_tree
+
+        others = [f"`--env {each.name}`" for each in known.values() if each.refuse(branch, dirty=dirty) is None]
+        cure = "release from a branch that is let in" if refusal.key == "branches" else "commit what `git status` shows"
+        raise errors.NotAllowed(
+            refusal.what,
+            where=yaml_tree.find_key(settings.config_file, "mlops", "environments", refusal.written_in, refusal.key),
+            cure=f"{cure}, or give {' or '.join(others)}" if others else cure,
+        )
     return context
 
 

@@ -91,7 +91,7 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
     if len(last) < 2:  # noqa: PLR2004 - one alone is the one of the table
         return Status(release, found)
     rows = [[each.environment, each.state, _age(each.at), each.place] for each in last]
-    context.report.table("", ["", "run", "", ""], rows)
+    context.report.table("", ["environment", "run", "age", "page or experiment"], rows)
     return Status(release, found, last)
 
 

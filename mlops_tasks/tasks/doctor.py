@@ -84,12 +84,11 @@ def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
             refused[name] = refusal
     made = {"version": findings.VERSION, "environments": told}
     if refused:
-        worst = max(refused.values(), key=lambda each: each.exit_code)
-        all_in_all = type(worst)(
-            f"{len(refused)} of {_count(len(names), 'environment')} will not do: {', '.join(refused)}",
+        all_in_all = errors.ReleaseError(
+            f"{len(refused)} of {_count(len(names), 'environment')} have errors: {', '.join(refused)}",
             cure="change what each error above says after `do:`, then `inv doctor`",
         )
-        all_in_all.beside = made
+        all_in_all.exit_code, all_in_all.beside = max(each.exit_code for each in refused.values()), made
         raise all_in_all
     session.print_json(made, flags)
 
