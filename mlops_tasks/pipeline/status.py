@@ -90,7 +90,7 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
     last = tuple(_last_releases(context)) if context.settings.environments else ()
     if len(last) < 2:  # noqa: PLR2004 - one alone is the one of the table
         return Status(release, found)
-    rows = [[each.environment, each.state, _age(each.at), each.place] for each in last]
+    rows = [[each.environment, each.state, show_age(each.at), each.place] for each in last]
     context.report.table("", ["environment", "run", "age", "page or experiment"], rows)
     return Status(release, found, last)
 
@@ -128,7 +128,7 @@ def _last_releases(context: Context) -> Iterator[LastRelease]:
             yield LastRelease(name, state, at, page or (release.names.experiment if release.names else ""))
 
 
-def _age(at: float) -> str:
+def show_age(at: float) -> str:
     """How long ago that was, in its largest unit."""
     seconds = max(time.time() - at, 0)
     unit, length = next((each for each in UNITS.items() if seconds >= each[1]), ("s", 1))
