@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import invoke
 
-from mlops_tasks import environments, errors
+from mlops_tasks import errors
 from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ on serverless compute too (--backend databricks writes the Spark job that MLflow
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
+    from mlops_tasks import environments
+
     if flags["env"] == environments.EVERY:
         _tell_all(c, flags, fix=fix)
         return
@@ -47,7 +49,7 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
         session.print_json(changed, flags)
         return
     if fix:
-        context = session.open_pipeline(c, flags).context  # the project was read before it changed
+        context = session.open_pipeline(c, flags, again=True).context  # the project was read before it changed
     session.print_json(_tell(context, flags, changed), flags)
 
 
@@ -70,6 +72,7 @@ def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
         raise errors.BadInput(
             "--fix writes what one environment needs", where="--env all", cure="give `--env NAME`, or leave --fix out"
         )
+    from mlops_tasks import environments
     from mlops_tasks.doctor import findings
 
     written = base.settings_of(c).get("environments")
@@ -98,7 +101,7 @@ def _tell_one(c: invoke.Context, flags: dict[str, Any]) -> tuple[dict[str, Any],
     report = session.open_report(flags)
     report.text(f"\n{flags['env']}")
     try:
-        return _tell(session.open_pipeline(c, flags).context, flags), None
+        return _tell(session.open_pipeline(c, flags, again=True).context, flags), None
     except errors.ReleaseError as fault:
         if fault.beside:  # its findings are shown
             return dict(fault.beside), fault

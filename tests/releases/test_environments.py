@@ -151,9 +151,12 @@ def test_a_detached_head_is_no_branch(folder: Path) -> None:
 def test_the_doctor_examines_all_of_them(
     folder: Path, workspaces: dict[str, Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLOPS_STAGE", "another program's")
+
     said = inv("doctor", "--env", "all", cwd=folder)
 
     assert said.code == 0, said.err
+    assert said.err.count("MLOPS_STAGE: no setting of mlops_tasks has that name") == 1
     assert [line for line in said.out.splitlines() if line in SETS] == list(SETS)
 
     workspaces["prod"].identity.users.clear()
