@@ -94,6 +94,13 @@ class NotAllowed(ReleaseError):
     exit_code = ExitCode.GATE
 
 
+class GateNotMet(ReleaseError):
+    """The run finished, and does not meet a gate. `release` is the release with that run."""
+
+    exit_code = ExitCode.GATE
+    release: Release | None = None
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which CI systems send when a job is cancelled. Whoever handles Ctrl-C handles it too.
 

@@ -12,13 +12,14 @@ from mlops_tasks.setting_types import CONFIGURATION
 
 if TYPE_CHECKING:
     from mlops_tasks.environments import Environment, Source
+    from mlops_tasks.gates import Gate
 
 PREFIX = "MLOPS_"
 IN_ENVIRONMENT = "mlops.environments."
 """How the origin of a value begins that an environment holds."""
 NO_PROJECT = "no project is set"
-REPEATED = {"parameters": "-P", "tags": "--tag"}
-"""Settings whose flag is given once for each `key=value`."""
+REPEATED = {"parameters": "-P", "tags": "--tag", "require": "--require"}
+"""Settings whose flag may be given several times, each time with one more value."""
 
 
 def _setting(read: Callable[[object], object], meaning: str, default: Any = None) -> Any:
@@ -34,9 +35,9 @@ class Settings:
 
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
-    same of each parameter and tag (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for another
-    program's. `environments` are those that the configuration names, in `config_file`; `env` is None for the built-in
-    one of the target's name.
+    same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
+    another program's. `environments` are those that the configuration names, in `config_file`; `env` is None for the
+    built-in one of the target's name.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -111,6 +112,12 @@ class Settings:
     profile: str | None = _setting(setting_types.text, "profile in ~/.databrickscfg to log in with")
     run_name: str | None = _setting(setting_types.text, "name of the MLflow run")
     tags: Mapping[str, str] = _setting(setting_types.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
+    require: tuple[Gate, ...] = _setting(
+        setting_types.gates, "a gate that the run must meet, such as 'auc >= main - 0.005' (repeatable)", ()
+    )
+    strict: bool = _setting(
+        setting_types.boolean, "fail a gate that finds no run to compare with, which it else passes", default=False
+    )
     poll_interval: float = _setting(
         setting_types.seconds, "seconds between two looks at a remote run (default: 5)", 5.0
     )
@@ -166,9 +173,9 @@ class Settings:
     ) -> Settings:
         """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
 
-        The environment's values come between `config` and the variables. Parameters and tags that are given as flags,
-        or by the environment, are added to those from elsewhere and win. Raises BadInput with every fault that was
-        found; `config_file` is its name for the file of `config`.
+        The environment's values come between `config` and the variables. Parameters, tags and gates that are given as
+        flags, or by the environment, are added to those from elsewhere and win. Raises BadInput with every fault that
+        was found; `config_file` is its name for the file of `config`.
         """
         from mlops_tasks import environments
 
@@ -248,13 +255,21 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
             faults.append(f"{origin} {fault}")
             continue
         added = key in REPEATED and origin.startswith(("-", IN_ENVIRONMENT))
-        values[key] = {**values.get(key, {}), **value} if added else value
+        values[key] = _add(values.get(key), value) if added else value
         origins[key] = origin
         if key in REPEATED:
             origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
+    unknown = ((origins[f"require.{gate}"], gate.explain_unknown(())) for gate in values.get("require", ()))
+    faults += [f"{origin} {why}" for origin, why in unknown if why]
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
+
+
+def _add(before: Any, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {**(before or {}), **value}
+    return (*(before or ()), *value)
 
 
 def _nearest(key: str, origin: str) -> str:

@@ -122,6 +122,7 @@ def test_who_only_looks_is_not_kept_out(folder: Path, workspaces: dict[str, Work
     git("switch", "-q", "-c", "feature/x", cwd=folder)
 
     assert inv("status", "--env", "prod", cwd=folder).code == 0
+    assert inv("plan", "--env", "prod", cwd=folder).code == 0
     assert inv("doctor", "--env", "prod", cwd=folder).code == 0
     assert "no run of this release is going on" in inv("watch", "--env", "prod", cwd=folder).err
 
