@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     OUT_OF_ORDER = 3
     WORKSPACE = 4
     RUN_FAILED = 5
+    GATE = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -87,11 +88,27 @@ class RunFailed(ReleaseError):
     release: Release | None = None
 
 
+class GateNotMet(ReleaseError):
+    """The run finished, and does not meet a gate. `release` is the release with that run."""
+
+    exit_code = ExitCode.GATE
+    release: Release | None = None
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which CI systems send when a job is cancelled. Whoever handles Ctrl-C handles it too.
 
     It is no Exception: MLflow and databricks-sdk take each Exception for a fault of one request, and go on.
     """
+
+
+def exit_code_of(fault: BaseException) -> ExitCode:
+    """How a command ends that `fault` has ended; a bug of ours as a step that failed."""
+    if isinstance(fault, ReleaseError):
+        return fault.exit_code
+    if isinstance(fault, KeyboardInterrupt):
+        return ExitCode.TERMINATED if isinstance(fault, Terminated) else ExitCode.INTERRUPTED
+    return ExitCode.STEP_FAILED
 
 
 def is_ours(fault: BaseException) -> bool:

@@ -21,8 +21,8 @@ class System(NamedTuple):
     name from its value, "" for none. `owner` gets the values of the variables `fork`, and returns what stands before
     the branch of a fork's pull request, "" for any other. `commits` are the variables that hold the commit which the
     job is for, of a pull request also the source branch's. `url` is the job's page, with variables in braces. `values`
-    are what all of these are looked up in, the page's after the environment itself, and `more` the variables that
-    they are made from.
+    are what all of these are looked up in, the page's after the environment itself. `more` are other variables that
+    are read: by `values`, and where the system takes what a task made (`pipeline.ci_outputs`).
     """
 
     name: str
@@ -49,6 +49,11 @@ class CiBranch(NamedTuple):
     source: str
     url: str
     commits: frozenset[str] = frozenset()
+
+
+def find(environ: Environ) -> System | None:
+    """The CI system of this process, by its marker variable; None outside CI."""
+    return next((each for each in SYSTEMS if environ.get(each.marker)), None)
 
 
 def detect(environ: Environ) -> CiBranch | None:
@@ -208,6 +213,7 @@ SYSTEMS = (
         ),
         owner=_azure_owner,
         commits=("BUILD_SOURCEVERSION", "SYSTEM_PULLREQUEST_SOURCECOMMITID"),
+        more=("AGENT_TEMPDIRECTORY", "BUILD_SOURCESDIRECTORY"),
         url="{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
     ),
     System(
@@ -221,7 +227,7 @@ SYSTEMS = (
         fork=("GITHUB_HEAD_REF", "GITHUB_EVENT_PATH", "GITHUB_REF"),
         owner=_github_owner,
         commits=("GITHUB_SHA", HEAD_OF_PULL_REQUEST),
-        more=("GITHUB_EVENT_NAME",),
+        more=("GITHUB_EVENT_NAME", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"),
         values=_github_values,
         url="{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
     ),
@@ -236,6 +242,7 @@ SYSTEMS = (
         fork=("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH", "CI_MERGE_REQUEST_IID"),
         owner=_owner_unless_same,
         commits=("CI_COMMIT_SHA", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"),
+        more=("CI_PROJECT_DIR",),
         url="{CI_JOB_URL}",
     ),
     System(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_tasks import errors, locks
+from mlops_tasks import errors, locks, redaction
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
 from mlops_tasks.pipeline import job_plan, staleness
 from mlops_tasks.pipeline.inputs import Inputs
@@ -116,6 +116,7 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
         entry_point=job.entry_point,
         sent=earlier.sent if earlier else False,
         patch=release.digests.get("patch", ""),
+        parameters={name: redaction.mask(value) for name, value in job.parameters.items()},
     )
     return replace(release, attempt=attempt, run=None), replace(job, experiment_id=experiment_id)
 

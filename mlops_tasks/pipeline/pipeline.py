@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import status
+    from mlops_tasks.pipeline import plan, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -72,7 +73,23 @@ class Pipeline:
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = _take(context, step, inputs)
+            if step == "build-wheel" and context.target.is_remote:
+                _say_what_changes(context, release)
         return release
+
+    def show_plan(self) -> plan.Plan:
+        """What a release would change, shown as a diff; nothing is sent or recorded."""
+        from mlops_tasks.pipeline import plan
+
+        self.context = replace(self.context, dry_run=True)
+        context = self.context
+        with context.places.usable():
+            context.places.create()
+            context.record.begin()
+            made = plan.foresee(context, STEPS)
+        context.report.step("plan", str(made))
+        context.report.text(made.diff)
+        return made
 
     def take(self, step: str, inputs: Inputs = NOTHING) -> Release:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
@@ -122,12 +139,9 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         context.places.create()
         if step == "run" and not context.dry_run:
-            from mlops_tasks.pipeline import attempt
+            from mlops_tasks.pipeline import attempt, conclusion
 
-            release = attempt.take_run(context, STEPS, inputs)
-            if release.run is not None:
-                _compare(context, release.run)
-            return release
+            return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
         with context.record.locked(inputs.command or step):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
@@ -137,10 +151,13 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
         return release
 
 
-def _compare(context: Context, run: Run) -> None:
-    from mlops_tasks.pipeline import comparison
+def _say_what_changes(context: Context, release: Release) -> None:
+    """Say it before the first byte is sent; what is wrong with the project is left to the step patch to say."""
+    from mlops_tasks.pipeline import plan
 
-    try:
-        comparison.compare(context, run)
-    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
-        context.report.warning(f"the earlier runs cannot be shown: {fault.what}")
+    with contextlib.suppress(errors.ReleaseError), context.places.usable():
+        found = plan.compare(context, release)
+        if found.since:
+            context.report.detail(str(found))
+        for line in found.diff.splitlines():
+            context.report.detail(line)

@@ -30,7 +30,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
             context.report.text(reason)
     made = name.choose_names(
         release,
-        _owner(context),
+        owner(context),
         template=context.settings.experiment,
         wheel_root=context.wheel_root,
         user=context.target.user,
@@ -52,10 +52,11 @@ def _name_digest(context: Context, release: Release) -> str:
         "the setting experiment": template,
         "the wheel root": wheel_root,
     }
-    return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
+    return name.name_digest(release, owner(context), template=template, wheel_root=wheel_root)
 
 
-def _owner(context: Context) -> name.Owner:
+def owner(context: Context) -> name.Owner:
+    """Whose the release's names are."""
     from mlops_tasks.steps import name
 
     return name.Owner(context.repository, context.project_in_repository)
@@ -82,16 +83,16 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
         given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
     reading.look_ahead(context, release, force=inputs.force)
-    return deploy.deploy_wheels(context, release, _wheel_folder(release))
+    return deploy.deploy_wheels(context, release, wheel_folder(release))
 
 
 def _deploy_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import deploy
 
-    return deploy.deploy_digest(context, release, _wheel_folder(release))
+    return deploy.deploy_digest(context, release, wheel_folder(release))
 
 
-def _wheel_folder(release: Release) -> str:
+def wheel_folder(release: Release) -> str:
     """`{wheel_root}/{repository}/{branch}/{content}`: one path never holds two different contents."""
     from mlops_tasks.wheels import metadata
 
@@ -125,6 +126,8 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
         context.report.detail(f"parameter {key} = {value}")
+    for gate in context.settings.require:
+        context.report.detail(f"gate {gate}")
     context.target.runs_of(job.backend).show(job)
     under = job.experiment_name or f"experiment {job.experiment_id}"
     context.report.step("run", f"would run {job.entry_point} under {under} on {context.target.display_name}")

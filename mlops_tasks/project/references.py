@@ -306,15 +306,16 @@ def _check_other(entry: tree.Entry, parts: requirements.WheelEntry, wheels: Whee
         raise errors.OutOfOrder(
             "no wheel is deployed that could replace the placeholder", where=place, cure="`inv deploy`"
         )
+    shown = redaction.mask(entry.value)
     if not entry.is_uri and not parts.stands_for_all and _version_of(parts.path) is None:
         raise errors.BadInput(
-            f"not called as a wheel is (NAME-VERSION-PYTHON-ABI-PLATFORM.whl), so that pip refuses it: {entry.value}",
+            f"not called as a wheel is (NAME-VERSION-PYTHON-ABI-PLATFORM.whl), so that pip refuses it: {shown}",
             where=place,
             cure="give the file the name that its build gave it, or write the placeholder",
         )
     if not parts.path.startswith(("http://", "https://")) and not wheels.is_reachable(parts.path):
         raise errors.BadInput(
-            f"this names a wheel of {parts.distribution}, which nobody built and which does not exist: {entry.value}",
+            f"this names a wheel of {parts.distribution}, which nobody built and which does not exist: {shown}",
             where=place,
             cure="add its library to the setting `libraries`, or correct the path (`include` stages an ignored file)",
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
-from mlops_tasks.checkout import repository
+from mlops_tasks.checkout import git, repository
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
@@ -138,6 +138,11 @@ class Context:
         return self.settings.repository or repository.find_name(self.top, tree.remotes if tree else {})
 
     @cached_property
+    def default_branch(self) -> str:
+        """The branch that others are compared with: the one that the remote's HEAD names, else main or master."""
+        return git.default_branch(self.top, runner=self.run) if self.facts.tree else git.DEFAULTS[0]
+
+    @cached_property
     def project_in_repository(self) -> str:
         """As much of `project_name` as no other project of the repository has; of a project at a URI all of it.
 
@@ -249,6 +254,12 @@ class Context:
         if text not in self.warned:
             self.report.detail(text)
         self.warned.add(text)
+
+    def silenced(self) -> Context:
+        """A context that says nothing, with all that this one has found out: a step taken again would repeat itself."""
+        made = replace(self, report=Report())
+        vars(made).update({key: value for key, value in vars(self).items() if key not in {"report", "warned"}})
+        return made
 
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:

@@ -48,11 +48,12 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
     counts = {"to write" if context.dry_run else "new": len(missing), "kept": len(wheels) - len(missing)}
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     context.report.step("deploy", f"{folder} ({said})")
-    deployed = tuple(
-        Deployed(distribution=wheel.distribution, uri=f"{folder}/{Path(wheel.file).name}", sha256=wheel.sha256)
-        for wheel in wheels
-    )
-    return release.with_step("deploy", _digest(context, wheels, folder), deployed=deployed)
+    return release.with_step("deploy", _digest(context, wheels, folder), deployed=name_deployed(wheels, folder))
+
+
+def name_deployed(wheels: Sequence[Wheel], folder: str) -> tuple[Deployed, ...]:
+    """The wheels as they are deployed to `folder`."""
+    return tuple(Deployed(each.distribution, f"{folder}/{Path(each.file).name}", each.sha256) for each in wheels)
 
 
 def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:

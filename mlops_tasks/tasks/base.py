@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -17,7 +17,7 @@ from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import errors, processes
 from mlops_tasks.settings import REPEATED, SETTINGS
-from mlops_tasks.tasks import chain, console, spelling
+from mlops_tasks.tasks import chain, console, job, spelling
 
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
@@ -30,6 +30,7 @@ PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers")
 RUNNING = (
     "entry_point",
     *REPEATED,
+    "strict",
     "run_name",
     "env_manager",
     "environment_version",
@@ -105,10 +106,8 @@ class ReleaseTask(invoke.Task[Any]):
         except errors.ReleaseError as fault:
             raise _end(fault, fault.exit_code, as_json=bool(given.get("json"))) from fault
         except KeyboardInterrupt as fault:
-            word, code = "interrupted", errors.ExitCode.INTERRUPTED
-            if isinstance(fault, errors.Terminated):
-                word, code = "terminated", errors.ExitCode.TERMINATED
-            told = errors.ReleaseError(word, cure="`inv status` shows how far it came")
+            code = errors.exit_code_of(fault)
+            told = errors.ReleaseError(code.name.lower(), cure="`inv status` shows how far it came")
             raise _end(told, code, as_json=bool(given.get("json"))) from fault
 
 
@@ -118,8 +117,9 @@ def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) ->
     if as_json:
         what, cure = spell_as_called(fault.what), spell_as_called(fault.cure)
         error = {"code": int(code), "what": what, "where": fault.where, "try": cure}
-        shown.text(json.dumps({**fault.beside, "error": error}, indent=2))
+        shown.data({**fault.beside, "error": error})
     shown.fail(spell_as_called(str(fault)))
+    job.show_problem(spell_as_called(f"{fault.what}\ndo: {fault.cure}"), fault.where, os.environ)
     return invoke.Exit(code=int(code))  # Invoke would write a message and its line end apart
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from mlops_tasks.report import Report, write_line
 
@@ -23,7 +24,8 @@ LONG_TRANSFER = 10 << 20
 class Console(Report):
     """A Report on two streams. rich is imported when a bar, a spinner or a table is first drawn, not before.
 
-    `spell` rewrites the commands in each text (`inv deploy`) as the user would type them.
+    `spell` rewrites the commands in each text (`inv deploy`) as the user would type them. `guard` goes over each line
+    before it is written: in CI it keeps the system from taking a part of one for a command.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Console(Report):
         verbose: bool = False,
         results: bool = True,
         spell: Callable[[str], str] = str,
+        guard: Callable[[str], str] = str,
     ) -> None:
         self._out, self._err = out, err
+        self._guard = guard
         self._colours = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self._quiet, self._verbose, self._results = quiet, verbose, results
         self._spell = spell
@@ -69,6 +73,14 @@ class Console(Report):
         if self._results and text:
             self._write(self._out, text.rstrip("\n"))
 
+    def data(self, made: Mapping[str, Any]) -> None:
+        """A result for programs, as JSON; a # is escaped where the guard might look for a command."""
+        self.text(json.dumps(dict(made), indent=2).replace("##", "#\\u0023"))
+
+    def command(self, line: str) -> None:
+        """A command to the CI system; it reads both streams, and stdout may be a file that somebody wants."""
+        write_line(self._err, line)
+
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
     ) -> None:
@@ -80,14 +92,21 @@ class Console(Report):
             self._write(self._out, line.rstrip())
 
     def _draw(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        from rich import table, text
+        """Columns of numbers: the last ones are left out, and … stands for them, where there is no room."""
+        from rich import cells, table, text
 
+        painter = self._rich(self._out)
+        widths = [max(map(cells.cell_len, column)) for column in zip(columns, *rows, strict=True)]
+        kept = len(columns)
+        while kept > 2 and sum(widths[:kept]) + 2 * kept + 1 > painter.width:  # noqa: PLR2004 - one column stays
+            kept -= 1
+        if kept < len(columns):
+            columns, rows = [*columns[:kept], "…"], [[*row[:kept], ""] for row in rows]
         drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             drawn.add_column(column, justify="right" if index else "left")
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
-        painter = self._rich(self._out)
         with painter.capture() as captured:
             painter.print(drawn)
         return captured.get().splitlines()
@@ -145,7 +164,7 @@ class Console(Report):
     def _write(self, stream: TextIO, line: str) -> None:
         """A stream that takes no more (`inv status | head`, a full disk) is given up, and the work itself goes on."""
         try:
-            write_line(stream, line)
+            write_line(stream, self._guard(line))
         except OSError as fault:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if stream is self._out and not isinstance(fault, BrokenPipeError):
@@ -173,4 +192,16 @@ def standard(
         verbose=verbose,
         results=results,
         spell=spell,
+        guard=_guard(),
     )
+
+
+def _guard() -> Callable[[str], str]:
+    """What keeps lines from being commands to the CI system of this process; nothing outside CI."""
+    from mlops_tasks.checkout import ci
+
+    if ci.find(os.environ) is None:
+        return str
+    from mlops_tasks.pipeline import ci_outputs
+
+    return ci_outputs.neutralise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import invoke
 
 from mlops_tasks import errors
 from mlops_tasks.settings import REPEATED, Settings
-from mlops_tasks.tasks import base, console
+from mlops_tasks.tasks import base, console, job
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline.pipeline import Pipeline
@@ -34,15 +33,25 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed."""
+    """Do `action`, then print the record where `--json` asks for it, with the error after a run that ended badly.
+
+    In CI later steps of the job get what was made, of several tasks of one command by the last, or by the one that
+    failed.
+    """
     pipeline = open_pipeline(c, flags)
+    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags))
     try:
         done = action(pipeline)
-    except errors.RunFailed as fault:
-        release = fault.release or pipeline.load()
-        fault.beside = release.to_dict() if release else {}
+    except BaseException as fault:
+        release = None
+        if isinstance(fault, (errors.RunFailed, errors.GateNotMet)):
+            release = fault.release or pipeline.load()
+            fault.beside = release.to_dict() if release else {}
+        ci_job.hand_on(release, fault)
         raise
     print_json(done.to_dict() if done else {}, flags)
+    if base.place().is_last:
+        ci_job.hand_on(done)
 
 
 def open_report(flags: dict[str, Any], *, spell: Callable[[str], str] = base.spell_as_called) -> console.Console:
@@ -58,4 +67,4 @@ def is_dry(c: invoke.Context, flags: dict[str, Any]) -> bool:
 def print_json(made: Mapping[str, Any], flags: dict[str, Any]) -> None:
     """With `--json` print `made`, of several tasks of one command that of the last; without it print nothing."""
     if flags["json"] and base.place().is_last:
-        console.standard().text(json.dumps(dict(made), indent=2))
+        console.standard().data(made)

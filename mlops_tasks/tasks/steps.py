@@ -1,4 +1,4 @@
-"""The tasks of the five steps, `release`, which takes them all, and `status`, `watch` and `cancel`."""
+"""The tasks of the five steps, `release`, which takes them all, and `plan`, `status`, `watch` and `cancel`."""
 
 from __future__ import annotations
 
@@ -102,12 +102,18 @@ def release(
     session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
 
 
+@invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
+def plan(c: invoke.Context, **flags: Any) -> None:
+    """Show what a release would change since the last run of the branch, as a diff."""
+    session.print_json(session.open_pipeline(c, flags).show_plan().to_dict(), flags)
+
+
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
     session.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
 
 
 ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
-FOLLOWING = (*ENDING, "timeout")
+FOLLOWING = (*ENDING, "timeout", "require", "strict")
 RUN_ID = {
     "run_id": "MLflow's id of the run (default: the last one here); a word that names a task is taken as that task"
 }

@@ -314,6 +314,12 @@ def test_a_wheel_that_nobody_built_is_refused_with_its_place() -> None:
         patch(text)
 
 
+def test_a_wheel_that_is_refused_is_named_without_its_password() -> None:
+    with pytest.raises(errors.BadInput, match=r"https://\*\*\*@host/third\.whl") as caught:
+        patch("dependencies:\n- pip:\n  - https://ada:s3cret@host/third.whl\n")
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "entry", ["https://example.com/third-1.0-py3-none-any.whl", "/there/third-1.0-py3-none-any.whl"]
 )

@@ -334,3 +334,16 @@ def test_a_dry_release_shows_the_body_of_the_submit(site: Site, tmp_path: Path) 
     assert '"spark_python_task"' in said.out
     assert '"whl": "/Workspace/Shared/wheels/' in said.out
     assert site.submits() == []
+
+
+def test_a_release_says_what_it_changes_before_anything_is_sent(site: Site) -> None:
+    assert site.inv("name", "build-wheel", "deploy", "patch", "--wheel-root", FILES).code == 0
+    attempt = {"id": "a", "run_id": "r1", "backend": "databricks-jobs", "entry_point": "main", "ended": True}
+    site.record_path.write_text(json.dumps({**site.record, "attempt": {**attempt, "parameters": {"text": "hello"}}}))
+
+    said = site.inv("release", "--wheel-root", FILES, "-P", "text=other", "--dry-run")
+
+    assert said.code == 0, said.err
+    shown = [line.strip() for line in said.err.splitlines()]
+    assert "changes since run r1" in shown
+    assert shown.index("-parameter text: hello") + 1 == shown.index("+parameter text: other")
