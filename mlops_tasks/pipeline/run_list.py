@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mlops_tasks import errors, locks, record, state
 from mlops_tasks.backends.base import Submitted
+from mlops_tasks.pipeline import status
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release
 from mlops_tasks.steps.context import Context
@@ -74,6 +75,7 @@ class Listed(NamedTuple):
             "submitted_at": attempt.submitted_at,
             "project": release.project,
             "target": release.target,
+            "environment": release.released_to,
             "branch": release.branch,
             "entry_point": self.entry_point,
             "parameters": dict(attempt.parameters),
@@ -85,7 +87,7 @@ class Listed(NamedTuple):
 def show_runs(context: Context) -> list[Listed]:
     """Report what goes on in this repository and what has ended lately, on all its branches, as a table.
 
-    The workspace is asked about the runs of the command's own target that no command follows, where a login is there;
+    The workspace is asked about the runs of the command's own environment that no command follows, where a login is there;
     the ends of those that have ended are recorded.
     """
     found = [*_as_now(context, find_open(context)), *_find_ended(context)]
@@ -93,7 +95,7 @@ def show_runs(context: Context) -> list[Listed]:
     ended = [each for each in found if each.attempt.ended][:LATELY]
     listed = [each._replace(found=each.state) for each in (*going_on, *ended)]
     if listed:
-        columns, rows = _tabulate(listed, now=time.time())
+        columns, rows = _tabulate(listed)
         context.report.table("", columns, rows)
     else:
         context.report.text("no run of this repository is on record")
@@ -113,7 +115,7 @@ def _find_ended(context: Context) -> list[Listed]:
 def _as_now(context: Context, listed: Sequence[Listed]) -> list[Listed]:
     """The attempts as the workspace knows them, where it is the command's own and there is a login for it."""
     left = [each for each in listed if each.state in {"detached", "cut off"}]
-    asked = [each for each in left if each.release.target == context.settings.target]
+    asked = [each for each in left if each.release.released_to == context.settings.environment]
     if not asked or not context.target.is_remote or context.dry_run:
         return list(listed)
     try:
@@ -146,16 +148,16 @@ def _ask(context: Context, each: Listed) -> Listed:
         return each  # another command has just taken it up
 
 
-def _tabulate(listed: Sequence[Listed], *, now: float) -> tuple[list[str], list[list[str]]]:
-    """The columns and the rows of the table: of project, target and parameters what is not the same for all."""
+def _tabulate(listed: Sequence[Listed]) -> tuple[list[str], list[list[str]]]:
+    """The columns and the rows of the table: of project, environment and parameters what is not the same for all."""
     parameters = [each.attempt.parameters for each in listed]
     names = dict.fromkeys(name for each in parameters for name in each)
     differing = [name for name in names if len({each.get(name) for each in parameters}) > 1]
     columns = {
         "state": [each.state for each in listed],
-        "age": [_show_age(now - each.begun_at) if each.begun_at else "" for each in listed],
+        "age": [status.show_age(each.begun_at) if each.begun_at else "" for each in listed],
         "project": [each.release.project for each in listed],
-        "target": [each.release.target for each in listed],
+        "environment": [each.release.released_to for each in listed],
         "branch": [each.release.branch for each in listed],
         "entry point": [each.entry_point for each in listed],
         "parameters": [
@@ -167,7 +169,7 @@ def _tabulate(listed: Sequence[Listed], *, now: float) -> tuple[list[str], list[
     of_interest = {
         name: cells
         for name, cells in columns.items()
-        if name not in {"project", "target", "parameters", "page"}
+        if name not in {"project", "environment", "parameters", "page"}
         or (any(cells) if name in {"parameters", "page"} else len(set(cells)) > 1)
     }
     return list(of_interest), [list(row) for row in zip(*of_interest.values(), strict=True)]
@@ -179,15 +181,8 @@ def shorten(names: Sequence[str]) -> list[str]:
     return [name[:size] for name in names]
 
 
-def _show_age(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
-
-
 def find_open(context: Context, record: Record | None = None) -> list[Listed]:
-    """The attempts of which a run may go on, of one branch's `record` or of all: of projects and targets too."""
+    """The attempts of which a run may go on: of one branch's `record`, or of all, of projects and environments too."""
     folders = context.places.branch_folders()
     records = [record] if record else [Record(each, runs=each.parents[1] / "runs") for each in folders]
     found = [Listed(kept, each) for kept in records for each in _open_attempts(context, kept)]
@@ -207,6 +202,8 @@ def find(context: Context, word: str) -> Listed | str:
 
     A whole id that is not known here is taken for that of somebody else's run.
     """
+    from mlops_tasks.backends.local import backend as local_backend
+
     found: dict[str, Listed | None] = {path.stem: None for path in context.places.run_records()}
     found |= {each.name: each for each in find_open(context)}
     names = [word] if word in found else [name for name in found if name.startswith(word)]
@@ -218,10 +215,11 @@ def find(context: Context, word: str) -> Listed | str:
         raise errors.BadInput(
             f"{len(names)} runs begin with {word}: {', '.join(sorted(names))}", where="RUN_ID", cure="give more of one"
         )
+    if not names and not context.target.is_remote:
+        raise local_backend.not_remote()
     if not names and len(word) < WHOLE:
-        there = "" if context.target.is_remote else "; give `--target databricks` for one on Databricks"
         raise errors.BadInput(
-            f"no run of this repository begins with {word}", where="RUN_ID", cure=f"`inv runs` lists them{there}"
+            f"no run of this repository begins with {word}", where="RUN_ID", cure="`inv runs` lists them"
         )
     return (found.get(names[0]) or names[0]) if names else word
 

@@ -98,11 +98,10 @@ def _submitted(attempt: Attempt | None) -> Submitted:
 def _ready(context: Context, found: run_list.Listed) -> Release | None:
     """The release of an attempt whose run is known by now; None where that has ended. OutOfOrder for another host's."""
     release, attempt = found.release, found.attempt
-    if release.target != context.settings.target:
+    if release.released_to != context.settings.environment:
+        flag = errors.typed("--env" if release.environment else "--target", release.released_to)
         raise errors.BadInput(
-            f"run {found.name} is one of the target {release.target}",
-            where="RUN_ID",
-            cure=f"give `--target {release.target}`",
+            f"run {found.name} is one of the environment {release.released_to}", where="RUN_ID", cure=f"give `{flag}`"
         )
     if not context.dry_run:
         context.target.check()
@@ -122,9 +121,9 @@ def _elsewhere(context: Context) -> str:
     """Where else a run may go on: on Databricks, or on another branch of this project."""
     if not context.target.is_remote:
         return ", or `--target databricks` for one on Databricks"
-    own = context.project_name, context.settings.target
+    own = context.project_name, context.settings.environment
     left = [each.release for each in run_list.find_open(context)]
-    others = (each.branch for each in left if (each.project, each.target) == own)
+    others = (each.branch for each in left if (each.project, each.released_to) == own)
     return next((f", or `{errors.typed('--branch', branch)}`, whose last one may go on" for branch in others), "")
 
 
@@ -161,7 +160,8 @@ def _sole_follower(context: Context, task: str, chosen: Chosen) -> Iterator[Rele
 def _beside(context: Context, chosen: Chosen, found: Run) -> Release:
     """The release with the run's end, which another command records; one that holds the run alone for anybody's."""
     if chosen.release is None:
-        return Release(target=context.settings.target, project=context.project_name, branch="", run=found)
+        settings, name = context.settings, context.project_name
+        return Release(target=settings.target, environment=settings.env, project=name, branch="", run=found)
     attempt = chosen.release.attempt
     return replace(chosen.release, attempt=attempt and attempt._replace(ended=True), run=found)
 

@@ -49,7 +49,7 @@ def test_a_run_of_another_target_is_named_with_its_target(tmp_path: Path, ask: A
     record(tmp_path, GOING_ON)
     remote = make_context(tmp_path, target="databricks")
 
-    with pytest.raises(errors.BadInput, match="run r1 is one of the target local") as caught:
+    with pytest.raises(errors.BadInput, match="run r1 is one of the environment local") as caught:
         ask(remote, "r1")
 
     assert caught.value.cure == "give `--target local`"
