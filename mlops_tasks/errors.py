@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     OUT_OF_ORDER = 3
     WORKSPACE = 4
     RUN_FAILED = 5
+    GATE = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -84,6 +85,13 @@ class RunFailed(ReleaseError):
     """
 
     exit_code = ExitCode.RUN_FAILED
+    release: Release | None = None
+
+
+class GateNotMet(ReleaseError):
+    """The run finished, and does not meet a gate. `release` is the release with that run."""
+
+    exit_code = ExitCode.GATE
     release: Release | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -62,11 +62,21 @@ class Patched(NamedTuple):
     references: tuple[Reference, ...]
 
 
+class Checked(NamedTuple):
+    """What became of one gate: the metric's value and what it was compared with, where those are known, and why."""
+
+    gate: str
+    met: bool
+    value: float | None
+    bound: float | None
+    because: str
+
+
 class Run(NamedTuple):
     """An MLflow run as it ended. `status` is MLflow's own word; `log` is relative to the top folder.
 
     `timed_out` is set where the setting `timeout` ended it. `reason` is why it did not finish, in one line, and `trace`
-    the traceback of its entry point, where one is known.
+    the traceback of its entry point, where one is known. `gates` are those that were checked.
     """
 
     run_id: str
@@ -81,6 +91,17 @@ class Run(NamedTuple):
     timed_out: bool = False
     reason: str = ""
     trace: str = ""
+    gates: tuple[Checked, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """`met` or `not met`; empty where no gate was checked."""
+        return ("not met" if self.unmet else "met") if self.gates else ""
+
+    @property
+    def unmet(self) -> tuple[Checked, ...]:
+        """The gates that the run does not meet."""
+        return tuple(each for each in self.gates if not each.met)
 
 
 class Attempt(NamedTuple):
@@ -156,10 +177,15 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "wheels": lambda fact: tuple(Wheel(**each) for each in fact),
     "deployed": lambda fact: tuple(Deployed(**each) for each in fact),
     "patched": lambda fact: Patched(**{**fact, "references": tuple(map(Reference.from_dict, fact["references"]))}),
-    "run": lambda fact: Run(**{**fact, "metrics": {key: _number(each) for key, each in fact["metrics"].items()}}),
+    "run": lambda fact: _read_run(**fact),
     "attempt": lambda fact: Attempt(**fact),
 }
 """How each fact is made from its form in JSON; the others are the same in both."""
+
+
+def _read_run(*, metrics: Mapping[str, float | None], gates: Sequence[Mapping[str, Any]] = (), **facts: Any) -> Run:
+    numbers = {key: _number(each) for key, each in metrics.items()}
+    return Run(**facts, metrics=numbers, gates=tuple(Checked(**each) for each in gates))
 
 
 def _number(value: float | None) -> float:
@@ -173,7 +199,8 @@ def _plain(fact: Any) -> Any:
     if isinstance(fact, Reference):
         return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
-        return {key: _plain(value) for key, value in fact._asdict().items()}
+        known = fact._asdict().items()
+        return {key: _plain(value) for key, value in known if key != "gates" or value}  # most runs have none
     if isinstance(fact, tuple):
         return [_plain(each) for each in fact]
     return {key: _plain(value) for key, value in fact.items()} if isinstance(fact, Mapping) else fact

@@ -6,6 +6,10 @@ import json
 import math
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops_tasks.gates import Gate
 
 
 def text(raw: object) -> str:
@@ -68,6 +72,13 @@ def mapping(raw: object) -> dict[str, str]:
     if not isinstance(raw, Mapping):
         raise ValueError(f"must be a mapping, not {_show(raw)}")
     return {str(key): _scalar(key, value) for key, value in raw.items()}
+
+
+def gates(raw: object) -> tuple[Gate, ...]:
+    """A list of gates, each as text or as a mapping of MLflow's words."""
+    from mlops_tasks import gates  # most commands have none to read
+
+    return gates.read(raw)
 
 
 def _pair(item: object) -> tuple[str, str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, setting_types
+
+if TYPE_CHECKING:
+    from mlops_tasks.gates import Gate
 
 PREFIX = "MLOPS_"
 CONFIGURATION = "(configuration)"
 NO_PROJECT = "no project is set"
-REPEATED = {"parameters": "-P", "tags": "--tag"}
-"""Settings whose flag is given once for each `key=value`."""
+REPEATED = {"parameters": "-P", "tags": "--tag", "require": "--require"}
+"""Settings whose flag may be given several times, each time with one more value."""
 
 
 def _setting(read: Callable[[object], object], meaning: str, default: Any = None) -> Any:
@@ -28,8 +31,8 @@ class Settings:
 
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
-    same of each parameter and tag (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for another
-    program's.
+    same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
+    another program's.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -101,6 +104,12 @@ class Settings:
     profile: str | None = _setting(setting_types.text, "profile in ~/.databrickscfg to log in with")
     run_name: str | None = _setting(setting_types.text, "name of the MLflow run")
     tags: Mapping[str, str] = _setting(setting_types.mapping, "a tag of the MLflow run, key=value (repeatable)", {})
+    require: tuple[Gate, ...] = _setting(
+        setting_types.gates, "a gate that the run must meet, such as 'auc >= main - 0.005' (repeatable)", ()
+    )
+    strict: bool = _setting(
+        setting_types.boolean, "fail a gate that finds no run to compare with, which it else passes", default=False
+    )
     poll_interval: float = _setting(
         setting_types.seconds, "seconds between two looks at a remote run (default: 5)", 5.0
     )
@@ -142,8 +151,8 @@ class Settings:
     ) -> Settings:
         """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
 
-        Parameters and tags given as flags are added to those from elsewhere and win. Raises BadInput with every fault
-        that was found; `config_file` is its name for the file of `config`.
+        Parameters, tags and gates given as flags are added to those from elsewhere and win. Raises BadInput with every
+        fault that was found; `config_file` is its name for the file of `config`.
         """
         foreign = tuple(sorted(each for each, text in environ.items() if text and _is_foreign(each)))
         known = {name: text for name, text in environ.items() if name not in foreign}
@@ -203,13 +212,21 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
             faults.append(f"{origin} {fault}")
             continue
         added = key in REPEATED and origin.startswith("-")
-        values[key] = {**values.get(key, {}), **value} if added else value
+        values[key] = _add(values.get(key), value) if added else value
         origins[key] = origin
         if key in REPEATED:
             origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
+    unknown = ((origins[f"require.{gate}"], gate.explain_unknown(())) for gate in values.get("require", ()))
+    faults += [f"{origin} {why}" for origin, why in unknown if why]
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
+
+
+def _add(before: Any, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {**(before or {}), **value}
+    return (*(before or ()), *value)
 
 
 def _nearest(key: str, origin: str) -> str:

@@ -17,8 +17,8 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in pat
 TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
-    *("__version__", "release", "errors", "report", "files", "redaction", "slugs"),
-    *("setting_types", "settings", "processes", "locks"),
+    *("__version__", "release", "errors", "report", "files", "redaction", "slugs", "markdown"),
+    *("gates", "setting_types", "settings", "processes", "locks"),
     *("record", "state", "uv"),
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),

@@ -30,6 +30,8 @@ _STATUS = ("status", "--untracked-files=normal", "--ignore-submodules=none", "-z
 """Every change is asked for, whatever the user's settings leave out to be quick."""
 OWN = ".mlops"
 """Our folder ignores itself, which a link to another disk cannot."""
+DEFAULTS = ("main", "master")
+"""The names that a default branch usually has."""
 SUBMODULE, _LINK = "160000", "120000"
 
 
@@ -194,6 +196,18 @@ def branches_at(folder: Path, commit: str, *, runner: processes.Runner) -> tuple
 def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str, ...]:
     """The commits that `commit` follows: two or more for a merge, none where they were not fetched."""
     return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
+
+
+def default_branch(folder: Path, *, runner: processes.Runner) -> str:
+    """The branch that a remote's HEAD names, `origin` first; else main or master, whichever is there; else main."""
+    names = [f"{where}/{name}" for where in ("refs/heads", "refs/remotes/*") for name in DEFAULTS]
+    asked = ("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/*/HEAD", *names)
+    refs = dict(line.partition(" ")[::2] for line in call(*asked, run=runner, cwd=folder).stdout.splitlines())
+    leading = sorted((ref for ref in refs if refs[ref]), key=lambda ref: (ref != "refs/remotes/origin/HEAD", ref))
+    if leading:
+        return refs[leading[0]].split("/", 3)[-1]
+    there = {ref.rpartition("/")[2] for ref in refs}
+    return next((name for name in DEFAULTS if name in there), DEFAULTS[0])
 
 
 def _remotes(folder: Path, run: processes.Runner) -> dict[str, str]:

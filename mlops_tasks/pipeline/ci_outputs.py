@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_tasks import errors
+from mlops_tasks import errors, markdown
 from mlops_tasks.checkout import ci
 from mlops_tasks.release import Release
 
@@ -84,7 +84,8 @@ def of_release(
 def _run_values(release: Release) -> dict[str, str]:
     run, attempt = release.run, release.attempt
     if run is not None:
-        return {"run_id": run.run_id, "page": run.url, "state": run.status}
+        gate = {"gate": run.verdict} if run.gates else {}
+        return {"run_id": run.run_id, "page": run.url, "state": run.status, **gate}
     if attempt is not None and attempt.run_id is not None:
         return {"run_id": attempt.run_id, "page": attempt.url, "state": "RUNNING"}
     return {}
@@ -92,43 +93,22 @@ def _run_values(release: Release) -> dict[str, str]:
 
 def _summarize(release: Release | None, values: Mapping[str, str], fault: errors.ReleaseError | None) -> str:
     state = values.get("state") or ("failed" if fault else "done")
-    lines = [f"### mlops_tasks: {code(state)}", ""]
+    lines = [f"### mlops_tasks: {markdown.code(state)}", ""]
     facts = {key.replace("_", " "): value for key, value in values.items() if key not in {"state", "page"} and value}
     if release is not None:
         commit = (release.commit or "")[:7] + (" dirty" if release.dirty else "")
         facts |= {"branch": f"{release.branch} {commit}".strip()}
-    lines += [f"- {name}: {code(value)}" for name, value in facts.items()]
-    if is_page(values.get("page", "")):
+    lines += [f"- {name}: {markdown.code(value)}" for name, value in facts.items()]
+    if markdown.is_page(values.get("page", "")):
         lines.append(f"- [the run's page](<{values['page']}>)")
     if release is not None and release.run is not None and "run_id" in values:
-        lines += [f"- {code(name)}: {code(f'{value:.4g}')}" for name, value in sorted(release.run.metrics.items())]
+        lines += [
+            f"- {markdown.code(name)}: {markdown.code(f'{value:.4g}')}"
+            for name, value in sorted(release.run.metrics.items())
+        ]
     if fault is not None:
-        lines += ["", block(str(fault))]
+        lines += ["", markdown.block(str(fault))]
     return "\n".join([*lines, "", ""])
-
-
-def is_page(url: str) -> bool:
-    """Whether a link may lead to `url`: an address without anything that Markdown or a terminal would read."""
-    return re.fullmatch(r"https?://[!#-;=?-\[\]_a-z~]+", url) is not None
-
-
-def code(text: str) -> str:
-    """`text` on one line as Markdown's code, in which nothing is read."""
-    plain = _printable(text)
-    ticks = "`" * (max(map(len, re.findall("`+", plain)), default=0) + 1)
-    pad = " " if plain.strip("` ") != plain else ""
-    return f"{ticks}{pad}{plain}{pad}{ticks}"
-
-
-def block(text: str) -> str:
-    """`text` as a block of Markdown's code, in which nothing is read."""
-    lines = [_printable(line) for line in text.splitlines()]
-    ticks = "`" * max(3, *(len(each) + 1 for line in lines for each in re.findall("`+", line)), 3)
-    return "\n".join([ticks, *lines, ticks])
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def write(outcome: Outcome, environ: Environ) -> Texts:
@@ -155,7 +135,7 @@ def show_problem(text: str, where: str, environ: Environ) -> str:
     if dialect is None:
         return ""
     file, line = _find_place(where, environ.get(dialect.workspace, ""))
-    shown = "\n".join(map(_printable, text.splitlines()))
+    shown = "\n".join(map(markdown.printable, text.splitlines()))
     return dialect.problem(Problem(shown, file, line))
 
 

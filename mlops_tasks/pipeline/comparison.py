@@ -1,74 +1,257 @@
-"""Show a run beside the earlier ones of its experiment: what differs, and the metrics."""
+"""A run beside others: what differs between them, and their metrics, as a table, as Markdown or as data."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from mlops_tasks.release import Run
+from mlops_tasks import errors, gates, markdown
+from mlops_tasks.gates import Gate
+from mlops_tasks.pipeline.history import BRANCH, ENTRY_POINT, PROJECT, History
+from mlops_tasks.release import Checked
 from mlops_tasks.steps.context import Context
-
-if TYPE_CHECKING:
-    from mlops_tasks.tracking.client import PastRun
+from mlops_tasks.tracking.client import PastRun
 
 EARLIER = 3
-"""How many earlier runs stand beside the last one: more do not fit on 80 columns."""
-CELL = 15
-"""Characters of a value in that table."""
+"""How many earlier runs stand beside a run: more do not fit on 80 columns."""
+CELL, NAME = 15, 40
+"""Characters of a value, and of the name of a parameter or metric, in the table."""
+LONGEST = 100
+"""Characters of a value in Markdown."""
 WHEEL = "mlops.wheel."
 MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs without one, such as bold-owl-12."""
+ARROWS = {1: "↑", -1: "↓", 0: "="}
+KINDS = ("parameter", "fact", "wheel", "metric")
+"""The order of rows."""
+BEST = "*"
+"""What marks the best value of a metric."""
 
 
-def compare(context: Context, run: Run) -> None:
-    """A table of the run beside the experiment's earlier ones: what differs, then the metrics.
+class Row(NamedTuple):
+    """A fact of each run, by its kind (one of KINDS) and name; `texts` are empty for a run that has none.
 
-    Nothing is shown of the first run, whose metrics have been shown.
+    `change` is what a metric has changed by against the baseline, `best` the place of its best run; None where that is
+    not known.
     """
-    found = context.target.runs.tracking.past_runs(run.experiment_id, limit=EARLIER + 3)
-    this = [each for each in found if each.run_id == run.run_id]
-    earlier = [each for each in found if each.run_id != run.run_id][:EARLIER]
-    if not this or not earlier:
-        return
-    columns = ["", "this run", *(each.run_id[:8] for each in earlier)]
-    context.report.table("", columns, list_differences([*this, *earlier]), numbers=True)
+
+    kind: str
+    name: str
+    texts: tuple[str, ...]
+    change: float | None = None
+    best: int | None = None
 
 
-def list_differences(runs: Sequence[PastRun]) -> list[list[str]]:
-    """A row for each fact in which `runs` differ, and for each metric: its name, and a cell a run."""
-    facts = [_facts(each) for each in runs]
-    differing = [
-        name
-        for name in dict.fromkeys(name for each in facts for name in each)
-        if len({each.get(name) for each in facts}) > 1
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`runs` begin with the one that is compared; `labels` are what the others are called.
+
+    Metrics change against the run at `baseline`. `directions` say of a metric whether a high (1) or a low value (-1)
+    is better, `metrics` which ones to show, empty for all.
+    """
+
+    runs: Sequence[PastRun]
+    labels: Sequence[str]
+    baseline: int | None = None
+    directions: Mapping[str, int]
+    metrics: Sequence[str] = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The facts in which the runs differ, then all metrics."""
+        return [*_differing(self.runs), *(self._metric(name) for name in self.metric_names)]
+
+    @property
+    def metric_names(self) -> list[str]:
+        logged = sorted({name for each in self.runs for name in each.metrics})
+        return [name for name in logged if not self.metrics or name in self.metrics]
+
+    def _metric(self, name: str) -> Row:
+        values = [each.metrics.get(name, math.nan) for each in self.runs]
+        texts = tuple(f"{each.metrics[name]:.4g}" if name in each.metrics else "" for each in self.runs)
+        before = math.nan if self.baseline is None else values[self.baseline]
+        change = values[0] - before if math.isfinite(values[0] - before) else None
+        direction = self.directions.get(name, 0)
+        known = [value * direction for value in values if not math.isnan(value)]
+        is_best = [value * direction == max(known, default=None) for value in values]
+        best = is_best.index(True) if direction and len(known) > 1 else None
+        return Row("metric", name, texts, change=change, best=best)
+
+    def show_change(self, row: Row) -> str:
+        """`↑ +1.2%`, with the arrow alone where a percentage has no meaning; empty where nothing is known."""
+        if row.change is None:
+            return ""
+        arrow, share = ARROWS[(row.change > 0) - (row.change < 0)], self.share_of(row)
+        return f"{arrow} {_percent(share)}" if share else arrow
+
+    def share_of(self, row: Row) -> float | None:
+        """A metric's change as a share of what it was; None where that is not known, or was 0."""
+        if row.change is None or self.baseline is None:
+            return None
+        before = abs(self.runs[self.baseline].metrics[row.name])
+        return row.change / before if before else None
+
+
+def _percent(share: float) -> str:
+    size = abs(share) * 100
+    digits = 0 if size >= 10 else 1 if size >= 1 else 2  # noqa: PLR2004 - three digits at most are of interest
+    return f"{share * 100:+.{digits}f}%" if size < 1000 else f">{'+' if share > 0 else '-'}999%"  # noqa: PLR2004
+
+
+def beside(history: History, *, last: int = EARLIER, others: Sequence[tuple[str, PastRun]] = ()) -> Comparison:
+    """The history's run beside the default branch's last one, the `others`, and the branch's `last` earlier ones.
+
+    `others` are labels and runs.
+    """
+    context, this = history.context, history.this
+    chosen: dict[str, tuple[str, PastRun]] = {this.run_id: ("this run", this)}
+    if history.branch != context.default_branch and history.main is not None:
+        chosen[history.main.run_id] = (context.default_branch, history.main)
+    for label, run in others:
+        chosen.setdefault(run.run_id, (label, run))
+    baseline = 1 if len(chosen) > 1 else None
+    for run in history.earlier(last):
+        chosen.setdefault(run.run_id, (run.run_id[:8], run))
+    labels, runs = zip(*chosen.values(), strict=True)
+    if baseline is None:
+        baseline = next((place for place, run in enumerate(runs) if place and run.status == "FINISHED"), None)
+    return Comparison(runs=runs, labels=labels, baseline=baseline, directions=directions_of(context.settings.require))
+
+
+def directions_of(required: Sequence[Gate]) -> dict[str, int]:
+    """By metric, whether the gates want a high value or a low one."""
+    return {each.metric: each.direction for each in required if each.direction}
+
+
+def show(history: History) -> None:
+    """Report the table of the run beside the others. Nothing is shown of the first run, whose metrics were shown."""
+    found = beside(history)
+    if len(found.runs) > 1:
+        report_table(history.context, found)
+
+
+def report_table(context: Context, found: Comparison) -> None:
+    """Report the table; on a narrow screen its last columns are left out."""
+    columns = ["", *(_cell(each, CELL) for each in found.labels)]
+    rows = [_cells(found, each) for each in found.rows]
+    context.report.table("", columns, rows, numbers=True)
+
+
+def narrow(found: Comparison, metrics: Sequence[str]) -> Comparison:
+    """The comparison with these metrics alone, all of them without any; BadInput for one that no run has logged."""
+    for name in metrics:
+        if name not in found.metric_names:
+            near = gates.name_near(name, found.metric_names)
+            logged = f"logged are: {', '.join(found.metric_names)}" if found.metric_names else "none of them logged any"
+            raise errors.BadInput(
+                f"no run here has logged a metric {name}",
+                where="--metric",
+                cure=f"did you mean {near}?" if near else logged,
+            )
+    return replace(found, metrics=tuple(metrics))
+
+
+def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str = "") -> str:
+    """The comparison as a comment on a pull request: the table, the gates, a link to the run's page at `url`.
+
+    What anybody else has named or logged stands there as code, in which Markdown reads nothing.
+    """
+    this = found.runs[0]
+    title = f"{markdown.code(this.tags.get(PROJECT, '') or '-')} on {markdown.code(this.tags.get(BRANCH, '') or '-')}"
+    labels = [found.labels[0], *map(markdown.cell, found.labels[1:])]
+    lines = [f"### {title}", "", _line(["", *labels]), _line(["---"] + ["---:"] * len(labels))]
+    for row in found.rows:
+        texts = [text if row.kind == "metric" else markdown.cell(text[:LONGEST]) for text in row.texts]
+        if row.best is not None:
+            texts[row.best] = f"**{texts[row.best]}**"
+        texts[0] = f"{texts[0]} {found.show_change(row)}".strip()
+        lines.append(_line([markdown.cell(row.name), *texts]))
+    if not found.rows:
+        lines.append(_line(["nothing differs", *[""] * len(labels)]))
+    gate_lines = [
+        f"- {'met' if each.met else '**not met**'}: {markdown.code(each.gate)}, {markdown.code(each.because)}"
+        for each in checked
     ]
-    metrics = sorted({name for each in runs for name in each.metrics})
-    return [
-        *([name, *(_cell(each.get(name, "")) for each in facts)] for name in differing),
-        *([name, *(_number(each.metrics.get(name)) for each in runs)] for name in metrics),
-    ]
+    page = markdown.link(f"Run {this.run_id[:8]}", url or this.url)
+    return "\n".join([*lines, "", *gate_lines, *([""] if gate_lines else []), f"{page}: {this.status}", ""])
 
 
-def _facts(run: PastRun) -> dict[str, str]:
-    """What may make a run another one than the one before, by the names that a reader of the table knows."""
-    commit = run.tags.get("mlops.commit", "")[:7] + (" dirty" if run.tags.get("mlops.dirty") == "true" else "")
-    wheels = {key: value for key, value in sorted(run.tags.items()) if key.startswith(WHEEL)}
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def to_dict(found: Comparison, *, checked: Sequence[Checked] = ()) -> dict[str, Any]:
+    """The comparison as JSON has it; what is no number there is null."""
+    baseline = None if found.baseline is None else found.runs[found.baseline].run_id
+    metrics = {
+        row.name: {
+            "change": row.change,
+            "share": found.share_of(row),
+            "best": None if row.best is None else found.runs[row.best].run_id,
+        }
+        for row in found.rows
+        if row.kind == "metric"
+    }
     return {
-        "status": run.status,
-        "name": "" if MADE_UP.fullmatch(run.name) else run.name,
-        "entry point": run.tags.get("mlflow.project.entryPoint", ""),
-        "commit": commit,
-        **{key.removeprefix(WHEEL): value.rpartition("sha256:")[2][:8] for key, value in wheels.items()},
-        **run.parameters,
+        "version": 1,
+        "runs": [_run(label, run) for label, run in zip(found.labels, found.runs, strict=True)],
+        "baseline": baseline,
+        "differing": [row.name for row in found.rows if row.kind != "metric"],
+        "metrics": metrics,
+        **({"gates": [each._asdict() for each in checked]} if checked else {}),
     }
 
 
-def _cell(text: str) -> str:
-    """A value as somebody else wrote it, on one line and without what a terminal would obey."""
-    plain = "".join(each if each.isprintable() else "?" for each in text)
-    return plain if len(plain) <= CELL else f"{plain[: CELL - 1]}…"
+def _run(label: str, run: PastRun) -> dict[str, Any]:
+    tags = run.tags
+    return {
+        "label": label,
+        "run_id": run.run_id,
+        "status": run.status,
+        "name": run.name,
+        "branch": tags.get(BRANCH),
+        "commit": tags.get("mlops.commit"),
+        "dirty": tags.get("mlops.dirty") == "true",
+        "url": run.url,
+        "parameters": dict(run.parameters),
+        "metrics": {key: value if math.isfinite(value) else None for key, value in run.metrics.items()},
+        "wheels": {key.removeprefix(WHEEL): value for key, value in sorted(tags.items()) if key.startswith(WHEEL)},
+    }
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _cells(found: Comparison, row: Row) -> list[str]:
+    texts = [_cell(each, CELL) for each in row.texts]
+    if row.best is not None:
+        texts[row.best] += BEST
+    texts[0] = " ".join(filter(None, [texts[0], found.show_change(row)]))
+    return [_cell(row.name, NAME), *texts]
+
+
+def _differing(runs: Sequence[PastRun]) -> list[Row]:
+    facts = [_facts(each) for each in runs]
+    known = {key: None for each in facts for key in each}
+    rows = [Row(kind, name, tuple(each.get((kind, name), "") for each in facts)) for kind, name in known]
+    return sorted((row for row in rows if len(set(row.texts)) > 1), key=lambda row: KINDS.index(row.kind))
+
+
+def _facts(run: PastRun) -> dict[tuple[str, str], str]:
+    """What may make a run another one than the one before, by its kind and the name that a reader knows it by."""
+    commit = run.tags.get("mlops.commit", "")[:7] + (" dirty" if run.tags.get("mlops.dirty") == "true" else "")
+    wheels = {key: value for key, value in sorted(run.tags.items()) if key.startswith(WHEEL)}
+    return {
+        **{("parameter", key): value for key, value in run.parameters.items()},
+        ("fact", "commit"): commit,
+        ("fact", "name"): "" if MADE_UP.fullmatch(run.name) else run.name,
+        ("fact", "status"): run.status,
+        ("fact", "entry point"): run.tags.get(ENTRY_POINT, ""),
+        **{("wheel", key.removeprefix(WHEEL)): value.rpartition("sha256:")[2][:8] for key, value in wheels.items()},
+    }
+
+
+def _cell(text: str, width: int) -> str:
+    """A text as somebody else wrote it, on one line and without what a terminal would obey."""
+    plain = markdown.printable(text)
+    return plain if len(plain) <= width else f"{plain[: width - 1]}…"

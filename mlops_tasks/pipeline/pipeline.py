@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_tasks import errors, locks, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
@@ -139,12 +139,9 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         context.places.create()
         if step == "run" and not context.dry_run:
-            from mlops_tasks.pipeline import attempt
+            from mlops_tasks.pipeline import attempt, conclusion
 
-            release = attempt.take_run(context, STEPS, inputs)
-            if release.run is not None:
-                _compare(context, release.run)
-            return release
+            return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
         with context.record.locked(inputs.command or step):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
@@ -164,12 +161,3 @@ def _say_what_changes(context: Context, release: Release) -> None:
             context.report.detail(str(found))
         for line in found.diff.splitlines():
             context.report.detail(line)
-
-
-def _compare(context: Context, run: Run) -> None:
-    from mlops_tasks.pipeline import comparison
-
-    try:
-        comparison.compare(context, run)
-    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
-        context.report.warning(f"the earlier runs cannot be shown: {fault.what}")

@@ -30,7 +30,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
             context.report.text(reason)
     made = name.choose_names(
         release,
-        _owner(context),
+        owner(context),
         template=context.settings.experiment,
         wheel_root=context.wheel_root,
         user=context.target.user,
@@ -52,10 +52,11 @@ def _name_digest(context: Context, release: Release) -> str:
         "the setting experiment": template,
         "the wheel root": wheel_root,
     }
-    return name.name_digest(release, _owner(context), template=template, wheel_root=wheel_root)
+    return name.name_digest(release, owner(context), template=template, wheel_root=wheel_root)
 
 
-def _owner(context: Context) -> name.Owner:
+def owner(context: Context) -> name.Owner:
+    """Whose the release's names are."""
     from mlops_tasks.steps import name
 
     return name.Owner(context.repository, context.project_in_repository)
@@ -125,6 +126,8 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
         context.report.detail(f"parameter {key} = {value}")
+    for gate in context.settings.require:
+        context.report.detail(f"gate {gate}")
     context.target.runs_of(job.backend).show(job)
     under = job.experiment_name or f"experiment {job.experiment_id}"
     context.report.step("run", f"would run {job.entry_point} under {under} on {context.target.display_name}")

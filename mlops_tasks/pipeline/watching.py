@@ -9,7 +9,7 @@ from dataclasses import replace
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import attempt as attempts
-from mlops_tasks.pipeline import job_plan
+from mlops_tasks.pipeline import conclusion, job_plan
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
@@ -36,7 +36,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
         release = attempts.save_end(context, found) if is_sole else _as_recorded(context, found)
     log = attempts.log_file(context, submitted.run_id)
     run.judge(found, release, timeout=limits.timeout, log=log, report=context.report)
-    return release
+    return conclusion.conclude(context, release) if release is not None and is_sole else release
 
 
 def cancel(context: Context, run_id: str | None) -> Release | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors, files, processes, record, redaction, slugs, state
-from mlops_tasks.checkout import repository
+from mlops_tasks.checkout import git, repository
 from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
@@ -136,6 +136,11 @@ class Context:
         """The repository's name: the setting's, else its remote's, else the top folder's."""
         tree = self.facts.tree
         return self.settings.repository or repository.find_name(self.top, tree.remotes if tree else {})
+
+    @cached_property
+    def default_branch(self) -> str:
+        """The branch that others are compared with: the one that the remote's HEAD names, else main or master."""
+        return git.default_branch(self.top, runner=self.run) if self.facts.tree else git.DEFAULTS[0]
 
     @cached_property
     def project_in_repository(self) -> str:

@@ -49,6 +49,18 @@ def choose_names(
 
     Raises BadInput for a template with unknown fields, or one whose name is not absolute, unless it `may_be_plain`.
     """
+    experiment = choose_experiment(release, owner, template=template, user=user, may_be_plain=may_be_plain)
+    folder = f"{wheel_root.rstrip('/')}/{slugs.name(owner.repository)}/{slugs.slug(release.branch)}"
+    report.step("name", experiment)
+    report.debug(f"wheels go to {folder}")
+    digest = name_digest(release, owner, template=template, wheel_root=wheel_root)
+    return release.with_step("name", digest, names=Names(experiment=experiment, wheel_folder=folder))
+
+
+def choose_experiment(
+    release: Release, owner: Owner, *, template: str, user: Callable[[], str], may_be_plain: bool
+) -> str:
+    """The name of the experiment, as `choose_names` chooses it."""
     values = {
         "repository": slugs.name(owner.repository),
         "project": slugs.name(owner.project, readable=_last_part(owner.project)),
@@ -57,12 +69,7 @@ def choose_names(
     }
     if "user" in _fields_of(template):
         values["user"] = user().replace("/", "-")
-    experiment = check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
-    folder = f"{wheel_root.rstrip('/')}/{values['repository']}/{values['branch']}"
-    report.step("name", experiment)
-    report.debug(f"wheels go to {folder}")
-    digest = name_digest(release, owner, template=template, wheel_root=wheel_root)
-    return release.with_step("name", digest, names=Names(experiment=experiment, wheel_folder=folder))
+    return check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
 
 
 def _last_part(project: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import doctor, init, steps, ui
+from mlops_tasks.tasks import compare, doctor, init, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -16,6 +16,7 @@ namespace = invoke.Collection(
     init.init,
     steps.plan,
     steps.status,
+    compare.compare,
     doctor.doctor,
     ui.ui,
     steps.watch,

@@ -30,6 +30,7 @@ PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers")
 RUNNING = (
     "entry_point",
     *REPEATED,
+    "strict",
     "run_name",
     "env_manager",
     "environment_version",

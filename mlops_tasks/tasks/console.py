@@ -92,14 +92,21 @@ class Console(Report):
             self._write(self._out, line.rstrip())
 
     def _draw(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        from rich import table, text
+        """Columns of numbers: the last ones are left out, and … stands for them, where there is no room."""
+        from rich import cells, table, text
 
+        painter = self._rich(self._out)
+        widths = [max(map(cells.cell_len, column)) for column in zip(columns, *rows, strict=True)]
+        kept = len(columns)
+        while kept > 2 and sum(widths[:kept]) + 2 * kept + 1 > painter.width:  # noqa: PLR2004 - one column stays
+            kept -= 1
+        if kept < len(columns):
+            columns, rows = [*columns[:kept], "…"], [[*row[:kept], ""] for row in rows]
         drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             drawn.add_column(column, justify="right" if index else "left")
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
-        painter = self._rich(self._out)
         with painter.capture() as captured:
             painter.print(drawn)
         return captured.get().splitlines()

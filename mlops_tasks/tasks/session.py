@@ -33,7 +33,7 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
-    """Do `action`, then print the record where `--json` asks for it, with the error after a run that failed.
+    """Do `action`, then print the record where `--json` asks for it, with the error after a run that ended badly.
 
     In CI later steps of the job get what was made, of several tasks of one command by the last, or by the one that
     failed.
@@ -44,7 +44,7 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
         done = action(pipeline)
     except BaseException as fault:
         release = None
-        if isinstance(fault, errors.RunFailed):
+        if isinstance(fault, (errors.RunFailed, errors.GateNotMet)):
             release = fault.release or pipeline.load()
             fault.beside = release.to_dict() if release else {}
         ci_job.hand_on(release, fault)

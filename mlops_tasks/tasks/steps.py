@@ -113,7 +113,7 @@ def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -
 
 
 ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
-FOLLOWING = (*ENDING, "timeout")
+FOLLOWING = (*ENDING, "timeout", "require", "strict")
 RUN_ID = {
     "run_id": "MLflow's id of the run (default: the last one here); a word that names a task is taken as that task"
 }

@@ -6,9 +6,10 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,14 @@ from mlops_tasks.tracking import process as mlflow_process
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
+    from mlflow.entities import Run as RunOfMlflow
 
 GOING_ON = {"RUNNING", "SCHEDULED"}
 SEARCHED = 100
-"""How many of an experiment's newest runs are looked through for those that no other run started."""
+"""How many runs are looked through at most for those that no other run started."""
+CHILD = "mlflow.parentRunId"
+QUOTABLE = re.compile(r"[\w./@+: -]*")
+"""The values that MLflow's filter can name in quotes, whatever version reads it; the others are compared here."""
 RECORD = "release.json"
 """The artifact that every run begins with."""
 UNREADABLE = (ValueError, LookupError, TypeError)
@@ -65,11 +70,14 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """A run of an experiment."""
+    """A run of an experiment. `started` is milliseconds since 1970; `url` is its page where a server shows one."""
 
     run_id: str
+    experiment_id: str = ""
     name: str
     status: str
+    started: int = 0
+    url: str = ""
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -180,13 +188,12 @@ class Tracking:
         """The run as it is now, with its last metrics, and the URL of its page where a server shows one."""
         with self._calling_mlflow():
             run = self._client.get_run(run_id)
-        page = f"{self.shown.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
         return Run(
             run_id=run_id,
             experiment_id=str(run.info.experiment_id),
             status=str(run.info.status),
             backend=backend,
-            url=page if self.is_server else "",
+            url=self._page(run),
             entry_point=entry_point,
             metrics=dict(sorted(run.data.metrics.items())),
         )
@@ -239,22 +246,75 @@ class Tracking:
             if there in GOING_ON or (overrule and status not in {"FINISHED", there}):
                 self._client.set_terminated(run_id, status)
 
-    def past_runs(self, experiment_id: str, *, limit: int) -> list[PastRun]:
-        """The experiment's `limit` newest runs, the newest first; a run that another run started is none of them."""
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        *,
+        tags: Mapping[str, str],
+        limit: int,
+        finished: bool = False,
+        until: int | None = None,
+        order_by: str = "start_time DESC",
+    ) -> list[PastRun]:
+        """The first `limit` runs that carry all of `tags`, the newest first or by what MLflow calls `order_by`.
+
+        A run that another run started is none of them, nor is one that began after `until`.
+        """
+        asked = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if QUOTABLE.fullmatch(value)]
+        asked += ["attributes.status = 'FINISHED'"] if finished else []
+        asked += [f"attributes.start_time <= {until}"] if until is not None else []
+        for number in sorted({min(limit, SEARCHED), SEARCHED}):
+            with self._calling_mlflow():
+                found = self._client.search_runs(
+                    list(experiment_ids), " and ".join(asked), max_results=number, order_by=[order_by]
+                )
+            runs = [run for run in map(self._past, found) if CHILD not in run.tags and tags.items() <= run.tags.items()]
+            if len(runs) >= limit or len(found) < number:
+                break
+        return runs[:limit]
+
+    def read_past(self, run_id: str) -> PastRun | None:
+        """The run as it is now; None where the store knows none of that id, or one that was deleted."""
+        from mlflow.exceptions import MlflowException
+
         with self._calling_mlflow():
-            found = self._client.search_runs([experiment_id], max_results=SEARCHED, order_by=["start_time DESC"])
-        found = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-        return [
-            PastRun(
-                run_id=run.info.run_id,
-                name=run.info.run_name or "",
-                status=run.info.status,
-                tags=dict(run.data.tags),
-                parameters=dict(run.data.params),
-                metrics=dict(run.data.metrics),
-            )
-            for run in found[:limit]
-        ]
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as fault:
+                if fault.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+                return None
+        return self._past(run) if run.info.lifecycle_stage == "active" else None
+
+    def find_named(self, name: str) -> str | None:
+        """The id of the experiment called `name`; None where there is none, or a deleted one."""
+        with self._calling_mlflow():
+            found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a store to read from: a database of this machine is made by the first run."""
+        path = uris.database_of(self.uri)
+        return path is None or path.exists()
+
+    def _past(self, run: RunOfMlflow) -> PastRun:
+        return PastRun(
+            run_id=str(run.info.run_id),
+            experiment_id=str(run.info.experiment_id),
+            name=run.info.run_name or "",
+            status=str(run.info.status),
+            started=int(run.info.start_time or 0),
+            url=self._page(run),
+            tags=dict(run.data.tags),
+            parameters=dict(run.data.params),
+            metrics=dict(run.data.metrics),
+        )
+
+    def _page(self, run: RunOfMlflow) -> str:
+        """The run's page where a server shows one."""
+        page = f"{self.shown.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        return page if self.is_server else ""
 
     @cached_property
     def _client(self) -> MlflowClient:

@@ -16,7 +16,7 @@ from mlops_tasks import errors
 from mlops_tasks.checkout import ci
 from mlops_tasks.pipeline import ci_outputs
 from mlops_tasks.pipeline.ci_outputs import File, Outcome
-from mlops_tasks.release import Attempt, Names, Release, Run
+from mlops_tasks.release import Attempt, Checked, Names, Release, Run
 
 AZURE = {"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": "/agent/_temp"}
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": "/runner/output", "GITHUB_STEP_SUMMARY": "/runner/summary"}
@@ -258,6 +258,16 @@ def test_the_outcome_of_a_run_has_its_id_page_and_state() -> None:
     }
     assert "[the run's page](<https://host/run>)" in outcome.summary
     assert "`auc`: `0.7912`" in outcome.summary
+
+
+def test_the_outcome_of_a_run_with_gates_says_whether_they_are_met() -> None:
+    unmet = Checked("auc > 1", met=False, value=0.5, bound=1.0, because="auc is 0.5")
+    run = RELEASE.run
+    assert run is not None
+
+    outcome = ci_outputs.of_release(replace(RELEASE, run=run._replace(gates=(unmet,))), None, exit_code=6)
+
+    assert (outcome.values["gate"], outcome.values["state"]) == ("not met", "FINISHED")
 
 
 def test_the_run_of_an_earlier_command_is_not_handed_on() -> None:

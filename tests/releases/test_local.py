@@ -182,6 +182,23 @@ def test_an_entry_point_that_is_killed_is_said_to_be(quick: Path) -> None:
     assert "SIGKILL" in said.err
 
 
+def test_a_run_that_does_not_meet_a_gate_ends_with_6_and_stays_finished(quick: Path) -> None:
+    with nothing_changes(quick):
+        said = inv("run", "--require", "loss < 1, 2", cwd=quick)
+        assert (said.code, "+, -, *, / or the end is expected at column 9" in said.err) == (2, True)
+        said = inv("run", "--require", "loss < 1", "--json", cwd=quick)
+
+    assert said.code == 6, said.err
+    error = said.json["error"]
+    assert said.json == {**record_of(quick), "error": error}
+    assert (error["code"], error["where"]) == (6, "--require")
+    assert "not met: loss < 1 (loss was not logged; nothing was logged)" in error["what"]
+    assert "inv compare" in error["try"]
+    assert said.json["run"]["gates"][0]["met"] is False
+    run = run_of(quick, said)
+    assert (run.info.status, run.data.tags["mlops.gate"]) == ("FINISHED", "not met")
+
+
 def test_an_entry_point_that_hangs_is_stopped_at_the_timeout_and_marked_killed(quick: Path) -> None:
     with nothing_changes(quick):
         said = inv("run", "--entry-point", "hang", "--timeout", "8", cwd=quick)

@@ -32,6 +32,7 @@ print("TEXT", sys.argv[2])
 """
 CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "15.4.x-scala2.12"})
 SETTINGS = "mlops: {{project: training, libraries: [libs/*], poll_interval: 0.2, target: {target}}}\n"
+GATES = ("--require", "answer >= 42", "--require", "answer >= main * 1.02")
 AWKWARD = 'it\'s "q" = $HOME é'
 
 
@@ -81,7 +82,7 @@ def logged_in(place: Place, plain_environment: None) -> Iterator[None]:
 
 
 def _released(name: str, folder: Path) -> Place:
-    released = inv("release", "-P", f"text={AWKWARD}", cwd=folder)
+    released = inv("release", "-P", f"text={AWKWARD}", *GATES, cwd=folder)
     return Place(name, folder, released, inv("run", "--entry-point", "fail", cwd=folder))
 
 
@@ -96,10 +97,11 @@ def test_the_record_holds_the_same_facts(place: Place) -> None:
     good, bad = place.runs
 
     assert list(good) == list(bad)
-    assert list(good["run"]) == [
+    facts = [
         *("run_id", "experiment_id", "status", "backend", "url", "entry_point", "job_run_id", "log", "metrics"),
         *("timed_out", "reason", "trace"),
     ]
+    assert (list(good["run"]), list(bad["run"])) == ([*facts, "gates"], facts)
     assert (good["run"]["status"], bad["run"]["status"]) == ("FINISHED", "FAILED")
     assert good["run"]["metrics"] == {"answer": 42.0}
     assert good["attempt"]["ended"] is True
@@ -114,11 +116,43 @@ def test_a_failing_entry_point_exits_5_and_its_output_is_shown_and_kept(place: P
 def test_runs_of_one_branch_land_in_one_experiment_the_newest_first(place: Place) -> None:
     good, bad = place.runs
 
-    past = place.target.runs.tracking.past_runs(good["run"]["experiment_id"], limit=5)
+    past = place.target.runs.tracking.search_runs([good["run"]["experiment_id"]], tags={}, limit=5)
 
     assert [each.run_id for each in past] == [bad["run"]["run_id"], good["run"]["run_id"]]
     assert [each.tags["mlflow.project.entryPoint"] for each in past] == ["fail", "main"]
     assert past[1].metrics == {"answer": 42.0}
+
+
+def test_a_finished_run_is_held_to_its_gates_and_says_so_everywhere(place: Place) -> None:
+    good, _ = place.runs
+    met, compared = good["run"]["gates"]
+
+    assert (met["gate"], met["met"], met["value"], met["bound"]) == ("answer >= 42", True, 42.0, 42.0)
+    assert (compared["met"], compared["bound"]) == (True, None)
+    assert "nothing to compare with: no other run of main has finished" in compared["because"]
+    assert "gate         met: answer >= 42 (answer is 42)" in place.released.out
+    past = place.target.runs.tracking.search_runs([good["run"]["experiment_id"]], tags={"mlops.gate": "met"}, limit=5)
+    assert [each.run_id for each in past] == [good["run"]["run_id"]]
+
+
+def test_the_runs_are_compared_as_a_table_a_comment_and_data(place: Place) -> None:
+    good, bad = (each["run"]["run_id"] for each in place.runs)
+
+    data = inv("compare", "--entry-point", "main", "--with", good, "--format", "json", cwd=place.folder)
+    table = inv("compare", "--with", good, "--last", "1", cwd=place.folder)
+    comment = inv("compare", "--with", good[:8], "--format", "markdown", cwd=place.folder)
+
+    assert (data.code, table.code, comment.code) == (0, 0, 0), data.err + table.err + comment.err
+    assert [each["run_id"] for each in data.json["runs"]] == [bad, good]
+    assert data.json["runs"][1]["parameters"] == {"text": AWKWARD}
+    assert data.json["differing"][:1] == ["text"]
+    assert data.json["metrics"]["answer"]["best"] is None
+    head, *rows = table.out.splitlines()
+    assert head.split() == ["this", "run", good[:8]]
+    assert rows[0].split()[0] == "text"
+    assert rows[-1].split() == ["answer", "42"]
+    assert "### `training` on `main`" in comment.out
+    assert "| `answer` |  | 42 |" in comment.out
 
 
 def test_a_deployed_wheel_can_be_had_and_another_cannot(place: Place) -> None:

@@ -215,3 +215,15 @@ def test_a_process_without_stdout_gets_an_empty_one_and_no_file_takes_its_number
     done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "3")
+
+
+def test_of_a_wide_table_of_numbers_the_last_columns_are_left_out() -> None:
+    columns = ["", "this", *(f"{number}2345678" for number in range(20))]
+    out = io.StringIO()
+
+    console.Console(out=out, err=io.StringIO(), environ={}).table("", columns, [["auc", *["0.5"] * 21]], numbers=True)
+
+    head, row = out.getvalue().splitlines()
+    assert len(head) <= 120
+    assert head.split() == [*columns[1 : len(row.split())], "…"]
+    assert len(head.split()) > 8

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import fcntl
 import http.server
+import math
 import multiprocessing
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -115,7 +116,7 @@ def test_past_runs_are_newest_first(store: tracking.Tracking) -> None:
     experiment_id = store.ensure_experiment("/Shared/past")
     runs = [create_run(store, experiment_id) for _ in range(3)]
 
-    assert [each.run_id for each in store.past_runs(experiment_id, limit=2)] == [runs[2], runs[1]]
+    assert [each.run_id for each in store.search_runs([experiment_id], tags={}, limit=2)] == [runs[2], runs[1]]
 
 
 def test_a_run_that_another_run_started_is_no_past_run(store: tracking.Tracking) -> None:
@@ -123,7 +124,69 @@ def test_a_run_that_another_run_started_is_no_past_run(store: tracking.Tracking)
     parent, child = (create_run(store, experiment_id) for _ in range(2))
     store.set_tag(child, "mlflow.parentRunId", parent)
 
-    assert [each.run_id for each in store.past_runs(experiment_id, limit=1)] == [parent]
+    assert [each.run_id for each in store.search_runs([experiment_id], tags={}, limit=1)] == [parent]
+
+
+def test_a_hundred_runs_that_a_run_started_do_not_hide_the_runs_before_it(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/sweep")
+    parents = [store.start_run(experiment_id, name=None, tags={}) for _ in range(2)]
+    for _ in range(4):
+        store.start_run(experiment_id, name=None, tags={"mlflow.parentRunId": parents[1]})
+
+    assert [each.run_id for each in store.search_runs([experiment_id], tags={}, limit=2)] == parents[::-1]
+
+
+@pytest.mark.parametrize("branch", ["feature/a-b", "it's", 'a"b', "a\\", "naïve", "' or 1=1 --", "a`b%"])
+def test_runs_are_found_by_tags_of_any_text(store: tracking.Tracking, branch: str) -> None:
+    experiment_id = store.ensure_experiment("/Shared/tagged")
+    wanted = store.start_run(experiment_id, name=None, tags={"mlops.branch": branch})
+    store.start_run(experiment_id, name=None, tags={"mlops.branch": f"{branch} "})
+
+    found = store.search_runs([experiment_id], tags={"mlops.branch": branch}, limit=5)
+
+    assert [each.run_id for each in found] == [wanted]
+
+
+def test_runs_are_found_by_their_end_their_time_and_a_metric(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    experiment_id = store.ensure_experiment("/Shared/best")
+    runs = [store.start_run(experiment_id, name=None, tags={}) for _ in range(4)]
+    for run_id, value in zip(runs[:3], (0.7, 0.9, math.nan), strict=True):
+        MlflowClient(store.uri).log_metric(run_id, "val/auc x", value)
+        store.end_run(run_id, "FINISHED")
+
+    def search(**asked: Any) -> list[str]:
+        return [each.run_id for each in store.search_runs([experiment_id], tags={}, limit=5, **asked)]
+
+    assert search(finished=True) == runs[2::-1]
+    assert search(order_by="metrics.`val/auc x` DESC")[:2] == [runs[1], runs[0]]
+    assert search(order_by="metrics.`val/auc x` ASC")[:2] == [runs[0], runs[1]]
+    assert search(until=1) == []
+
+
+def test_a_run_that_is_gone_or_was_never_there_is_no_run(store: tracking.Tracking) -> None:
+    from mlflow import MlflowClient
+
+    run_id = create_run(store, experiment_id := store.ensure_experiment("/Shared/read"), c="1")
+    found = store.read_past(run_id)
+    assert found is not None
+    assert (found.experiment_id, found.name, found.parameters) == (experiment_id, "first", {"c": "1"})
+    assert found.started > 0
+
+    MlflowClient(store.uri).delete_run(run_id)
+
+    assert store.read_past(run_id) is None
+    assert store.read_past("0" * 32) is None
+    assert store.read_past("no id") is None
+
+
+def test_an_experiment_that_is_not_there_is_not_made_by_looking_for_it(store: tracking.Tracking) -> None:
+    made = store.ensure_experiment("/Shared/there")
+
+    assert store.find_named("/Shared/there") == made
+    assert store.find_named("/Shared/not there") is None
+    assert store.find_named("/Shared/not there") is None
 
 
 def test_an_experiment_id_that_is_not_there_is_refused(store: tracking.Tracking) -> None:
@@ -306,7 +369,7 @@ def test_a_run_that_cannot_be_described_is_marked_failed_and_none(
     with pytest.raises(KeyboardInterrupt):
         create_run(store, experiment_id)
 
-    assert [each.status for each in store.past_runs(experiment_id, limit=2)] == ["FAILED"]
+    assert [each.status for each in store.search_runs([experiment_id], tags={}, limit=2)] == ["FAILED"]
 
 
 def test_a_password_in_the_servers_address_is_neither_sent_as_its_name_nor_said(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""The runs that one run is compared with: its branch's earlier ones, the default branch's last, the branch's best."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mlops_tasks import errors
+from mlops_tasks.release import Run
+from mlops_tasks.steps.context import Context
+from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
+
+BRANCH, PROJECT, ENTRY_POINT = "mlops.branch", "mlflow.source.name", "mlflow.project.entryPoint"
+"""The tags by which runs belong together."""
+WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{6,31}")
+"""A run's id, and the beginning of one, as tables show it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class History:
+    """What the store knows around the run `this`. Each question is one search, of the newest or the best runs alone.
+
+    All of them are of the same project and entry point, and none was started by another run.
+    """
+
+    context: Context
+    this: PastRun
+
+    @property
+    def branch(self) -> str:
+        return self.this.tags.get(BRANCH, "")
+
+    @cached_property
+    def main(self) -> PastRun | None:
+        """The last finished run of the default branch, another than this one; None where there is none."""
+        branch = self.context.default_branch
+        if branch == self.branch:
+            return next(iter(self.earlier(1, finished=True)), None)
+        return find_last(self.context, branch, self._kind, beside=self.this.experiment_id)
+
+    def earlier(self, limit: int, *, finished: bool = False, order_by: str = "start_time DESC") -> list[PastRun]:
+        """The branch's runs in this run's experiment that began before it."""
+        found = _tracking(self.context).search_runs(
+            [self.this.experiment_id],
+            tags={**self._kind, BRANCH: self.branch},
+            limit=limit + 1,
+            finished=finished,
+            until=self.this.started,
+            order_by=order_by,
+        )
+        return [each for each in found if each.run_id != self.this.run_id][:limit]
+
+    def best(self, metric: str, direction: int) -> PastRun | None:
+        """The branch's best earlier finished run by `metric`; None where none has logged that."""
+        order = f"metrics.`{metric}` {'DESC' if direction > 0 else 'ASC'}"
+        found = self.earlier(1, finished=True, order_by=order)
+        return next((each for each in found if metric in each.metrics), None)
+
+    def find(self, named: str) -> tuple[str, PastRun]:
+        """The run that `--with` names, by an id or as a branch's last finished one, and what it is called.
+
+        BadInput where there is none, or one of another project.
+        """
+        if run_id := self._spell_out(named):
+            found = _tracking(self.context).read_past(run_id)
+            if found is None:
+                raise _refuse(f"there is no run {run_id}: it was deleted, or another store has it", self.context)
+            project = found.tags.get(PROJECT, "")
+            if project != self._kind[PROJECT]:
+                of = f"of {project}" if project else "of no project"
+                raise _refuse(f"run {run_id} is {of}, and this one of {self._kind[PROJECT]}", self.context)
+            return run_id[:8], found
+        found = find_last(self.context, named, self._kind, beside=self.this.experiment_id)
+        if found is None:
+            of = f"of {self._kind[ENTRY_POINT]} in {self._kind[PROJECT]}"
+            raise _refuse(f"no run of a branch {named} has finished, {of}", self.context)
+        return named, found
+
+    def _spell_out(self, named: str) -> str:
+        """The whole id of a run that is given by its id, or by the first characters of one that ran from here."""
+        if WHOLE_ID.fullmatch(named):
+            return named
+        if not SHORT_ID.fullmatch(named):
+            return ""
+        found = [path.stem for path in self.context.runs_folder.glob(f"{named}*.json")]
+        if len(found) > 1:
+            raise _refuse(f"{len(found)} runs begin with {named}", self.context)
+        return next(iter(found), "")
+
+    @property
+    def _kind(self) -> dict[str, str]:
+        return {key: self.this.tags.get(key, "") for key in (PROJECT, ENTRY_POINT)}
+
+
+def history_of(context: Context, run: Run) -> History:
+    """The history of a run that has just ended. WorkspaceError where the store does not know it."""
+    found = _tracking(context).read_past(run.run_id)
+    if found is None:
+        raise errors.WorkspaceError(
+            f"the store no longer knows run {run.run_id}",
+            where=_tracking(context).shown,
+            cure="leave its runs alone while a command works",
+        )
+    return History(context=context, this=found)
+
+
+def of_branch(context: Context) -> History:
+    """The history of the branch's last run: the recorded one, else the last that the store knows.
+
+    OutOfOrder where there is none.
+    """
+    release = context.record.load()
+    context.target.check()
+    tracking = _tracking(context)
+    found = None
+    if tracking.is_there:
+        recorded = release.run if release else None
+        found = tracking.read_past(recorded.run_id) if recorded else None
+        found = found or _newest(context, context.facts.branch)
+    if found is None:
+        raise errors.OutOfOrder(
+            f"no run of {context.facts.branch} has ended yet, of {context.settings.entry_point} in "
+            f"{context.project_name}",
+            where=tracking.shown,
+            cure="`inv release` makes one; `--branch NAME` and `--entry-point NAME` name others",
+        )
+    return History(context=context, this=found)
+
+
+def _newest(context: Context, branch: str) -> PastRun | None:
+    """The branch's newest run that has ended, however that was."""
+    kind = {PROJECT: context.project_name, ENTRY_POINT: context.settings.entry_point}
+    experiment_id = _tracking(context).find_named(name_experiment(context, branch))
+    if experiment_id is None:
+        return None
+    found = _tracking(context).search_runs([experiment_id], tags={**kind, BRANCH: branch}, limit=SEARCHED)
+    return next((each for each in found if each.status not in GOING_ON), None)
+
+
+def find_last(context: Context, branch: str, kind: Mapping[str, str], *, beside: str = "") -> PastRun | None:
+    """The last finished run of a branch, in the experiment of its name and in the one `beside` this branch's runs."""
+    own = _tracking(context).find_named(name_experiment(context, branch))
+    experiments = {each: None for each in (own, beside) if each}
+    tags = {**kind, BRANCH: branch}
+    found = _tracking(context).search_runs(list(experiments), tags=tags, limit=1, finished=True) if experiments else []
+    return next(iter(found), None)
+
+
+def name_experiment(context: Context, branch: str) -> str:
+    """The experiment's name that the template gives a branch."""
+    from mlops_tasks.pipeline import step_table
+    from mlops_tasks.release import Release
+    from mlops_tasks.steps import name
+
+    release = Release(target=context.settings.target, project=context.project_name, branch=branch)
+    return name.choose_experiment(
+        release,
+        step_table.owner(context),
+        template=context.settings.experiment,
+        user=context.target.user,
+        may_be_plain=not context.target.is_databricks,
+    )
+
+
+def _refuse(what: str, context: Context) -> errors.BadInput:
+    cure = "name a branch that has a finished run, or give the whole id of a run"
+    return errors.BadInput(f"{what} ({_tracking(context).shown})", where="--with", cure=cure)
+
+
+def _tracking(context: Context) -> Tracking:
+    return context.target.runs.tracking

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from mlops_tasks import errors, gates
+from mlops_tasks.pipeline import conclusion
+from mlops_tasks.release import Release, Run
+
+
+def judge(text: str, *, strict: bool = False, **metrics: float) -> tuple[bool, str]:
+    found = conclusion.judge(gates.parse(text), metrics, {}, strict=strict)
+    return found.met, found.because
+
+
+@pytest.mark.parametrize(
+    ("text", "met", "because"),
+    [
+        ("auc >= 0.79", True, "auc is 0.8"),
+        ("auc >= 0.79 + 0.02", False, "auc is 0.8, compared with 0.81"),
+        ("auc >= 1 / 0", False, "auc is 0.8, and what it is compared with is no number"),
+        ("acu >= 0.79", False, "acu was not logged; did you mean auc?"),
+        ("f1 >= 0.79", False, "f1 was not logged; logged are: auc, nothing"),
+        ("nothing < 1", False, "nothing is NaN"),
+    ],
+)
+def test_a_gate_says_the_value_and_what_it_was_compared_with(text: str, met: bool, because: str) -> None:
+    assert judge(text, auc=0.8, nothing=math.nan) == (met, because)
+
+
+def test_of_a_run_that_logged_nothing_that_is_said() -> None:
+    assert judge("auc >= 0.79") == (False, "auc was not logged; nothing was logged")
+
+
+def conclude(tracked: Any, run: Run, *require: str, **settings: Any) -> Release:
+    context = tracked.context(require=list(require), **settings)
+    release = Release(target="local", project="p", branch=context.settings.branch or "", run=run)
+    context.places.create()
+    context.record.save(release)
+    concluded = conclusion.conclude(context, release)
+    assert context.record.load() == concluded
+    return concluded
+
+
+def test_each_gate_is_told_with_the_runs_that_it_was_compared_with(tracked: Any) -> None:
+    main = tracked.log(metrics={"auc": 0.8, "loss": 0.5})
+    best = tracked.log("feature", metrics={"auc": 0.82})
+    tracked.log("feature", metrics={"auc": 0.7})
+    this = tracked.log("feature", metrics={"auc": 0.81, "loss": 0.501})
+
+    found = conclude(tracked, this, "auc >= best - 0.02", "loss <= main * 1.02", branch="feature").run
+
+    assert found is not None
+    assert [(each.gate, each.met) for each in found.gates] == [
+        ("auc >= best - 0.02", True),
+        ("loss <= main * 1.02", True),
+    ]
+    assert [each.because for each in found.gates] == [
+        f"auc is 0.81, compared with 0.8 (the best before 0.82, run {best.run_id[:8]})",
+        f"loss is 0.501, compared with 0.51 (main's last 0.5, run {main.run_id[:8]})",
+    ]
+    assert tracked.store.read_tags(this.run_id)["mlops.gate"] == "met"
+
+
+def test_a_gate_that_is_not_met_ends_with_6_and_leaves_the_run_finished_and_the_gates_on_record(tracked: Any) -> None:
+    this = tracked.log(metrics={"auc": 0.5})
+
+    with pytest.raises(errors.GateNotMet) as refused:
+        conclude(tracked, this, "auc >= 0.79", "auc > 0")
+
+    assert refused.value.exit_code == 6
+    assert refused.value.what == (
+        f"run {this.run_id} finished, and 1 of 2 gates is not met:\n"
+        "  not met: auc >= 0.79 (auc is 0.5)\n  met: auc > 0 (auc is 0.5)"
+    )
+    assert refused.value.release is not None
+    context = tracked.context()
+    recorded = context.record.load()
+    assert recorded == refused.value.release
+    assert recorded.run.unmet[0].gate == "auc >= 0.79"
+    assert json.loads(context.record.path.read_text())["run"]["gates"][1] == {
+        "gate": "auc > 0",
+        "met": True,
+        "value": 0.5,
+        "bound": 0.0,
+        "because": "auc is 0.5",
+    }
+    assert tracked.store.read_tags(this.run_id)["mlops.gate"] == "not met"
+    assert tracked.store.read_run(this.run_id).status == "FINISHED"
+
+
+@pytest.mark.parametrize("gate", ["auc >= main", "auc >= best", "auc >= main * 2 - best"])
+def test_with_nothing_to_compare_with_a_gate_passes_with_a_word_or_fails_where_that_is_asked(
+    tracked: Any, gate: str
+) -> None:
+    this = tracked.log("feature", metrics={"auc": 0.5})
+
+    found = conclude(tracked, this, gate, branch="feature").run
+    assert found is not None
+    assert found.gates[0].because.startswith("there is nothing to compare with: no ")
+    with pytest.raises(errors.GateNotMet, match="nothing to compare with, and strict is set: no "):
+        conclude(tracked, this, gate, branch="feature", strict=True)
+
+
+def test_a_run_of_main_that_logged_no_number_is_nothing_to_compare_with(tracked: Any) -> None:
+    main = tracked.log(metrics={"loss": 1})
+    this = tracked.log("feature", metrics={"auc": 0.5})
+
+    found = conclude(tracked, this, "auc >= main", branch="feature").run
+
+    assert found is not None
+    assert found.gates[0].because == (
+        f"there is nothing to compare with: main's last (run {main.run_id[:8]}) has no number for auc"
+    )
+
+
+def test_the_record_of_a_run_without_gates_does_not_mention_them(tracked: Any) -> None:
+    found = conclude(tracked, tracked.log(metrics={"auc": 0.5}))
+
+    assert "gates" not in found.to_dict()["run"]
+
+
+def test_gates_survive_the_record_with_nan_and_without_a_value(tracked: Any) -> None:
+    this = tracked.log(metrics={"auc": math.nan})
+
+    with pytest.raises(errors.GateNotMet) as refused:
+        conclude(tracked, this, "auc >= 0", "f1 >= 0")
+
+    assert refused.value.release is not None
+    assert [each["value"] for each in refused.value.release.to_dict()["run"]["gates"]] == [None, None]
+
+
+def test_what_the_store_cannot_say_leaves_no_gate_met(tracked: Any) -> None:
+    gone = Run(run_id="0" * 32, experiment_id="1", status="FINISHED", backend="local", url="", entry_point="main")
+
+    with pytest.raises(errors.WorkspaceError, match=r"gates could not be checked: .* no longer knows"):
+        conclude(tracked, gone._replace(metrics={"auc": 1.0}), "auc >= main")
