@@ -226,6 +226,55 @@ def test_on_github_a_pull_request_is_released_compared_and_commented_on(machine:
     assert (machine.folder / body[-1]).read_text() == "| a comparison |\n"
 
 
+def test_a_gate_that_is_not_met_fails_the_job_whose_comment_says_why(machine: Machine) -> None:
+    (machine.programs / "inv").unlink()  # from here on it is the real one
+    machine.env["MLOPS_REQUIRE"] = "auc >= 0.9"
+    _, release, compare, comment = github_steps(machine)
+
+    done = [machine.run(each) for each in (release, compare, comment)]
+
+    assert [each.returncode for each in done] == [6, 0, 0], "".join(each.stderr for each in done)
+    outputs = Path(machine.env["GITHUB_OUTPUT"]).read_text()
+    found = dict(re.findall(r"(?m)^(\w+)<<END\n(.*)\nEND$", outputs))
+    assert (found["state"], found["gate"], found["exit_code"]) == ("FINISHED", "not met", "6")
+    assert re.fullmatch("[0-9a-f]{32}", found["run_id"])
+    summary = Path(machine.env["GITHUB_STEP_SUMMARY"]).read_text()
+    body = (machine.folder / ".mlops/comparison.md").read_text()
+    for text in (summary, body):
+        assert "- **not met**: `auc >= 0.9`" in text
+    assert body in summary
+    assert f"``{BRANCH}``" in body, "by one tick alone its own would end the code"
+    assert machine.said("gh")[-1] == ".mlops/comparison.md"
+
+
+@pytest.mark.full
+def test_a_real_release_on_azure_hands_on_its_run(machine: Machine, api: Server) -> None:
+    (machine.programs / "inv").unlink()
+    _, release, compare, comment = azure_steps(machine, api)
+
+    done = [machine.run(each) for each in (release, compare, comment)]
+
+    assert [each.returncode for each in done] == [0, 0, 0], "".join(each.stderr for each in done)
+    commands = re.findall(r"(?m)^##vso\[task\.setvariable variable=(\w+);isOutput=true\](.*)$", done[0].stderr)
+    assert dict(commands)["state"] == "FINISHED"
+    ((_, _, body),) = api.posted
+    assert dict(commands)["run_id"][:8] in json.loads(body)["comments"][0]["content"]
+
+
+@pytest.mark.full
+def test_a_real_release_on_gitlab_hands_on_its_run(machine: Machine) -> None:
+    (machine.programs / "inv").unlink()
+    steps = gitlab_steps(machine)
+
+    done = [machine.run(steps[name]) for name in ("release", "after")]
+
+    assert [each.returncode for each in done] == [0, 0], "".join(each.stderr for each in done)
+    lines = (machine.folder / ".mlops/mlops.env").read_text().splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    assert variables["RELEASE_STATE"] == "FINISHED"
+    assert variables["RELEASE_RUN_ID"][:8] in (machine.folder / ".mlops/comparison.md").read_text()
+
+
 def test_on_azure_a_pull_request_is_released_compared_and_commented_on(machine: Machine, api: Server) -> None:
     install, release, compare, comment = azure_steps(machine, api)
 
