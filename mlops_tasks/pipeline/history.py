@@ -13,7 +13,8 @@ from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
 
 BRANCH, PROJECT, ENTRY_POINT = "mlops.branch", "mlflow.source.name", "mlflow.project.entryPoint"
-"""The tags by which runs belong together."""
+ENVIRONMENT = "mlops.environment"
+"""The tags by which runs belong together; only a run in an environment that the settings name has the last."""
 WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{6,31}")
 """A run's id, and the beginning of one, as tables show it."""
 
@@ -22,7 +23,7 @@ WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{6,31}")
 class History:
     """What the store knows around the run `this`. Each question is one search, of the newest or the best runs alone.
 
-    All of them are of the same project and entry point, and none was started by another run.
+    All of them are of the same project, entry point and environment, and none was started by another run.
     """
 
     context: Context
@@ -91,7 +92,8 @@ class History:
 
     @property
     def _kind(self) -> dict[str, str]:
-        return {key: self.this.tags.get(key, "") for key in (PROJECT, ENTRY_POINT)}
+        environment = {key: name for key, name in self.this.tags.items() if key == ENVIRONMENT}
+        return {**{key: self.this.tags.get(key, "") for key in (PROJECT, ENTRY_POINT)}, **environment}
 
 
 def history_of(context: Context, run: Run) -> History:
@@ -132,6 +134,7 @@ def of_branch(context: Context) -> History:
 def _newest(context: Context, branch: str) -> PastRun | None:
     """The branch's newest run that has ended, however that was."""
     kind = {PROJECT: context.project_name, ENTRY_POINT: context.settings.entry_point}
+    kind.update({ENVIRONMENT: context.settings.env} if context.settings.env else {})
     experiment_id = _tracking(context).find_named(name_experiment(context, branch))
     if experiment_id is None:
         return None
@@ -154,11 +157,12 @@ def name_experiment(context: Context, branch: str) -> str:
     from mlops_tasks.release import Release
     from mlops_tasks.steps import name
 
-    release = Release(target=context.settings.target, project=context.project_name, branch=branch)
+    settings = context.settings
+    release = Release(target=settings.target, environment=settings.env, project=context.project_name, branch=branch)
     return name.choose_experiment(
         release,
         step_table.owner(context),
-        template=context.settings.experiment,
+        template=settings.experiment,
         user=context.target.user,
         may_be_plain=not context.target.is_databricks,
     )

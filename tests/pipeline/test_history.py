@@ -31,6 +31,20 @@ def test_the_runs_before_are_of_the_same_branch_project_and_entry_point_and_no_c
     assert [each.run_id for each in found.earlier(1)] == [second.run_id]
 
 
+def test_a_run_in_a_named_environment_has_only_that_ones_before_it(tracked: Any) -> None:
+    prod, dev = {"mlops.environment": "prod"}, {"mlops.environment": "dev"}
+    before = tracked.log(**prod)
+    tracked.log(**dev)
+    tracked.log()
+    this = tracked.log(**prod)
+
+    found = history.history_of(tracked.context(), this)
+
+    assert [each.run_id for each in found.earlier(5)] == [before.run_id]
+    assert found.main is not None
+    assert found.main.run_id == before.run_id
+
+
 def test_mains_last_finished_run_is_found_by_the_template(tracked: Any) -> None:
     tracked.log()
     last = tracked.log()
