@@ -87,8 +87,8 @@ class Listed(NamedTuple):
 def show_runs(context: Context) -> list[Listed]:
     """Report what goes on in this repository and what has ended lately, on all its branches, as a table.
 
-    The workspace is asked about the runs of the command's own environment that no command follows, where a login is there;
-    the ends of those that have ended are recorded.
+    The workspace of the command's own environment is asked about its runs that no command follows, where a login is
+    there; the ends of those that have ended are recorded.
     """
     found = [*_as_now(context, find_open(context)), *_find_ended(context)]
     going_on = sorted((each for each in found if not each.attempt.ended), key=lambda each: -each.begun_at)
