@@ -32,20 +32,22 @@ class Job:
         from mlops_tasks.pipeline import ci_outputs
 
         found = release or _load(self._pipeline)
+        is_compared = found is not None and ci_outputs.is_new(found, self._before)
         made = ci_outputs.of_release(
             found,
             self._before,
             exit_code=errors.exit_code_of(fault) if fault else errors.ExitCode.DONE,
             fault=fault if isinstance(fault, errors.ReleaseError) else None,
-            comparison=self._compare(found) if found and ci_outputs.is_new(found, self._before) else "",
+            # a job that is cancelled has a few seconds left
+            comparison=self._compare(found) if is_compared and not isinstance(fault, KeyboardInterrupt) else "",
         )
         _write(ci_outputs.write(made, os.environ))
 
-    def _compare(self, release: Release) -> str:
+    def _compare(self, release: Release | None) -> str:
         """The run beside others, in Markdown; empty where there is none, or where the store does not answer."""
         from mlops_tasks.pipeline import comparison, history
 
-        run = release.run
+        run = release.run if release else None
         if run is None:
             return ""
         try:
