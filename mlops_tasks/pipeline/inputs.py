@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from mlops_tasks import errors
+from mlops_tasks.release import Release
 
 BY_HAND = "by hand"
 """The digest of a step whose facts were given by hand: those never become stale."""
 
 
+class Part(NamedTuple):
+    """One run of a sweep: the parameters by which it differs, and the staged release that all of the sweep run.
+
+    `sweep` is the sweep's id, `job` the digest of the run's job.
+    """
+
+    sweep: str
+    parameters: Mapping[str, str]
+    release: Release
+    job: str
+
+    @property
+    def value(self) -> str:
+        """What the run stands for in the sweep."""
+        return errors.typed(*(f"{name}={value}" for name, value in self.parameters.items()))
+
+
 class Inputs(NamedTuple):
     """`wheels` are files; `wheel_uris` name wheels where a run can reach them. The rest are flags of the same names.
 
-    `command` is the task that was called, where that is not the step's own.
+    `command` is the task that was called, where that is not the step's own. `part` is the run's, of a sweep.
     """
 
     explain: bool = False
@@ -25,6 +46,8 @@ class Inputs(NamedTuple):
     experiment_name: str | None = None
     experiment_id: str | None = None
     command: str = ""
+    sweep: tuple[str, ...] = ()
+    part: Part | None = None
 
     def replaces(self, step: str) -> bool:
         """Whether these inputs take the place of the facts that `step` records."""
