@@ -107,7 +107,7 @@ def history_of(context: Context, run: Run) -> History:
 
 
 def of_branch(context: Context) -> History:
-    """The history of the branch's last run: the recorded one, else the last that the store knows.
+    """The history of the branch's last run: the recorded one, else the last of the entry point that the store knows.
 
     OutOfOrder where there is none.
     """
@@ -116,8 +116,10 @@ def of_branch(context: Context) -> History:
     tracking = _tracking(context)
     found = None
     if tracking.is_there:
-        recorded = release.run if release else None
-        found = tracking.read_past(recorded.run_id) if recorded else None
+        recorded, wanted = release.run if release else None, context.settings.entry_point
+        is_another = context.settings.origins.get("entry_point", "").startswith("--")  # the flag may name another
+        is_meant = recorded is not None and (not is_another or recorded.entry_point == wanted)
+        found = tracking.read_past(recorded.run_id) if recorded and is_meant else None
         found = found or _newest(context, context.facts.branch)
     if found is None:
         raise errors.OutOfOrder(

@@ -99,6 +99,9 @@ def test_the_branchs_last_run_is_the_recorded_one_else_the_last_that_ended(track
     assert history.of_branch(context).this.run_id == last.run_id
     record(context, recorded)
     assert history.of_branch(context).this.run_id == recorded.run_id
+    other = tracked.context(branch="feature", entry_point="evaluate", origins={"entry_point": "--entry-point"})
+    with pytest.raises(errors.OutOfOrder, match="of evaluate in p"):
+        history.of_branch(other)
     tracked.store._client.delete_run(recorded.run_id)
     assert history.of_branch(context).this.run_id == last.run_id
 
