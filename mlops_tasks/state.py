@@ -22,7 +22,7 @@ RECENT = 3600
 """Seconds for which a used file is kept: the command that uses it may not have recorded it yet."""
 
 RECORDS = "*/*/branches/*/release.json"
-"""Where the records are below `.mlops`: one for each project, target and branch."""
+"""Where the records are below `.mlops`: one for each project, environment and branch."""
 HALF = r"\..*\.part"
 """Leftovers of interrupted writes; those of wheels go with their folder."""
 
@@ -41,15 +41,18 @@ class StateFolder:
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
 
-    def release_folder(self, project_slug: str, target: str) -> Path:
-        """The folder of a project's releases to one target: what is named by content or by run serves all branches."""
-        return self.folder / project_slug / target
+    def release_folder(self, project: str, environment: str) -> Path:
+        """The folder of a project's releases to one environment, both as slugs.
 
-    def record_folder(self, project_slug: str, target: str, branch_slug: str) -> Path:
-        return self.release_folder(project_slug, target) / "branches" / branch_slug
+        What is named by content or by run serves all branches.
+        """
+        return self.folder / project / environment
+
+    def record_folder(self, project: str, environment: str, branch: str) -> Path:
+        return self.release_folder(project, environment) / "branches" / branch
 
     def records(self) -> list[Path]:
-        """The records of all projects, targets and branches, the last used first."""
+        """The records of all projects, environments and branches, the last used first."""
         return sorted(self.folder.glob(RECORDS), key=last_used, reverse=True)
 
     def create(self) -> None:

@@ -30,7 +30,7 @@ STEPS: staleness.Steps = {
 
 
 class Pipeline:
-    """The release of one project to one target.
+    """The release of one project to one environment.
 
     `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method is one
     command: it looks at the branch and the files anew, returns the release as it is recorded afterwards, and raises a
@@ -58,7 +58,7 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        context = self._begin()
+        context = _let_in(self._begin())
         with context.places.usable():
             step_table.check_inputs(context)
             if inputs.detach:
@@ -95,7 +95,7 @@ class Pipeline:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        return _take(self._begin(), step, inputs)
+        return _take(_let_in(self._begin()), step, inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -133,6 +133,25 @@ class Pipeline:
         """A Context that knows nothing yet: what it finds out holds for one command."""
         self.context = replace(self.context)
         return self.context
+
+
+def _let_in(context: Context) -> Context:
+    """The context; NotAllowed where its branch or its work tree may not release to the environment."""
+    settings, known = context.settings, context.settings.environments
+    if settings.environment not in known:
+        return context
+    branch, dirty = context.facts.branch, context.facts.dirty
+    if refusal := known[settings.environment].refuse(branch, dirty=dirty):
+        from mlops_tasks.project.text import yaml_tree
+
+        others = [f"`--env {each.name}`" for each in known.values() if each.refuse(branch, dirty=dirty) is None]
+        cure = "release from a branch that is let in" if refusal.key == "branches" else "commit what `git status` shows"
+        raise errors.NotAllowed(
+            refusal.what,
+            where=yaml_tree.find_key(settings.config_file, "mlops", "environments", refusal.written_in, refusal.key),
+            cure=f"{cure}, or give {' or '.join(others)}" if others else cure,
+        )
+    return context
 
 
 def _take(context: Context, step: str, inputs: Inputs) -> Release:

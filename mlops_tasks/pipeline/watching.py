@@ -140,7 +140,8 @@ def _as_recorded(context: Context, found: Run) -> Release | None:
     """The record, where the run is its own; else a release that holds the run alone."""
     if _is_own(context, found):
         return context.record.load()
-    return Release(target=context.settings.target, project=context.project_name, branch="", run=found)
+    settings = context.settings
+    return Release(target=settings.target, environment=settings.env, project=context.project_name, branch="", run=found)
 
 
 def _is_own(context: Context, found: Submitted | Run) -> bool:

@@ -25,7 +25,7 @@ MOST, DRAWN = 100, 49
     settings=(*base.IDENTITY, "entry_point"),
     iterable=["with_", "metric"],
     help={
-        "with": "a branch, whose last finished run is meant, or a run's id (repeatable)",
+        "with": "a branch or an environment, whose last finished run is meant, or a run's id (repeatable)",
         "last": "how many of the branch's earlier runs to show (default: 3)",
         "metric": "a metric to show, instead of all (repeatable)",
         "format": "table, markdown (a comment for a pull request) or json (default: table)",

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings, strategies
 
+from mlops_tasks import Pipeline, Report, Settings
+from mlops_tasks.pipeline.job_plan import RECORDED
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.support import sites
 from tests.support.inv import Said
-from tests.support.repositories import MLPROJECT
+from tests.support.repositories import MLPROJECT, git, write
 from tests.support.sites import Site
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
@@ -134,6 +137,96 @@ def test_on_an_existing_cluster_the_changed_library_runs_and_nothing_stays(site:
     assert not any("libraries" in each["tasks"][0] for each in site.submits())
 
 
+MEETING = """\
+import os, sys, time
+import mlflow, mylib
+here = "/Volumes/main/default/wheels/meeting"
+os.makedirs(here, exist_ok=True)
+open(f"{here}/{mylib.ANSWER}", "w").close()
+end = time.monotonic() + 300
+while len(os.listdir(here)) < 2 and time.monotonic() < end:
+    time.sleep(0.1)
+with mlflow.start_run():
+    mlflow.log_metric("answer", mylib.ANSWER)
+    mlflow.log_metric("met", len(os.listdir(here)))
+"""
+
+
+@pytest.mark.full
+def test_two_branches_at_once_on_one_cluster_each_run_their_own(site: Site, tmp_path: Path) -> None:
+    cluster = site.workspace.compute.add_cluster()
+    clones = []
+    for answer in (1, 2):
+        clone = Site(tmp_path / f"clone {answer}", site.workspace, site.mlflow)
+        git("clone", "-q", str(site.folder), str(clone.folder), cwd=tmp_path)
+        git("switch", "-q", "-c", f"branch-{answer}", cwd=clone.folder)
+        write(clone.folder, {"libs/mylib/mylib/__init__.py": f"ANSWER = {answer}\n", "training/train.py": MEETING})
+        write_cluster(clone, {"existing_cluster_id": cluster.cluster_id})
+        clones.append(clone)
+
+    started = [clone.start("release", "--wheel-root", FILES, "--json") for clone in clones]
+    ended = [(process.communicate()[0], process.returncode) for process in started]
+
+    assert [code for _, code in ended] == [0, 0]
+    metrics = [json.loads(out)["run"]["metrics"] for out, _ in ended]
+    assert metrics == [{"answer": 1, "met": 2}, {"answer": 2, "met": 2}]
+    assert (cluster.written(), cluster.libraries) == ([], {})
+
+
+SAY = "import json, sys\nprint('SAID', json.dumps(sys.argv[1:]))\n"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_fifty_sets_of_parameters_arrive_through_real_jobs(site: Site) -> None:
+    write(site.folder, {"training/say.py": SAY})
+    write_cluster(site, {**CLUSTER, "spark_version": "15.4.x-scala2.12"})
+    names = strategies.text("abcXYZ_-. 09", min_size=1, max_size=12).filter(RECORDED.fullmatch)
+    texts = strategies.text(strategies.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
+    report = Report()
+
+    @settings(max_examples=50, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(strategies.dictionaries(names, texts, max_size=5))
+    def runs_with(parameters: dict[str, str]) -> None:
+        chosen = Settings(
+            project="training",
+            libraries=("libs/*",),
+            target="databricks",
+            wheel_root=FILES,
+            poll_interval=0.1,
+            entry_point="say.py",
+            parameters=parameters,
+        )
+        released = Pipeline(site.folder, chosen, report=report).release()
+        assert released.run is not None
+        assert released.run.log is not None
+        (said,) = [
+            line for line in Path(site.folder, released.run.log).read_text().splitlines() if line.startswith("SAID ")
+        ]
+        words = [word for key, text in parameters.items() for word in (f"--{key}", text)]
+        assert json.loads(said.removeprefix("SAID ")) == words
+        assert site.parameters(released.run.run_id) == parameters
+
+    runs_with()
+
+
+LINES = 100_000
+
+
+@pytest.mark.full
+def test_a_hundred_thousand_lines_at_once_neither_stall_the_job_nor_flood_the_store(site: Site) -> None:
+    write(site.folder, {"training/flood.py": f"for n in range({LINES}):\n    print('LINE', n)\n"})
+
+    said = release(site, "15.4.x-scala2.12", "--wheel-root", FILES, "--entry-point", "flood.py")
+
+    assert said.code == 0, said.err
+    expected = [f"LINE {n}" for n in range(LINES)]
+    assert [line for line in log_of(site).splitlines() if line.startswith("LINE ")] == expected
+    assert [line for line in said.err.splitlines() if line.startswith("LINE ")] == expected
+    folder = site.tags(site.record["run"]["run_id"])["mlops.run_folder"]
+    assert len(list((site.workspace.root / folder.lstrip("/") / "output").iterdir())) < 60
+
+
 @pytest.mark.full
 def test_on_serverless_compute_without_dbfs(site: Site) -> None:
     site.workspace.dbfs.disabled = True
@@ -163,6 +256,7 @@ def test_on_serverless_compute_without_dbfs(site: Site) -> None:
 def test_a_lost_answer_to_the_submit_makes_no_second_job(site: Site, status: int | None, *, after: bool) -> None:
     url = "/api/2.2/jobs/runs/submit"
     site.workspace.faults.add("POST", url, call=1, status=status, reset=status is None, after=after)
+    show_nothing_in_lists(site)
 
     said = release(site, "15.4.x-scala2.12", "--wheel-root", FILES)
 
@@ -172,6 +266,12 @@ def test_a_lost_answer_to_the_submit_makes_no_second_job(site: Site, status: int
     sent = [each["idempotency_token"] for each in site.submits() if each]  # one that is cut off has no body
     assert set(sent) == {site.record["attempt"]["id"]}
     assert site.workspace.jobs.find_runs(site.record["attempt"]["id"]) == [run["job_run_id"]]
+
+
+def show_nothing_in_lists(site: Site) -> None:
+    """Neither the list of job runs nor MLflow's search shows what is there: both lag behind."""
+    site.workspace.faults.add("GET", r"/api/2\.\d/jobs/runs/list", status=200, body={})
+    site.workspace.faults.add("POST", "/api/2.0/mlflow/runs/search", status=200, body={})
 
 
 def runs_of(site: Site, attempt: str) -> list[str]:

@@ -2,16 +2,19 @@
 
 The driver's Python is the project's environment, made from the staged YAML; the workers' is the cluster's, into which
 the staged cluster spec's `libraries` are installed. Both are made as the test workspace makes them for a job. Spark
-itself is in neither of them, as on Databricks: it comes with the machine.
+itself is in neither of them, as on Databricks: it comes with the machine. On a cluster that stands already the driver
+program sends the wheel to the workers itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,14 @@ from tests.fake_workspace.clusters import Cluster, Outcome, Owner, Site
 from tests.fake_workspace.server import Workspace
 from tests.fake_workspace.work import Work
 from tests.support.inv import inv
-from tests.support.repositories import make_repository
+from tests.support.repositories import make_repository, write
+from tests.support.tiny_wheels import make_wheel
 
 pytestmark = pytest.mark.full
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
 TOP = Path(__file__).parents[2]
+DRIVER = TOP / "mlops_tasks" / "backends" / "databricks_jobs" / "driver.py"
 ENVIRONMENT = """\
 name: training
 dependencies:
@@ -77,6 +82,30 @@ export PYSPARK_DRIVER_PYTHON="$HOME/.conda/envs/project/bin/python"
 """
 """It starts when both workers are there, so that each gets one of the two tasks."""
 
+KERNEL = """\
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+driver = sys.argv[1]
+sys.argv = sys.argv[1:]
+exec(compile(open(driver).read(), driver, "exec"))
+"""
+"""As a cluster's: its session is there before the program runs."""
+ON_A_CLUSTER = """\
+import hashlib, os, sys
+import mylib
+from pyspark.sql import SparkSession, functions
+print("DRIVER", mylib.ANSWER)
+
+@functions.udf("string")
+def ask(number):
+    import mylib
+    archive = os.path.dirname(mylib.__file__)
+    return " ".join([str(mylib.ANSWER), hashlib.sha256(open(archive, "rb").read()).hexdigest(), os.getcwd()])
+
+for row in SparkSession.builder.getOrCreate().range(0, 2, 1, 2).select(ask("id").alias("said")).collect():
+    print("WORKER", row.said)
+"""
 
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Three processes of Java that live for seconds: they shall start soon rather than run fast."""
@@ -137,15 +166,19 @@ def submit(staged: Path, workspace: Workspace, spark: Path) -> tuple[Outcome, st
     )
     output.unlink(missing_ok=True)
     cluster.prepare(spec["libraries"])
-    variables = {
+    outcome = cluster.run_command(["sh", "-c", SUBMIT, "submit", str(staged)], machine(spark))
+    cluster.remove()
+    return outcome, output.read_text()
+
+
+def machine(spark: Path) -> dict[str, str]:
+    """The variables of a machine with Spark and Java."""
+    return {
         "JAVA_HOME": os.environ.get("JAVA_HOME") or str(Path(os.path.realpath(find_java())).parents[1]),
         "JAVA_TOOL_OPTIONS": JAVA,
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
-    outcome = cluster.run_command(["sh", "-c", SUBMIT, "submit", str(staged)], variables)
-    cluster.remove()
-    return outcome, output.read_text()
 
 
 def find_java() -> str:
@@ -178,3 +211,46 @@ def test_a_function_on_the_workers_finds_the_library_only_with_workers(
     assert driver["python"] == "/databricks/home/.conda/envs/project"
     (wheel,) = inv("status", "--json", cwd=repository).json["wheels"]
     assert {each["sha256"] for each in (driver, *workers)} == {wheel["sha256"]}
+
+
+def test_the_workers_of_a_cluster_that_stands_are_sent_the_very_wheel(tmp_path: Path, spark: Path) -> None:
+    wheel = make_wheel(tmp_path, "mylib", "1.0", code="ANSWER = 42\n")
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    write(tmp_path, {"train.py": ON_A_CLUSTER, "kernel.py": KERNEL})
+    with tarfile.open(tmp_path / "project.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "train.py", "train.py")
+    packed = hashlib.sha256((tmp_path / "project.tar.gz").read_bytes()).hexdigest()
+    run = {
+        "version": 1,
+        "attempt": "a",
+        "folder": str(tmp_path),
+        "archive": {"path": str(tmp_path / "project.tar.gz"), "sha256": packed},
+        "entry_point": {"script": "train.py", "arguments": []},
+        "downloads": {},
+        "variables": {},
+        "wheels": [{"distribution": "mylib", "path": str(wheel), "sha256": sha256}],
+        "install": {"lines": []},
+        "workers": True,
+    }
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    python = tmp_path / "python"
+    subprocess.run(environments.making(python), check=True)
+
+    submit = [str(spark / "bin" / "spark-submit"), "--master", "local-cluster[2,1,1024]"]
+    for setting in ("spark.ui.enabled=false", "spark.scheduler.minRegisteredResourcesRatio=1"):
+        submit += ["--conf", setting]
+    done = subprocess.run(
+        [*submit, str(tmp_path / "kernel.py"), str(DRIVER), str(tmp_path / "run.json")],
+        env={**os.environ, **machine(spark), "PYSPARK_PYTHON": str(python / "bin" / "python")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["wheels"] == [{"distribution": "mylib", "sha256": sha256}]
+    assert "DRIVER 42" in done.stdout
+    workers = [line.split() for line in done.stdout.splitlines() if line.startswith("WORKER ")]
+    assert [(answer, found) for _, answer, found, _ in workers] == [("42", sha256)] * 2
+    assert len({folder for *_, folder in workers}) == 2
