@@ -99,7 +99,11 @@ def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
 
 
 def _elsewhere(context: Context) -> str:
-    """Where else a run may go on: on Databricks, or on the branch that was last left with one."""
+    """Where else a run may go on: in an environment or on a branch that was last left with one, or on Databricks."""
+    own = context.project_name, context.facts.branch
+    for each in context.other_releases:
+        if (each.project, each.branch) == own and each.environment and each.attempt and not each.attempt.ended:
+            return f", or `--env {each.environment}`, whose last one may go on"
     if not context.target.is_remote:
         return ", or `--target databricks` for one on Databricks"
     left = (each.branch for each in context.other_branches if each.attempt and not each.attempt.ended)
