@@ -69,16 +69,29 @@ class Dialect(NamedTuple):
     workspace: str
 
 
+def is_new(release: Release, before: Release | None) -> bool:
+    """Whether the release has another run, or another end of it, than what was recorded `before`."""
+    return (release.attempt, release.run) != (before and before.attempt, before and before.run)
+
+
 def of_release(
-    release: Release | None, before: Release | None, *, exit_code: int, fault: errors.ReleaseError | None = None
+    release: Release | None,
+    before: Release | None,
+    *,
+    exit_code: int,
+    fault: errors.ReleaseError | None = None,
+    comparison: str = "",
 ) -> Outcome:
-    """What a command made of the release that was recorded `before` it. An earlier command's run is left out."""
+    """What a command made of the release that was recorded `before` it. An earlier command's run is left out.
+
+    `comparison` is the run beside others, in Markdown, where that is known.
+    """
     values = {"exit_code": str(exit_code)}
     if release is not None and release.names is not None:
         values |= {"experiment": release.names.experiment, "wheel_folder": release.names.wheel_folder}
-    if release is not None and (release.attempt, release.run) != (before and before.attempt, before and before.run):
+    if release is not None and is_new(release, before):
         values |= _run_values(release)
-    return Outcome(values, _summarize(release, values, fault))
+    return Outcome(values, _summarize(release, values, fault, comparison))
 
 
 def _run_values(release: Release) -> dict[str, str]:
@@ -91,7 +104,9 @@ def _run_values(release: Release) -> dict[str, str]:
     return {}
 
 
-def _summarize(release: Release | None, values: Mapping[str, str], fault: errors.ReleaseError | None) -> str:
+def _summarize(
+    release: Release | None, values: Mapping[str, str], fault: errors.ReleaseError | None, comparison: str
+) -> str:
     state = values.get("state") or ("failed" if fault else "done")
     lines = [f"### mlops_tasks: {markdown.code(state)}", ""]
     facts = {key.replace("_", " "): value for key, value in values.items() if key not in {"state", "page"} and value}
@@ -100,15 +115,13 @@ def _summarize(release: Release | None, values: Mapping[str, str], fault: errors
         facts |= {"branch": f"{release.branch} {commit}".strip()}
     lines += [f"- {name}: {markdown.code(value)}" for name, value in facts.items()]
     if markdown.is_page(values.get("page", "")):
-        lines.append(f"- [the run's page](<{values['page']}>)")
-    if release is not None and release.run is not None and "run_id" in values:
-        lines += [
-            f"- {markdown.code(name)}: {markdown.code(f'{value:.4g}')}"
-            for name, value in sorted(release.run.metrics.items())
-        ]
+        lines.append(f"- {markdown.link('the page of the run', values['page'])}")
+    if not comparison and release is not None and release.run is not None and "run_id" in values:
+        numbers = {name: f"{value:.4g}" for name, value in sorted(release.run.metrics.items())}
+        lines += [f"- {markdown.code(name)}: {markdown.code(number)}" for name, number in numbers.items()]
     if fault is not None:
         lines += ["", markdown.block(str(fault))]
-    return "\n".join([*lines, "", ""])
+    return "\n".join([*lines, "", comparison, ""])
 
 
 def write(outcome: Outcome, environ: Environ) -> Texts:

@@ -31,10 +31,30 @@ class Job:
             return
         from mlops_tasks.pipeline import ci_outputs
 
-        told = fault if isinstance(fault, errors.ReleaseError) else None
         found = release or _load(self._pipeline)
-        code = errors.exit_code_of(fault) if fault else errors.ExitCode.DONE
-        _write(ci_outputs.write(ci_outputs.of_release(found, self._before, exit_code=code, fault=told), os.environ))
+        is_compared = found is not None and ci_outputs.is_new(found, self._before)
+        made = ci_outputs.of_release(
+            found,
+            self._before,
+            exit_code=errors.exit_code_of(fault) if fault else errors.ExitCode.DONE,
+            fault=fault if isinstance(fault, errors.ReleaseError) else None,
+            # a job that is cancelled has a few seconds left
+            comparison=self._compare(found) if is_compared and not isinstance(fault, KeyboardInterrupt) else "",
+        )
+        _write(ci_outputs.write(made, os.environ))
+
+    def _compare(self, release: Release | None) -> str:
+        """The run beside others, in Markdown; empty where there is none, or where the store does not answer."""
+        from mlops_tasks.pipeline import comparison, history
+
+        run = release.run if release else None
+        if run is None:
+            return ""
+        try:
+            found = comparison.beside(history.history_of(self._pipeline.context, run))
+        except errors.ReleaseError:
+            return ""
+        return comparison.to_markdown(found, checked=run.gates, url=run.url)
 
 
 def show_problem(text: str, where: str, environ: Mapping[str, str]) -> None:

@@ -256,8 +256,15 @@ def test_the_outcome_of_a_run_has_its_id_page_and_state() -> None:
         "page": "https://host/run",
         "state": "FINISHED",
     }
-    assert "[the run's page](<https://host/run>)" in outcome.summary
+    assert "[the page of the run](<https://host/run>)" in outcome.summary
     assert "`auc`: `0.7912`" in outcome.summary
+
+
+def test_the_comparison_stands_in_the_place_of_the_metrics() -> None:
+    summary = ci_outputs.of_release(RELEASE, None, exit_code=0, comparison="| a | table |").summary
+
+    assert "| a | table |\n" in summary
+    assert "`auc`" not in summary
 
 
 def test_the_outcome_of_a_run_with_gates_says_whether_they_are_met() -> None:
