@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import errors, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -18,7 +18,7 @@ from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import plan, status
+    from mlops_tasks.pipeline import plan, run_list, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -67,8 +67,7 @@ class Pipeline:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
-                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
-                    attempt.refuse_going_on(context, STEPS, inputs)
+                attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
@@ -114,6 +113,14 @@ class Pipeline:
         with context.places.usable():
             context.places.create()
             return watching.cancel(context, run_id)
+
+    def show_runs(self) -> list[run_list.Listed]:
+        """The runs of this repository that go on and that have ended lately, shown as a table."""
+        from mlops_tasks.pipeline import run_list
+
+        context = self._begin()
+        with context.places.usable():
+            return run_list.show_runs(context)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -161,7 +168,8 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             from mlops_tasks.pipeline import attempt, conclusion
 
             return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
-        with context.record.locked(inputs.command or step):
+        wait = context.report.detail if inputs.command == "release" else None
+        with context.record.locked(inputs.command or step, wait=wait):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:
