@@ -98,6 +98,9 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     if name == gates.MAIN:
         called = f"the run before on {branch}" if branch == history.branch else f"{branch}'s last"
         return Found(history.main, called if history.main else f"no other run of {branch} has finished")
+    if name != gates.BEST:
+        there = history.in_environment(name)
+        return Found(there, f"the last in {name}" if there else f"no other run has finished in {name}")
     best = history.best(gate.metric, gate.direction)
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
