@@ -1,4 +1,4 @@
-"""`python -m mlops_tasks [FOLDER]`: `inv init` where there is no tasks.py yet."""
+"""`python -m mlops_tasks [FOLDER]`: `inv init` where there is no tasks.py yet, or a pipeline for a CI system."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from mlops_tasks.tasks import console, init
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mlops_tasks", description=init.init.__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd(), help="where to write it (default: here)")
-    parser.add_argument("--minimal", action="store_true", help="write tasks.py and invoke.yaml alone")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--minimal", action="store_true", help="write tasks.py and invoke.yaml alone")
+    alone.add_argument("--ci", choices=init.list_pipelines(), help="write a pipeline for this CI system alone")
     given = parser.parse_args()
     try:
-        init.write_template(given.folder, minimal=given.minimal, report=console.standard())
+        if given.ci:
+            init.write_pipeline(given.folder, given.ci, report=console.standard())
+        else:
+            init.write_template(given.folder, minimal=given.minimal, report=console.standard())
     except errors.ReleaseError as fault:
         console.standard().fail(str(fault))
         return int(fault.exit_code)

@@ -88,6 +88,12 @@ class RunFailed(ReleaseError):
     release: Release | None = None
 
 
+class NotAllowed(ReleaseError):
+    """The environment does not take this release; nothing was begun."""
+
+    exit_code = ExitCode.GATE
+
+
 class GateNotMet(ReleaseError):
     """The run finished, and does not meet a gate. `release` is the release with that run."""
 

@@ -129,16 +129,23 @@ class Attempt(NamedTuple):
     patch: str = ""
     parameters: Mapping[str, str] = MappingProxyType({})
 
+    @property
+    def key(self) -> str:
+        """The name of the attempt's own files: that of its job, so that one job has one attempt at a time."""
+        return (self.job or self.id)[:16]
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Release:
-    """Everything that is known about the release of one project to one target.
+    """Everything that is known about the release of one project to one environment.
 
-    `project` is the setting's value, a path relative to the top folder or a URI. `digests` has one entry for each
+    `environment` is the name of one that the settings name, None for the built-in one of the target's name. `project`
+    is the setting's value, a path relative to the top folder or a URI. `digests` has one entry for each
     step that has run: the SHA-256 over that step's inputs, so that a later step can tell when it has gone stale.
     """
 
     target: str
+    environment: str | None = None
     project: str
     branch: str
     commit: str | None = None
@@ -150,6 +157,11 @@ class Release:
     run: Run | None = None
     attempt: Attempt | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def released_to(self) -> str:
+        """The name of the environment, built-in or not."""
+        return self.environment or self.target
 
     def with_step(self, step: str, digest: str, **facts: Any) -> Release:
         """A new release with one step's facts and the digest of the inputs that they came from."""

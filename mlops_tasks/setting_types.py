@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops_tasks.gates import Gate
 
+CONFIGURATION = "(configuration)"
+"""What the origin of a value in invoke.yaml, or wherever else Invoke reads its configuration, ends in."""
+
 
 def text(raw: object) -> str:
     if not isinstance(raw, str) or not raw.strip():
-        raise ValueError(f"must be text, not {_show(raw)}")
+        raise ValueError(f"must be text, not {show(raw)}")
     return raw.strip()
 
 
@@ -22,14 +25,14 @@ def texts(raw: object) -> tuple[str, ...]:
     """A list, or one text with commas between the items."""
     items = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise ValueError(f"must be a list of texts (or one text with commas), not {_show(raw)}")
+        raise ValueError(f"must be a list of texts (or one text with commas), not {show(raw)}")
     return tuple(item.strip() for item in items if item.strip())
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
     def read(raw: object) -> str:
         if raw not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {_show(raw)}")
+            raise ValueError(f"must be one of {', '.join(choices)}, not {show(raw)}")
         return str(raw)
 
     return read
@@ -39,14 +42,14 @@ def boolean(raw: object) -> bool:
     known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
     key = raw.strip().lower() if isinstance(raw, str) else raw
     if not isinstance(key, bool | str | int) or key not in known:
-        raise ValueError(f"must be true or false, not {_show(raw)}")
+        raise ValueError(f"must be true or false, not {show(raw)}")
     return known[key]
 
 
 def count(raw: object) -> int:
     text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
     if not (text.strip().isdecimal() and 0 < int(text) < 1 << 16):
-        raise ValueError(f"must be a whole number from 1 to 65535, not {_show(raw)}")
+        raise ValueError(f"must be a whole number from 1 to 65535, not {show(raw)}")
     return int(text)
 
 
@@ -56,7 +59,7 @@ def seconds(raw: object) -> float:
     except (ValueError, OverflowError):
         value = math.nan
     if not 0 < value <= threading.TIMEOUT_MAX:  # nothing can wait for longer than that
-        raise ValueError(f"must be a number of seconds above 0, not {_show(raw)}")
+        raise ValueError(f"must be a number of seconds above 0, not {show(raw)}")
     return value
 
 
@@ -68,9 +71,9 @@ def mapping(raw: object) -> dict[str, str]:
         try:
             raw = json.loads(raw, parse_float=str, parse_int=str)
         except (ValueError, RecursionError):
-            raise ValueError(f"must be a JSON object, not {_show(raw)}") from None
+            raise ValueError(f"must be a JSON object, not {show(raw)}") from None
     if not isinstance(raw, Mapping):
-        raise ValueError(f"must be a mapping, not {_show(raw)}")
+        raise ValueError(f"must be a mapping, not {show(raw)}")
     return {str(key): _scalar(key, value) for key, value in raw.items()}
 
 
@@ -84,17 +87,30 @@ def gates(raw: object) -> tuple[Gate, ...]:
 def _pair(item: object) -> tuple[str, str]:
     key, equals, value = str(item).partition("=")
     if not equals or not key:
-        raise ValueError(f"must be key=value, not {_show(item)}")
+        raise ValueError(f"must be key=value, not {show(item)}")
     return key, value
 
 
 def _scalar(key: object, value: object) -> str:
     """Booleans, nulls and dates have no one text that everybody would expect: the user says which, with quotes."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"has a value that is neither text nor number at {key!r}: put quotes around {_show(value)}")
+        raise ValueError(f"has a value that is neither text nor number at {key!r}: put quotes around {show(value)}")
     return str(value)
 
 
-def _show(raw: object) -> str:
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The one of the `known` words that is meant by a mistyped one; None where none is near."""
+    import difflib  # only a mistake has to wait for it
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)), None)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """What to add to a message on an unknown word: the nearest of the `known` ones, or else all."""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else f" (there are: {', '.join(known)})"
+
+
+def show(raw: object) -> str:
     shown = repr(raw)
     return shown if len(shown) <= 60 else shown[:57] + "..."  # noqa: PLR2004 - a message is one line

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from mlops_tasks import errors, setting_types
+from mlops_tasks.setting_types import CONFIGURATION
 
 if TYPE_CHECKING:
+    from mlops_tasks.environments import Environment, Source
     from mlops_tasks.gates import Gate
 
 PREFIX = "MLOPS_"
-CONFIGURATION = "(configuration)"
+IN_ENVIRONMENT = "mlops.environments."
+"""How the origin of a value begins that an environment holds."""
 NO_PROJECT = "no project is set"
 REPEATED = {"parameters": "-P", "tags": "--tag", "require": "--require"}
 """Settings whose flag may be given several times, each time with one more value."""
@@ -32,7 +36,8 @@ class Settings:
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
     same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
-    another program's.
+    another program's. `environments` are those that the configuration `config` names, in `config_file`; `env` is None
+    for the built-in one of the target's name.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -48,6 +53,9 @@ class Settings:
         "where to release to: local or databricks (default: local)",
         "local",
     )
+    env: str | None = _setting(
+        setting_types.text, "environment to release to: one of `environments` in invoke.yaml, or a target"
+    )
     wheel_root: str | None = _setting(
         setting_types.text,
         "where each repository's branches have their wheel folders (default: below .mlops; on databricks in your home "
@@ -55,7 +63,7 @@ class Settings:
     )
     experiment: str = _setting(
         setting_types.text,
-        "name of the experiment; may hold {repository}, {project}, {branch}, {user}, {target} "
+        "name of the experiment; may hold {repository}, {project}, {branch}, {user}, {target}, {environment} "
         "(default: /Shared/{repository}/{project}/{branch})",
         "/Shared/{repository}/{project}/{branch}",
     )
@@ -127,12 +135,27 @@ class Settings:
     parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 4)", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     foreign: tuple[str, ...] = field(default=(), compare=False)
+    environments: Mapping[str, Environment] = field(default_factory=dict, compare=False)
+    config_file: str = field(default="", compare=False)
+    config: Mapping[str, object] = field(default_factory=dict, compare=False)
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment that is released to."""
+        return self.env or self.target
+
+    def place_of(self, where: str) -> str:
+        """`where`, but of a setting that an environment holds the place there. A value may follow after a colon."""
+        key, *rest = where.split(": ", 1)
+        origin = self.origins.get(key, "")
+        return ": ".join([origin, *rest]) if origin.startswith(IN_ENVIRONMENT) else where
 
     def __post_init__(self) -> None:
         given = [
             (key, getattr(self, key), key) for key, each in SETTINGS.items() if getattr(self, key) is not each.default
         ]
         values, _, faults = _parse(given)
+        faults += [*_settle_environment(values, self.environments), *_check_gates(values, {}, self.environments)]
         if faults == [NO_PROJECT]:
             raise errors.BadInput(NO_PROJECT, cure="give Settings the folder of your MLproject file as `project`")
         if faults:
@@ -151,33 +174,73 @@ class Settings:
     ) -> Settings:
         """Merge the sources in rising precedence: defaults, `config` (Invoke's `mlops`), MLOPS_* variables, flags.
 
-        Parameters, tags and gates given as flags are added to those from elsewhere and win. Raises BadInput with every
-        fault that was found; `config_file` is its name for the file of `config`.
+        The environment's values come between `config` and the variables. Parameters, tags and gates that are given as
+        flags, or by the environment, are added to those from elsewhere and win. Raises BadInput with every fault that
+        was found; `config_file` is its name for the file of `config`.
         """
+        from mlops_tasks import environments
+
         foreign = tuple(sorted(each for each, text in environ.items() if text and _is_foreign(each)))
         known = {name: text for name, text in environ.items() if name not in foreign}
-        values, origins, faults = _parse(_sources(config, known, flags))
-        if faults:
+        readers = {key: each.metadata["read"] for key, each in SETTINGS.items() if key != "env"}
+        sets, wrong = environments.read(config.get("environments"), readers)
+        layers = [list(each) for each in (_in_file(config), _in_variables(known), _in_flags(flags))]
+        chosen = environments.choose(layers, sets) if not wrong else environments.Choice()
+        layers.insert(1, [*sets[chosen.name].values] if chosen.name in sets else [])
+        values, origins, faults = _parse(itertools.chain(*layers))
+        if faults := [*wrong, *filter(None, [chosen.fault]), *faults, *_check_gates(values, origins, sets)]:
             where = config_file if _is_in_file(faults) else ""
             raise errors.BadInput(_join(faults), where=where, cure=_cure(faults))
-        return cls(**values, origins=origins, foreign=foreign)
+        values.update(env=chosen.name, target=chosen.target)
+        return cls(
+            **values, origins=origins, foreign=foreign, environments=sets, config_file=config_file, config=config
+        )
+
+    def in_environment(self, name: str) -> Settings:
+        """What the configuration has for the same project and branch in another environment.
+
+        The flags and variables of this command are meant for its own.
+        """
+        if name == self.environment:
+            return self
+        same = {key: getattr(self, key) for key in ("project", "version", "repository", "branch")}
+        given = {**same, "env": name}
+        return Settings.read(config=self.config, environ={}, flags=given, config_file=self.config_file)
 
 
 SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
 
 
-def _sources(
-    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object]
-) -> Iterator[tuple[str, object, str]]:
+def _in_file(config: Mapping[str, object]) -> Iterator[Source]:
     for key, value in config.items():
-        if value is not None:
+        if value is not None and key != "environments":
             yield key, value, f"mlops.{key} {CONFIGURATION}"
+
+
+def _in_variables(environ: Mapping[str, str]) -> Iterator[Source]:
     for variable, text in environ.items():
         if variable.startswith(PREFIX) and text:  # CI systems pass an input that was not given as an empty variable
             yield variable.removeprefix(PREFIX).lower(), text, f"{variable} (environment)"
+
+
+def _in_flags(flags: Mapping[str, object]) -> Iterator[Source]:
     for key, value in flags.items():
         if value is not None and value is not False:
             yield key, value, spell_flag(key)
+
+
+def _settle_environment(values: dict[str, Any], known: Mapping[str, Environment]) -> list[str]:
+    """Put the target of the environment that `env` names into `values`; what is wrong with `env`."""
+    name = values.pop("env", None)
+    if name is None:
+        return []
+    from mlops_tasks import environments
+
+    if name not in {*known, *environments.TARGETS}:
+        return [f"env names no environment: {name}{environments.suggest(name, known)}"]
+    values["target"] = environments.target_of(name, known, default=values.get("target", environments.TARGETS[0]))
+    values["env"] = None if name in environments.TARGETS else name
+    return []
 
 
 def spell_flag(key: str) -> str:
@@ -188,13 +251,7 @@ def spell_flag(key: str) -> str:
 def _is_foreign(variable: str) -> bool:
     """Whether a variable is another program's, and no setting that somebody mistyped: DataRobot's are MLOPS_* too."""
     key = variable.removeprefix(PREFIX).lower()
-    return variable.startswith(PREFIX) and key not in SETTINGS and not _near(key, 0.75)
-
-
-def _near(key: str, likeness: float = 0.6) -> list[str]:
-    import difflib  # only a mistake has to wait for it
-
-    return difflib.get_close_matches(key, SETTINGS, n=1, cutoff=likeness)
+    return variable.startswith(PREFIX) and key not in SETTINGS and not setting_types.nearest(key, SETTINGS, 0.75)
 
 
 def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
@@ -211,16 +268,23 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         except ValueError as fault:
             faults.append(f"{origin} {fault}")
             continue
-        added = key in REPEATED and origin.startswith("-")
+        added = key in REPEATED and origin.startswith(("-", IN_ENVIRONMENT))
         values[key] = _add(values.get(key), value) if added else value
         origins[key] = origin
         if key in REPEATED:
             origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
-    unknown = ((origins[f"require.{gate}"], gate.explain_unknown(())) for gate in values.get("require", ()))
-    faults += [f"{origin} {why}" for origin, why in unknown if why]
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
+
+
+def _check_gates(values: Mapping[str, Any], origins: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the gates that compare with a run in no environment."""
+    for gate in values.get("require", ()):
+        from mlops_tasks import environments
+
+        if why := gate.explain_unknown((*known, *environments.TARGETS)):
+            yield f"{origins.get(f'require.{gate}', 'require')} {why}"
 
 
 def _add(before: Any, value: Any) -> Any:
@@ -230,10 +294,10 @@ def _add(before: Any, value: Any) -> Any:
 
 
 def _nearest(key: str, origin: str) -> str:
-    if not (near := _near(key)):
-        return f" (there are: {', '.join(SETTINGS)})"
-    spelt = PREFIX + near[0].upper() if origin.startswith(PREFIX) else near[0]
-    return f"; did you mean {spelt}?"
+    if not origin.startswith(PREFIX):
+        return setting_types.suggest(key, [*SETTINGS, "environments"])
+    near = setting_types.nearest(key, SETTINGS)
+    return f"; did you mean {PREFIX}{near.upper()}?" if near else setting_types.suggest(key, SETTINGS)
 
 
 def _join(faults: list[str]) -> str:

@@ -47,6 +47,7 @@ def test_the_command_mlops_and_the_types_are_installed(installed: Path, reposito
     assert run(installed, "mlops", "--version", cwd=repository).stdout == f"mlops {__version__}\n"
     assert (installed / "mlops_tasks/py.typed").is_file()
     assert (installed / "mlops_tasks/template/invoke.yaml").is_file()
+    assert (installed / "mlops_tasks/ci_templates/github/.github/workflows/release.yml").is_file()
 
 
 def test_the_tasks_run_under_invoke_toolkit_without_a_tasks_py(installed: Path, repository: Path) -> None:

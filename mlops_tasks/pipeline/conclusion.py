@@ -12,7 +12,10 @@ from mlops_tasks import errors, gates
 from mlops_tasks.gates import Gate
 from mlops_tasks.pipeline import comparison
 from mlops_tasks.pipeline.history import History, history_of
+from mlops_tasks.record import Record
 from mlops_tasks.release import Checked, Release, Run
+from mlops_tasks.setting_types import CONFIGURATION
+from mlops_tasks.settings import IN_ENVIRONMENT
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 
@@ -28,8 +31,8 @@ class Found(NamedTuple):
     called: str
 
 
-def conclude(context: Context, release: Release) -> Release:
-    """The release with what became of its run's gates; GateNotMet where one is not met."""
+def conclude(context: Context, release: Release, kept: Record | None = None) -> Release:
+    """The release with what became of its run's gates, which the record `kept` has; GateNotMet where one is not met."""
     run = release.run
     if run is None:
         return release
@@ -44,7 +47,7 @@ def conclude(context: Context, release: Release) -> Release:
         except errors.WorkspaceError as fault:
             what = f"run {run.run_id} finished, and its gates could not be checked: {fault.what}"
             raise errors.WorkspaceError(what, where=fault.where, cure=fault.cure) from fault
-        release = _keep(context, release, checked)
+        release = _keep(context, kept or context.record, release, checked)
         _enforce(context, release)
     return release
 
@@ -97,6 +100,9 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     if name == gates.MAIN:
         called = f"the run before on {branch}" if branch == history.branch else f"{branch}'s last"
         return Found(history.main, called if history.main else f"no other run of {branch} has finished")
+    if name != gates.BEST:
+        there = history.in_environment(name)
+        return Found(there, f"the last in {name}" if there else f"no other run has finished in {name}")
     best = history.best(gate.metric, gate.direction)
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
@@ -110,14 +116,27 @@ def _enforce(context: Context, release: Release) -> None:
         context.report.step("gate", "\n".join(f"met: {each.gate} ({each.because})" for each in run.gates))
         return
     lines = [f"  {'met' if each.met else 'not met'}: {each.gate} ({each.because})" for each in run.gates]
-    origins = dict.fromkeys(context.settings.origins.get(f"require.{each.gate}", "") for each in run.unmet)
+    places = dict.fromkeys(_place(context, each) for each in run.unmet)
     failed = errors.GateNotMet(
         "\n".join([f"run {run.run_id} finished, and {_count(run)} not met:", *lines]),
-        where=", ".join(filter(None, origins)) or "the setting require",
+        where=", ".join(places),
         cure="`inv compare` shows what differs from the other runs; change that, or the gate, then `inv run`",
     )
     failed.release = release
     raise failed
+
+
+def _place(context: Context, checked: Checked) -> str:
+    """Where the gate is written: the file with its line, the variable or the flag."""
+    from mlops_tasks.project.text import yaml_tree
+
+    settings = context.settings
+    origin = settings.origins.get(f"require.{checked.gate}", "the setting require")
+    if not origin.endswith(CONFIGURATION):
+        return origin
+    name = origin.removeprefix(IN_ENVIRONMENT).rpartition(".require")[0] if origin.startswith(IN_ENVIRONMENT) else ""
+    keys = ("mlops", "environments", name, "require") if name else ("mlops", "require")
+    return yaml_tree.find_key(settings.config_file, *keys)
 
 
 def _count(run: Run) -> str:
@@ -126,15 +145,13 @@ def _count(run: Run) -> str:
     return f"{len(run.unmet)} of {len(run.gates)} gates {'is' if len(run.unmet) == 1 else 'are'}"
 
 
-def _keep(context: Context, release: Release, run: Run) -> Release:
+def _keep(context: Context, kept: Record, release: Release, run: Run) -> Release:
     """The release with the checked run, recorded, and the run tagged."""
     try:
         context.target.runs.tracking.set_tag(run.run_id, TAG, run.verdict)
     except errors.WorkspaceError as fault:
         context.report.warning(f"run {run.run_id} has no tag {TAG}: {fault.what}")
-    with context.record.locked("run", wait=context.report.detail):
-        recorded = context.record.load()
-        if recorded is not None and recorded.run is not None and recorded.run.run_id == run.run_id:
-            release = replace(recorded, run=run)
-            context.record.save(release)
-    return replace(release, run=run)
+    release = replace(release, run=run)
+    with kept.locked("run", wait=context.report.detail):
+        kept.save_attempt(release)
+    return release

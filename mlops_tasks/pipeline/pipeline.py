@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import errors, processes
 from mlops_tasks.pipeline import staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -18,7 +18,7 @@ from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import plan, status
+    from mlops_tasks.pipeline import plan, run_list, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -30,7 +30,7 @@ STEPS: staleness.Steps = {
 
 
 class Pipeline:
-    """The release of one project to one target.
+    """The release of one project to one environment.
 
     `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method is one
     command: it looks at the branch and the files anew, returns the release as it is recorded afterwards, and raises a
@@ -58,7 +58,7 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        context = self._begin()
+        context = _let_in(self._begin())
         with context.places.usable():
             step_table.check_inputs(context)
             if inputs.detach:
@@ -67,8 +67,7 @@ class Pipeline:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
-                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
-                    attempt.refuse_going_on(context, STEPS, inputs)
+                attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
@@ -95,7 +94,7 @@ class Pipeline:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        return _take(self._begin(), step, inputs)
+        return _take(_let_in(self._begin()), step, inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -114,6 +113,14 @@ class Pipeline:
         with context.places.usable():
             context.places.create()
             return watching.cancel(context, run_id)
+
+    def show_runs(self) -> list[run_list.Listed]:
+        """The runs of this repository that go on and that have ended lately, shown as a table."""
+        from mlops_tasks.pipeline import run_list
+
+        context = self._begin()
+        with context.places.usable():
+            return run_list.show_runs(context)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -135,6 +142,25 @@ class Pipeline:
         return self.context
 
 
+def _let_in(context: Context) -> Context:
+    """The context; NotAllowed where its branch or its work tree may not release to the environment."""
+    settings, known = context.settings, context.settings.environments
+    if settings.environment not in known:
+        return context
+    branch, dirty = context.facts.branch, context.facts.dirty
+    if refusal := known[settings.environment].refuse(branch, dirty=dirty):
+        from mlops_tasks.project.text import yaml_tree
+
+        others = [f"`--env {each.name}`" for each in known.values() if each.refuse(branch, dirty=dirty) is None]
+        cure = "release from a branch that is let in" if refusal.key == "branches" else "commit what `git status` shows"
+        raise errors.NotAllowed(
+            refusal.what,
+            where=yaml_tree.find_key(settings.config_file, "mlops", "environments", refusal.written_in, refusal.key),
+            cure=f"{cure}, or give {' or '.join(others)}" if others else cure,
+        )
+    return context
+
+
 def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         context.places.create()
@@ -142,7 +168,8 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             from mlops_tasks.pipeline import attempt, conclusion
 
             return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
-        with context.record.locked(inputs.command or step):
+        wait = context.report.detail if inputs.command == "release" else None
+        with context.record.locked(inputs.command or step, wait=wait):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:

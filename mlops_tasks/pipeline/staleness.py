@@ -45,7 +45,7 @@ def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
             f"{since}: {because}" if because else f"{steps[first].watches} {since}",
             cure=f"`inv {' '.join(_behind(steps, chain, stale))}`, or the whole `inv release`",
         )
-    return replace(release, commit=context.facts.commit, dirty=context.facts.dirty)
+    return replace(release, target=context.settings.target, commit=context.facts.commit, dirty=context.facts.dirty)
 
 
 def stands_on(steps: Steps, step: str, release: Release, inputs: Inputs = NOTHING) -> Iterator[str]:
@@ -144,7 +144,12 @@ def _behind(steps: Steps, chain: Sequence[str], stale: Sequence[str]) -> list[st
 
 def _start(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
     """The release of a branch that has no record yet; OutOfOrder for a `step` that needs what other branches' have."""
-    start = Release(target=context.settings.target, project=context.project_name, branch=context.facts.branch)
+    start = Release(
+        target=context.settings.target,
+        environment=context.settings.env,
+        project=context.project_name,
+        branch=context.facts.branch,
+    )
     if all(inputs.replaces(each) for each in steps[step].needs):
         return start
     if others := context.other_branches:

@@ -1,16 +1,20 @@
-"""Show where a release stands: the state of each step, and why."""
+"""Show where a release stands: the state of each step, and why; and the last release to each environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, locks
+from mlops_tasks import environments, errors, locks, record
+from mlops_tasks import state as state_folder
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
-from mlops_tasks.release import Attempt, Release
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
+UNITS = {"d": 86400, "h": 3600, "min": 60}
 HOLDING = {"up to date", "by hand", "FINISHED"}
 
 
@@ -31,19 +35,36 @@ class StepState(NamedTuple):
         return f"{self.state}{between}{self.because[0]}" if between else self.state
 
 
+class LastRelease(NamedTuple):
+    """An environment's last release of the branch: its run's state, when that was (seconds since 1970), where to look.
+
+    `place` is the run's page, else the experiment.
+    """
+
+    environment: str
+    state: str
+    at: float
+    place: str
+
+
 class Status(NamedTuple):
-    """The release as it is recorded, None before the first step, and how its steps stand."""
+    """The release as it is recorded, None before the first step, and how its steps stand.
+
+    `environments` are the branch's last releases, where the settings name environments and several have one.
+    """
 
     release: Release | None
     steps: tuple[StepState, ...]
+    environments: tuple[LastRelease, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The record with `steps` beside its own keys."""
+        """The record with `steps`, and `environments` where there are several, beside its own keys."""
         steps = {
             each.step: {"state": each.state, **({"because": list(each.because)} if each.because else {})}
             for each in self.steps
         }
-        return {**(self.release.to_dict() if self.release else {}), "steps": steps}
+        found = {**(self.release.to_dict() if self.release else {}), "steps": steps}
+        return {**found, "environments": [each._asdict() for each in self.environments]} if self.environments else found
 
     def check(self) -> None:
         """Raise OutOfOrder, with the steps to take, unless all have run and still hold."""
@@ -61,21 +82,57 @@ class Status(NamedTuple):
 
 
 def show_status(context: Context, steps: staleness.Steps, release: Release | None) -> Status:
-    """Report the table: what each step has made and whether it is up to date, with a warning for a run that goes on."""
+    """Report the table: what each step has made and whether it is up to date, with a warning for a run that goes on.
+
+    Below stands the branch's last release to each environment, where the settings name some and several have one.
+    """
+    found = _show_steps(context, steps, release)
+    last = tuple(_last_releases(context)) if context.settings.environments else ()
+    if len(last) < 2:  # noqa: PLR2004 - one alone is the one of the table
+        return Status(release, found)
+    rows = [[each.environment, each.state, show_age(each.at), each.place] for each in last]
+    context.report.table("", ["environment", "run", "age", "page or experiment"], rows)
+    return Status(release, found, last)
+
+
+def _show_steps(context: Context, steps: staleness.Steps, release: Release | None) -> tuple[StepState, ...]:
     if release is None:
         found = tuple(StepState(step, "has not run") for step in steps)
-        title = f"{context.project_name} on {context.settings.target}"
+        title = f"{context.project_name} on {context.settings.environment}"
         context.report.table(title, ["step", "state"], [[each.step, each.state] for each in found])
-        return Status(None, found)
+        return found
     states: dict[str, StepState] = {}
     for step in steps:
         states[step] = _state(context, steps, step, release, before=states)
     found = tuple(states.values())
-    title = f"{release.project} on {release.target}, branch {release.branch}"
+    title = f"{release.project} on {release.released_to}, branch {release.branch}"
     context.report.table(title, ["step", "state", "made"], [[each.step, str(each), _show(each)] for each in found])
     if _may_go_on(context, release.attempt):
         context.report.warning(f"the last run may still be going on: {context.target.busy_cure}")
-    return Status(release, found)
+    return found
+
+
+def _last_releases(context: Context) -> Iterator[LastRelease]:
+    """The branch's releases as they are recorded for each environment; no workspace is asked."""
+    for name in dict.fromkeys((*context.settings.environments, *environments.TARGETS)):
+        path = context.record_of(name) / "release.json"
+        with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):  # it is told where it is needed itself
+            release = record.parse(path.read_bytes(), path=path)
+            run, attempt = release.run, release.attempt
+            state = run.status if run else "has not run"
+            if attempt and not attempt.ended:
+                is_held = locks.is_held(record.Record(path.parent).attempt_lock(attempt))
+                state = "going on" if is_held else "detached" if attempt.detached else "cut off"
+            at = attempt.submitted_at if attempt and attempt.submitted_at else state_folder.last_used(path)
+            page = (run.url if run else "") or (attempt.url if attempt else "")
+            yield LastRelease(name, state, at, page or (release.names.experiment if release.names else ""))
+
+
+def show_age(at: float) -> str:
+    """How long ago that was, in its largest unit."""
+    seconds = max(time.time() - at, 0)
+    unit, length = next((each for each in UNITS.items() if seconds >= each[1]), ("s", 1))
+    return f"{seconds // length:.0f} {unit} ago"
 
 
 def _show(state: StepState) -> str:
@@ -86,8 +143,9 @@ def _show(state: StepState) -> str:
 
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     """Whether the attempt's run is remote, may still be going on, and is followed by no command on this machine."""
-    is_open = attempt is not None and not attempt.ended
-    return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
+    if attempt is None or attempt.ended:
+        return False
+    return context.target.is_remote and not locks.is_held(context.record.attempt_lock(attempt))
 
 
 def _state(
@@ -97,7 +155,7 @@ def _state(
     if step == "run" and attempt and not attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "detached" if attempt.detached else cut_off
-        state = "going on" if locks.is_held(context.attempt_lock) else left
+        state = "going on" if locks.is_held(context.record.attempt_lock(attempt)) else left
         is_lost = attempt.run_id is None and attempt.sent and context.target.is_remote
         known = attempt.run_id or (f"perhaps a job run with {attempt.id} in its name" if is_lost else "")
         return StepState(step, state, made="\n".join(each for each in (known, attempt.url) if each))
@@ -139,11 +197,16 @@ def _finished(release: Release, patch: StepState, made: str) -> StepState:
 
 
 def _made(step: str, release: Release) -> str:
+    run = release.run
     facts: dict[str, Sequence[str]] = {
         "name": [release.names.experiment, release.names.wheel_folder] if release.names else [],
         "build-wheel": [f"{wheel.distribution} {wheel.version}" for wheel in release.wheels or ()],
         "deploy": [each.uri for each in release.deployed or ()],
         "patch": [release.patched.project_dir] if release.patched else [],
-        "run": [f"{release.run.run_id} log {release.run.log or '-'}", release.run.reason] if release.run else [],
+        "run": [f"{run.run_id} log {run.log or '-'}", run.reason, *_unmet(run)] if run else [],
     }
     return "\n".join(each for each in facts[step] if each)
+
+
+def _unmet(run: Run) -> Iterator[str]:
+    return (f"gate not met: {each.gate}" for each in run.unmet)

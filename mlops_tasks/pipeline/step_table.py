@@ -20,7 +20,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
 
     _ = context.store  # BadInput for a root that this target cannot write to
     if context.has_root_of_another_target:
-        name_of, own = context.target.display_name, context.wheel_root
+        name_of, own = context.settings.target, context.wheel_root
         left = f"wheel_root {context.settings.wheel_root}"
         context.report.detail(f"{left} is of another target than {name_of}, whose wheels go to {own}")
     if not context.is_fetched and not context.project_folder.is_dir():
@@ -44,15 +44,17 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
 def _name_digest(context: Context, release: Release) -> str:
     from mlops_tasks.steps import name
 
-    template, wheel_root = context.settings.experiment, context.wheel_root
+    template, wheel_root, target = context.settings.experiment, context.wheel_root, context.settings.target
     context.decided_by["name"] = {
         "the project": release.project,
         "the repository's name": context.repository,
         "what tells the project from the repository's others": context.project_in_repository,
         "the setting experiment": template,
         "the wheel root": wheel_root,
+        **({"the environment's target": target} if context.settings.env else {}),
     }
-    return name.name_digest(release, owner(context), template=template, wheel_root=wheel_root)
+    now = replace(release, target=target)  # the settings may have given the environment another one
+    return name.name_digest(now, owner(context), template=template, wheel_root=wheel_root)
 
 
 def owner(context: Context) -> name.Owner:

@@ -78,7 +78,7 @@ class Context:
 
     @cached_property
     def other_releases(self) -> tuple[Release, ...]:
-        """What is recorded here of other branches, targets and projects, the last used first."""
+        """What is recorded here of other branches, environments and projects, the last used first."""
         found = []
         for path in self.places.records():
             with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):  # it is told where it is needed itself
@@ -88,20 +88,23 @@ class Context:
 
     @property
     def other_branches(self) -> tuple[Release, ...]:
-        """What is recorded here of this project's other branches for this target, the last used first."""
-        own = self.project_name, self.settings.target
-        return tuple(each for each in self.other_releases if (each.project, each.target) == own)
+        """What is recorded here of this project's other branches for this environment, the last used first."""
+        own = self.project_name, self.settings.environment
+        return tuple(each for each in self.other_releases if (each.project, each.released_to) == own)
 
     @property
     def release_folder(self) -> Path:
-        """The folder of this project's releases to this target, of whichever branch."""
-        return self.places.release_folder(slugs.slug(self.project_name), self.settings.target)
+        """The folder of this project's releases to this environment, of whichever branch."""
+        return self.places.release_folder(slugs.slug(self.project_name), slugs.slug(self.settings.environment))
 
     @property
     def record_folder(self) -> Path:
         """The folder of this branch's record, with its locks."""
-        names = slugs.slug(self.project_name), self.settings.target, slugs.slug(self.facts.branch)
-        return self.places.record_folder(*names)
+        return self.record_of(self.settings.environment)
+
+    def record_of(self, environment: str) -> Path:
+        """The folder of this branch's record of its release to one environment."""
+        return self.places.record_folder(*map(slugs.slug, (self.project_name, environment, self.facts.branch)))
 
     @property
     def staged_root(self) -> Path:
@@ -112,11 +115,6 @@ class Context:
     def runs_folder(self) -> Path:
         """The folder of the runs' logs and records, each by its run's id."""
         return self.release_folder / "runs"
-
-    @property
-    def attempt_lock(self) -> Path:
-        """The file that is locked for as long as a run is followed."""
-        return self.record_folder / "attempt.lock"
 
     @cached_property
     def project_name(self) -> str:
@@ -238,6 +236,7 @@ class Context:
             run=self.run,
             profile=self.settings.profile,
             report=self.report,
+            environment=self.settings.environment,
         )
 
     @cached_property
@@ -268,9 +267,10 @@ class Context:
 
     @property
     def has_root_of_another_target(self) -> bool:
-        """Whether the setting `wheel_root` is meant for another target; a flag is meant for this one."""
+        """Whether `wheel_root` is meant for another target: a flag, or the environment's own, is meant for this one."""
         root, origin = self.settings.wheel_root, self.settings.origins.get("wheel_root", "")
-        return root is not None and not origin.startswith("--") and not self.target.may_hold(root)
+        meant = origin.startswith(("--", f"mlops.environments.{self.settings.environment}."))
+        return root is not None and not meant and not self.target.may_hold(root)
 
     @cached_property
     def cluster_spec(self) -> Path | None:

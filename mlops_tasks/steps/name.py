@@ -11,7 +11,7 @@ from mlops_tasks.release import Names, Release
 from mlops_tasks.report import Report
 from mlops_tasks.stores import uris
 
-FIELDS = ("repository", "project", "branch", "user", "target")
+FIELDS = ("repository", "project", "branch", "user", "target", "environment")
 
 
 class Owner(NamedTuple):
@@ -31,6 +31,7 @@ def name_digest(release: Release, owner: Owner, *, template: str, wheel_root: st
             "experiment": template,
             "wheel_root": wheel_root,
             "target": release.target,
+            **({"environment": release.environment} if release.environment else {}),
         }
     )
 
@@ -66,6 +67,7 @@ def choose_experiment(
         "project": slugs.name(owner.project, readable=_last_part(owner.project)),
         "branch": slugs.slug(release.branch),
         "target": release.target,
+        "environment": slugs.name(release.released_to),
     }
     if "user" in _fields_of(template):
         values["user"] = user().replace("/", "-")

@@ -18,7 +18,8 @@ class Target(Protocol):
     """Every method may raise WorkspaceError: the place refuses or cannot be reached."""
 
     @property
-    def display_name(self) -> str: ...
+    def display_name(self) -> str:
+        """The name of the environment."""
 
     @property
     def runs(self) -> Runs:

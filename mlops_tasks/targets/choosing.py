@@ -17,11 +17,15 @@ def choose(
     run: processes.Runner,
     profile: str | None,
     report: Report,
+    environment: str,
 ) -> Target:
+    """The target called `name`, which reports call by the name of the environment."""
     if name == "databricks":
         from mlops_tasks.targets import databricks
 
-        return databricks.DatabricksTarget(profile=profile, environ=environ, run=run, report=report)
+        return databricks.DatabricksTarget(
+            profile=profile, environ=environ, run=run, report=report, display_name=environment
+        )
     from mlops_tasks.targets import local
 
-    return local.LocalTarget(places=places, environ=environ, run=run, report=report)
+    return local.LocalTarget(places=places, environ=environ, run=run, report=report, display_name=environment)

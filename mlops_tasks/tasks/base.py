@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ from mlops_tasks.tasks import chain, console, job, spelling
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
 
-IDENTITY = ("project", "version", "target", "repository", "branch", "experiment", "wheel_root", "profile")
+IDENTITY = ("project", "version", "target", "env", "repository", "branch", "experiment", "wheel_root", "profile")
 NAMING = (*IDENTITY, "backend", "compute", "cluster")
 BUILDING = (*NAMING, "libraries", "local_version", "include")
 PATCHING = (*BUILDING, "placeholder", "add_wheels", "workers")
@@ -115,12 +116,16 @@ def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) ->
     """Show the error on stderr, and with `--json` on stdout too."""
     shown = console.standard()
     if as_json:
-        what, cure = spell_as_called(fault.what), spell_as_called(fault.cure)
-        error = {"code": int(code), "what": what, "where": fault.where, "try": cure}
-        shown.data({**fault.beside, "error": error})
+        shown.data({**fault.beside, "error": describe(fault, code)})
     shown.fail(spell_as_called(str(fault)))
     job.show_problem(spell_as_called(f"{fault.what}\ndo: {fault.cure}"), fault.where, os.environ)
     return invoke.Exit(code=int(code))  # Invoke would write a message and its line end apart
+
+
+def describe(fault: errors.ReleaseError, code: errors.ExitCode) -> dict[str, Any]:
+    """The error as `--json` has it."""
+    what, cure = spell_as_called(fault.what), spell_as_called(fault.cure)
+    return {"code": int(code), "what": what, "where": fault.where, "try": cure}
 
 
 class Flag(invoke.Argument):
@@ -200,6 +205,17 @@ def place() -> chain.Place:
 def spell_as_called(text: str) -> str:
     """`text` with each `inv <task>` in it as the user would type it, who called the task at work."""
     return spelling.spell(text, _called.get())
+
+
+@contextlib.contextmanager
+def called_with(**flags: Any) -> Iterator[None]:
+    """While the block runs, messages spell the task at work as if it had been called with these flags too."""
+    called = _called.get()
+    token = _called.set(called._replace(flags={**called.flags, **flags}))
+    try:
+        yield
+    finally:
+        _called.reset(token)
 
 
 def root_of(context: invoke.Context) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -36,21 +38,75 @@ on serverless compute too (--backend databricks writes the Spark job that MLflow
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
+    from mlops_tasks import environments
+
+    if flags["env"] == environments.EVERY:
+        _tell_all(c, flags, fix=fix)
+        return
     context = session.open_pipeline(c, flags).context
     changed = _fix(context) if fix else {}
     if fix and context.dry_run:
         session.print_json(changed, flags)
         return
     if fix:
-        context = session.open_pipeline(c, flags).context  # the project was read before it changed
+        context = session.open_pipeline(c, flags, again=True).context  # the project was read before it changed
+    session.print_json(_tell(context, flags, changed), flags)
+
+
+def _tell(context: Context, flags: dict[str, Any], changed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Show the findings; they and what was `changed` as `--json` has them, also beside the error that is raised."""
     found = _examine(context)
     if not flags["json"]:
         _show(found, context)
+    told = {**found.to_dict(), **changed}
     if wrong := found.of("error"):
         refusal = _refuse(wrong, context)
-        refusal.beside = {**found.to_dict(), **changed}
+        refusal.beside = told
         raise refusal
-    session.print_json({**found.to_dict(), **changed}, flags)
+    return told
+
+
+def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
+    """Show the findings of each environment under a heading of its own; the worst of them gives the exit code."""
+    if fix:
+        raise errors.BadInput(
+            "--fix writes what one environment needs", where="--env all", cure="give `--env NAME`, or leave --fix out"
+        )
+    from mlops_tasks import environments
+    from mlops_tasks.doctor import findings
+
+    written = base.settings_of(c).get("environments")
+    names = [str(name) for name in written] if isinstance(written, dict) and written else list(environments.TARGETS)
+    _ = session.open_pipeline(c, {**flags, "env": names[0]})  # a fault of the settings is no environment's alone
+    told: dict[str, Any] = {}
+    refused: dict[str, errors.ReleaseError] = {}
+    for name in names:
+        with base.called_with(env=name):
+            told[name], refusal = _tell_one(c, {**flags, "env": name})
+        if refusal is not None:
+            refused[name] = refusal
+    made = {"version": findings.VERSION, "environments": told}
+    if refused:
+        all_in_all = errors.ReleaseError(
+            f"{len(refused)} of {_count(len(names), 'environment')} have errors: {', '.join(refused)}",
+            cure="change what each error above says after `do:`, then `inv doctor`",
+        )
+        all_in_all.exit_code, all_in_all.beside = max(each.exit_code for each in refused.values()), made
+        raise all_in_all
+    session.print_json(made, flags)
+
+
+def _tell_one(c: invoke.Context, flags: dict[str, Any]) -> tuple[dict[str, Any], errors.ReleaseError | None]:
+    """The findings of one environment, shown under its name, and the error that it would end with by itself."""
+    report = session.open_report(flags)
+    report.text(f"\n{flags['env']}")
+    try:
+        return _tell(session.open_pipeline(c, flags, again=True).context, flags), None
+    except errors.ReleaseError as fault:
+        if fault.beside:  # its findings are shown
+            return dict(fault.beside), fault
+        report.step("error", base.spell_as_called(str(fault)))
+        return {"error": base.describe(fault, fault.exit_code)}, fault
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
@@ -67,9 +123,11 @@ def _examine(context: Context) -> Findings:
     from mlops_tasks.doctor import reading
 
     if not context.target.is_databricks:
-        context.report.detail(REHEARSED.format(target=context.target.display_name))
+        context.report.detail(REHEARSED.format(target=context.settings.target))
     with context.places.usable():
-        return reading.examine(context, context.record.load(), login=True)
+        found = reading.examine(context, context.record.load(), login=True)
+    placed = [each._replace(where=context.settings.place_of(each.where)) for each in found.found]
+    return found._replace(found=placed)
 
 
 def _show(found: Findings, context: Context) -> None:

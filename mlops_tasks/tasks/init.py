@@ -1,4 +1,4 @@
-"""`inv init`: the bundled project, written into an empty or existing repository. Nothing is overwritten."""
+"""`inv init`: the bundled project, or a pipeline for CI, written into a repository. Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mlops_tasks.report import Report
 from mlops_tasks.tasks import base, session
 
 TEMPLATE = Path(__file__).parents[1] / "template"
+PIPELINES = Path(__file__).parents[1] / "ci_templates"
+"""A folder for each CI system, with the files as they are called in the repository."""
 MINIMAL = ("invoke.yaml", "tasks.py")
 KEPT = {*MINIMAL, "README.md", ".gitignore"}
 """Files that a repository may have already: they stay as they are, and the lines to add to them are shown."""
@@ -73,6 +75,35 @@ def write_template(folder: Path, *, report: Report, minimal: bool = False, dry_r
     return made
 
 
+def list_pipelines() -> list[str]:
+    """The CI systems that there is a pipeline for."""
+    return sorted(path.name for path in PIPELINES.iterdir())
+
+
+def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, ...]:
+    """Write the pipeline for a CI system into the repository `folder`, and return the paths made, relative to it.
+
+    Raises BadInput where there is another file, or something else, in its place.
+    """
+    source = PIPELINES / system
+    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+    for name in names:
+        path = folder / name
+        if os.path.lexists(path) and _read(path) != (source / name).read_bytes():
+            command = errors.typed("python", "-m", "mlops_tasks", "--ci", system, "elsewhere")
+            raise errors.BadInput(
+                "there is a pipeline already",
+                where=path,
+                cure=f"move it away, or take what you need of the one that `{command}` writes",
+            )
+    made = tuple(name for name in names if not os.path.lexists(folder / name))
+    for name in made:
+        _copy(folder, name, source)
+    report.step("init", "\n".join(made) if made else "everything was there already")
+    report.detail(f"next: read the head of {names[0]}, and set the variables that it names")
+    return made
+
+
 def _files() -> list[str]:
     paths = [path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return [path.relative_to(TEMPLATE).as_posix() for path in paths]
@@ -98,10 +129,10 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _copy(folder: Path, name: str) -> None:
+def _copy(folder: Path, name: str, source: Path = TEMPLATE) -> None:
     try:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(TEMPLATE / name, folder / name)
+        shutil.copyfile(source / name, folder / name)
     except OSError as fault:
         raise errors.StepFailed(
             f"{name} cannot be made: {fault.strerror}", where=folder, cure="make that folder writable, then `inv init`"

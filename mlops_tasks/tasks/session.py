@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from mlops_tasks.release import Release
 
 
-def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
-    """The pipeline for one command, from Invoke's configuration, the environment and the command's flags."""
+def open_pipeline(c: invoke.Context, flags: dict[str, Any], *, again: bool = False) -> Pipeline:
+    """The pipeline for one command, from Invoke's configuration, the environment and the command's flags.
+
+    `again` is for another one in the same command, which warns of nothing twice.
+    """
     from mlops_tasks.pipeline.pipeline import Pipeline
 
     keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
@@ -27,7 +30,7 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any]) -> Pipeline:
     config = base.settings_of(c)
     settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=base.show_config(c))
     report = open_report(flags)
-    if settings.foreign and base.place().is_first:
+    if settings.foreign and base.place().is_first and not again:
         report.warning(f"{', '.join(settings.foreign)}: no setting of mlops_tasks has that name, so it is left alone")
     return Pipeline(base.root_of(c), settings, report=report, dry_run=is_dry(c, flags))
 
@@ -39,11 +42,13 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     failed.
     """
     pipeline = open_pipeline(c, flags)
-    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags))
+    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags), spell=base.spell_as_called)
     try:
         done = action(pipeline)
     except BaseException as fault:
         release = None
+        if isinstance(fault, errors.ReleaseError):
+            fault.where = pipeline.context.settings.place_of(fault.where)
         if isinstance(fault, (errors.RunFailed, errors.GateNotMet)):
             release = fault.release or pipeline.load()
             fault.beside = release.to_dict() if release else {}

@@ -20,6 +20,7 @@ def describe(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlflow.source.git.commit": release.commit or "",
         "mlops.branch": release.branch,
         "mlops.commit": release.commit or "",
+        "mlops.environment": release.environment or "",
         "mlops.dirty": "" if release.dirty is None else str(release.dirty).lower(),
         "mlops.attempt": release.attempt.id if release.attempt else "",
         "mlops.ci_url": ci_url,

@@ -256,8 +256,15 @@ def test_the_outcome_of_a_run_has_its_id_page_and_state() -> None:
         "page": "https://host/run",
         "state": "FINISHED",
     }
-    assert "[the run's page](<https://host/run>)" in outcome.summary
+    assert "[the page of the run](<https://host/run>)" in outcome.summary
     assert "`auc`: `0.7912`" in outcome.summary
+
+
+def test_the_comparison_stands_in_the_place_of_the_metrics() -> None:
+    summary = ci_outputs.of_release(RELEASE, None, exit_code=0, comparison="| a | table |").summary
+
+    assert "| a | table |\n" in summary
+    assert "`auc`" not in summary
 
 
 def test_the_outcome_of_a_run_with_gates_says_whether_they_are_met() -> None:
@@ -289,9 +296,9 @@ def test_a_detached_run_is_running() -> None:
 def test_markdown_reads_nothing_in_the_values_of_a_summary(branch: str, url: str, what: str) -> None:
     run = Run("abc", "1", "FAILED", "local", url, "main", metrics={branch: 1.0})
     release = replace(RELEASE, branch=branch, run=run, names=Names(what, branch))
-    fault = errors.RunFailed(what, where=url, cure=branch)
+    problem = str(errors.RunFailed(what, where=url, cure=branch))
 
-    summary = ci_outputs.of_release(release, None, exit_code=5, fault=fault).summary
+    summary = ci_outputs.of_release(release, None, exit_code=5, problem=problem).summary
 
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(summary)
     inline = [each for token in tokens for each in token.children or ()]

@@ -50,7 +50,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = Pipeline(folder, Settings(project="training", libraries=("libs/*",)))
     for step in ("name", "build-wheel", "deploy", "patch"):
         release = pipeline.take(step)
-    pipeline.context.record.save(replace(release, attempt=ATTEMPT, run=RUN))
+    ended = replace(release, attempt=ATTEMPT, run=RUN)
+    pipeline.context.record.save(ended)
+    pipeline.context.record.save_attempt(ended)
     return folder
 
 
@@ -139,13 +141,22 @@ def test_a_cluster_that_changed_is_shown(folder: Path) -> None:
 
 
 def test_the_last_run_is_compared_with_as_it_was_then(folder: Path) -> None:
-    path = record_of(folder).runs / "r1.json"
-    then = path.read_bytes()
     write(folder, {ENVIRONMENT: (folder / ENVIRONMENT).read_text() + "      - more\n"})
     Pipeline(folder, Settings(project="training", libraries=("libs/*",))).take("patch")
-    path.write_bytes(then)
 
     assert changed(plan(folder)) == ["+      - more"]
+
+
+def test_a_run_that_goes_on_is_compared_with_as_it_began(folder: Path) -> None:
+    going_on = replace(load(folder), run=None, attempt=ATTEMPT._replace(run_id="r2", ended=False))
+    record_of(folder).save(going_on)
+    record_of(folder).save_attempt(going_on)
+    write(folder, {ENVIRONMENT: (folder / ENVIRONMENT).read_text() + "      - more\n"})
+    Pipeline(folder, Settings(project="training", libraries=("libs/*",))).take("patch")
+
+    found = plan(folder)
+
+    assert (found.since, changed(found)) == ("r2", ["+      - more"])
 
 
 def test_a_staged_copy_that_is_gone_is_said(folder: Path) -> None:

@@ -14,7 +14,7 @@ from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
 from mlops_tasks.pipeline import status
 from mlops_tasks.pipeline.pipeline import STEPS
 from mlops_tasks.pipeline.status import StepState
-from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.release import Attempt, Checked, Release, Run
 from tests.support.contexts import make_context
 from tests.support.repositories import make_repository, write
 
@@ -46,6 +46,96 @@ def make(folder: Path, **settings: Any) -> Pipeline:
 def states(folder: Path, **settings: Any) -> dict[str, tuple[str, tuple[str, ...]]]:
     found = make(folder, **settings).show_status()
     return {each.step: (each.state, each.because) for each in found.steps}
+
+
+def test_a_gate_that_was_not_met_is_named_with_the_run() -> None:
+    gates = (Checked("auc > 1", met=False, value=0.5, bound=1.0, because="auc is 0.5"),)
+    run = Run("abc", "1", "FINISHED", "local", "", "main", gates=gates)
+
+    assert status._made("run", Release(target="local", project="p", branch="b", run=run)) == (
+        "abc log -\ngate not met: auc > 1"
+    )
+
+
+SETS = {"dev": {}, "prod": {"branches": ["main"]}}
+
+
+def make_for(folder: Path, environment: str | None, **more: Any) -> Pipeline:
+    config = {"project": "training", "libraries": "libs/*", "environments": {**SETS, **more}}
+    return Pipeline(folder, Settings.read(config=config, environ={}, flags={"env": environment}))
+
+
+def test_an_environment_has_a_record_of_its_own_by_its_name(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+
+    plain, made = make_for(folder, None).take("name"), make_for(folder, "dev").take("name")
+
+    assert (plain.environment, made.environment, made.target) == (None, "dev", "local")
+    assert plain.digests != made.digests
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("release.json"))
+    assert paths == [f".mlops/training/{each}/branches/main/release.json" for each in ("dev", "local")]
+    assert "environment" not in (folder / paths[1]).read_text()
+
+
+def test_the_last_release_to_each_environment_is_shown_where_several_have_one(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    make_for(folder, "prod").take("name")
+    assert make_for(folder, "prod").show_status().environments == ()
+    make_for(folder, None).take("name")
+
+    found = make_for(folder, "dev").show_status()
+
+    assert [each[:2] for each in found.environments] == [("prod", "has not run"), ("local", "has not run")]
+    assert found.to_dict()["environments"][0]["place"] == "/Shared/repository/training/main"
+    assert make(folder).show_status().environments == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(-5, "0 s ago"), (59, "59 s ago"), (150, "2 min ago"), (7300, "2 h ago"), (90000, "1 d ago")]
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+
+    assert status.show_age(1_000_000.0 - seconds) == shown
+
+
+def test_a_run_that_may_go_on_in_another_environment_is_told_as_that(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    for name in SETS:
+        made = make_for(folder, name)
+        release = made.take("name")
+        left = Attempt(id="a1", run_id="r1", detached=name == "dev", url="https://x/1" if name == "dev" else "")
+        made.context.record.save(replace(release, attempt=left))
+
+    found = make_for(folder, None).show_status().environments
+
+    assert [(each.state, each.place) for each in found] == [
+        ("detached", "https://x/1"),
+        ("cut off", "/Shared/repository/training/main"),
+    ]
+
+
+def test_another_target_of_an_environment_makes_its_names_stale(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    root = {"wheel_root": "/Volumes/a/b/c"}
+    make_for(folder, "dev").take("name")
+
+    found = make_for(folder, "dev", dev={"target": "databricks", **root}).show_status()
+
+    assert found.steps[0].state == "stale"
+    assert set(found.steps[0].because) == {"the environment's target", "the wheel root"}
+
+
+def test_the_wheel_root_of_an_environment_is_meant_for_that_and_the_files_is_not(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    elsewhere = {"wheel_root": "/Volumes/a/b/c"}
+
+    with pytest.raises(ReleaseError, match="/Volumes/a/b/c"):
+        make_for(folder, "dev", dev=elsewhere).take("name")
+    names = make_for(folder, "dev", dev={"extends": "base", "target": "local"}, base=elsewhere).take("name").names
+
+    assert names is not None
+    assert names.wheel_folder == ".mlops/workspace/wheels/repository/main"
 
 
 def test_what_has_not_changed_is_up_to_date(folder: Path) -> None:

@@ -180,6 +180,15 @@ def test_a_project_at_a_uri_is_called_by_its_last_part_and_told_from_others_by_a
     assert re.fullmatch(r"/Shared/library/training-[0-9a-f]{12}/main", names.experiment)
 
 
+def test_the_environment_is_the_targets_name_where_none_is_named() -> None:
+    plain, named = (choose(template="/Shared/{environment}/{target}", environment=each) for each in (None, "Dev.1"))
+
+    assert plain.names is not None
+    assert named.names is not None
+    assert (plain.names.experiment, named.names.experiment) == ("/Shared/local/local", "/Shared/Dev.1/local")
+    assert plain.digests != named.digests
+
+
 def test_the_user_is_asked_only_where_the_template_has_them() -> None:
     def nobody() -> str:
         raise AssertionError("asked")

@@ -37,6 +37,20 @@ def parse(path: Path, text: str) -> tree.Node | None:
         return _Composer(text).compose()
 
 
+def find_key(path: str, *keys: str) -> str:
+    """`file:line:column` of a key, by the keys of the mappings around it; without a place where it cannot be found."""
+    try:
+        text = texts.read(Path(path))
+        node = parse(Path(path), text)
+    except errors.ReleaseError:
+        return f"{path}, {'.'.join(keys)}"
+    for each in keys[:-1]:
+        node = tree.get(node, each)
+    pairs = node.pairs if isinstance(node, tree.Mapping) else ()
+    places = [name.start for name, _ in pairs if isinstance(name, tree.Scalar) and name.value == keys[-1]]
+    return texts.show_place(Path(path), text, places[-1]) if places else f"{path}, {'.'.join(keys)}"
+
+
 @contextmanager
 def _translated(path: Path, text: str) -> Iterator[None]:
     try:
