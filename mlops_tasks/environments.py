@@ -105,9 +105,11 @@ def _read_set(
         origin = f"{place}.{key} {setting_types.CONFIGURATION}"
         if key not in readers:
             faults.append(f"{origin} is not a setting{setting_types.suggest(str(key), readers)}")
+        elif value is None:
+            continue
         elif key == "target" and name in TARGETS and value != name:
             faults.append(f"{origin} is {value}, and the target of the environment {name} is always {name}")
-        elif value is not None:
+        else:
             try:
                 found = readers[key](value)
             except ValueError as fault:
@@ -117,7 +119,7 @@ def _read_set(
 
 
 def _check_extends(name: str, sets: Mapping[str, Mapping[str, Source]]) -> Iterator[str]:
-    """What is wrong with what `name` extends; of a circle the first name in it tells."""
+    """What is wrong with what `name` extends; of a circle only its first name in the alphabet tells."""
     if "extends" not in sets[name]:
         return
     _, extended, origin = sets[name]["extends"]
@@ -177,9 +179,11 @@ def choose(layers: Sequence[Iterable[Source]], known: Mapping[str, Environment])
         if name not in {*known, *TARGETS}:
             return Choice(fault=f"{origin} names no environment: {name}{suggest(name, known)}")
         target = target_of(name, known, default=default)
-        beside, flag = each.get("target", (target, "")) if number else (target, "")
-        fault = f"{flag} is {beside}, and the target of {name} ({origin}) is {target}: leave one of the two out"
-        return Choice(name, target, fault if beside != target else "")
+        beside, flag = each.get("target", (target, ""))
+        if number and beside != target:
+            said = f"{flag} is {beside}, and the target of {name} ({origin}) is {target}: leave one of the two out"
+            return Choice(name, target, said)
+        return Choice(name, target)
     return Choice()
 
 

@@ -36,8 +36,8 @@ class Settings:
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
     same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
-    another program's. `environments` are those that the configuration names, in `config_file`; `env` is None for the
-    built-in one of the target's name.
+    another program's. `environments` are those that the configuration `config` names, in `config_file`; `env` is None
+    for the built-in one of the target's name.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -138,6 +138,7 @@ class Settings:
     foreign: tuple[str, ...] = field(default=(), compare=False)
     environments: Mapping[str, Environment] = field(default_factory=dict, compare=False)
     config_file: str = field(default="", compare=False)
+    config: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def environment(self) -> str:
@@ -155,7 +156,7 @@ class Settings:
             (key, getattr(self, key), key) for key, each in SETTINGS.items() if getattr(self, key) is not each.default
         ]
         values, _, faults = _parse(given)
-        faults += _settle_environment(values, self.environments)
+        faults += [*_settle_environment(values, self.environments), *_check_gates(values, {}, self.environments)]
         if faults == [NO_PROJECT]:
             raise errors.BadInput(NO_PROJECT, cure="give Settings the folder of your MLproject file as `project`")
         if faults:
@@ -188,11 +189,24 @@ class Settings:
         chosen = environments.choose(layers, sets) if not wrong else environments.Choice()
         layers.insert(1, [*sets[chosen.name].values] if chosen.name in sets else [])
         values, origins, faults = _parse(itertools.chain(*layers))
-        if faults := [*wrong, *filter(None, [chosen.fault]), *faults]:
+        if faults := [*wrong, *filter(None, [chosen.fault]), *faults, *_check_gates(values, origins, sets)]:
             where = config_file if _is_in_file(faults) else ""
             raise errors.BadInput(_join(faults), where=where, cure=_cure(faults))
         values.update(env=chosen.name, target=chosen.target)
-        return cls(**values, origins=origins, foreign=foreign, environments=sets, config_file=config_file)
+        return cls(
+            **values, origins=origins, foreign=foreign, environments=sets, config_file=config_file, config=config
+        )
+
+    def in_environment(self, name: str) -> Settings:
+        """What the configuration has for the same project and branch in another environment.
+
+        The flags and variables of this command are meant for its own.
+        """
+        if name == self.environment:
+            return self
+        same = {key: getattr(self, key) for key in ("project", "version", "repository", "branch")}
+        given = {**same, "env": name}
+        return Settings.read(config=self.config, environ={}, flags=given, config_file=self.config_file)
 
 
 SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
@@ -260,11 +274,18 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         origins[key] = origin
         if key in REPEATED:
             origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
-    unknown = ((origins[f"require.{gate}"], gate.explain_unknown(())) for gate in values.get("require", ()))
-    faults += [f"{origin} {why}" for origin, why in unknown if why]
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
+
+
+def _check_gates(values: Mapping[str, Any], origins: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the gates that compare with a run in no environment."""
+    for gate in values.get("require", ()):
+        from mlops_tasks import environments
+
+        if why := gate.explain_unknown((*known, *environments.TARGETS)):
+            yield f"{origins.get(f'require.{gate}', 'require')} {why}"
 
 
 def _add(before: Any, value: Any) -> Any:

@@ -42,7 +42,7 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     failed.
     """
     pipeline = open_pipeline(c, flags)
-    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags))
+    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags), spell=base.spell_as_called)
     try:
         done = action(pipeline)
     except BaseException as fault:
