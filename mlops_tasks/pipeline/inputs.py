@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors
-from mlops_tasks.release import Release
+
+if TYPE_CHECKING:
+    from mlops_tasks.release import Release
 
 BY_HAND = "by hand"
 """The digest of a step whose facts were given by hand: those never become stale."""
