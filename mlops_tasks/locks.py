@@ -28,20 +28,24 @@ def held(
     With `wait` nothing is raised: `wait` is called with the same words, and the lock is waited for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        if not _take(stream, path):
-            holder = path.read_text(encoding="utf-8").strip() or "a process that has just begun"
-            busy = f"another command holds this release: {holder}"
-            if wait is None:
-                raise errors.OutOfOrder(busy, where=path, cure=cure)
-            wait(busy)
-            _flock(stream.fileno(), fcntl.LOCK_EX, path)
-        # `task` stands without `inv`, which would be shown with the flags of whoever meets the lock
-        since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
-        stream.truncate(0)
-        stream.write(f"{task}, process {os.getpid()} on {os.uname().nodename}, since {since}")
-        stream.flush()
-        yield
+    while True:
+        with path.open("a+", encoding="utf-8") as stream:
+            if not _take(stream, path):
+                holder = path.read_text(encoding="utf-8").strip() or "a process that has just begun"
+                busy = f"another command holds this release: {holder}"
+                if wait is None:
+                    raise errors.OutOfOrder(busy, where=path, cure=cure)
+                wait(busy)
+                _flock(stream.fileno(), fcntl.LOCK_EX, path)
+            if not _is_at(stream, path):
+                continue  # it was removed before it was locked
+            # `task` stands without `inv`, which would be shown with the flags of whoever meets the lock
+            since = datetime.now(timezone.utc).astimezone().strftime("%H:%M:%S")
+            stream.truncate(0)
+            stream.write(f"{task}, process {os.getpid()} on {os.uname().nodename}, since {since}")
+            stream.flush()
+            yield
+            return
 
 
 def is_held(path: Path) -> bool:
@@ -76,25 +80,27 @@ def _flock(handle: int, operation: int, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def built_once(path: Path) -> Iterator[Callable[[], None]]:
+def built_once(path: Path, *, is_built: Callable[[], bool] = lambda: False) -> Iterator[Callable[[], None]]:
     """Hold the lock file `path` of something that one process builds and several may use.
 
-    The block begins alone. It calls the function that it gets when the building is done: others may then begin, and
-    `remove_unused` leaves the thing alone until the block ends.
+    The block begins alone, unless the thing `is_built` already. It calls the function that it gets when the building
+    is done: others may then begin, and `remove_unused` leaves the thing alone until the block ends.
     """
     while True:
         with path.open("a") as lock:
-            _flock(lock.fileno(), fcntl.LOCK_EX, path)
+            _flock(lock.fileno(), fcntl.LOCK_SH, path)
+            if not is_built():
+                _flock(lock.fileno(), fcntl.LOCK_EX, path)  # which lets go of the shared lock first
             if _is_at(lock, path):  # else it was removed while it was waited for
                 yield lambda: _flock(lock.fileno(), fcntl.LOCK_SH, path)
                 return
 
 
-def remove_unused(folder: Path, lock_file: Path) -> None:
-    """Remove a `folder` that was made under `built_once(lock_file)`, with its lock, unless somebody uses it now."""
+def remove_unused(path: Path, lock_file: Path) -> None:
+    """Remove a file or a folder that is used under the lock `lock_file` alone, with that, unless somebody holds it."""
     with lock_file.open("a") as lock:
         if _take(lock, lock_file):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             lock_file.unlink(missing_ok=True)
 
 

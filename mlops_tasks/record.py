@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mlops_tasks import errors, files, locks
-from mlops_tasks.release import VERSION, Release
+from mlops_tasks.release import VERSION, Attempt, Release
 
 
 class Record:
-    """A branch's `release.json` in `folder`, and in `runs` a copy by run id of each release that ended in a run."""
+    """A branch's `release.json` in `folder`, with its last attempt at a run, and the releases of all its runs.
+
+    As long as an attempt has not ended, its release has a file of its own in `attempts`, called by the attempt's job.
+    Once it has ended in a run, that release is in `runs`, by the run's id.
+    """
 
     def __init__(self, folder: Path, *, runs: Path | None = None) -> None:
         self.folder = folder
+        self.attempts = folder / "attempts"
         self.runs = runs or folder / "runs"
         self.path = folder / "release.json"
         self._known: tuple[tuple[int, ...], bytes] | None = None
@@ -30,12 +36,53 @@ class Record:
         return None if text is None else parse(text, path=self.path)
 
     def save(self, release: Release) -> None:
-        text = (json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n").encode("ascii")
+        text = _dump(release)
         if self._read() != text:
             self._write(self.path, text)
             self._known = (self._state(), text)
-        if release.run is not None:
-            self._write(self.runs / f"{release.run.run_id}.json", text)
+
+    def attempt_path(self, attempt: Attempt) -> Path:
+        """The attempt's own file, which is there until the attempt has ended."""
+        return self.attempts / f"{attempt.key}.json"
+
+    def attempt_lock(self, attempt: Attempt) -> Path:
+        """The file that is locked for as long as a command is at the attempt."""
+        return self.attempts / f"{attempt.key}.lock"
+
+    def load_attempt(self, attempt: Attempt) -> Release | None:
+        """The release of the attempt, or of another one at the same job; None where none is open."""
+        path = self.attempt_path(attempt)
+        try:
+            return parse(path.read_bytes(), path=path)
+        except FileNotFoundError:
+            return None
+
+    def open_attempts(self) -> list[Release]:
+        """The release of each attempt that has not ended: of those with a file, and of the record's own one."""
+        found = []
+        for path in sorted(self.attempts.glob("*.json")):
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                found.append(parse(path.read_bytes(), path=path))
+        last = self.load()
+        if last is not None and last.attempt is not None and not last.attempt.ended:
+            found += [last] if last.attempt.id not in {each.attempt.id for each in found if each.attempt} else []
+        return found
+
+    def save_attempt(self, release: Release) -> None:
+        """Save an attempt with its run, in the branch's record too where that has the same attempt."""
+        attempt, run = release.attempt, release.run
+        if attempt is None:
+            raise ValueError("a release without an attempt")
+        path = self.attempt_path(attempt)
+        if not attempt.ended:
+            self._write(path, _dump(release))
+        elif run is not None:
+            self._write(self.runs / f"{run.run_id}.json", _dump(release))
+        last = self.load()
+        if last is not None and last.attempt is not None and last.attempt.id == attempt.id:
+            self.save(replace(last, attempt=attempt, run=run))
+        if attempt.ended:
+            path.unlink(missing_ok=True)
 
     def locked(
         self, task: str, *, wait: Callable[[str], None] | None = None
@@ -65,6 +112,10 @@ class Record:
             raise errors.StepFailed(
                 f"the record cannot be written: {fault.strerror}", where=path, cure="make room there, then repeat"
             ) from fault
+
+
+def _dump(release: Release) -> bytes:
+    return (json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def parse(text: bytes, *, path: Path) -> Release:

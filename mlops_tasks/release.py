@@ -129,6 +129,11 @@ class Attempt(NamedTuple):
     patch: str = ""
     parameters: Mapping[str, str] = MappingProxyType({})
 
+    @property
+    def key(self) -> str:
+        """The name of the attempt's own files: that of its job, so that one job has one attempt at a time."""
+        return (self.job or self.id)[:16]
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Release:

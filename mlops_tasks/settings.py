@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -152,6 +151,11 @@ class Settings:
         """The name of the environment that is released to."""
         return self.env or self.target
 
+    @property
+    def given_for_all(self) -> list[str]:
+        """The parameters that a flag gives to several projects, not each of which has to have them."""
+        return [name for name in self.parameters if self.origins.get(f"parameters.{name}") == FOR_ALL]
+
     def place_of(self, where: str) -> str:
         """`where`, but of a setting that a set of settings holds the place there. A value may follow after a colon."""
         key, *rest = where.split(": ", 1)
@@ -221,13 +225,13 @@ class Settings:
         chosen = environments.choose(layers, sets) if not wrong else environments.Choice()
         layers.insert(1, [*sets[chosen.name].values] if chosen.name in sets else [])
         wrong += [*faults, *filter(None, [chosen.fault]), *projects.find_beside(listed, [*layers[0], *layers[1]])]
-        one, listed, layers = _choose_project(listed, layers)
+        one, released = _choose_project(listed, layers)
         parsed = []
-        for each in listed:
-            values, origins, faults = _parse(itertools.chain(layers[0], each.values, *layers[1:]))
+        for _, sources in released:
+            values, origins, faults = _parse(sources)
             parsed.append({**values, "env": chosen.name, "target": chosen.target, "origins": origins})
             wrong += [fault for fault in faults if fault not in wrong and not (fault == NO_PROJECT and wrong)]
-        names = [each.name for each in listed]
+        names = [name for name, _ in released]
         for own, values in zip(names, parsed, strict=True) if all(names) else ():
             wrong += projects.check(values, values["origins"], own, names)
         if wrong:
@@ -243,26 +247,28 @@ SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Setting
 
 
 def _choose_project(
-    listed: Sequence[Listed], layers: Sequence[list[Source]]
-) -> tuple[str, Sequence[Listed], list[list[Source]]]:
-    """The listed project that a variable or a flag names, those that are released, and the `layers` without that name.
+    listed: Sequence[Listed], layers: Sequence[Sequence[Source]]
+) -> tuple[str, list[tuple[str, list[Source]]]]:
+    """The listed project that a variable or a flag names, and each one's name with its sources in rising precedence.
 
-    A name that is none is a project of its own, beside which the list does not count.
+    The flags of one project are not those of the others. A name that is none is a project of its own, beside which the
+    list does not count.
     """
     from mlops_tasks import projects
 
     file, environment, variables, flags = layers
     named = [str(raw) for key, raw, _ in (*variables, *flags) if key == "project"]
-    if not listed or not named:
-        for_all = [
-            (key, raw, FOR_ALL if key == "parameters" and len(listed) > 1 else origin) for key, raw, origin in flags
-        ]
-        return "", listed or [projects.Listed("")], [file, environment, variables, for_all]
-    one = projects.find(named[-1], listed)
-    if one is None:
-        return "", [projects.Listed("")], [*layers]
-    left = [[each for each in layer if each[0] != "project"] for layer in (variables, flags)]
-    return one.name, listed, [file, environment, *left]
+    one = projects.find(named[-1], listed) if named else None
+    if not listed or (named and one is None):
+        return "", [("", [*file, *environment, *variables, *flags])]
+    for_all = [(key, raw, FOR_ALL if key == "parameters" else origin) for key, raw, origin in flags]
+    of_others = [source for source in flags if source[0] in projects.OF_ALL]
+    found = []
+    for each in listed:
+        flagged = flags if each is one or len(listed) == 1 else for_all if one is None else of_others
+        own = [source for source in (*variables, *flagged) if source[0] != "project"]
+        found.append((each.name, [*file, *each.values, *environment, *own]))
+    return one.name if one else "", found
 
 
 def _in_file(config: Mapping[str, object]) -> Iterator[Source]:

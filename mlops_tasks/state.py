@@ -21,8 +21,12 @@ KEPT_RECORDS = 50
 RECENT = 3600
 """Seconds for which a used file is kept: the command that uses it may not have recorded it yet."""
 
-RECORDS = "*/*/branches/*/release.json"
-"""Where the records are below `.mlops`: one for each project, environment and branch."""
+BRANCHES = "*/*/branches/*"
+"""Where the branches' folders are below `.mlops`: one for each project, environment and branch."""
+RECORDS = f"{BRANCHES}/release.json"
+RUNS = "*/*/runs/*.json"
+CURRENT = (RECORDS, f"{BRANCHES}/attempts/*.json")
+"""Where the current records are: of each branch, and of each of its attempts that has not ended."""
 HALF = r"\..*\.part"
 """Leftovers of interrupted writes; those of wheels go with their folder."""
 
@@ -38,6 +42,7 @@ class StateFolder:
         self.store = self.folder / "workspace" / "wheels"
         self.environments = self.folder / "environments"
         self.logs = self.folder / "logs"
+        self.series = self.folder / "series"
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
 
@@ -50,6 +55,14 @@ class StateFolder:
 
     def record_folder(self, project: str, environment: str, branch: str) -> Path:
         return self.release_folder(project, environment) / "branches" / branch
+
+    def branch_folders(self) -> list[Path]:
+        """The folders with the records of all projects, environments and branches."""
+        return sorted(self.folder.glob(BRANCHES))
+
+    def run_records(self) -> list[Path]:
+        """The records of all runs that have ended, the last one first; each is called by its run's id."""
+        return sorted(self.folder.glob(RUNS), key=last_used, reverse=True)
 
     def records(self) -> list[Path]:
         """The records of all projects, environments and branches, the last used first."""
@@ -95,19 +108,25 @@ class StateFolder:
         `keep` (the staged copy in use).
         """
         staged, runs, branches = (release_folder / each for each in ("staged", "runs", "branches"))
+        for folder in branches.glob("*/attempts"):
+            _prune_attempts(folder)
         for branch in _oldest(branches, r"[a-z0-9-]+", kept=KEPT_RECORDS):
             _forget(branch)
         old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
-        half = (_oldest(folder, HALF, kept=0) for folder in (runs, *branches.glob("*")))
+        old += [each for folder in self.series.glob("*") for each in _oldest(folder, r".*\.json", kept=KEPT_RECORDS)]
+        half = (
+            _oldest(folder, HALF, kept=0)
+            for folder in (runs, *branches.glob("*"), *branches.glob("*/attempts"), *self.series.glob("*"))
+        )
         for path in (*old, *itertools.chain.from_iterable(half)):
             path.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):
-            self._prune_folders(folder, keep=keep, records=(RECORDS,))
+            self._prune_folders(folder, keep=keep, records=CURRENT)
             for left in _oldest(folder, r"\.(new|run)-.*", kept=0):
                 locks.sweep(left)
-        self._prune_folders(release_folder / "attempts", keep=keep, records=(RECORDS,), kept=0)
+        self._prune_folders(release_folder / "attempts", keep=keep, records=CURRENT, kept=0)
         for folder in self.store.glob("*/*"):
-            self._prune_folders(folder, keep=keep, records=(RECORDS, "*/*/runs/*.json"))
+            self._prune_folders(folder, keep=keep, records=(*CURRENT, RUNS))
 
     def _prune_folders(self, folder: Path, *, keep: Path | None, records: Iterable[str], kept: int = KEPT) -> None:
         """Remove old folders that no record names: each is called by a hash or an attempt's id."""
@@ -149,11 +168,19 @@ def _oldest(folder: Path, pattern: str, *, kept: int = KEPT) -> list[Path]:
     return [path for path in beyond if used[path] < time.time() - RECENT]
 
 
+def _prune_attempts(folder: Path) -> None:
+    """Remove the locks of attempts that have ended, and attempts that were never sent: no run can be theirs."""
+    for lock in _oldest(folder, r".*\.lock", kept=0):
+        path = lock.with_suffix(".json")
+        if not path.exists() or '"sent": false' in _read(path):
+            locks.remove_unused(path, lock)
+
+
 def _forget(branch: Path) -> None:
-    """Remove a branch's record, unless a command is at work on it or its last run may still go on."""
-    if '"ended": false' in _read(branch / "release.json"):
+    """Remove a branch's record, unless a command is at work on it or one of its runs may still go on."""
+    if '"ended": false' in _read(branch / "release.json") or any(branch.glob("attempts/*.json")):
         return
-    if not any(locks.is_held(branch / each) for each in ("lock", "attempt.lock")):
+    if not any(locks.is_held(each) for each in (branch / "lock", *branch.glob("attempts/*.lock"))):
         shutil.rmtree(branch, ignore_errors=True)
 
 

@@ -29,6 +29,38 @@ def test_a_lock_that_was_pruned_while_it_was_waited_for_is_taken_anew(tmp_path: 
         assert taken.result(30)
 
 
+def test_a_lock_that_was_pruned_just_before_it_was_locked_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "attempt.lock"
+    real = fcntl.flock
+
+    def prune_first(handle: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        lock.unlink()
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", prune_first)
+
+    with locks.held(lock, "run"):
+        assert locks.is_held(lock)
+
+
+def test_what_is_built_is_used_by_several_at_once(tmp_path: Path) -> None:
+    lock, built = tmp_path / "environment.lock", tmp_path / "built"
+
+    with locks.built_once(lock, is_built=built.exists) as is_done:
+        built.touch()
+        is_done()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+            def use() -> bool:
+                with locks.built_once(lock, is_built=built.exists):
+                    return True
+
+            assert pool.submit(use).result(30)
+
+
 @pytest.mark.parametrize(
     "number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, errno.EACCES], ids=errno.errorcode.get
 )

@@ -53,7 +53,9 @@ def test_a_reference_is_written_as_from_and_to() -> None:
 
 
 def test_the_records_of_runs_lie_where_all_branches_find_them(tmp_path: Path) -> None:
-    record.Record(tmp_path / "branches" / "x", runs=tmp_path / "runs").save(WHOLE)
+    kept = record.Record(tmp_path / "branches" / "x", runs=tmp_path / "runs")
+    kept.save(WHOLE)
+    kept.save_attempt(WHOLE)
 
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == [
         "branches/x/release.json",
@@ -64,10 +66,49 @@ def test_the_records_of_runs_lie_where_all_branches_find_them(tmp_path: Path) ->
 def test_a_release_that_ended_in_a_run_stays_findable_by_its_run_id(tmp_path: Path) -> None:
     kept = record.Record(tmp_path)
 
-    kept.save(WHOLE)
+    kept.save_attempt(WHOLE)
     kept.save(Release(target="local", project="p", branch="other"))
 
     assert json.loads((tmp_path / "runs" / "r.json").read_text())["branch"] == "feature/churn"
+
+
+OPEN = replace(WHOLE, run=None, attempt=Attempt(id="x", job="0123"))
+
+
+def test_each_attempt_has_its_own_file_until_it_has_ended(tmp_path: Path) -> None:
+    kept = record.Record(tmp_path)
+    other = replace(OPEN, attempt=Attempt(id="y", job="4567"))
+
+    for each in (OPEN, other):
+        kept.save_attempt(each)
+    assert kept.open_attempts() == [OPEN, other]
+    kept.save_attempt(replace(WHOLE, attempt=OPEN.attempt and OPEN.attempt._replace(run_id="r", ended=True)))
+
+    assert kept.open_attempts() == [other]
+    assert kept.load() is None
+    assert [path.name for path in kept.runs.iterdir()] == ["r.json"]
+
+
+def test_the_record_has_the_end_of_the_attempt_that_it_names_and_of_no_other(tmp_path: Path) -> None:
+    kept = record.Record(tmp_path)
+    kept.save(replace(OPEN, digests={"name": "later"}))
+    kept.save_attempt(OPEN)
+
+    kept.save_attempt(replace(WHOLE, attempt=Attempt(id="y", job="4567", ended=True)))
+    assert kept.load() == replace(OPEN, digests={"name": "later"})
+    kept.save_attempt(replace(WHOLE, attempt=Attempt(id="x", job="0123", ended=True)))
+
+    last = kept.load()
+    assert last is not None
+    assert (last.run, last.attempt and last.attempt.ended, last.digests) == (WHOLE.run, True, {"name": "later"})
+
+
+def test_an_open_attempt_that_the_record_alone_has_counts_too(tmp_path: Path) -> None:
+    kept = record.Record(tmp_path)
+
+    kept.save(OPEN)
+
+    assert kept.open_attempts() == [OPEN]
 
 
 @given(st.integers(min_value=0, max_value=400))
@@ -108,11 +149,10 @@ def test_a_save_that_fails_leaves_the_record_as_it_was(tmp_path: Path) -> None:
     kept = record.Record(tmp_path)
     kept.save(WHOLE)
     before = kept.path.read_bytes()
-    (tmp_path / "runs").rename(tmp_path / "away")
     (tmp_path / "runs").write_text("a file where the folder should be")
 
     with pytest.raises(errors.StepFailed, match="cannot be written"):
-        kept.save(WHOLE)
+        kept.save_attempt(WHOLE)
 
     assert kept.path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []

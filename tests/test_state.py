@@ -140,6 +140,40 @@ def test_records_of_branches_make_room_but_for_one_that_is_used_or_whose_run_may
     assert sorted(set(made) - set(branches.iterdir())) == [made[2]]
 
 
+def test_what_an_open_attempt_names_stays_and_so_does_its_branch(tmp_path: Path) -> None:
+    places = state.StateFolder(tmp_path)
+    release = places.release_folder("training", "databricks")
+    named, *copies = make_aged(release / "staged", state.KEPT + 3)
+    branches = [release / "branches" / f"branch-{number}" for number in range(state.KEPT_RECORDS + 2)]
+    for age, branch in enumerate(branches):
+        write(branch, {"release.json": "{}"})
+        if age == 0:
+            write(branch, {"attempts/0123.json": f'{{"patched": "{named.name}"}}', "attempts/0123.lock": ""})
+        os.utime(branch, (age, age))
+
+    places.prune(release)
+
+    assert sorted((release / "staged").iterdir()) == [named, *copies[2:]]
+    assert sorted(set(branches) - set((release / "branches").iterdir())) == [branches[1]]
+
+
+def test_attempts_that_were_never_sent_make_room_with_their_locks_and_so_do_locks_of_ended_ones(tmp_path: Path) -> None:
+    attempts = tmp_path / "branches" / "main" / "attempts"
+    sent = {"open": '"sent": true', "unsent": '"sent": false', "held": '"sent": false', "young": '"sent": false'}
+    write(attempts, {f"{name}.json": text for name, text in sent.items()})
+    write(attempts, {f"{name}.lock": "" for name in (*sent, "ended")})
+    for path in attempts.glob("*.lock"):
+        os.utime(path, (0, 0) if path.stem != "young" else None)
+
+    with locks.held(attempts / "held.lock", "run"):
+        os.utime(attempts / "held.lock", (0, 0))
+        state.StateFolder(tmp_path).prune(tmp_path)
+
+    assert {path.name for path in attempts.iterdir()} == {
+        f"{name}.{end}" for name in ("open", "held", "young") for end in ("json", "lock")
+    }
+
+
 def test_a_workplace_that_was_just_made_may_not_be_locked_yet(tmp_path: Path) -> None:
     places = state.StateFolder(tmp_path)
     (tmp_path / "record" / "staged" / ".new-0").mkdir(parents=True)

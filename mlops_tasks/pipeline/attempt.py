@@ -1,6 +1,7 @@
 """Take the run step: submit, record, follow to the end, record.
 
-The record is unlocked while the run is followed; the lock of the attempt is held all the time.
+The record is unlocked while the run is followed; the lock of the attempt is held all the time. So any number of runs
+go on side by side, but one attempt alone at the same job.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mlops_tasks import errors, locks, redaction
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
 from mlops_tasks.pipeline import job_plan, staleness
 from mlops_tasks.pipeline.inputs import Inputs
+from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
@@ -23,30 +25,32 @@ from mlops_tasks.steps.context import Context
 def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Release:
     """Run the staged project and follow the run to its end; RunFailed unless it finished.
 
-    Where an attempt at the same job was cut off and its run still goes on, that run is followed. OutOfOrder where a
-    detached run, or a run of another job, still goes on.
+    Where an attempt at the same job was cut off and its run still goes on, that run is followed. OutOfOrder where
+    another command is at the same job, or where a detached run of it still goes on.
     """
     from mlops_tasks.doctor import reading
     from mlops_tasks.steps import run
 
     command = inputs.command or "run"
-    with locks.held(context.attempt_lock, command, cure=context.target.busy_cure):
-        with context.record.locked(command):
+    with contextlib.ExitStack() as stack:
+        with context.record.locked(command, wait=context.report.detail):
             context.target.check()
             release = staleness.begin(context, steps, "run", inputs)
             job = job_plan.prepare(context, release, inputs)
             reading.look_ahead(context, release, force=inputs.force)
+            stack.enter_context(_sole(context, job, command))
             release, going_on = _take_up(context, release, job)
             if not going_on:
                 release, job = _begin(context, release, job)
             context.record.save(release)
-        job = replace(job_plan.described(context, job, release), begun=lambda: _save_sent(context))
-        with _closed_when_cut_off(context, release.attempt) as made:
+            context.record.save_attempt(release)
+        job = replace(job_plan.described(context, job, release), begun=lambda: _save_sent(context, release))
+        with _closed_when_cut_off(context, release) as made:
             submitted = going_on or context.target.runs_of(job.backend).submit(job)
             made.append(submitted)
-            save_submitted(context, submitted, detached=inputs.detach)
+            save_submitted(context, context.record, release, submitted, detached=inputs.detach)
             if inputs.detach:
-                return _detach(context, submitted)
+                return _detach(context, release, submitted)
             found, log = _follow(context, job, submitted)
         release = _keep_end(context, found, release)
     with errors.warn_on_failure(context.report.warning):
@@ -60,7 +64,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
 def _keep_end(context: Context, found: Run, begun: Release) -> Release:
     """The release with its run's end, which is on record: where that fails after a good end, it is a warning."""
     try:
-        return save_end(context, found)
+        return save_end(context, context.record, begun, found)
     except (errors.ReleaseError, OSError) as fault:
         if found.status != "FINISHED":
             raise
@@ -69,25 +73,40 @@ def _keep_end(context: Context, found: Run, begun: Release) -> Release:
 
 
 def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) -> None:
-    """Raise OutOfOrder where a run of this branch goes on that the step run would refuse to follow again."""
-    release = context.record.load()
-    attempt = release.attempt if release else None
-    if attempt is None or attempt.ended or not context.target.is_remote or is_elsewhere(context, attempt):
+    """Raise OutOfOrder where the job of this command is known to go on, so that the step run would be refused."""
+    attempts = [each.attempt for each in context.record.open_attempts() if each.attempt]
+    busy = [each for each in attempts if each.detached or locks.is_held(context.record.attempt_lock(each))]
+    if not busy:
         return
-    if not attempt.detached and _is_at_the_same(context, attempt, steps, inputs):
-        return
-    found = context.target.runs_of(attempt.backend).pick_up(attempt)
-    if isinstance(found, Submitted):
-        raise _busy(context, found)
-
-
-def _is_at_the_same(context: Context, attempt: Attempt, steps: staleness.Steps, inputs: Inputs) -> bool:
-    """Whether the command would run the attempt's job, from a staged project that is not stale."""
     try:
         release = staleness.begin(context, steps, "run", inputs)
-        return attempt.job == job_plan.identity(job_plan.prepare(context, release, inputs))
+        job = job_plan.prepare(context, release, inputs)
     except errors.OutOfOrder:
+        return  # what it will run is still to be made
+    for attempt in (each for each in busy if each.job == job_plan.identity(job)):
+        with _sole(context, job, "release"):
+            is_here = attempt.detached and not is_elsewhere(context, attempt)
+            found = context.target.runs_of(attempt.backend).pick_up(attempt) if is_here else None
+        if isinstance(found, Submitted):
+            raise _busy(context, found)
+
+
+def is_as_now(context: Context, steps: staleness.Steps, release: Release, inputs: Inputs) -> bool:
+    """Whether the run of a finished release is the one that the steps and the settings would make now."""
+    attempt = release.attempt
+    if attempt is None or attempt.patch not in {"", release.digests.get("patch")}:
         return False
+    try:
+        stale = staleness.find_stale(context, steps, list(staleness.stands_on(steps, "run", release)), release)
+        return not stale and attempt.job == job_plan.identity(job_plan.prepare(context, release, inputs))
+    except errors.ReleaseError:
+        return False  # it is told by the release that follows
+
+
+def _sole(context: Context, job: Job, command: str) -> contextlib.AbstractContextManager[None]:
+    """Keep other commands from the same job while the block runs; OutOfOrder where one is at it."""
+    attempt = Attempt(id="", job=job_plan.identity(job))
+    return locks.held(context.record.attempt_lock(attempt), command, cure=context.target.busy_cure)
 
 
 def _busy(context: Context, found: Submitted) -> errors.OutOfOrder:
@@ -122,16 +141,22 @@ def _begin(context: Context, release: Release, job: Job) -> tuple[Release, Job]:
 
 
 def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Submitted | None]:
-    """The record with the end of an attempt that nobody follows, or the attempt's run where that still goes on.
+    """The release with the end of an attempt that nobody follows, or the attempt's run where that still goes on.
 
     An attempt that has no run yet is kept: its id is used again.
     """
-    attempt = release.attempt
-    if attempt is None or attempt.ended:
+    same = Attempt(id="", job=job_plan.identity(job))
+    _close_cut_off(context, but=same)
+    found_open = context.record.load_attempt(same)
+    attempt = found_open.attempt if found_open else release.attempt
+    if found_open is None and attempt and (attempt.ended or context.record.load_attempt(attempt)):
+        attempt = None  # it is of another job
+    release = replace(release, attempt=attempt, run=None)
+    if attempt is None:
         return release, None
     if is_elsewhere(context, attempt):
         return _leave(context, release, attempt), None
-    is_same = attempt.job == job_plan.identity(job)
+    is_same = attempt.job == same.job
     found = context.target.runs_of(attempt.backend).pick_up(attempt, again=is_same)
     if isinstance(found, Submitted):
         if attempt.detached or not is_same:
@@ -141,18 +166,39 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
     if found is not None and attempt.run_id is None and found.job_run_id and is_same:
         context.report.detail(f"an earlier attempt was cut off as it was submitted; its run {found.run_id} has ended")
         return release, as_submitted(found)
-    if found is not None:
-        left = "detached" if attempt.detached else "cut off"
-        context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
-    elif attempt.run_id is None:
+    if found is None and attempt.run_id is None:
         if attempt.sent and context.target.is_remote:
             context.report.detail("an earlier attempt left no trace: no run and no job have its id")
         return release, None
-    else:
+    return _close_left(context, release, attempt, found), None
+
+
+def _close_left(context: Context, release: Release, attempt: Attempt, found: Run | None) -> Release:
+    """The release of an attempt that nobody follows, with its end, which is on record."""
+    if found is not None:
+        left = "detached" if attempt.detached else "cut off"
+        context.report.detail(f"an earlier attempt was {left}; its run {found.run_id} is now {found.status}")
+    elif attempt.run_id is not None:
         context.report.warning(f"an earlier attempt was cut off, and nothing is known here of its run {attempt.run_id}")
-    closed = replace(release, attempt=attempt._replace(ended=True), run=found)
-    context.record.save(closed)
-    return closed, None
+    run_id = found.run_id if found else attempt.run_id
+    closed = replace(release, attempt=attempt._replace(run_id=run_id, ended=True), run=found)
+    context.record.save_attempt(closed)
+    return closed
+
+
+def _close_cut_off(context: Context, *, but: Attempt) -> None:
+    """Record the ends of this machine's runs whose commands were cut off: such a run has ended with its command.
+
+    A run in a workspace may go on; the same command, `inv watch` and `inv cancel` find it.
+    """
+    for release in [] if context.target.is_remote else context.record.open_attempts():
+        attempt, kept = release.attempt, context.record
+        if attempt is None or attempt.key == but.key or not kept.attempt_path(attempt).exists():
+            continue
+        with contextlib.suppress(errors.OutOfOrder), locks.held(kept.attempt_lock(attempt), "run"):
+            found = context.target.runs_of(attempt.backend).pick_up(attempt)
+            if not isinstance(found, Submitted):
+                _close_left(context, release, attempt, found)
 
 
 def as_submitted(found: Submitted | Run) -> Submitted:
@@ -178,25 +224,23 @@ def _leave(context: Context, release: Release, attempt: Attempt) -> Release:
     return replace(release, attempt=attempt._replace(ended=True))
 
 
-def _detach(context: Context, submitted: Submitted) -> Release:
+def _detach(context: Context, release: Release, submitted: Submitted) -> Release:
     url = context.target.runs_of(submitted.backend).page(submitted)
-    save_submitted(context, submitted, detached=True, url=url)
+    release = save_submitted(context, context.record, release, submitted, detached=True, url=url)
     page = f"\n{url}" if url else ""
     context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
     context.report.detail(context.target.busy_cure)
-    release = context.record.load()
-    if release is None:
-        raise errors.OutOfOrder("the record is gone", where=context.record_folder, cure="`inv name`")
     return release
 
 
 def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path]:
-    log = log_file(context, submitted.run_id)
+    log = log_file(context.record, submitted.run_id)
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
     commit = context.facts.commit[:7] if context.facts.commit else "no commit"
     commit += " dirty" if context.facts.dirty else ""
     context.report.detail(f"run {name}: {job.entry_point} on {context.target.display_name} ({commit})")
-    found = with_log(context, context.target.runs_of(submitted.backend).follow(job, submitted, log=log))
+    found = context.target.runs_of(submitted.backend).follow(job, submitted, log=log)
+    found = with_log(context, context.record, found)
     if found.log:
         context.report.debug(f"log {found.log}")
     return found, log
@@ -218,7 +262,7 @@ def _explain(context: Context, job: Job, found: Run, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[list[Submitted]]:
+def _closed_when_cut_off(context: Context, release: Release) -> Iterator[list[Submitted]]:
     """Record the run's end when the block is cut short, whatever cuts it short; a failure in that is a warning.
 
     The block adds its submitted run to the list: a submit that is cut off cleans up by itself. After a WorkspaceError
@@ -232,13 +276,12 @@ def _closed_when_cut_off(context: Context, attempt: Attempt | None) -> Iterator[
     except BaseException as cut:
         with errors.warn_on_failure(context.report.warning):
             for submitted in made:
-                _close(
-                    context, submitted, attempt, stop=isinstance(cut, KeyboardInterrupt) and context.target.is_remote
-                )
+                stop = isinstance(cut, KeyboardInterrupt) and context.target.is_remote
+                _close(context, release, submitted, stop=stop)
         raise
 
 
-def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, stop: bool) -> None:
+def _close(context: Context, release: Release, submitted: Submitted, *, stop: bool) -> None:
     if stop:
         try:
             context.target.runs_of(submitted.backend).stop(submitted)
@@ -249,20 +292,20 @@ def _close(context: Context, submitted: Submitted, attempt: Attempt | None, *, s
             context.report.warning(f"run {submitted.run_id} could not be ended and may go on; {cure}")
             raise
     runs = context.target.runs_of(submitted.backend)
-    found = runs.pick_up(_with_submitted(attempt, submitted)) if attempt else None
+    found = runs.pick_up(_with_submitted(release.attempt, submitted)) if release.attempt else None
     if isinstance(found, Run):
-        save_end(context, with_log(context, found))
+        save_end(context, context.record, release, with_log(context, context.record, found))
         if stop:
             context.report.detail(f"`inv watch {found.run_id}` shows what it printed")
 
 
-def log_file(context: Context, run_id: str) -> Path:
-    return context.runs_folder / f"{run_id}.log"
+def log_file(kept: Record, run_id: str) -> Path:
+    return kept.runs / f"{run_id}.log"
 
 
-def with_log(context: Context, found: Run) -> Run:
+def with_log(context: Context, kept: Record, found: Run) -> Run:
     """The run with the place of its log, where there is one."""
-    log = log_file(context, found.run_id)
+    log = log_file(kept, found.run_id)
     return found._replace(log=context.relative(log)) if log.exists() else found
 
 
@@ -281,41 +324,36 @@ def _with_submitted(attempt: Attempt, submitted: Submitted) -> Attempt:
     )
 
 
-def _save_sent(context: Context) -> None:
+def _save_sent(context: Context, release: Release) -> None:
     """Record that from now on a run may be there, whatever becomes of this command."""
-    with context.record.locked("run", wait=context.report.detail):
-        release = context.record.load()
-        if release is not None and release.attempt is not None:
-            context.record.save(replace(release, attempt=release.attempt._replace(sent=True)))
+    if release.attempt is not None:
+        _save(context, context.record, release, release.attempt._replace(sent=True))
 
 
-def save_submitted(context: Context, submitted: Submitted, *, detached: bool, url: str = "") -> None:
-    """Record the attempt's run, in the record as it is now."""
-    with context.record.locked("run", wait=context.report.detail):
-        release = context.record.load()
-        if release is not None and release.attempt is not None:
-            attempt = _with_submitted(release.attempt, submitted)
-            submitted_at = attempt.submitted_at or round(time.time(), 3)
-            attempt = attempt._replace(submitted_at=submitted_at, detached=detached, url=url or attempt.url)
-            context.record.save(replace(release, attempt=attempt))
+def save_submitted(
+    context: Context, kept: Record, release: Release, submitted: Submitted, *, detached: bool, url: str = ""
+) -> Release:
+    """Record the run of the release's attempt."""
+    if release.attempt is None:
+        raise ValueError("a release without an attempt")
+    attempt = _with_submitted(release.attempt, submitted)
+    submitted_at = attempt.submitted_at or round(time.time(), 3)
+    attempt = attempt._replace(submitted_at=submitted_at, detached=detached, url=url or attempt.url)
+    return _save(context, kept, release, attempt)
 
 
-def save_end(context: Context, found: Run) -> Release:
-    """Record the run's end, in the record as it is now: other steps may have been taken while the run went on.
-
-    Raises OutOfOrder where the record is no longer of that run.
-    """
+def save_end(context: Context, kept: Record, release: Release, found: Run) -> Release:
+    """Record the end of the run of the release's attempt."""
     context.places.create()  # it may have been removed meanwhile
-    with context.record.locked("run", wait=context.report.detail):
-        release = context.record.load()
-        attempt = release.attempt if release else None
-        if release is None or attempt is None or attempt.run_id not in {None, found.run_id}:
-            raise errors.OutOfOrder(
-                f"the record was replaced while run {found.run_id} was followed ({found.status})",
-                where=context.record_folder,
-                cure="`inv status`",
-            )
-        attempt = attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
-        release = replace(release, attempt=attempt, run=found)
-        context.record.save(release)
+    current = (kept.load_attempt(release.attempt) if release.attempt else None) or release
+    if current.attempt is None:
+        raise ValueError("a release without an attempt")
+    attempt = current.attempt._replace(run_id=found.run_id, job_run_id=found.job_run_id, ended=True)
+    return _save(context, kept, replace(current, run=found), attempt)
+
+
+def _save(context: Context, kept: Record, release: Release, attempt: Attempt) -> Release:
+    with kept.locked("run", wait=context.report.detail):
+        release = replace(release, attempt=attempt)
+        kept.save_attempt(release)
     return release

@@ -12,6 +12,7 @@ from mlops_tasks import errors, gates
 from mlops_tasks.gates import Gate
 from mlops_tasks.pipeline import comparison
 from mlops_tasks.pipeline.history import History, history_of
+from mlops_tasks.record import Record
 from mlops_tasks.release import Checked, Release, Run
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
@@ -28,8 +29,8 @@ class Found(NamedTuple):
     called: str
 
 
-def conclude(context: Context, release: Release) -> Release:
-    """The release with what became of its run's gates; GateNotMet where one is not met."""
+def conclude(context: Context, release: Release, kept: Record | None = None) -> Release:
+    """The release with what became of its run's gates, which the record `kept` has; GateNotMet where one is not met."""
     run = release.run
     if run is None:
         return release
@@ -44,7 +45,7 @@ def conclude(context: Context, release: Release) -> Release:
         except errors.WorkspaceError as fault:
             what = f"run {run.run_id} finished, and its gates could not be checked: {fault.what}"
             raise errors.WorkspaceError(what, where=fault.where, cure=fault.cure) from fault
-        release = _keep(context, release, checked)
+        release = _keep(context, kept or context.record, release, checked)
         _enforce(context, release)
     return release
 
@@ -126,15 +127,13 @@ def _count(run: Run) -> str:
     return f"{len(run.unmet)} of {len(run.gates)} gates {'is' if len(run.unmet) == 1 else 'are'}"
 
 
-def _keep(context: Context, release: Release, run: Run) -> Release:
+def _keep(context: Context, kept: Record, release: Release, run: Run) -> Release:
     """The release with the checked run, recorded, and the run tagged."""
     try:
         context.target.runs.tracking.set_tag(run.run_id, TAG, run.verdict)
     except errors.WorkspaceError as fault:
         context.report.warning(f"run {run.run_id} has no tag {TAG}: {fault.what}")
-    with context.record.locked("run", wait=context.report.detail):
-        recorded = context.record.load()
-        if recorded is not None and recorded.run is not None and recorded.run.run_id == run.run_id:
-            release = replace(recorded, run=run)
-            context.record.save(release)
-    return replace(release, run=run)
+    release = replace(release, run=run)
+    with kept.locked("run", wait=context.report.detail):
+        kept.save_attempt(release)
+    return release

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, locks, processes
+from mlops_tasks import errors, processes
 from mlops_tasks.pipeline import staleness, step_table, templates
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
@@ -18,7 +18,7 @@ from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline import plan, status
+    from mlops_tasks.pipeline import plan, run_list, status
 
 STEPS: staleness.Steps = {
     "name": step_table.NAME,
@@ -67,8 +67,7 @@ class Pipeline:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
-                with locks.held(context.attempt_lock, "release", cure=context.target.busy_cure):
-                    attempt.refuse_going_on(context, STEPS, inputs)
+                attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:
@@ -82,7 +81,7 @@ class Pipeline:
         from mlops_tasks.pipeline import plan
 
         self.context = replace(self.context, dry_run=True)
-        context = self.context
+        context = self._fill(self.context, NOTHING)
         with context.places.usable():
             context.places.create()
             context.record.begin()
@@ -104,24 +103,32 @@ class Pipeline:
         with context.places.usable():
             step_table.check_inputs(templates.fill(context.silenced(), {}, is_needed=False))
 
+    def find_undeclared_for_all(self) -> set[str]:
+        """The parameters that a flag gives to several projects, and that this one's entry point does not declare."""
+        from mlops_tasks.project import entry_points
+
+        settings = self.context.settings
+        return set(entry_points.find_undeclared(self.context.project, settings.entry_point, settings.given_for_all))
+
     def find_finished(self) -> Release | None:
         """The release of the branch's last run that finished and met its gates; None before that."""
-        return templates.find_finished(self._begin())
+        context = self._begin()
+        with context.places.usable():
+            return templates.find_finished(context)
 
     def hold(self, release: Release, inputs: Inputs = NOTHING) -> Release | None:
-        """A finished release, if it is what a release would make now; None where a file or a setting has changed.
+        """A finished release that is what a release would make now; None where a file or a setting has changed.
 
         GateNotMet where it does not meet a gate that it was not checked against.
         """
-        context = templates.fill(_let_in(self._begin()), inputs.made)
-        with context.places.usable():
-            if release.run is None or not staleness.holds(context.silenced(), STEPS, release, inputs):
-                return None
-            if [each.gate for each in release.run.gates] == [str(each) for each in context.settings.require]:
-                return release
-            from mlops_tasks.pipeline import conclusion
+        from mlops_tasks.pipeline import attempt, conclusion
 
-            return conclusion.conclude(context, release)
+        context = self._fill(_let_in(self._begin()), inputs)
+        with context.places.usable():
+            if release.run is None or not attempt.is_as_now(context.silenced(), STEPS, release, inputs):
+                return None
+            is_checked = [each.gate for each in release.run.gates] == [str(each) for each in context.settings.require]
+            return release if is_checked else conclusion.conclude(context, release)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -140,6 +147,14 @@ class Pipeline:
         with context.places.usable():
             context.places.create()
             return watching.cancel(context, run_id)
+
+    def show_runs(self) -> list[run_list.Listed]:
+        """The runs of this repository that go on and that have ended lately, shown as a table."""
+        from mlops_tasks.pipeline import run_list
+
+        context = self._begin()
+        with context.places.usable():
+            return run_list.show_runs(context)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""
@@ -191,7 +206,8 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             from mlops_tasks.pipeline import attempt, conclusion
 
             return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
-        with context.record.locked(inputs.command or step):
+        wait = context.report.detail if inputs.command == "release" else None
+        with context.record.locked(inputs.command or step, wait=wait):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
             if not context.dry_run:

@@ -121,7 +121,7 @@ def _last_releases(context: Context) -> Iterator[LastRelease]:
             run, attempt = release.run, release.attempt
             state = run.status if run else "has not run"
             if attempt and not attempt.ended:
-                is_held = locks.is_held(path.with_name("attempt.lock"))
+                is_held = locks.is_held(record.Record(path.parent).attempt_lock(attempt))
                 state = "going on" if is_held else "detached" if attempt.detached else "cut off"
             at = attempt.submitted_at if attempt and attempt.submitted_at else state_folder.last_used(path)
             page = (run.url if run else "") or (attempt.url if attempt else "")
@@ -143,8 +143,9 @@ def _show(state: StepState) -> str:
 
 def _may_go_on(context: Context, attempt: Attempt | None) -> bool:
     """Whether the attempt's run is remote, may still be going on, and is followed by no command on this machine."""
-    is_open = attempt is not None and not attempt.ended
-    return is_open and context.target.is_remote and not locks.is_held(context.attempt_lock)
+    if attempt is None or attempt.ended:
+        return False
+    return context.target.is_remote and not locks.is_held(context.record.attempt_lock(attempt))
 
 
 def _state(
@@ -154,7 +155,7 @@ def _state(
     if step == "run" and attempt and not attempt.ended:
         cut_off = "cut off, and may go on" if context.target.is_remote else "cut off"
         left = "detached" if attempt.detached else cut_off
-        state = "going on" if locks.is_held(context.attempt_lock) else left
+        state = "going on" if locks.is_held(context.record.attempt_lock(attempt)) else left
         is_lost = attempt.run_id is None and attempt.sent and context.target.is_remote
         known = attempt.run_id or (f"perhaps a job run with {attempt.id} in its name" if is_lost else "")
         return StepState(step, state, made="\n".join(each for each in (known, attempt.url) if each))

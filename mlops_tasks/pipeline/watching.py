@@ -5,159 +5,178 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Limits, Submitted
 from mlops_tasks.pipeline import attempt as attempts
-from mlops_tasks.pipeline import conclusion, job_plan
+from mlops_tasks.pipeline import conclusion, job_plan, run_list
+from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
 
-def watch(context: Context, run_id: str | None) -> Release | None:
-    """Follow a detached run to its end: the recorded attempt's, or the one of MLflow's `run_id`.
+class Chosen(NamedTuple):
+    """The run to be watched or cancelled. `release` is that of its attempt, None for somebody else's run."""
 
-    RunFailed unless it finished; OutOfOrder where no run is going on.
+    submitted: Submitted
+    entry_point: str
+    record: Record
+    release: Release | None
+
+
+def watch(context: Context, run_id: str | None) -> Release | None:
+    """Follow a detached run to its end: the one that begins with `run_id`, or else the only one of this branch.
+
+    RunFailed unless it finished; OutOfOrder where no run is going on, or several are.
     """
     from mlops_tasks.steps import run
 
-    context = _on_its_branch(context, run_id)
-    submitted, entry_point = _find(context, run_id)
+    chosen = _choose(context, run_id)
+    submitted = chosen.submitted
     if context.dry_run:
         context.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
-        return context.record.load()
-    limits = _limits(context, submitted)
-    with _sole_follower(context, "watch", submitted) as is_sole:
+        return chosen.release
+    limits = _limits(context, chosen)
+    with _sole_follower(context, "watch", chosen) as own:
         try:
-            found = _watch(context, submitted, entry_point, limits)
+            found = _watch(context, chosen, limits)
         except KeyboardInterrupt:
             context.report.detail(f"run {submitted.run_id} goes on; `inv cancel` ends it")
             raise
-        release = attempts.save_end(context, found) if is_sole else _as_recorded(context, found)
-    log = attempts.log_file(context, submitted.run_id)
+        release = attempts.save_end(context, chosen.record, own, found) if own else _beside(context, chosen, found)
+    log = attempts.log_file(chosen.record, submitted.run_id)
     run.judge(found, release, timeout=limits.timeout, log=log, report=context.report)
-    return conclusion.conclude(context, release) if release is not None and is_sole else release
+    return conclusion.conclude(context, release, chosen.record) if own else release
 
 
 def cancel(context: Context, run_id: str | None) -> Release | None:
     """End a detached run, chosen as `watch` does, and record its end."""
-    context = _on_its_branch(context, run_id)
-    submitted, entry_point = _find(context, run_id)
+    chosen = _choose(context, run_id)
+    submitted, release = chosen.submitted, chosen.release
     if context.dry_run:
         context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
-        return context.record.load()
+        return release
     own_end = context.target.runs_of(submitted.backend).stop(submitted)
-    with _sole_follower(context, "cancel", submitted) as is_sole:
-        if is_sole:
+    with _sole_follower(context, "cancel", chosen) as own:
+        if own:
             limits = job_plan.limits(context)._replace(timeout=None)
-            attempts.save_end(context, _watch(context, submitted, entry_point, limits))
-        release = context.record.load()
+            release = attempts.save_end(context, chosen.record, own, _watch(context, chosen, limits))
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
     context.report.step("cancel", f"run {submitted.run_id}, job run {submitted.job_run_id}{of_it}")
     return release
 
 
-def _on_its_branch(context: Context, run_id: str | None) -> Context:
-    """The context of the branch whose record has that run as its last: its end belongs there."""
-    last = ((each.branch, each.attempt) for each in context.other_branches) if run_id is not None else ()
-    for branch, attempt in last:
-        if attempt is not None and attempt.run_id == run_id:
-            return replace(context, settings=replace(context.settings, branch=branch))
-    return context
-
-
-def _find(context: Context, run_id: str | None) -> tuple[Submitted, str]:
-    """The run that `run_id` names, or else the recorded attempt's run, with its entry point."""
-    release = context.record.load()
-    attempt = release.attempt if release else None
-    if run_id is not None and not (attempt and attempt.run_id == run_id and not attempt.ended):
+def _choose(context: Context, run_id: str | None) -> Chosen:
+    found = run_list.find_only(context) if run_id is None else run_list.find(context, run_id)
+    if isinstance(found, str):
         context.target.check()
-        return context.target.runs.find(run_id)
-    if release is not None and attempt is not None and not attempt.ended and not context.dry_run:
-        context.target.check()
-        if attempts.is_elsewhere(context, attempt):
-            raise errors.OutOfOrder(
-                f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
-                where=context.record_folder,
-                cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
-            )
-        attempt = attempt if attempt.run_id else _find_unsaved(context, attempt)
-    if attempt is None or attempt.ended or attempt.run_id is None or attempt.experiment_id is None:
+        return Chosen(*context.target.runs.find(found), context.record, None)
+    release = _ready(context, found) if found else None
+    if found is None or release is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",
             where=context.record_folder,
             cure=f"`inv status` shows the last one; give the id of another run{_elsewhere(context)}",
         )
-    submitted = Submitted(
+    submitted, attempt = _submitted(release.attempt), release.attempt
+    return Chosen(submitted, attempt.entry_point if attempt else "", found.record, release)
+
+
+def _submitted(attempt: Attempt | None) -> Submitted:
+    if attempt is None or attempt.run_id is None or attempt.experiment_id is None:
+        raise ValueError("an attempt without a run")
+    return Submitted(
         run_id=attempt.run_id,
         experiment_id=attempt.experiment_id,
         backend=attempt.backend,
         job_run_id=attempt.job_run_id,
         submitted_at=attempt.submitted_at,
     )
-    return submitted, attempt.entry_point
+
+
+def _ready(context: Context, found: run_list.Listed) -> Release | None:
+    """The release of an attempt whose run is known by now; None where that has ended. OutOfOrder for another host's."""
+    release, attempt = found.release, found.attempt
+    if release.released_to != context.settings.environment:
+        flag = errors.typed("--env" if release.environment else "--target", release.released_to)
+        raise errors.BadInput(
+            f"run {found.name} is one of the environment {release.released_to}", where="RUN_ID", cure=f"give `{flag}`"
+        )
+    if not context.dry_run:
+        context.target.check()
+        if attempts.is_elsewhere(context, attempt):
+            raise errors.OutOfOrder(
+                f"the last run of this release was begun at {attempt.host}, and this is {context.target.host}",
+                where=found.record.folder,
+                cure="name that host's login (`--profile`, or DATABRICKS_HOST), or give the id of a run of this one",
+            )
+        if attempt.run_id is None:
+            release = _find_unsaved(context, found)
+    known = release.attempt
+    return release if known and not known.ended and known.run_id and known.experiment_id else None
 
 
 def _elsewhere(context: Context) -> str:
-    """Where else a run may go on: on Databricks, or on the branch that was last left with one."""
+    """Where else a run may go on: on Databricks, or on another branch of this project."""
     if not context.target.is_remote:
         return ", or `--target databricks` for one on Databricks"
-    left = (each.branch for each in context.other_branches if each.attempt and not each.attempt.ended)
-    return next((f", or `{errors.typed('--branch', branch)}`, whose last one may go on" for branch in left), "")
+    own = context.project_name, context.settings.environment
+    left = [each.release for each in run_list.find_open(context)]
+    others = (each.branch for each in left if (each.project, each.released_to) == own)
+    return next((f", or `{errors.typed('--branch', branch)}`, whose last one may go on" for branch in others), "")
 
 
-def _find_unsaved(context: Context, attempt: Attempt) -> Attempt:
-    """The attempt with the run that was made just before the command was cut off; the run may have ended by now."""
-    with locks.held(context.attempt_lock, "watch", cure="wait until it has submitted its run"):
-        found = context.target.runs_of(attempt.backend).pick_up(attempt)
-        if isinstance(found, Run) and found.job_run_id is None:
-            context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} is now {found.status}")
-            attempts.save_end(context, found)
-        elif found is not None:
-            attempts.save_submitted(context, attempts.as_submitted(found), detached=False)
-    saved = context.record.load()
-    return saved.attempt if saved and saved.attempt else attempt
+def _find_unsaved(context: Context, found: run_list.Listed) -> Release:
+    """The release with the run that was made just before the command was cut off; the run may have ended by now."""
+    kept, release, attempt = found.record, found.release, found.attempt
+    with locks.held(kept.attempt_lock(attempt), "watch", cure="wait until it has submitted its run"):
+        run = context.target.runs_of(attempt.backend).pick_up(attempt)
+        if isinstance(run, Run) and run.job_run_id is None:
+            context.report.detail(f"an earlier attempt was cut off; its run {run.run_id} is now {run.status}")
+            return attempts.save_end(context, kept, release, run)
+        if run is None:
+            return release
+        return attempts.save_submitted(context, kept, release, attempts.as_submitted(run), detached=False)
 
 
 @contextlib.contextmanager
-def _sole_follower(context: Context, task: str, submitted: Submitted) -> Iterator[bool]:
-    """Whether this command is to record the run's end: the run is this release's own, and no other command follows it.
+def _sole_follower(context: Context, task: str, chosen: Chosen) -> Iterator[Release | None]:
+    """The attempt's release, where this command is to record the run's end; None where another command follows it.
 
     The lock of the attempt is held while the block runs.
     """
     with contextlib.ExitStack() as stack:
-        is_own = _is_own(context, submitted)
+        own = chosen.release
         try:
-            if is_own:
-                stack.enter_context(locks.held(context.attempt_lock, task))
+            if own and own.attempt:
+                stack.enter_context(locks.held(chosen.record.attempt_lock(own.attempt), task))
         except errors.OutOfOrder:
             context.report.detail("another command follows it too, and will record its end")
-            is_own = False
-        yield is_own
+            own = None
+        yield own
 
 
-def _as_recorded(context: Context, found: Run) -> Release | None:
-    """The record, where the run is its own; else a release that holds the run alone."""
-    if _is_own(context, found):
-        return context.record.load()
-    settings = context.settings
-    return Release(target=settings.target, environment=settings.env, project=context.project_name, branch="", run=found)
+def _beside(context: Context, chosen: Chosen, found: Run) -> Release:
+    """The release with the run's end, which another command records; one that holds the run alone for anybody's."""
+    if chosen.release is None:
+        settings, name = context.settings, context.project_name
+        return Release(target=settings.target, environment=settings.env, project=name, branch="", run=found)
+    attempt = chosen.release.attempt
+    return replace(chosen.release, attempt=attempt and attempt._replace(ended=True), run=found)
 
 
-def _is_own(context: Context, found: Submitted | Run) -> bool:
-    release = context.record.load()
-    return release is not None and release.attempt is not None and release.attempt.run_id == found.run_id
-
-
-def _limits(context: Context, submitted: Submitted) -> Limits:
+def _limits(context: Context, chosen: Chosen) -> Limits:
     """The limits of the settings; a `timeout` ends other releases' runs only where it is a flag of this command."""
     limits = job_plan.limits(context)
-    is_meant = _is_own(context, submitted) or context.settings.origins.get("timeout") == "--timeout"
+    is_own = chosen.release is not None and chosen.record.folder == context.record_folder
+    is_meant = is_own or context.settings.origins.get("timeout") == "--timeout"
     return limits if is_meant else limits._replace(timeout=None)
 
 
-def _watch(context: Context, submitted: Submitted, entry_point: str, limits: Limits) -> Run:
-    log = attempts.log_file(context, submitted.run_id)
+def _watch(context: Context, chosen: Chosen, limits: Limits) -> Run:
+    submitted = chosen.submitted
+    log = attempts.log_file(chosen.record, submitted.run_id)
     runs = context.target.runs_of(submitted.backend)
-    found = runs.watch(submitted, limits=limits, entry_point=entry_point, log=log)
-    return attempts.with_log(context, found)
+    found = runs.watch(submitted, limits=limits, entry_point=chosen.entry_point, log=log)
+    return attempts.with_log(context, chosen.record, found)

@@ -116,11 +116,6 @@ class Context:
         """The folder of the runs' logs and records, each by its run's id."""
         return self.release_folder / "runs"
 
-    @property
-    def attempt_lock(self) -> Path:
-        """The file that is locked for as long as a run is followed."""
-        return self.record_folder / "attempt.lock"
-
     @cached_property
     def project_name(self) -> str:
         """The project's name in the record: its path below the top folder, or its URI without any password.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import invoke
 
-from mlops_tasks.tasks import compare, doctor, init, steps, ui
+from mlops_tasks.tasks import compare, doctor, init, runs, steps, ui
 
 namespace = invoke.Collection(
     steps.name,
@@ -19,6 +19,7 @@ namespace = invoke.Collection(
     compare.compare,
     doctor.doctor,
     ui.ui,
-    steps.watch,
-    steps.cancel,
+    runs.runs,
+    runs.watch,
+    runs.cancel,
 )

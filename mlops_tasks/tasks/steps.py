@@ -1,4 +1,4 @@
-"""The tasks of the five steps, `release`, which takes them all, and `plan`, `status`, `watch` and `cancel`."""
+"""The tasks of the five steps, `release`, which takes them all, and `plan` and `status`."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def release(
     **flags: Any,
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
-    session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
+    session.release(c, flags, Inputs(detach=detach, force=force))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
@@ -110,13 +110,6 @@ def plan(c: invoke.Context, **flags: Any) -> None:
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
     session.work(c, flags, lambda pipeline: pipeline.take(step, inputs))
-
-
-ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
-FOLLOWING = (*ENDING, "timeout", "require", "strict")
-RUN_ID = {
-    "run_id": "MLflow's id of the run (default: the last one here); a word that names a task is taken as that task"
-}
 
 
 @invoke.task(
@@ -130,15 +123,3 @@ def status(c: invoke.Context, check: bool = False, **flags: Any) -> None:  # noq
     if check:
         found.check()
     session.print_json(found.to_dict(), flags)
-
-
-@invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
-def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """Follow a detached run to its end: watch [RUN_ID]."""
-    session.work(c, flags, lambda pipeline: pipeline.watch(run_id))
-
-
-@invoke.task(klass=base.ReleaseTask, settings=ENDING, positional=["run_id"], help=RUN_ID)
-def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
-    """Cancel a detached run: cancel [RUN_ID]."""
-    session.work(c, flags, lambda pipeline: pipeline.cancel(run_id))

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mlops_tasks import errors, locks, slugs
+from mlops_tasks import locks, slugs
 from mlops_tasks.pipeline import attempt as attempts
 from mlops_tasks.release import Attempt, Release, Run
 from tests.support.contexts import make_context
@@ -71,6 +72,12 @@ def record_of(folder: Path, branch: str = "main") -> dict[str, Any]:
     return found
 
 
+def open_attempts(folder: Path) -> list[dict[str, Any]]:
+    """The attempts that have not ended."""
+    paths = record_path(folder).with_name("attempts").glob("*.json")
+    return [json.loads(path.read_text())["attempt"] for path in paths]
+
+
 def status_of(folder: Path, run_id: str) -> str:
     from mlflow import MlflowClient
 
@@ -107,11 +114,36 @@ def test_a_signal_ends_the_entry_point_and_marks_the_run_killed(
     assert record["run"]["status"] == status_of(staged, record["attempt"]["run_id"]) == "KILLED"
 
 
-def test_a_second_run_is_refused_and_says_who_is_at_it(staged: Path, waiting: subprocess.Popen[str]) -> None:
-    said = inv("run", cwd=staged)
+def test_a_second_run_of_the_same_job_is_refused_and_says_who_is_at_it(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    before = record_of(staged)
 
-    assert said.code == 3
-    assert f": run, process {waiting.pid}" in said.err
+    for task in ("run", "release"):
+        said = inv(task, "--entry-point", "wait", cwd=staged)
+
+        assert (said.code, said.out) == (3, "")
+        assert f": run, process {waiting.pid}" in said.err
+    assert record_of(staged) == before
+
+
+def test_beside_a_run_that_is_followed_another_job_is_run_and_both_are_on_record(
+    staged: Path, waiting: subprocess.Popen[str]
+) -> None:
+    first = record_of(staged)["attempt"]
+
+    said = inv("run", "--json", cwd=staged)
+
+    assert said.code == 0, said.err
+    assert record_of(staged)["run"] == said.json["run"]
+    assert open_attempts(staged) == [first]
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate()
+    assert waiting.returncode == 130, err
+    assert open_attempts(staged) == []
+    assert record_of(staged)["run"] == said.json["run"]
+    ended = json.loads((record_path(staged).parents[2] / "runs" / f"{first['run_id']}.json").read_text())
+    assert (ended["run"]["status"], ended["attempt"]["id"]) == ("KILLED", first["id"])
 
 
 def test_while_a_run_is_followed_another_branchs_release_begins_beside_it(
@@ -214,14 +246,15 @@ def test_a_script_that_fails_after_it_ended_its_run_well_has_failed(staged: Path
     assert status_of(staged, record_of(staged)["run"]["run_id"]) == "FAILED"
 
 
-def test_a_run_that_has_finished_is_no_failure_where_its_record_is_gone(staged: Path) -> None:
+def test_the_end_of_a_run_is_on_record_where_the_branchs_record_is_gone(staged: Path) -> None:
     before = record_path(staged).read_text()
     try:
         said = inv("run", "--entry-point", "forget", "--json", cwd=staged)
 
         assert said.code == 0, said.err
-        assert f"run {said.json['run']['run_id']} has finished, and that is not on record" in said.err
         assert not record_path(staged).exists()
+        kept = record_path(staged).parents[2] / "runs" / f"{said.json['run']['run_id']}.json"
+        assert json.loads(kept.read_text()) == said.json
     finally:
         record_path(staged).write_text(before)
 
@@ -348,11 +381,14 @@ def test_the_end_of_a_run_is_not_written_over_another_attempt(tmp_path: Path, at
     release = Release(target="local", project="p", branch="main", attempt=attempt)
     context.record.save(release)
     found = Run(run_id="r1", experiment_id="1", status="FAILED", backend="local", url="", entry_point="main")
+    begun = replace(release, attempt=Attempt(id="a1", job="0123"))
+    context.record.save_attempt(begun)
 
-    with pytest.raises(errors.OutOfOrder, match=r"was replaced while run r1 was followed \(FAILED\)"):
-        attempts.save_end(context, found)
+    ended = attempts.save_end(context, context.record, begun, found)
 
+    assert (ended.run, ended.attempt and ended.attempt.ended) == (found, True)
     assert context.record.load() == release
+    assert context.record.open_attempts() == ([release] if attempt else [])
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mlops_tasks import errors, gates
 from mlops_tasks.pipeline import conclusion
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Attempt, Release, Run
 
 
 def judge(text: str, *, strict: bool = False, **metrics: float) -> tuple[bool, str]:
@@ -38,6 +39,7 @@ def test_of_a_run_that_logged_nothing_that_is_said() -> None:
 def conclude(tracked: Any, run: Run, *require: str, **settings: Any) -> Release:
     context = tracked.context(require=list(require), **settings)
     release = Release(target="local", project="p", branch=context.settings.branch or "", run=run)
+    release = replace(release, attempt=Attempt(id="a", run_id=run.run_id, ended=True))
     context.places.create()
     context.record.save(release)
     concluded = conclusion.conclude(context, release)

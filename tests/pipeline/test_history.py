@@ -8,7 +8,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import history
-from mlops_tasks.release import Release, Run
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import Tracking
 from tests.support.repositories import git
@@ -134,7 +134,8 @@ def test_a_run_is_named_by_its_branch_its_id_or_the_beginning_of_that(tracked: A
     context = tracked.context(branch="feature")
     found = history.history_of(context, this)
     context.places.create()
-    context.record.save(Release(target="local", project="p", branch="other", run=other))
+    ended = Attempt(id="a", run_id=other.run_id, ended=True)
+    context.record.save_attempt(Release(target="local", project="p", branch="other", attempt=ended, run=other))
 
     assert [label for label, _ in map(found.find, ("other", other.run_id, other.run_id[:8]))] == [
         "other",

@@ -45,6 +45,17 @@ def test_where_no_run_goes_on_that_is_said(tmp_path: Path, ask: Ask, attempt: At
 
 
 @both
+def test_a_run_of_another_target_is_named_with_its_target(tmp_path: Path, ask: Ask) -> None:
+    record(tmp_path, GOING_ON)
+    remote = make_context(tmp_path, target="databricks")
+
+    with pytest.raises(errors.BadInput, match="run r1 is one of the environment local") as caught:
+        ask(remote, "r1")
+
+    assert caught.value.cure == "give `--target local`"
+
+
+@both
 def test_a_dry_run_says_which_run_it_would_be_and_leaves_it_alone(tmp_path: Path, ask: Ask) -> None:
     context, heard = record(tmp_path, GOING_ON, dry_run=True)
 

@@ -246,8 +246,7 @@ def test_a_token_that_is_refused_is_told_as_such(
 def elsewhere(site: Site, left: str) -> str:
     """The host that the record's attempt was made for, which is not this one."""
     host = "https://other.example"
-    attempt = {**site.record["attempt"], "host": host}
-    site.record_path.write_text(json.dumps({**site.record, "attempt": attempt}))
+    site.change_attempt(host=host)
     return host
 
 
@@ -267,7 +266,7 @@ def test_a_run_here_leaves_an_attempt_at_another_host_alone_and_says_so(site: Si
     first = site.record["attempt"]
     site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
 
-    said = site.inv("run")
+    said = site.inv("run", "-P", "text=a b")
 
     assert said.code == 0, said.err
     assert f"was made at {elsewhere}, and its run may go on there" in said.err
@@ -291,9 +290,9 @@ def test_the_id_may_be_left_out_before_another_flag_or_task(site: Site, left: st
     assert "KILLED" in said.out
 
 
-@pytest.mark.parametrize("arguments", [["run"], ["release"], ["run", "--entry-point", "fail"]])
-def test_while_a_run_goes_on_detached_no_other_is_begun(site: Site, left: str, arguments: list[str]) -> None:
-    said = site.inv(*arguments)
+@pytest.mark.parametrize("task", ["run", "release"])
+def test_while_a_run_goes_on_detached_no_other_of_the_same_job_is_begun(site: Site, left: str, task: str) -> None:
+    said = site.inv(task, "-P", "text=a b")
 
     assert said.code == 3, said.err
     assert f"run {left} is going on" in said.err
@@ -302,12 +301,28 @@ def test_while_a_run_goes_on_detached_no_other_is_begun(site: Site, left: str, a
     assert said.out == ""
 
 
+def test_beside_a_detached_run_another_job_is_run_and_each_is_found_by_its_short_id(site: Site, left: str) -> None:
+    said = site.inv("run", "--detach", "-P", "text=other")
+    assert said.code == 0, said.err
+    other = site.record["attempt"]["run_id"]
+
+    both = site.inv("watch")
+    first, second = site.inv("cancel", left[:12]), site.inv("cancel")
+
+    assert (both.code, "2 runs of this release may be going on" in both.err) == (3, True)
+    assert all(words in both.err for words in (f"{left[:8]}  detached  main text=a b", f"{other[:8]}  detached"))
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert site.status(left) == site.status(other) == "KILLED"
+    assert site.record["run"]["run_id"] == other
+    assert site.attempt_paths == []
+
+
 def test_a_detached_run_that_has_ended_meanwhile_gives_way_to_the_next(site: Site, left: str) -> None:
     end(site)
     site.workspace.jobs.wait(site.record["attempt"]["job_run_id"], 30)
     site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
 
-    said = site.inv("run")
+    said = site.inv("run", "-P", "text=a b")
 
     assert said.code == 0, said.err
     assert f"was detached; its run {left} is now FINISHED" in said.err

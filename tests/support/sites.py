@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,10 +91,24 @@ class Site:
         """The bodies of all submits that were sent, whatever became of them."""
         return [entry.json for entry in self.workspace.requests.of("POST", r"/api/2\.\d/jobs/runs/submit")]
 
+    def change_attempt(self, **changed: Any) -> None:
+        """Have the record's attempt, which has not ended, be another one."""
+        record = self.record
+        (path,) = (each for each in self.attempt_paths if record["attempt"]["id"] in each.read_text())
+        record["attempt"] |= changed
+        for each in (path, self.record_path):
+            each.write_text(json.dumps(record))
+
+    @property
+    def attempt_paths(self) -> list[Path]:
+        """The files of the attempts that have not ended."""
+        return sorted(self.record_path.with_name("attempts").glob("*.json"))
+
     def forget(self) -> None:
         """Be as after `inv patch`: no run on record, nothing wrong with the workspace, and nothing asked of it."""
         kept = {key: value for key, value in self.record.items() if key not in {"run", "attempt"}}
         self.record_path.write_text(json.dumps(kept))
+        shutil.rmtree(self.record_path.with_name("attempts"), ignore_errors=True)
         self.workspace.faults.clear()
         self.workspace.jobs.mode = Mode()
         self.workspace.jobs.submitted.clear()

@@ -48,7 +48,7 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
 
 def test_the_namespace_has_all_tasks() -> None:
     steps = {"name", "build-wheel", "deploy", "patch", "run"}
-    assert set(TASKS) == {*steps, "release", "plan", "init", "status", "ui", "doctor"}
+    assert set(TASKS) == {*steps, "release", "plan", "init", "status", "ui", "doctor", "runs"}
 
 
 @pytest.mark.parametrize("arguments", [["{}", "--dry-run"], ["--dry", "{}"]], ids=" ".join)
@@ -69,7 +69,9 @@ def test_any_task_prints_what_it_made_as_json_and_nothing_else(patched: Path, ta
 
     assert said.code == 0, said.err
     made = said.json
-    assert {"init": "made", "ui": "url", "doctor": "findings", "plan": "changes"}.get(task, "names") in made
+    assert {"init": "made", "ui": "url", "doctor": "findings", "plan": "changes", "runs": "runs"}.get(
+        task, "names"
+    ) in made
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def built(
     names = staging.list_again(wanted.project, run=run) if wanted.names_project else []
     path = folder / files.digest(_inputs(wanted, names, env))[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.built_once(path.with_suffix(".lock")) as done:
+    with locks.built_once(path.with_suffix(".lock"), is_built=lambda: _is_complete(path)) as done:
         if _is_complete(path):
             report.debug("environment up to date")
         else:
