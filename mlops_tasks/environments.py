@@ -126,7 +126,7 @@ def read_set(
 
 
 def _check_extends(name: str, sets: Mapping[str, Mapping[str, Source]]) -> Iterator[str]:
-    """What is wrong with what `name` extends; of a circle the first name in it tells."""
+    """What is wrong with what `name` extends; of a circle only its first name in the alphabet tells."""
     if "extends" not in sets[name]:
         return
     _, extended, origin = sets[name]["extends"]
@@ -186,9 +186,11 @@ def choose(layers: Sequence[Iterable[Source]], known: Mapping[str, Environment])
         if name not in {*known, *TARGETS}:
             return Choice(fault=f"{origin} names no environment: {name}{suggest(name, known)}")
         target = target_of(name, known, default=default)
-        beside, flag = each.get("target", (target, "")) if number else (target, "")
-        fault = f"{flag} is {beside}, and the target of {name} ({origin}) is {target}: leave one of the two out"
-        return Choice(name, target, fault if beside != target else "")
+        beside, flag = each.get("target", (target, ""))
+        if number and beside != target:
+            said = f"{flag} is {beside}, and the target of {name} ({origin}) is {target}: leave one of the two out"
+            return Choice(name, target, said)
+        return Choice(name, target)
     return Choice()
 
 

@@ -41,9 +41,10 @@ class Settings:
     Paths are as given: relative ones count from the folder of tasks.py or invoke.yaml. `timeout`, `poll_interval` and
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
     same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
-    another program's. `environments` are those that the configuration names, in `config_file`; `env` is None for the
-    built-in one of the target's name. `listed_as` is the name of a project that the configuration lists, and `earlier`
-    are the settings of those before it: its parameters, tags and run's name are templates then, as `projects` has it.
+    another program's. `environments` are those that the configuration `config` names, in `config_file`; `env` is None
+    for the built-in one of the target's name. `listed_as` is the name of a project that the configuration lists, and
+    `earlier` are the settings of those before it: its parameters, tags and run's name are templates then, as `projects`
+    has it.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -145,6 +146,7 @@ class Settings:
     config_file: str = field(default="", compare=False)
     listed_as: str = field(default="", compare=False)
     earlier: tuple[Settings, ...] = field(default=(), compare=False)
+    config: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def environment(self) -> str:
@@ -167,7 +169,7 @@ class Settings:
             (key, getattr(self, key), key) for key, each in SETTINGS.items() if getattr(self, key) is not each.default
         ]
         values, _, faults = _parse(given)
-        faults += _settle_environment(values, self.environments)
+        faults += [*_settle_environment(values, self.environments), *_check_gates(values, {}, self.environments)]
         if faults == [NO_PROJECT]:
             raise errors.BadInput(NO_PROJECT, cure="give Settings the folder of your MLproject file as `project`")
         if faults:
@@ -230,6 +232,7 @@ class Settings:
         for _, sources in released:
             values, origins, faults = _parse(sources)
             parsed.append({**values, "env": chosen.name, "target": chosen.target, "origins": origins})
+            faults += _check_gates(values, origins, sets)
             wrong += [fault for fault in faults if fault not in wrong and not (fault == NO_PROJECT and wrong)]
         names = [name for name, _ in released]
         for own, values in zip(names, parsed, strict=True) if all(names) else ():
@@ -238,9 +241,20 @@ class Settings:
             raise errors.BadInput(_join(wrong), where=config_file if _is_in_file(wrong) else "", cure=_cure(wrong))
         found: list[Settings] = []
         for name, values in zip(names, parsed, strict=True):
-            same: dict[str, Any] = {"foreign": foreign, "environments": sets, "config_file": config_file}
-            found.append(cls(**values, **same, listed_as=name, earlier=tuple(found)))
+            same = {"foreign": foreign, "environments": sets, "config_file": config_file, "config": config}
+            found.append(cls(**{**values, **same}, listed_as=name, earlier=tuple(found)))
         return tuple(each for each in found if not one or each.listed_as == one)
+
+    def in_environment(self, name: str) -> Settings:
+        """What the configuration has for the same project and branch in another environment.
+
+        The flags and variables of this command are meant for its own.
+        """
+        if name == self.environment:
+            return self
+        same = {key: getattr(self, key) for key in ("version", "repository", "branch")}
+        given = {**same, "env": name, "project": self.listed_as or self.project}
+        return Settings.read(config=self.config, environ={}, flags=given, config_file=self.config_file)
 
 
 SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
@@ -333,11 +347,18 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         origins[key] = origin
         if key in REPEATED:
             origins.update(dict.fromkeys((f"{key}.{name}" for name in value), origin))
-    unknown = ((origins[f"require.{gate}"], gate.explain_unknown(())) for gate in values.get("require", ()))
-    faults += [f"{origin} {why}" for origin, why in unknown if why]
     if not values.get("project") and not any("project" in fault for fault in faults):
         faults.append(NO_PROJECT)
     return values, origins, faults
+
+
+def _check_gates(values: Mapping[str, Any], origins: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
+    """What is wrong with the gates that compare with a run in no environment."""
+    for gate in values.get("require", ()):
+        from mlops_tasks import environments
+
+        if why := gate.explain_unknown((*known, *environments.TARGETS)):
+            yield f"{origins.get(f'require.{gate}', 'require')} {why}"
 
 
 def _add(before: Any, value: Any) -> Any:

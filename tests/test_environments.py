@@ -106,7 +106,7 @@ def test_a_target_is_the_environment_of_its_name_with_what_is_set_for_that(flags
 
 
 def test_the_local_environment_may_extend_another_and_stays_local() -> None:
-    settings = read({**SETS, "local": {"extends": "dev"}})
+    settings = read({**SETS, "local": {"extends": "dev", "target": None}})
 
     assert settings.target == "local"
     assert settings.parameters == {"epochs": "3"}

@@ -177,6 +177,17 @@ def test_every_faulty_gate_is_told_with_its_place_before_anything_begins() -> No
     assert "loss <\n" in refused.value.what
 
 
+def test_a_gate_may_name_an_environment_that_is_there() -> None:
+    def read(gate: str) -> Settings:
+        config = {"project": "p", "require": [gate], "environments": {"prod-eu": {}}}
+        return Settings.read(config=config, environ={}, flags={})
+
+    assert read("auc >= 'prod-eu' - 0.01").require[0].references == ("prod-eu",)
+    assert read("auc >= local").require[0].references == ("local",)
+    with pytest.raises(errors.BadInput, match="did you mean prod-eu"):
+        read("auc >= 'prod-us'")
+
+
 def test_mlflows_words_for_a_threshold_mean_what_they_mean_there() -> None:
     words = {"metric": "auc", "threshold": 0.79, "min_absolute_change": 0.01, "min_relative_change": 0.02}
     high, low = (gates.read([{**words, "greater_is_better": each}]) for each in (True, False))

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mlops_tasks import errors, markdown
+from mlops_tasks import markdown
 from mlops_tasks.checkout import ci
 from mlops_tasks.release import Release
 
@@ -81,13 +81,13 @@ def of_release(
     *,
     exit_code: int,
     beside: Mapping[str, Release] = MappingProxyType({}),
-    fault: errors.ReleaseError | None = None,
+    problem: str = "",
     comparison: str = "",
 ) -> Outcome:
     """What a command made of the release that was recorded `before` it. An earlier command's run is left out.
 
     `beside` are the releases of several projects in order, whose values have the projects' names before them.
-    `comparison` is the run beside others, in Markdown, where that is known.
+    `problem` is how the command failed. `comparison` is the run beside others, in Markdown, where that is known.
     """
     values = {"exit_code": str(exit_code)}
     if release is not None and release.names is not None:
@@ -96,7 +96,7 @@ def of_release(
         values |= _run_values(release)
     for name, each in beside.items():
         values |= {f"{name.replace('-', '_')}_{key}": value for key, value in _run_values(each).items()}
-    return Outcome(values, _summarize(release, values, fault, comparison))
+    return Outcome(values, _summarize(release, values, problem, comparison))
 
 
 def _run_values(release: Release) -> dict[str, str]:
@@ -109,10 +109,8 @@ def _run_values(release: Release) -> dict[str, str]:
     return {}
 
 
-def _summarize(
-    release: Release | None, values: Mapping[str, str], fault: errors.ReleaseError | None, comparison: str
-) -> str:
-    state = values.get("state") or ("failed" if fault else "done")
+def _summarize(release: Release | None, values: Mapping[str, str], problem: str, comparison: str) -> str:
+    state = values.get("state") or ("done" if values["exit_code"] == "0" else "failed")
     lines = [f"### mlops_tasks: {markdown.code(state)}", ""]
     facts = {key.replace("_", " "): value for key, value in values.items() if key not in {"state", "page"} and value}
     if release is not None:
@@ -124,8 +122,8 @@ def _summarize(
     if not comparison and release is not None and release.run is not None and "run_id" in values:
         numbers = {name: f"{value:.4g}" for name, value in sorted(release.run.metrics.items())}
         lines += [f"- {markdown.code(name)}: {markdown.code(number)}" for name, number in numbers.items()]
-    if fault is not None:
-        lines += ["", markdown.block(str(fault))]
+    if problem:
+        lines += ["", markdown.block(problem)]
     return "\n".join([*lines, "", comparison, ""])
 
 

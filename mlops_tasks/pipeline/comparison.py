@@ -25,6 +25,8 @@ WHEEL = "mlops.wheel."
 MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs without one, such as bold-owl-12."""
 ARROWS = {1: "↑", -1: "↓", 0: "="}
+SMALLEST = 0.00005
+"""The share from which a change is shown as a percentage."""
 KINDS = ("parameter", "fact", "wheel", "metric")
 """The order of rows."""
 BEST = "*"
@@ -47,10 +49,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`runs` begin with the one that is compared; `labels` are what the others are called.
+    """`runs` begin with the one that is compared; `labels` are what they are called.
 
-    Metrics change against the run at `baseline`. `directions` say of a metric whether a high (1) or a low value (-1)
-    is better, `metrics` which ones to show, empty for all.
+    From `earlier_from` on they are the branch's earlier ones, the newest first; those between are others. Metrics
+    change against the run at `baseline`. `directions` say of a metric whether a high (1) or a low value (-1) is better,
+    `metrics` which ones to show, empty for all.
     """
 
     runs: Sequence[PastRun]
@@ -58,6 +61,7 @@ class Comparison:
     baseline: int | None = None
     directions: Mapping[str, int]
     metrics: Sequence[str] = ()
+    earlier_from: int = 1
 
     @property
     def rows(self) -> list[Row]:
@@ -85,7 +89,7 @@ class Comparison:
         if row.change is None:
             return ""
         arrow, share = ARROWS[(row.change > 0) - (row.change < 0)], self.share_of(row)
-        return f"{arrow} {_percent(share)}" if share else arrow
+        return f"{arrow} {_percent(share)}" if share and abs(share) >= SMALLEST else arrow
 
     def share_of(self, row: Row) -> float | None:
         """A metric's change as a share of what it was; None where that is not known, or was 0."""
@@ -112,13 +116,19 @@ def beside(history: History, *, last: int = EARLIER, others: Sequence[tuple[str,
         chosen[history.main.run_id] = (context.default_branch, history.main)
     for label, run in others:
         chosen.setdefault(run.run_id, (label, run))
-    baseline = 1 if len(chosen) > 1 else None
+    baseline, earlier_from = 1 if len(chosen) > 1 else None, len(chosen)
     for run in history.earlier(last):
         chosen.setdefault(run.run_id, (run.run_id[:8], run))
     labels, runs = zip(*chosen.values(), strict=True)
     if baseline is None:
         baseline = next((place for place, run in enumerate(runs) if place and run.status == "FINISHED"), None)
-    return Comparison(runs=runs, labels=labels, baseline=baseline, directions=directions_of(context.settings.require))
+    return Comparison(
+        runs=runs,
+        labels=labels,
+        baseline=baseline,
+        directions=directions_of(context.settings.require),
+        earlier_from=earlier_from,
+    )
 
 
 def directions_of(required: Sequence[Gate]) -> dict[str, int]:
@@ -152,6 +162,72 @@ def narrow(found: Comparison, metrics: Sequence[str]) -> Comparison:
                 cure=f"did you mean {near}?" if near else logged,
             )
     return replace(found, metrics=tuple(metrics))
+
+
+class Panel(NamedTuple):
+    """A metric of the branch's runs, the oldest first, and of the others (`levels`); NaN where none was logged.
+
+    `said` is the value of the last run and how it changed, `best` the place of the best value.
+    """
+
+    metric: str
+    values: tuple[float, ...]
+    levels: tuple[float, ...]
+    said: str
+    best: int | None
+
+
+class Picture(NamedTuple):
+    """What is drawn: a panel for each metric. `runs` name the branch's runs, `levels` the others."""
+
+    title: str
+    branch: str
+    runs: tuple[str, ...]
+    levels: tuple[str, ...]
+    panels: tuple[Panel, ...]
+
+
+def to_picture(found: Comparison) -> Picture:
+    """What there is to draw: every metric that is a number somewhere on the branch. OutOfOrder where there is none."""
+    own = (*reversed(found.runs[found.earlier_from :]), found.runs[0])
+    panels = [_panel(found, row, own) for row in found.rows if row.kind == "metric"]
+    drawn = tuple(each for each in panels if any(map(math.isfinite, each.values)))
+    tags = found.runs[0].tags
+    branch, project = tags.get(BRANCH, ""), tags.get(PROJECT, "")
+    if not drawn:
+        raise errors.OutOfOrder(
+            f"there is nothing to draw: no run of {branch} that is compared has logged a metric that is a number",
+            where="--plot",
+            cure="log one with mlflow.log_metric in the entry point, then `inv run`",
+        )
+    return Picture(
+        title=f"{project} on {branch}",
+        branch=branch,
+        runs=tuple(each.run_id[:8] for each in own),
+        levels=tuple(found.labels[1 : found.earlier_from]),
+        panels=drawn,
+    )
+
+
+def _panel(found: Comparison, row: Row, own: Sequence[PastRun]) -> Panel:
+    values = [_finite(each.metrics.get(row.name)) for each in own]
+    direction = found.directions.get(row.name, 0)
+    known = [value * direction for value in values if math.isfinite(value)]
+    best = next((place for place, value in enumerate(values) if value * direction == max(known, default=None)), None)
+    lacking = sum(not math.isfinite(value) for value in values)
+    said = [f"{row.texts[0] or 'not logged'} {found.show_change(row)}".strip()]
+    said += [f"{lacking} of {len(values)} without a number"] if lacking else []
+    return Panel(
+        metric=row.name,
+        values=tuple(values),
+        levels=tuple(_finite(each.metrics.get(row.name)) for each in found.runs[1 : found.earlier_from]),
+        said=", ".join(said),
+        best=best if direction and len(known) > 1 else None,
+    )
+
+
+def _finite(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else math.nan
 
 
 def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str = "") -> str:

@@ -14,6 +14,8 @@ from mlops_tasks.pipeline import comparison
 from mlops_tasks.pipeline.history import History, history_of
 from mlops_tasks.record import Record
 from mlops_tasks.release import Checked, Release, Run
+from mlops_tasks.setting_types import CONFIGURATION
+from mlops_tasks.settings import IN_ENVIRONMENT
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 
@@ -98,6 +100,9 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     if name == gates.MAIN:
         called = f"the run before on {branch}" if branch == history.branch else f"{branch}'s last"
         return Found(history.main, called if history.main else f"no other run of {branch} has finished")
+    if name != gates.BEST:
+        there = history.in_environment(name)
+        return Found(there, f"the last in {name}" if there else f"no other run has finished in {name}")
     best = history.best(gate.metric, gate.direction)
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
@@ -111,14 +116,27 @@ def _enforce(context: Context, release: Release) -> None:
         context.report.step("gate", "\n".join(f"met: {each.gate} ({each.because})" for each in run.gates))
         return
     lines = [f"  {'met' if each.met else 'not met'}: {each.gate} ({each.because})" for each in run.gates]
-    origins = dict.fromkeys(context.settings.origins.get(f"require.{each.gate}", "") for each in run.unmet)
+    places = dict.fromkeys(_place(context, each) for each in run.unmet)
     failed = errors.GateNotMet(
         "\n".join([f"run {run.run_id} finished, and {_count(run)} not met:", *lines]),
-        where=", ".join(filter(None, origins)) or "the setting require",
+        where=", ".join(places),
         cure="`inv compare` shows what differs from the other runs; change that, or the gate, then `inv run`",
     )
     failed.release = release
     raise failed
+
+
+def _place(context: Context, checked: Checked) -> str:
+    """Where the gate is written: the file with its line, the variable or the flag."""
+    from mlops_tasks.project.text import yaml_tree
+
+    settings = context.settings
+    origin = settings.origins.get(f"require.{checked.gate}", "the setting require")
+    if not origin.endswith(CONFIGURATION):
+        return origin
+    name = origin.removeprefix(IN_ENVIRONMENT).rpartition(".require")[0] if origin.startswith(IN_ENVIRONMENT) else ""
+    keys = ("mlops", "environments", name, "require") if name else ("mlops", "require")
+    return yaml_tree.find_key(settings.config_file, *keys)
 
 
 def _count(run: Run) -> str:

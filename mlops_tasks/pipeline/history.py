@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mlops_tasks import errors
+from mlops_tasks import environments, errors
 from mlops_tasks.release import Run
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
@@ -59,11 +59,32 @@ class History:
         found = self.earlier(1, finished=True, order_by=order)
         return next((each for each in found if metric in each.metrics), None)
 
+    def in_environment(self, name: str) -> PastRun | None:
+        """The last finished run in an environment: of this branch, else of the default one; None where there is none.
+
+        The environment's own tracking store is asked, with its own login.
+        """
+        settings = self.context.settings.in_environment(name)
+        there = self.context if settings is self.context.settings else replace(self.context, settings=settings)
+        if not _tracking(there).is_there:
+            return None
+        kind = {**self._kind, ENVIRONMENT: settings.env or ""}
+        branches = dict.fromkeys((self.branch, self.context.default_branch))
+        found = (find_last(there, branch, kind, but=self.this.run_id) for branch in branches)
+        return next(filter(None, found), None)
+
     def find(self, named: str) -> tuple[str, PastRun]:
-        """The run that `--with` names, by an id or as a branch's last finished one, and what it is called.
+        """The run that `--with` names, by an environment, an id, or a branch, and what it is called.
+
+        Of an environment and of a branch it is the last finished one.
 
         BadInput where there is none, or one of another project.
         """
+        if named in {*self.context.settings.environments, *environments.TARGETS}:
+            found = self.in_environment(named)
+            if found is None:
+                raise _refuse(f"nothing of {self._kind[PROJECT]} has finished in {named}", self.context)
+            return named, found
         if run_id := self._spell_out(named):
             found = _tracking(self.context).read_past(run_id)
             if found is None:
@@ -92,8 +113,7 @@ class History:
 
     @property
     def _kind(self) -> dict[str, str]:
-        environment = {key: name for key, name in self.this.tags.items() if key == ENVIRONMENT}
-        return {**{key: self.this.tags.get(key, "") for key in (PROJECT, ENTRY_POINT)}, **environment}
+        return {key: self.this.tags.get(key, "") for key in (PROJECT, ENTRY_POINT, ENVIRONMENT)}
 
 
 def history_of(context: Context, run: Run) -> History:
@@ -109,7 +129,7 @@ def history_of(context: Context, run: Run) -> History:
 
 
 def of_branch(context: Context) -> History:
-    """The history of the branch's last run: the recorded one, else the last that the store knows.
+    """The history of the branch's last run: the recorded one, else the last of the entry point that the store knows.
 
     OutOfOrder where there is none.
     """
@@ -118,8 +138,10 @@ def of_branch(context: Context) -> History:
     tracking = _tracking(context)
     found = None
     if tracking.is_there:
-        recorded = release.run if release else None
-        found = tracking.read_past(recorded.run_id) if recorded else None
+        recorded, wanted = release.run if release else None, context.settings.entry_point
+        is_another = context.settings.origins.get("entry_point", "").startswith("--")  # the flag may name another
+        is_meant = recorded is not None and (not is_another or recorded.entry_point == wanted)
+        found = tracking.read_past(recorded.run_id) if recorded and is_meant else None
         found = found or _newest(context, context.facts.branch)
     if found is None:
         raise errors.OutOfOrder(
@@ -133,8 +155,8 @@ def of_branch(context: Context) -> History:
 
 def _newest(context: Context, branch: str) -> PastRun | None:
     """The branch's newest run that has ended, however that was."""
-    kind = {PROJECT: context.project_name, ENTRY_POINT: context.settings.entry_point}
-    kind.update({ENVIRONMENT: context.settings.env} if context.settings.env else {})
+    settings = context.settings
+    kind = {PROJECT: context.project_name, ENTRY_POINT: settings.entry_point, ENVIRONMENT: settings.env or ""}
     experiment_id = _tracking(context).find_named(name_experiment(context, branch))
     if experiment_id is None:
         return None
@@ -142,13 +164,20 @@ def _newest(context: Context, branch: str) -> PastRun | None:
     return next((each for each in found if each.status not in GOING_ON), None)
 
 
-def find_last(context: Context, branch: str, kind: Mapping[str, str], *, beside: str = "") -> PastRun | None:
-    """The last finished run of a branch, in the experiment of its name and in the one `beside` this branch's runs."""
+def find_last(
+    context: Context, branch: str, kind: Mapping[str, str], *, beside: str = "", but: str = ""
+) -> PastRun | None:
+    """The last finished run of a branch, in the experiment of its name and in the one `beside` this branch's runs.
+
+    It is another than the run `but`.
+    """
     own = _tracking(context).find_named(name_experiment(context, branch))
-    experiments = {each: None for each in (own, beside) if each}
+    experiments = list(dict.fromkeys(each for each in (own, beside) if each))
+    if not experiments:
+        return None
     tags = {**kind, BRANCH: branch}
-    found = _tracking(context).search_runs(list(experiments), tags=tags, limit=1, finished=True) if experiments else []
-    return next(iter(found), None)
+    found = _tracking(context).search_runs(experiments, tags=tags, limit=2 if but else 1, finished=True)
+    return next((each for each in found if each.run_id != but), None)
 
 
 def name_experiment(context: Context, branch: str) -> str:
@@ -169,7 +198,7 @@ def name_experiment(context: Context, branch: str) -> str:
 
 
 def _refuse(what: str, context: Context) -> errors.BadInput:
-    cure = "name a branch that has a finished run, or give the whole id of a run"
+    cure = "name a branch or an environment that has a finished run, or give the whole id of a run"
     return errors.BadInput(f"{what} ({_tracking(context).shown})", where="--with", cure=cure)
 
 

@@ -93,8 +93,8 @@ def _find_last(context: Context) -> Release | None:
     path = context.runs_folder / f"{release.attempt.run_id}.json"
     try:
         return record.parse(path.read_bytes(), path=path)
-    except FileNotFoundError:
-        return release
+    except FileNotFoundError:  # it goes on
+        return context.record.load_attempt(release.attempt) or release
 
 
 def _why_signed_out(context: Context) -> str:

@@ -11,7 +11,7 @@ from mlops_tasks import environments, errors, locks, record
 from mlops_tasks import state as state_folder
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
-from mlops_tasks.release import Attempt, Release
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 
 UNITS = {"d": 86400, "h": 3600, "min": 60}
@@ -197,11 +197,16 @@ def _finished(release: Release, patch: StepState, made: str) -> StepState:
 
 
 def _made(step: str, release: Release) -> str:
+    run = release.run
     facts: dict[str, Sequence[str]] = {
         "name": [release.names.experiment, release.names.wheel_folder] if release.names else [],
         "build-wheel": [f"{wheel.distribution} {wheel.version}" for wheel in release.wheels or ()],
         "deploy": [each.uri for each in release.deployed or ()],
         "patch": [release.patched.project_dir] if release.patched else [],
-        "run": [f"{release.run.run_id} log {release.run.log or '-'}", release.run.reason] if release.run else [],
+        "run": [f"{run.run_id} log {run.log or '-'}", run.reason, *_unmet(run)] if run else [],
     }
     return "\n".join(each for each in facts[step] if each)
+
+
+def _unmet(run: Run) -> Iterator[str]:
+    return (f"gate not met: {each.gate}" for each in run.unmet)

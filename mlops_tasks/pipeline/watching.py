@@ -118,11 +118,15 @@ def _ready(context: Context, found: run_list.Listed) -> Release | None:
 
 
 def _elsewhere(context: Context) -> str:
-    """Where else a run may go on: on Databricks, or on another branch of this project."""
+    """Where else a run may go on: in another environment, on Databricks, or on another branch of this project."""
+    left = [each.release for each in run_list.find_open(context)]
+    here = context.project_name, context.facts.branch
+    named = (each.environment for each in left if (each.project, each.branch) == here)
+    if environment := next(filter(None, named), None):
+        return f", or `--env {environment}`, whose last one may go on"
     if not context.target.is_remote:
         return ", or `--target databricks` for one on Databricks"
     own = context.project_name, context.settings.environment
-    left = [each.release for each in run_list.find_open(context)]
     others = (each.branch for each in left if (each.project, each.released_to) == own)
     return next((f", or `{errors.typed('--branch', branch)}`, whose last one may go on" for branch in others), "")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import invoke
 
@@ -10,13 +11,13 @@ from mlops_tasks import errors, setting_types
 from mlops_tasks.tasks import base, session
 
 if TYPE_CHECKING:
-    from mlops_tasks.pipeline.comparison import Comparison
+    from mlops_tasks.pipeline.comparison import Comparison, Picture
     from mlops_tasks.release import Run
     from mlops_tasks.steps.context import Context
 
 FORMATS = ("table", "markdown", "json")
-MOST = 100
-"""Runs that are looked up at most."""
+MOST, DRAWN = 100, 49
+"""Earlier runs that are looked up at most, and that a picture has without `--last`."""
 
 
 @invoke.task(
@@ -24,12 +25,13 @@ MOST = 100
     settings=(*base.IDENTITY, "entry_point"),
     iterable=["with_", "metric"],
     help={
-        "with": "a branch, whose last finished run is meant, or a run's id (repeatable)",
+        "with": "a branch or an environment, whose last finished run is meant, or a run's id (repeatable)",
         "last": "how many of the branch's earlier runs to show (default: 3)",
         "metric": "a metric to show, instead of all (repeatable)",
         "format": "table, markdown (a comment for a pull request) or json (default: table)",
+        "plot": "draw a picture too, into a file that ends in .png or .html; of 50 runs without --last",
         "json": "the same as `--format json`",
-        "dry_run": "the same, as nothing is changed",
+        "dry_run": "write no picture",
     },
 )
 def compare(
@@ -38,26 +40,51 @@ def compare(
     last: str = "",
     metric: list[str] | None = None,
     format_: str = "table",
+    plot: str = "",
     **flags: Any,
 ) -> None:
     """Show the branch's last run beside its earlier ones, main's last and any other."""
-    form = _read_format("json" if flags["json"] else format_)
-    number = _read_last(last)
+    form, path = _read_format("json" if flags["json"] else format_), _read_path(plot)
+    number = _read_last(last) if last else None
     context = session.open_pipeline(c, {**flags, "json": False}).context
     with context.places.usable():
-        found, run = _compare(context, with_ or [], metric or [], number)
-    _show(context, found, run, form)
+        _compare(context, _Asked(tuple(with_ or ()), tuple(metric or ()), number), form=form, path=path)
 
 
-def _compare(context: Context, others: list[str], metrics: list[str], last: int) -> tuple[Comparison, Run | None]:
-    """The comparison, and its run as it is recorded, where it is."""
+class _Asked(NamedTuple):
+    others: tuple[str, ...]
+    metrics: tuple[str, ...]
+    last: int | None
+
+
+def _compare(context: Context, asked: _Asked, *, form: str, path: Path | None) -> None:
     from mlops_tasks.pipeline import comparison, history
 
     around = history.of_branch(context)
-    found = comparison.beside(around, last=last, others=[around.find(each) for each in others])
+    others = [around.find(each) for each in asked.others]
+
+    def compare_last(number: int) -> Comparison:
+        found = comparison.beside(around, last=asked.last or number, others=others)
+        return comparison.narrow(found, asked.metrics)
+
+    if path is not None:
+        _draw(context, comparison.to_picture(compare_last(DRAWN)), path)
     release = context.record.load()
     run = release.run if release and release.run and release.run.run_id == around.this.run_id else None
-    return comparison.narrow(found, metrics), run
+    _show(context, compare_last(comparison.EARLIER), run, form)
+
+
+def _draw(context: Context, found: Picture, path: Path) -> None:
+    from mlops_tasks.tasks import picture
+
+    if left_out := found.panels[picture.MOST :]:
+        names = ", ".join(each.metric for each in left_out[:5]) + (", ..." if len(left_out) > 5 else "")  # noqa: PLR2004
+        context.report.warning(f"the picture has {picture.MOST} panels, and leaves out {names}; --metric chooses")
+    if context.dry_run:
+        context.report.detail(f"would draw {path}")
+        return
+    picture.write(found, path)
+    context.report.detail(f"drawn: {path}")
 
 
 def _show(context: Context, found: Comparison, run: Run | None, form: str) -> None:
@@ -78,11 +105,16 @@ def _read_format(text: str) -> str:
     return text
 
 
-def _read_last(text: str) -> int:
-    from mlops_tasks.pipeline import comparison
+def _read_path(text: str) -> Path | None:
+    from mlops_tasks.tasks import picture
 
     if not text:
-        return comparison.EARLIER
+        return None
+    picture.check_name(Path(text))
+    return Path(text).absolute()
+
+
+def _read_last(text: str) -> int:
     try:
         number = setting_types.count(text)
     except ValueError as fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,15 @@ NONE: Mapping[str, Release] = MappingProxyType({})
 
 
 class Job:
-    """The CI job that a command is part of. On a laptop, and in a dry run, nothing is handed on."""
+    """The CI job that a command is part of. On a laptop, and in a dry run, nothing is handed on.
 
-    def __init__(self, pipeline: Pipeline, *, dry_run: bool) -> None:
+    `spell` rewrites the commands in an error as the user would type them.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, dry_run: bool, spell: Callable[[str], str]) -> None:
         from mlops_tasks.checkout import ci
 
-        self._pipeline = pipeline
+        self._pipeline, self._spell = pipeline, spell
         self._is_told = not dry_run and ci.find(os.environ) is not None
         self._before = _load(pipeline) if self._is_told else None
 
@@ -46,7 +49,7 @@ class Job:
             self._before,
             exit_code=errors.exit_code_of(fault) if fault else errors.ExitCode.DONE,
             beside=beside,
-            fault=fault if isinstance(fault, errors.ReleaseError) else None,
+            problem=self._spell(str(fault)) if isinstance(fault, errors.ReleaseError) else "",
             # a job that is cancelled has a few seconds left
             comparison=self._compare(found) if is_compared and not isinstance(fault, KeyboardInterrupt) else "",
         )

@@ -70,7 +70,9 @@ def release(c: invoke.Context, flags: dict[str, Any], inputs: Inputs) -> None:
     from mlops_tasks.pipeline.series import Series
 
     series = Series(pipelines, speak_of=lambda name: speak_of(pipelines[name]))
-    ci_jobs = {name: job.Job(each, dry_run=is_dry(c, flags)) for name, each in pipelines.items()}
+    ci_jobs = {
+        name: job.Job(each, dry_run=is_dry(c, flags), spell=base.spell_as_called) for name, each in pipelines.items()
+    }
     try:
         series.release(inputs)
     except BaseException as fault:
@@ -103,7 +105,7 @@ def speak_of(pipeline: Pipeline) -> contextlib.AbstractContextManager[None]:
 def _work(
     c: invoke.Context, flags: dict[str, Any], pipeline: Pipeline, action: Callable[[Pipeline], Release | None]
 ) -> None:
-    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags))
+    ci_job = job.Job(pipeline, dry_run=is_dry(c, flags), spell=base.spell_as_called)
     try:
         done = action(pipeline)
     except BaseException as fault:

@@ -258,9 +258,10 @@ class Tracking:
     ) -> list[PastRun]:
         """The first `limit` runs that carry all of `tags`, the newest first or by what MLflow calls `order_by`.
 
-        A run that another run started is none of them, nor is one that began after `until`.
+        Of a tag that is to be empty they have none. A run that another run started is none of them, nor is one that
+        began after `until`.
         """
-        asked = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if QUOTABLE.fullmatch(value)]
+        asked = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if QUOTABLE.fullmatch(value) and value]
         asked += ["attributes.status = 'FINISHED'"] if finished else []
         asked += [f"attributes.start_time <= {until}"] if until is not None else []
         for number in sorted({min(limit, SEARCHED), SEARCHED}):
@@ -268,7 +269,12 @@ class Tracking:
                 found = self._client.search_runs(
                     list(experiment_ids), " and ".join(asked), max_results=number, order_by=[order_by]
                 )
-            runs = [run for run in map(self._past, found) if CHILD not in run.tags and tags.items() <= run.tags.items()]
+            wanted = {**tags, CHILD: ""}
+            runs = [
+                run
+                for run in map(self._past, found)
+                if all(run.tags.get(key, "") == value for key, value in wanted.items())
+            ]
             if len(runs) >= limit or len(found) < number:
                 break
         return runs[:limit]

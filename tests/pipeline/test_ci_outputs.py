@@ -296,9 +296,9 @@ def test_a_detached_run_is_running() -> None:
 def test_markdown_reads_nothing_in_the_values_of_a_summary(branch: str, url: str, what: str) -> None:
     run = Run("abc", "1", "FAILED", "local", url, "main", metrics={branch: 1.0})
     release = replace(RELEASE, branch=branch, run=run, names=Names(what, branch))
-    fault = errors.RunFailed(what, where=url, cure=branch)
+    problem = str(errors.RunFailed(what, where=url, cure=branch))
 
-    summary = ci_outputs.of_release(release, None, exit_code=5, fault=fault).summary
+    summary = ci_outputs.of_release(release, None, exit_code=5, problem=problem).summary
 
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(summary)
     inline = [each for token in tokens for each in token.children or ()]

@@ -260,3 +260,30 @@ def test_others_stand_beside_main_and_none_stands_there_twice(tracked: Any) -> N
     assert [each.run_id for each in found.runs] == [this.run_id, main.run_id, other.run_id, before.run_id]
     assert list(found.labels) == ["this run", "main", "other", before.run_id[:8]]
     assert found.baseline == 1
+
+
+def test_a_picture_has_the_branchs_runs_in_order_and_the_others_as_levels() -> None:
+    values = (0.9, 0.7, math.nan, 0.8)
+    this, main, *earlier = (make_run(f"{place}" * 12, metrics={"auc": value}) for place, value in enumerate(values))
+    found = Comparison(
+        runs=(this, main, *earlier, make_run("5" * 12, metrics={"loss": 1, "odd": math.nan})),
+        labels=("this run", "main", "", "", ""),
+        baseline=1,
+        directions={"auc": -1},
+        earlier_from=2,
+    )
+
+    auc, loss = comparison.to_picture(found).panels
+
+    assert comparison.to_picture(found).runs == ("55555555", "33333333", "22222222", "00000000")
+    assert comparison.to_picture(found).levels == ("main",)
+    assert repr(auc.values) == "(nan, 0.8, nan, 0.9)"
+    assert (auc.levels, auc.best) == ((0.7,), 1)
+    assert auc.said == "0.9 ↑ +29%, 2 of 4 without a number"
+    assert loss.said == "not logged, 3 of 4 without a number"
+
+
+@pytest.mark.parametrize("metrics", [{}, {"auc": math.nan}, {"auc": math.inf}])
+def test_runs_without_a_number_make_no_picture(metrics: dict[str, float]) -> None:
+    with pytest.raises(errors.OutOfOrder, match="nothing to draw"):
+        comparison.to_picture(compare(make_run(metrics=metrics), make_run("b6d863460000", metrics=metrics)))

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from mlops_tasks import errors, gates
 from mlops_tasks.pipeline import conclusion
 from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.settings import Settings
 
 
 def judge(text: str, *, strict: bool = False, **metrics: float) -> tuple[bool, str]:
@@ -140,3 +142,23 @@ def test_what_the_store_cannot_say_leaves_no_gate_met(tracked: Any) -> None:
 
     with pytest.raises(errors.WorkspaceError, match=r"gates could not be checked: .* no longer knows"):
         conclude(tracked, gone._replace(metrics={"auc": 1.0}), "auc >= main")
+
+
+def test_an_unmet_gate_is_told_with_the_line_that_it_is_written_in(tracked: Any) -> None:
+    file = tracked.folder / "invoke.yaml"
+    file.write_text("mlops:\n  project: p\n  require: [auc > 1]\n  environments:\n    dev:\n      require: auc > 2\n")
+    config = yaml.safe_load(file.read_text())["mlops"]
+    settings = Settings.read(
+        config=config, environ={}, flags={"branch": "main", "env": "dev", "require": ["auc > 3"]}, config_file=str(file)
+    )
+    this = tracked.log(metrics={"auc": 0.5})
+    context = replace(tracked.context(), settings=settings)
+    vars(context)["target"] = tracked.context().target
+    context.places.create()
+    attempt = Attempt(id="a", run_id=this.run_id, ended=True)
+    release = Release(target="local", project="p", branch="main", run=this, attempt=attempt)
+
+    with pytest.raises(errors.GateNotMet) as refused:
+        conclusion.conclude(context, release)
+
+    assert refused.value.where == f"{file}:3:3, {file}:6:7, --require"

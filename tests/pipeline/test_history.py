@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.pipeline import history
 from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.settings import SETTINGS, Settings
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import Tracking
 from tests.support.repositories import git
@@ -43,6 +45,56 @@ def test_a_run_in_a_named_environment_has_only_that_ones_before_it(tracked: Any)
     assert [each.run_id for each in found.earlier(5)] == [before.run_id]
     assert found.main is not None
     assert found.main.run_id == before.run_id
+
+
+def test_a_run_of_a_target_has_none_of_a_named_environment_before_it(tracked: Any) -> None:
+    before = tracked.log()
+    tracked.log(**{"mlops.environment": "dev"})
+    this = tracked.log()
+
+    assert [each.run_id for each in history.history_of(tracked.context(), this).earlier(5)] == [before.run_id]
+
+
+ENVIRONMENTS = {"prod": {"extends": "local", "experiment": "/Prod/{repository}/{branch}"}, "dev": {}}
+
+
+def test_an_environments_last_run_is_this_branchs_there_else_the_default_branchs(
+    tracked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.store.uri)
+    config = {"project": "p", "environments": ENVIRONMENTS}
+    settings = Settings.read(config=config, environ={}, flags={"branch": "feature", "profile": "mine"})
+    this = tracked.log("feature")
+    context = replace(tracked.context(branch="feature"), settings=settings)
+    vars(context)["target"] = tracked.context().target
+    found = history.history_of(context, this)
+    assert found.in_environment("prod") is None
+    with pytest.raises(errors.BadInput, match="nothing of p has finished in prod"):
+        found.find("prod")
+
+    mains = tracked.log(experiment=f"/Prod/{tracked.folder.name}/main", **{"mlops.environment": "prod"})
+    assert [run.run_id for run in (found.in_environment("prod"), found.find("prod")[1]) if run] == [mains.run_id] * 2
+    own = tracked.log("feature", experiment=f"/Prod/{tracked.folder.name}/feature", **{"mlops.environment": "prod"})
+    tracked.log("feature", experiment=f"/Prod/{tracked.folder.name}/feature", **{"mlops.environment": "dev"})
+    there = found.in_environment("prod")
+    assert (there and there.run_id, found.in_environment("local")) == (own.run_id, None)
+
+
+def test_another_environments_settings_are_those_of_the_configuration() -> None:
+    config = {"project": "p", "profile": "mine", "environments": {"prod": {"profile": "theirs"}}}
+    here = Settings.read(
+        config=config, environ={"MLOPS_EXPERIMENT": "/x"}, flags={"target": "databricks", "branch": "b", "profile": "f"}
+    )
+
+    there = here.in_environment("prod")
+
+    assert (there.env, there.profile, there.branch, there.experiment) == (
+        "prod",
+        "theirs",
+        "b",
+        SETTINGS["experiment"].default,
+    )
+    assert here.in_environment("databricks") is here
 
 
 def test_mains_last_finished_run_is_found_by_the_template(tracked: Any) -> None:
@@ -113,6 +165,9 @@ def test_the_branchs_last_run_is_the_recorded_one_else_the_last_that_ended(track
     assert history.of_branch(context).this.run_id == last.run_id
     record(context, recorded)
     assert history.of_branch(context).this.run_id == recorded.run_id
+    other = tracked.context(branch="feature", entry_point="evaluate", origins={"entry_point": "--entry-point"})
+    with pytest.raises(errors.OutOfOrder, match="of evaluate in p"):
+        history.of_branch(other)
     tracked.store._client.delete_run(recorded.run_id)
     assert history.of_branch(context).this.run_id == last.run_id
 

@@ -147,6 +147,18 @@ def test_the_last_run_is_compared_with_as_it_was_then(folder: Path) -> None:
     assert changed(plan(folder)) == ["+      - more"]
 
 
+def test_a_run_that_goes_on_is_compared_with_as_it_began(folder: Path) -> None:
+    going_on = replace(load(folder), run=None, attempt=ATTEMPT._replace(run_id="r2", ended=False))
+    record_of(folder).save(going_on)
+    record_of(folder).save_attempt(going_on)
+    write(folder, {ENVIRONMENT: (folder / ENVIRONMENT).read_text() + "      - more\n"})
+    Pipeline(folder, Settings(project="training", libraries=("libs/*",))).take("patch")
+
+    found = plan(folder)
+
+    assert (found.since, changed(found)) == ("r2", ["+      - more"])
+
+
 def test_a_staged_copy_that_is_gone_is_said(folder: Path) -> None:
     shutil.rmtree(folder / ".mlops" / "training" / "local" / "staged")
     write(folder, {"training/train.py": "#\n"})

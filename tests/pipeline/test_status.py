@@ -14,7 +14,7 @@ from mlops_tasks import ExitCode, Pipeline, ReleaseError, Settings
 from mlops_tasks.pipeline import status
 from mlops_tasks.pipeline.pipeline import STEPS
 from mlops_tasks.pipeline.status import StepState
-from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.release import Attempt, Checked, Release, Run
 from tests.support.contexts import make_context
 from tests.support.repositories import make_repository, write
 
@@ -46,6 +46,15 @@ def make(folder: Path, **settings: Any) -> Pipeline:
 def states(folder: Path, **settings: Any) -> dict[str, tuple[str, tuple[str, ...]]]:
     found = make(folder, **settings).show_status()
     return {each.step: (each.state, each.because) for each in found.steps}
+
+
+def test_a_gate_that_was_not_met_is_named_with_the_run() -> None:
+    gates = (Checked("auc > 1", met=False, value=0.5, bound=1.0, because="auc is 0.5"),)
+    run = Run("abc", "1", "FINISHED", "local", "", "main", gates=gates)
+
+    assert status._made("run", Release(target="local", project="p", branch="b", run=run)) == (
+        "abc log -\ngate not met: auc > 1"
+    )
 
 
 SETS = {"dev": {}, "prod": {"branches": ["main"]}}

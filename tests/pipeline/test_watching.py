@@ -10,6 +10,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import watching
+from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release
 from mlops_tasks.steps.context import Context
 from tests.support.contexts import make_context
@@ -42,6 +43,18 @@ def test_where_no_run_goes_on_that_is_said(tmp_path: Path, ask: Ask, attempt: At
 
     with pytest.raises(errors.OutOfOrder, match="no run of this release is going on"):
         ask(context, None)
+
+
+@both
+def test_a_run_that_goes_on_in_another_environment_is_pointed_at(tmp_path: Path, ask: Ask) -> None:
+    context, _ = record(tmp_path, None)
+    left = Release(target="databricks", environment="dev", project="p", branch="main", attempt=GOING_ON)
+    Record(context.record_of("dev")).save(left)
+
+    with pytest.raises(errors.OutOfOrder) as caught:
+        ask(context, None)
+
+    assert "or `--env dev`, whose last one may go on" in caught.value.cure
 
 
 @both

@@ -135,24 +135,26 @@ def test_a_finished_run_is_held_to_its_gates_and_says_so_everywhere(place: Place
     assert [each.run_id for each in past] == [good["run"]["run_id"]]
 
 
-def test_the_runs_are_compared_as_a_table_a_comment_and_data(place: Place) -> None:
+def test_the_runs_are_compared_as_a_table_a_comment_and_data(place: Place, tmp_path: Path) -> None:
     good, bad = (each["run"]["run_id"] for each in place.runs)
 
-    data = inv("compare", "--entry-point", "main", "--with", good, "--format", "json", cwd=place.folder)
-    table = inv("compare", "--with", good, "--last", "1", cwd=place.folder)
-    comment = inv("compare", "--with", good[:8], "--format", "markdown", cwd=place.folder)
+    data = inv("compare", "--with", good, "--format", "json", cwd=place.folder)
+    table = inv("compare", "--with", good[:8], "--last", "1", cwd=place.folder)
+    wanted = ("--entry-point", "main", "--format", "markdown", "--plot", str(tmp_path / "a.html"))
+    comment = inv("compare", *wanted, cwd=place.folder)
 
     assert (data.code, table.code, comment.code) == (0, 0, 0), data.err + table.err + comment.err
     assert [each["run_id"] for each in data.json["runs"]] == [bad, good]
     assert data.json["runs"][1]["parameters"] == {"text": AWKWARD}
-    assert data.json["differing"][:1] == ["text"]
-    assert data.json["metrics"]["answer"]["best"] is None
+    assert data.json["differing"][0] == "text"
     head, *rows = table.out.splitlines()
     assert head.split() == ["this", "run", good[:8]]
     assert rows[0].split()[0] == "text"
     assert rows[-1].split() == ["answer", "42"]
     assert "### `training` on `main`" in comment.out
-    assert "| `answer` |  | 42 |" in comment.out
+    assert "| `answer` | 42 |" in comment.out
+    assert "- met: `answer >= 42`" not in comment.out  # the record is of the run after it
+    assert (tmp_path / "a.html").read_text().count("data:image/svg+xml") == 2
 
 
 def test_a_deployed_wheel_can_be_had_and_another_cannot(place: Place) -> None:
