@@ -79,6 +79,14 @@ def test_the_table_of_backends_is_the_one_that_the_code_goes_by() -> None:
     ]
 
 
+def test_the_readme_has_that_table_in_short() -> None:
+    shown = rows("../README.md", "Which backend, which runtime")
+
+    assert shown == [
+        [each.compute, f"`{each.backend}`", rules.WAYS[each.requirements], each.basis] for each in rules.RULES
+    ]
+
+
 def test_what_is_shown_as_yaml_and_json_is_that() -> None:
     for text in blocks("yaml"):
         assert yaml.safe_load(text)
