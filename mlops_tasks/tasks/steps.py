@@ -99,7 +99,7 @@ def release(
     **flags: Any,
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
-    session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
+    session.release(c, flags, Inputs(detach=detach, force=force))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
