@@ -78,11 +78,7 @@ class Comparison:
         texts = tuple(f"{each.metrics[name]:.4g}" if name in each.metrics else "" for each in self.runs)
         before = math.nan if self.baseline is None else values[self.baseline]
         change = values[0] - before if math.isfinite(values[0] - before) else None
-        direction = self.directions.get(name, 0)
-        known = [value * direction for value in values if not math.isnan(value)]
-        is_best = [value * direction == max(known, default=None) for value in values]
-        best = is_best.index(True) if direction and len(known) > 1 else None
-        return Row("metric", name, texts, change=change, best=best)
+        return Row("metric", name, texts, change=change, best=_find_best(values, self.directions.get(name, 0)))
 
     def show_change(self, row: Row) -> str:
         """`↑ +1.2%`, with the arrow alone where a percentage has no meaning; empty where nothing is known."""
@@ -97,6 +93,14 @@ class Comparison:
             return None
         before = abs(self.runs[self.baseline].metrics[row.name])
         return row.change / before if before else None
+
+
+def _find_best(values: Sequence[float], direction: int) -> int | None:
+    """The place of the best of several numbers; None where no direction is known, and of a single number."""
+    known = [value * direction for value in values if not math.isnan(value)]
+    if not direction or len(known) < 2:  # noqa: PLR2004 - one alone is not better than another
+        return None
+    return next(place for place, value in enumerate(values) if value * direction == max(known))
 
 
 def _percent(share: float) -> str:
@@ -211,9 +215,6 @@ def to_picture(found: Comparison) -> Picture:
 
 def _panel(found: Comparison, row: Row, own: Sequence[PastRun]) -> Panel:
     values = [_finite(each.metrics.get(row.name)) for each in own]
-    direction = found.directions.get(row.name, 0)
-    known = [value * direction for value in values if math.isfinite(value)]
-    best = next((place for place, value in enumerate(values) if value * direction == max(known, default=None)), None)
     lacking = sum(not math.isfinite(value) for value in values)
     said = [f"{row.texts[0] or 'not logged'} {found.show_change(row)}".strip()]
     said += [f"{lacking} of {len(values)} without a number"] if lacking else []
@@ -222,7 +223,7 @@ def _panel(found: Comparison, row: Row, own: Sequence[PastRun]) -> Panel:
         values=tuple(values),
         levels=tuple(_finite(each.metrics.get(row.name)) for each in found.runs[1 : found.earlier_from]),
         said=", ".join(said),
-        best=best if direction and len(known) > 1 else None,
+        best=_find_best(values, found.directions.get(row.name, 0)),
     )
 
 

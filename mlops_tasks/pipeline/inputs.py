@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_tasks import errors
@@ -35,7 +36,8 @@ class Part(NamedTuple):
 class Inputs(NamedTuple):
     """`wheels` are files; `wheel_uris` name wheels where a run can reach them. The rest are flags of the same names.
 
-    `command` is the task that was called, where that is not the step's own. `part` is the run's, of a sweep.
+    `command` is the task that was called, where that is not the step's own. `made` are the releases of earlier projects
+    that were released in one order with this one, by their names. `part` is the run's, of a sweep.
     """
 
     explain: bool = False
@@ -48,6 +50,7 @@ class Inputs(NamedTuple):
     experiment_name: str | None = None
     experiment_id: str | None = None
     command: str = ""
+    made: Mapping[str, Release] = MappingProxyType({})
     sweep: tuple[str, ...] = ()
     part: Part | None = None
 

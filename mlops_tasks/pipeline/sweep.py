@@ -169,7 +169,7 @@ class Sweeping:
         self._working[value] = processes.Beside(
             [sys.executable, str(CHILD)],
             env=self._context.environ,
-            message=tell(self._context, self._inputs._replace(sweep=(), part=self._parts[value])),
+            message=tell(self._context, self._inputs._replace(sweep=(), made={}, part=self._parts[value])),
             say=lambda line: self._said.put((value, json.loads(line))),
             end=lambda code, said: self._said.put((value, {"code": str(code), "errors": said})),
         )

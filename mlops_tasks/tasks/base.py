@@ -209,14 +209,16 @@ def spell_as_called(text: str) -> str:
 
 
 @contextlib.contextmanager
-def called_with(**flags: Any) -> Iterator[None]:
-    """While the block runs, messages spell the task at work as if it had been called with these flags too."""
+def called_with(*, but: str = "", **flags: Any) -> Iterator[None]:
+    """While the block runs, messages spell the task at work as if it had been called with these flags too.
+
+    The task `but` is spelt as it was. So is the message of an error that ends the block, wherever it is shown.
+    """
     called = _called.get()
-    token = _called.set(called._replace(flags={**called.flags, **flags}))
-    try:
-        yield
-    finally:
-        _called.reset(token)
+    given = {key: value for key, value in {**called.flags, **flags}.items() if value}
+    token = _called.set(called._replace(flags=given, own={but: called.flags} if but else {}))
+    yield
+    _called.reset(token)
 
 
 def root_of(context: invoke.Context) -> Path:

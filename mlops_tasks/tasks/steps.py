@@ -105,8 +105,7 @@ def release(
     **flags: Any,
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
-    inputs = Inputs(detach=detach, force=force, sweep=tuple(sweep or ()))
-    session.work(c, flags, lambda pipeline: pipeline.release(inputs))
+    session.release(c, flags, Inputs(detach=detach, force=force, sweep=tuple(sweep or ())))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
