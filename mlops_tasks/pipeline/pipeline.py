@@ -107,8 +107,8 @@ class Pipeline:
         """The parameters that a flag gives to several projects, and that this one's entry point does not declare."""
         from mlops_tasks.project import entry_points
 
-        settings = self.context.settings
-        return set(entry_points.find_undeclared(self.context.project, settings.entry_point, settings.given_for_all))
+        entry_point, given = self.context.settings.entry_point, self.context.settings.given_for_all
+        return set(entry_points.find_undeclared(self.context.project, entry_point, given)) if given else set()
 
     def find_finished(self) -> Release | None:
         """The release of the branch's last run that finished and met its gates; None before that."""

@@ -212,13 +212,24 @@ def spell_as_called(text: str) -> str:
 def called_with(*, but: str = "", **flags: Any) -> Iterator[None]:
     """While the block runs, messages spell the task at work as if it had been called with these flags too.
 
-    The task `but` is spelt as it was. So is the message of an error that ends the block, wherever it is shown.
+    The task `but` is spelt as it was. The message of an error that ends the block speaks as the block does, wherever it
+    is shown.
     """
     called = _called.get()
     given = {key: value for key, value in {**called.flags, **flags}.items() if value}
-    token = _called.set(called._replace(flags=given, own={but: called.flags} if but else {}))
+    _called.set(called._replace(flags=given, own={but: called.flags} if but else {}))
     yield
-    _called.reset(token)
+    _called.set(called)
+
+
+@contextlib.contextmanager
+def called_as_now() -> Iterator[None]:
+    """Whatever the block does, messages after it spell the task at work as those before it."""
+    token = _called.set(_called.get())
+    try:
+        yield
+    finally:
+        _called.reset(token)
 
 
 def root_of(context: invoke.Context) -> Path:
