@@ -99,7 +99,7 @@ if value == "crash":
 if value in {"wait", "wait2"}:
     while not (here / "at-wait2").exists():
         time.sleep(0.01)
-if value == "endless":
+if value.startswith("endless"):
     sys.stdin.read()
 say("FAILED" if value == "fail" else "FINISHED", "no luck" if value == "fail" else "")
 """
@@ -129,17 +129,21 @@ def test_a_run_that_fails_or_crashes_stops_no_other(begin: Any) -> None:
     }
 
 
-def test_two_runs_go_on_at_once_and_each_is_told_as_it_begins_and_ends(begin: Any) -> None:
-    heard = Heard()
+def test_two_runs_go_on_at_once_and_each_is_told_as_it_begins_and_ends(
+    begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = begin("wait,wait2,good")
+    heard: dict[str, int] = {}
+    monkeypatch.setattr(made._context.report, "detail", lambda news: heard.update({news: len(made._working)}))
 
-    states = begin("wait,wait2,good", report=heard).work()
+    states = made.work()
 
     assert {each.state for each in states.values()} == {"FINISHED"}
     told = {
         f"c={value}: {state} id-{value}" for value in ("wait", "wait2", "good") for state in ("going on", "FINISHED")
     }
-    assert set(heard.lines) == told
-    assert heard.lines.index("c=good: going on id-good") > heard.lines.index("c=wait2: going on id-wait2")
+    assert set(heard) == told
+    assert max(heard.values()) == 2
 
 
 def test_a_run_that_has_ended_before_is_not_run_again(begin: Any, tmp_path: Path) -> None:
@@ -152,20 +156,26 @@ def test_a_run_that_has_ended_before_is_not_run_again(begin: Any, tmp_path: Path
 
 
 def test_ctrl_c_ends_the_runs_that_go_on(begin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = begin("endless,good,never")
+    made = begin("endless,endless2,never")
+    heard: set[str] = set()
 
-    def interrupt(rows: Any, news: str) -> None:
-        if news == "c=good: FINISHED id-good":
+    def interrupt(news: str) -> None:
+        heard.add(news)
+        if len(heard) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(made._context.report, "detail", lambda news: interrupt(None, news))
+    monkeypatch.setattr(made._context.report, "detail", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         made.work()
 
+    ended = f"its process ended with {-signal.SIGTERM}"
     assert made._working == {}
-    assert made._states["c=endless"] == RunState("id-endless", "cut off", f"its process ended with {-signal.SIGTERM}")
-    assert made._states["c=never"] is sweep.WAITING
+    assert made._states == {
+        "c=endless": RunState("id-endless", "cut off", ended),
+        "c=endless2": RunState("id-endless2", "cut off", ended),
+        "c=never": sweep.WAITING,
+    }
 
 
 def test_the_record_of_a_sweep_has_the_runs_that_need_not_be_run_again(tmp_path: Path) -> None:
