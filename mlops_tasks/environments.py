@@ -100,6 +100,17 @@ def _read_set(
         faults.append(f"{place} {setting_types.CONFIGURATION} is no name: {name} means {meaning}; choose another one")
     elif not name.strip("._-") or not all(each.isalnum() or each in "._-" for each in name):
         faults.append(f"{place} {setting_types.CONFIGURATION} is no name: it takes letters, digits and . _ -")
+    for key, value, origin in read_set(place, given, readers, faults):
+        if key == "target" and name in TARGETS and value != name:
+            faults.append(f"{origin} is {value}, and the target of the environment {name} is always {name}")
+        else:
+            yield key, OWN[key](value) if key in OWN else value, origin
+
+
+def read_set(
+    place: str, given: object, readers: Mapping[str, Callable[[object], object]], faults: list[str]
+) -> Iterator[Source]:
+    """The settings in the mapping `given`, which is written at `place`; what is wrong with one is added to `faults`."""
     if not isinstance(given, Mapping | None):
         shown = setting_types.show(given)
         faults.append(f"{place} {setting_types.CONFIGURATION} must be a mapping of settings, not {shown}")
@@ -108,17 +119,13 @@ def _read_set(
         origin = f"{place}.{key} {setting_types.CONFIGURATION}"
         if key not in readers:
             faults.append(f"{origin} is not a setting{setting_types.suggest(str(key), readers)}")
-        elif value is None:
-            continue
-        elif key == "target" and name in TARGETS and value != name:
-            faults.append(f"{origin} is {value}, and the target of the environment {name} is always {name}")
-        else:
+        elif value is not None:
             try:
-                found = readers[key](value)
+                readers[key](value)
             except ValueError as fault:
                 faults.append(f"{origin} {fault}")
                 continue
-            yield key, found if key in OWN else value, origin
+            yield key, value, origin
 
 
 def _check_extends(name: str, sets: Mapping[str, Mapping[str, Source]]) -> Iterator[str]:

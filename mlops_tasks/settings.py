@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,17 @@ from mlops_tasks.setting_types import CONFIGURATION
 if TYPE_CHECKING:
     from mlops_tasks.environments import Environment, Source
     from mlops_tasks.gates import Gate
+    from mlops_tasks.projects import Listed
 
 PREFIX = "MLOPS_"
 IN_ENVIRONMENT = "mlops.environments."
-"""How the origin of a value begins that an environment holds."""
+IN_SETS = (IN_ENVIRONMENT, "mlops.projects.")
+"""How the origin of a value begins that an environment holds, or a set of settings at all."""
+FOR_ALL = "-P (for all projects)"
+"""The origin of a flag's parameter where several projects are released: not each of them has to have it."""
 NO_PROJECT = "no project is set"
+SETS = ("environments", "projects")
+"""The keys of the configuration that hold sets of settings."""
 REPEATED = {"parameters": "-P", "tags": "--tag", "require": "--require"}
 """Settings whose flag may be given several times, each time with one more value."""
 
@@ -37,7 +42,9 @@ class Settings:
     `lost_contact` are seconds. `origins` says for each key that `read` found in a source which source it was, and the
     same of each parameter, tag and gate (`parameters.NAME`); `foreign` are the MLOPS_* variables that it took for
     another program's. `environments` are those that the configuration `config` names, in `config_file`; `env` is None
-    for the built-in one of the target's name.
+    for the built-in one of the target's name. `listed_as` is the name of a project that the configuration lists, and
+    `earlier` are the settings of those before it: its parameters, tags and run's name are templates then, as `projects`
+    has it.
     """
 
     project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
@@ -137,6 +144,8 @@ class Settings:
     foreign: tuple[str, ...] = field(default=(), compare=False)
     environments: Mapping[str, Environment] = field(default_factory=dict, compare=False)
     config_file: str = field(default="", compare=False)
+    listed_as: str = field(default="", compare=False)
+    earlier: tuple[Settings, ...] = field(default=(), compare=False)
     config: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
@@ -144,11 +153,16 @@ class Settings:
         """The name of the environment that is released to."""
         return self.env or self.target
 
+    @property
+    def given_for_all(self) -> list[str]:
+        """The parameters that a flag gives to several projects, not each of which has to have them."""
+        return [name for name in self.parameters if self.origins.get(f"parameters.{name}") == FOR_ALL]
+
     def place_of(self, where: str) -> str:
-        """`where`, but of a setting that an environment holds the place there. A value may follow after a colon."""
+        """`where`, but of a setting that a set of settings holds the place there. A value may follow after a colon."""
         key, *rest = where.split(": ", 1)
         origin = self.origins.get(key, "")
-        return ": ".join([origin, *rest]) if origin.startswith(IN_ENVIRONMENT) else where
+        return ": ".join([origin, *rest]) if origin.startswith(IN_SETS) else where
 
     def __post_init__(self) -> None:
         given = [
@@ -176,25 +190,60 @@ class Settings:
 
         The environment's values come between `config` and the variables. Parameters, tags and gates that are given as
         flags, or by the environment, are added to those from elsewhere and win. Raises BadInput with every fault that
-        was found; `config_file` is its name for the file of `config`.
+        was found, and where several projects are listed and none of them is named; `config_file` is the name of the
+        file of `config`.
         """
-        from mlops_tasks import environments
+        found = cls.read_each(config=config, environ=environ, flags=flags, config_file=config_file)
+        if len(found) > 1:
+            names = ", ".join(each.listed_as for each in found)
+            raise errors.BadInput(
+                f"{len(found)} projects are listed, and this takes one of them: {names}",
+                where=config_file,
+                cure="give `--project NAME`",
+            )
+        return found[0]
+
+    @classmethod
+    def read_each(
+        cls,
+        *,
+        config: Mapping[str, object],
+        environ: Mapping[str, str],
+        flags: Mapping[str, object],
+        config_file: str = "invoke.yaml",
+    ) -> tuple[Settings, ...]:
+        """The settings of each project that `config` lists, in order, or of the one that a variable or a flag names.
+
+        As `read`, with a listed project's own values between `config` and the environment's.
+        """
+        from mlops_tasks import environments, projects
 
         foreign = tuple(sorted(each for each, text in environ.items() if text and _is_foreign(each)))
         known = {name: text for name, text in environ.items() if name not in foreign}
         readers = {key: each.metadata["read"] for key, each in SETTINGS.items() if key != "env"}
         sets, wrong = environments.read(config.get("environments"), readers)
+        listed, faults = projects.read(config.get("projects"), readers)
         layers = [list(each) for each in (_in_file(config), _in_variables(known), _in_flags(flags))]
         chosen = environments.choose(layers, sets) if not wrong else environments.Choice()
         layers.insert(1, [*sets[chosen.name].values] if chosen.name in sets else [])
-        values, origins, faults = _parse(itertools.chain(*layers))
-        if faults := [*wrong, *filter(None, [chosen.fault]), *faults, *_check_gates(values, origins, sets)]:
-            where = config_file if _is_in_file(faults) else ""
-            raise errors.BadInput(_join(faults), where=where, cure=_cure(faults))
-        values.update(env=chosen.name, target=chosen.target)
-        return cls(
-            **values, origins=origins, foreign=foreign, environments=sets, config_file=config_file, config=config
-        )
+        wrong += [*faults, *filter(None, [chosen.fault]), *projects.find_beside(listed, [*layers[0], *layers[1]])]
+        one, released = _choose_project(listed, layers)
+        parsed = []
+        for _, sources in released:
+            values, origins, faults = _parse(sources)
+            parsed.append({**values, "env": chosen.name, "target": chosen.target, "origins": origins})
+            faults += _check_gates(values, origins, sets)
+            wrong += [fault for fault in faults if fault not in wrong and not (fault == NO_PROJECT and wrong)]
+        names = [name for name, _ in released]
+        for own, values in zip(names, parsed, strict=True) if all(names) else ():
+            wrong += projects.check(values, values["origins"], own, names)
+        if wrong:
+            raise errors.BadInput(_join(wrong), where=config_file if _is_in_file(wrong) else "", cure=_cure(wrong))
+        found: list[Settings] = []
+        for name, values in zip(names, parsed, strict=True):
+            same = {"foreign": foreign, "environments": sets, "config_file": config_file, "config": config}
+            found.append(cls(**{**values, **same}, listed_as=name, earlier=tuple(found)))
+        return tuple(each for each in found if not one or each.listed_as == one)
 
     def in_environment(self, name: str) -> Settings:
         """What the configuration has for the same project and branch in another environment.
@@ -203,17 +252,42 @@ class Settings:
         """
         if name == self.environment:
             return self
-        same = {key: getattr(self, key) for key in ("project", "version", "repository", "branch")}
-        given = {**same, "env": name}
+        same = {key: getattr(self, key) for key in ("version", "repository", "branch")}
+        given = {**same, "env": name, "project": self.listed_as or self.project}
         return Settings.read(config=self.config, environ={}, flags=given, config_file=self.config_file)
 
 
 SETTINGS: Mapping[str, Field[Any]] = {each.name: each for each in fields(Settings) if "read" in each.metadata}
 
 
+def _choose_project(
+    listed: Sequence[Listed], layers: Sequence[Sequence[Source]]
+) -> tuple[str, list[tuple[str, list[Source]]]]:
+    """The listed project that a variable or a flag names, and each one's name with its sources in rising precedence.
+
+    The flags of one project are not those of the others. A name that is none is a project of its own, beside which the
+    list does not count.
+    """
+    from mlops_tasks import projects
+
+    file, environment, variables, flags = layers
+    named = [str(raw) for key, raw, _ in (*variables, *flags) if key == "project"]
+    one = projects.find(named[-1], listed) if named else None
+    if not listed or (named and one is None):
+        return "", [("", [*file, *environment, *variables, *flags])]
+    for_all = [(key, raw, FOR_ALL if key == "parameters" else origin) for key, raw, origin in flags]
+    of_others = [source for source in flags if source[0] in projects.OF_ALL]
+    found = []
+    for each in listed:
+        flagged = flags if each is one or len(listed) == 1 else for_all if one is None else of_others
+        own = [source for source in (*variables, *flagged) if source[0] != "project"]
+        found.append((each.name, [*file, *each.values, *environment, *own]))
+    return one.name if one else "", found
+
+
 def _in_file(config: Mapping[str, object]) -> Iterator[Source]:
     for key, value in config.items():
-        if value is not None and key != "environments":
+        if value is not None and key not in SETS:
             yield key, value, f"mlops.{key} {CONFIGURATION}"
 
 
@@ -268,7 +342,7 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
         except ValueError as fault:
             faults.append(f"{origin} {fault}")
             continue
-        added = key in REPEATED and origin.startswith(("-", IN_ENVIRONMENT))
+        added = key in REPEATED and origin.startswith(("-", *IN_SETS))
         values[key] = _add(values.get(key), value) if added else value
         origins[key] = origin
         if key in REPEATED:
@@ -295,7 +369,7 @@ def _add(before: Any, value: Any) -> Any:
 
 def _nearest(key: str, origin: str) -> str:
     if not origin.startswith(PREFIX):
-        return setting_types.suggest(key, [*SETTINGS, "environments"])
+        return setting_types.suggest(key, [*SETTINGS, *SETS])
     near = setting_types.nearest(key, SETTINGS)
     return f"; did you mean {PREFIX}{near.upper()}?" if near else setting_types.suggest(key, SETTINGS)
 

@@ -42,6 +42,7 @@ class StateFolder:
         self.store = self.folder / "workspace" / "wheels"
         self.environments = self.folder / "environments"
         self.logs = self.folder / "logs"
+        self.series = self.folder / "series"
         self.artifacts = self.folder / "artifacts"
         self.database = self.folder / "mlflow.db"
 
@@ -112,7 +113,11 @@ class StateFolder:
         for branch in _oldest(branches, r"[a-z0-9-]+", kept=KEPT_RECORDS):
             _forget(branch)
         old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
-        half = (_oldest(folder, HALF, kept=0) for folder in (runs, *branches.glob("*"), *branches.glob("*/attempts")))
+        old += [each for folder in self.series.glob("*") for each in _oldest(folder, r".*\.json", kept=KEPT_RECORDS)]
+        half = (
+            _oldest(folder, HALF, kept=0)
+            for folder in (runs, *branches.glob("*"), *branches.glob("*/attempts"), *self.series.glob("*"))
+        )
         for path in (*old, *itertools.chain.from_iterable(half)):
             path.unlink(missing_ok=True)
         for folder in (staged, self.wheels, *self.fetched.glob("*")):

@@ -18,7 +18,7 @@ TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
     *("__version__", "release", "errors", "report", "files", "redaction", "slugs", "markdown"),
-    *("gates", "setting_types", "environments", "settings", "processes", "locks"),
+    *("gates", "setting_types", "environments", "projects", "settings", "processes", "locks"),
     *("record", "state", "uv"),
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),

@@ -91,6 +91,18 @@ def refuse_going_on(context: Context, steps: staleness.Steps, inputs: Inputs) ->
             raise _busy(context, found)
 
 
+def is_as_now(context: Context, steps: staleness.Steps, release: Release, inputs: Inputs) -> bool:
+    """Whether the run of a finished release is the one that the steps and the settings would make now."""
+    attempt = release.attempt
+    if attempt is None or attempt.patch not in {"", release.digests.get("patch")}:
+        return False
+    try:
+        stale = staleness.find_stale(context, steps, list(staleness.stands_on(steps, "run", release)), release)
+        return not stale and attempt.job == job_plan.identity(job_plan.prepare(context, release, inputs))
+    except errors.ReleaseError:
+        return False  # it is told by the release that follows
+
+
 def _sole(context: Context, job: Job, command: str) -> contextlib.AbstractContextManager[None]:
     """Keep other commands from the same job while the block runs; OutOfOrder where one is at it."""
     attempt = Attempt(id="", job=job_plan.identity(job))

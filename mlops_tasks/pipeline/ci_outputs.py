@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlops_tasks import markdown
@@ -80,11 +81,13 @@ def of_release(
     before: Release | None,
     *,
     exit_code: int,
+    beside: Mapping[str, Release] = MappingProxyType({}),
     problem: str = "",
     comparison: str = "",
 ) -> Outcome:
     """What a command made of the release that was recorded `before` it. An earlier command's run is left out.
 
+    `beside` are the releases of several projects in order, whose values have the projects' names before them.
     `problem` is how the command failed. `comparison` is the run beside others, in Markdown, where that is known.
     """
     values = {"exit_code": str(exit_code)}
@@ -92,6 +95,8 @@ def of_release(
         values |= {"experiment": release.names.experiment, "wheel_folder": release.names.wheel_folder}
     if release is not None and is_new(release, before):
         values |= _run_values(release)
+    for name, each in beside.items():
+        values |= {f"{name.replace('-', '_')}_{key}": value for key, value in _run_values(each).items()}
     return Outcome(values, _summarize(release, values, problem, comparison))
 
 

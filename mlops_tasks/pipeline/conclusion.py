@@ -135,9 +135,13 @@ def _place(context: Context, checked: Checked) -> str:
     origin = settings.origins.get(f"require.{checked.gate}", "the setting require")
     if not origin.endswith(CONFIGURATION):
         return origin
-    name = origin.removeprefix(IN_ENVIRONMENT).rpartition(".require")[0] if origin.startswith(IN_ENVIRONMENT) else ""
-    keys = ("mlops", "environments", name, "require") if name else ("mlops", "require")
-    return yaml_tree.find_key(settings.config_file, *keys)
+    key = origin.removesuffix(CONFIGURATION).strip()
+    if key == "mlops.require":
+        return yaml_tree.find_key(settings.config_file, "mlops", "require")
+    if key.startswith(IN_ENVIRONMENT):
+        name = key.removeprefix(IN_ENVIRONMENT).removesuffix(".require")
+        return yaml_tree.find_key(settings.config_file, "mlops", "environments", name, "require")
+    return f"{settings.config_file}, {key}"
 
 
 def _count(run: Run) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mlops_tasks.release import Release
 
 BY_HAND = "by hand"
 """The digest of a step whose facts were given by hand: those never become stale."""
@@ -12,7 +17,8 @@ BY_HAND = "by hand"
 class Inputs(NamedTuple):
     """`wheels` are files; `wheel_uris` name wheels where a run can reach them. The rest are flags of the same names.
 
-    `command` is the task that was called, where that is not the step's own.
+    `command` is the task that was called, where that is not the step's own. `made` are the releases of earlier projects
+    that were released in one order with this one, by their names.
     """
 
     explain: bool = False
@@ -25,6 +31,7 @@ class Inputs(NamedTuple):
     experiment_name: str | None = None
     experiment_id: str | None = None
     command: str = ""
+    made: Mapping[str, Release] = MappingProxyType({})
 
     def replaces(self, step: str) -> bool:
         """Whether these inputs take the place of the facts that `step` records."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes
-from mlops_tasks.pipeline import staleness, step_table
+from mlops_tasks.pipeline import staleness, step_table, templates
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Release
 from mlops_tasks.report import Report
@@ -58,7 +58,7 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        context = _let_in(self._begin())
+        context = self._fill(_let_in(self._begin()), inputs)
         with context.places.usable():
             step_table.check_inputs(context)
             if inputs.detach:
@@ -81,7 +81,7 @@ class Pipeline:
         from mlops_tasks.pipeline import plan
 
         self.context = replace(self.context, dry_run=True)
-        context = self.context
+        context = self._fill(self.context, NOTHING)
         with context.places.usable():
             context.places.create()
             context.record.begin()
@@ -94,7 +94,41 @@ class Pipeline:
         """Take one step: `name`, `build-wheel`, `deploy`, `patch` or `run`."""
         if step not in STEPS:
             raise errors.BadInput(f"there is no step {step}", cure=f"take one of: {', '.join(STEPS)}")
-        return _take(_let_in(self._begin()), step, inputs)
+        context = _let_in(self._begin())
+        return _take(self._fill(context, inputs) if step == "run" else context, step, inputs)
+
+    def check(self) -> None:
+        """Raise what would stop the release before its first step, whatever the runs of earlier projects make."""
+        context = _let_in(self._begin())
+        with context.places.usable():
+            step_table.check_inputs(templates.fill(context.silenced(), {}, is_needed=False))
+
+    def find_undeclared_for_all(self) -> set[str]:
+        """The parameters that a flag gives to several projects, and that this one's entry point does not declare."""
+        from mlops_tasks.project import entry_points
+
+        entry_point, given = self.context.settings.entry_point, self.context.settings.given_for_all
+        return set(entry_points.find_undeclared(self.context.project, entry_point, given)) if given else set()
+
+    def find_finished(self) -> Release | None:
+        """The release of the branch's last run that finished and met its gates; None before that."""
+        context = self._begin()
+        with context.places.usable():
+            return templates.find_finished(context)
+
+    def hold(self, release: Release, inputs: Inputs = NOTHING) -> Release | None:
+        """A finished release that is what a release would make now; None where a file or a setting has changed.
+
+        GateNotMet where it does not meet a gate that it was not checked against.
+        """
+        from mlops_tasks.pipeline import attempt, conclusion
+
+        context = self._fill(_let_in(self._begin()), inputs)
+        with context.places.usable():
+            if release.run is None or not attempt.is_as_now(context.silenced(), STEPS, release, inputs):
+                return None
+            is_checked = [each.gate for each in release.run.gates] == [str(each) for each in context.settings.require]
+            return release if is_checked else conclusion.conclude(context, release)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -135,6 +169,10 @@ class Pipeline:
         context = self._begin()
         with context.places.usable():
             return status.show_status(context, STEPS, context.record.load())
+
+    def _fill(self, context: Context, inputs: Inputs) -> Context:
+        with context.places.usable():
+            return templates.fill(context, inputs.made, is_needed=not context.dry_run)
 
     def _begin(self) -> Context:
         """A Context that knows nothing yet: what it finds out holds for one command."""

@@ -260,6 +260,18 @@ class Context:
         vars(made).update({key: value for key, value in vars(self).items() if key not in {"report", "warned"}})
         return made
 
+    def with_settings(self, settings: Settings) -> Context:
+        """The same with other parameters, tags or another run's name: all that was found out holds for these too."""
+        made = replace(self)
+        vars(made).update({**vars(self), "settings": settings})
+        return made
+
+    def beside(self, settings: Settings) -> Context:
+        """The context of another project that is released to the same environment from the same branch."""
+        made = replace(self, settings=settings)
+        vars(made).update({key: vars(self)[key] for key in ("facts", "places", "target") if key in vars(self)})
+        return made
+
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:
         """The wheels for which this command has run the checks of the doctor."""

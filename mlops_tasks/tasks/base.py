@@ -212,10 +212,23 @@ def spell_as_called(text: str) -> str:
 
 
 @contextlib.contextmanager
-def called_with(**flags: Any) -> Iterator[None]:
-    """While the block runs, messages spell the task at work as if it had been called with these flags too."""
+def called_with(*, but: str = "", **flags: Any) -> Iterator[None]:
+    """While the block runs, messages spell the task at work as if it had been called with these flags too.
+
+    The task `but` is spelt as it was. The message of an error that ends the block speaks as the block does, wherever it
+    is shown.
+    """
     called = _called.get()
-    token = _called.set(called._replace(flags={**called.flags, **flags}))
+    given = {key: value for key, value in {**called.flags, **flags}.items() if value}
+    _called.set(called._replace(flags=given, own={but: called.flags} if but else {}))
+    yield
+    _called.set(called)
+
+
+@contextlib.contextmanager
+def called_as_now() -> Iterator[None]:
+    """Whatever the block does, messages after it spell the task at work as those before it."""
+    token = _called.set(_called.get())
     try:
         yield
     finally:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import invoke
 
 from mlops_tasks import errors, setting_types
-from mlops_tasks.tasks import base, session
+from mlops_tasks.tasks import base, session, several
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline.comparison import Comparison, Picture
+    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Run
     from mlops_tasks.steps.context import Context
 
@@ -46,9 +47,16 @@ def compare(
     """Show the branch's last run beside its earlier ones, main's last and any other."""
     form, path = _read_format("json" if flags["json"] else format_), _read_path(plot)
     number = _read_last(last) if last else None
-    context = session.open_pipeline(c, {**flags, "json": False}).context
-    with context.places.usable():
-        _compare(context, _Asked(tuple(with_ or ()), tuple(metric or ()), number), form=form, path=path)
+    asked, flags = _Asked(tuple(with_ or ()), tuple(metric or ()), number), {**flags, "json": form == "json"}
+    if path is not None:
+        _ = session.open_pipeline(c, flags)  # a picture is of one project
+
+    def tell(pipeline: Pipeline) -> several.Told:
+        with pipeline.context.places.usable():
+            return _compare(pipeline.context, asked, form=form, path=path)
+
+    saying = several.Saying("cannot be compared", "`inv compare`")
+    session.print_json(several.tell_projects(c, flags, tell, saying, again=path is not None), flags)
 
 
 class _Asked(NamedTuple):
@@ -57,7 +65,7 @@ class _Asked(NamedTuple):
     last: int | None
 
 
-def _compare(context: Context, asked: _Asked, *, form: str, path: Path | None) -> None:
+def _compare(context: Context, asked: _Asked, *, form: str, path: Path | None) -> several.Told:
     from mlops_tasks.pipeline import comparison, history
 
     around = history.of_branch(context)
@@ -71,7 +79,7 @@ def _compare(context: Context, asked: _Asked, *, form: str, path: Path | None) -
         _draw(context, comparison.to_picture(compare_last(DRAWN)), path)
     release = context.record.load()
     run = release.run if release and release.run and release.run.run_id == around.this.run_id else None
-    _show(context, compare_last(comparison.EARLIER), run, form)
+    return _show(context, compare_last(comparison.EARLIER), run, form)
 
 
 def _draw(context: Context, found: Picture, path: Path) -> None:
@@ -87,16 +95,16 @@ def _draw(context: Context, found: Picture, path: Path) -> None:
     context.report.detail(f"drawn: {path}")
 
 
-def _show(context: Context, found: Comparison, run: Run | None, form: str) -> None:
+def _show(context: Context, found: Comparison, run: Run | None, form: str) -> several.Told:
+    """Show what is found, unless that is to be JSON; what JSON has of it."""
     from mlops_tasks.pipeline import comparison
 
     checked = run.gates if run else ()
-    if form == "json":
-        session.print_json(comparison.to_dict(found, checked=checked), {"json": True})
-    elif form == "markdown":
+    if form == "markdown":
         context.report.text(comparison.to_markdown(found, checked=checked, url=run.url if run else ""))
-    else:
+    elif form == "table":
         comparison.report_table(context, found)
+    return comparison.to_dict(found, checked=checked) if form == "json" else {}
 
 
 def _read_format(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import invoke
 
 from mlops_tasks import errors
-from mlops_tasks.tasks import base, session
+from mlops_tasks.tasks import base, session, several
 
 if TYPE_CHECKING:
     from mlops_tasks.doctor.findings import Finding, Findings
@@ -43,14 +43,26 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
     if flags["env"] == environments.EVERY:
         _tell_all(c, flags, fix=fix)
         return
-    context = session.open_pipeline(c, flags).context
-    changed = _fix(context) if fix else {}
-    if fix and context.dry_run:
-        session.print_json(changed, flags)
+    if not fix:
+        session.print_json(_tell_projects(c, flags), flags)
         return
-    if fix:
+    context = session.open_pipeline(c, flags).context
+    changed = _fix(context)
+    if not context.dry_run:
         context = session.open_pipeline(c, flags, again=True).context  # the project was read before it changed
-    session.print_json(_tell(context, flags, changed), flags)
+        changed = _tell(context, flags, changed)
+    session.print_json(changed, flags)
+
+
+def _tell_projects(c: invoke.Context, flags: dict[str, Any], *, again: bool = False) -> several.Told:
+    """Show the findings of the project, or of each listed one."""
+    return several.tell_projects(c, flags, lambda each: _tell(each.context, flags), _saying(), again=again)
+
+
+def _saying() -> several.Saying:
+    from mlops_tasks.doctor import findings
+
+    return several.Saying("have errors", "`inv doctor`", {"version": findings.VERSION})
 
 
 def _tell(context: Context, flags: dict[str, Any], changed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -73,40 +85,16 @@ def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
             "--fix writes what one environment needs", where="--env all", cure="give `--env NAME`, or leave --fix out"
         )
     from mlops_tasks import environments
-    from mlops_tasks.doctor import findings
 
     written = base.settings_of(c).get("environments")
     names = [str(name) for name in written] if isinstance(written, dict) and written else list(environments.TARGETS)
-    _ = session.open_pipeline(c, {**flags, "env": names[0]})  # a fault of the settings is no environment's alone
-    told: dict[str, Any] = {}
-    refused: dict[str, errors.ReleaseError] = {}
-    for name in names:
+    _ = session.open_pipelines(c, {**flags, "env": names[0]})  # a fault of the settings is no environment's alone
+
+    def tell(name: str) -> several.Told:
         with base.called_with(env=name):
-            told[name], refusal = _tell_one(c, {**flags, "env": name})
-        if refusal is not None:
-            refused[name] = refusal
-    made = {"version": findings.VERSION, "environments": told}
-    if refused:
-        all_in_all = errors.ReleaseError(
-            f"{len(refused)} of {_count(len(names), 'environment')} have errors: {', '.join(refused)}",
-            cure="change what each error above says after `do:`, then `inv doctor`",
-        )
-        all_in_all.exit_code, all_in_all.beside = max(each.exit_code for each in refused.values()), made
-        raise all_in_all
-    session.print_json(made, flags)
+            return _tell_projects(c, {**flags, "env": name}, again=True)
 
-
-def _tell_one(c: invoke.Context, flags: dict[str, Any]) -> tuple[dict[str, Any], errors.ReleaseError | None]:
-    """The findings of one environment, shown under its name, and the error that it would end with by itself."""
-    report = session.open_report(flags)
-    report.text(f"\n{flags['env']}")
-    try:
-        return _tell(session.open_pipeline(c, flags, again=True).context, flags), None
-    except errors.ReleaseError as fault:
-        if fault.beside:  # its findings are shown
-            return dict(fault.beside), fault
-        report.step("error", base.spell_as_called(str(fault)))
-        return {"error": base.describe(fault, fault.exit_code)}, fault
+    session.print_json(several.tell_each("environment", names, tell, _saying(), flags), flags)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, files
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mlops_tasks.pipeline.ci_outputs import File, Texts
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
+
+NONE: Mapping[str, Release] = MappingProxyType({})
 
 
 class Job:
@@ -28,8 +31,13 @@ class Job:
         self._is_told = not dry_run and ci.find(os.environ) is not None
         self._before = _load(pipeline) if self._is_told else None
 
-    def hand_on(self, release: Release | None, fault: BaseException | None = None) -> None:
-        """Give what the command made to the steps after it, and what it failed by, to the summary."""
+    def hand_on(
+        self, release: Release | None, fault: BaseException | None = None, *, beside: Mapping[str, Release] = NONE
+    ) -> None:
+        """Give what the command made to the steps after it, and what it failed by, to the summary.
+
+        `beside` are the releases of several projects, by their names, the last of which is `release`.
+        """
         if not self._is_told or isinstance(fault, (SystemExit, GeneratorExit)):
             return
         from mlops_tasks.pipeline import ci_outputs
@@ -40,6 +48,7 @@ class Job:
             found,
             self._before,
             exit_code=errors.exit_code_of(fault) if fault else errors.ExitCode.DONE,
+            beside=beside,
             problem=self._spell(str(fault)) if isinstance(fault, errors.ReleaseError) else "",
             # a job that is cancelled has a few seconds left
             comparison=self._compare(found) if is_compared and not isinstance(fault, KeyboardInterrupt) else "",

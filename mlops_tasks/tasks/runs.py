@@ -19,7 +19,7 @@ RUN_ID = {
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY)
 def runs(c: invoke.Context, **flags: Any) -> None:
     """List the runs that go on, and those that have ended lately."""
-    listed = session.open_pipeline(c, flags).show_runs()
+    listed = next(iter(session.open_pipelines(c, flags).values())).show_runs()  # of all projects, whichever is first
     session.print_json({"runs": [each.to_dict() for each in listed]}, flags)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -13,6 +14,7 @@ from mlops_tasks.settings import REPEATED, Settings
 from mlops_tasks.tasks import base, console, job
 
 if TYPE_CHECKING:
+    from mlops_tasks.pipeline.inputs import Inputs
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.release import Release
 
@@ -22,17 +24,32 @@ def open_pipeline(c: invoke.Context, flags: dict[str, Any], *, again: bool = Fal
 
     `again` is for another one in the same command, which warns of nothing twice.
     """
-    from mlops_tasks.pipeline.pipeline import Pipeline
+    return _open(c, flags, [Settings.read(**_sources(c, flags))], again=again)[0]
 
+
+def open_pipelines(c: invoke.Context, flags: dict[str, Any], *, again: bool = False) -> dict[str, Pipeline]:
+    """The pipelines of the projects that the settings list, by their names and in order; of any other one its own."""
+    found = Settings.read_each(**_sources(c, flags))
+    return dict(zip([each.listed_as for each in found], _open(c, flags, found, again=again), strict=True))
+
+
+def _sources(c: invoke.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the settings come from."""
     keys = {flag.lstrip("-"): key for key, flag in REPEATED.items()}
     own = {keys.get(flag, flag): value for flag, value in flags.items() if flag not in base.SWITCHES}
     given = {key: value for key, value in own.items() if value != []}
     config = base.settings_of(c)
-    settings = Settings.read(config=config, environ=os.environ, flags=given, config_file=base.show_config(c))
+    return {"config": config, "environ": os.environ, "flags": given, "config_file": base.show_config(c)}
+
+
+def _open(c: invoke.Context, flags: dict[str, Any], settings: Sequence[Settings], *, again: bool) -> list[Pipeline]:
+    from mlops_tasks.pipeline.pipeline import Pipeline
+
     report = open_report(flags)
-    if settings.foreign and base.place().is_first and not again:
-        report.warning(f"{', '.join(settings.foreign)}: no setting of mlops_tasks has that name, so it is left alone")
-    return Pipeline(base.root_of(c), settings, report=report, dry_run=is_dry(c, flags))
+    foreign = settings[0].foreign
+    if foreign and base.place().is_first and not again:
+        report.warning(f"{', '.join(foreign)}: no setting of mlops_tasks has that name, so it is left alone")
+    return [Pipeline(base.root_of(c), each, report=report, dry_run=is_dry(c, flags)) for each in settings]
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:
@@ -41,7 +58,53 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     In CI later steps of the job get what was made, of several tasks of one command by the last, or by the one that
     failed.
     """
-    pipeline = open_pipeline(c, flags)
+    _work(c, flags, open_pipeline(c, flags), action)
+
+
+def release(c: invoke.Context, flags: dict[str, Any], inputs: Inputs) -> None:
+    """Release the project of the settings, or all that the settings list, as `work` does."""
+    pipelines = open_pipelines(c, flags)
+    if len(pipelines) == 1:
+        _work(c, flags, next(iter(pipelines.values())), lambda pipeline: pipeline.release(inputs))
+        return
+    from mlops_tasks.pipeline.series import Series
+
+    series = Series(pipelines, speak_of=lambda name: speak_of(pipelines[name]))
+    ci_jobs = {
+        name: job.Job(each, dry_run=is_dry(c, flags), spell=base.spell_as_called) for name, each in pipelines.items()
+    }
+    try:
+        series.release(inputs)
+    except BaseException as fault:
+        if isinstance(fault, errors.ReleaseError):
+            fault.where = pipelines[series.at_work].context.settings.place_of(fault.where)
+            fault.beside = series.to_dict()
+        ci_jobs[series.at_work].hand_on(series.releases.get(series.at_work), fault, beside=series.releases)
+        raise
+    print_json(series.to_dict(), flags)
+    if base.place().is_last:
+        ci_jobs[series.at_work].hand_on(series.releases[series.at_work], beside=series.releases)
+
+
+def speak_of(pipeline: Pipeline) -> contextlib.AbstractContextManager[None]:
+    """In the block, messages name the listed project in the commands that they say to type.
+
+    `release` takes all of them, and goes on where it stopped; a parameter that the project lacks is for the others.
+    """
+    settings = pipeline.context.settings
+    if not settings.listed_as:
+        return contextlib.nullcontext()
+    try:
+        lacking = pipeline.find_undeclared_for_all()
+    except errors.ReleaseError:
+        lacking = set()
+    given = [f"{key}={settings.parameters[key]}" for key in settings.given_for_all if key not in lacking]
+    return base.called_with(but="release", project=settings.listed_as, parameters=given)
+
+
+def _work(
+    c: invoke.Context, flags: dict[str, Any], pipeline: Pipeline, action: Callable[[Pipeline], Release | None]
+) -> None:
     ci_job = job.Job(pipeline, dry_run=is_dry(c, flags), spell=base.spell_as_called)
     try:
         done = action(pipeline)

@@ -19,11 +19,15 @@ class Task(NamedTuple):
 
 
 class Called(NamedTuple):
-    """How the task at work was called: the tasks by our own names for them, the flags by the settings' keys."""
+    """How the task at work was called: the tasks by our own names for them, the flags by the settings' keys.
+
+    `own` are the flags of a task that does not get the others' ones.
+    """
 
     program: str = "inv"
     tasks: Mapping[str, Task] = MappingProxyType({})
     flags: Mapping[str, Any] = MappingProxyType({})
+    own: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 BY_NOBODY = Called()
@@ -45,7 +49,7 @@ def _spell_task(word: str, called: Called) -> str:
     if word not in called.tasks:
         return word
     task = called.tasks[word]
-    given = (_flag(key, value) for key, value in called.flags.items() if key in task.flags)
+    given = (_flag(key, value) for key, value in called.own.get(word, called.flags).items() if key in task.flags)
     return " ".join([task.name, *given])
 
 

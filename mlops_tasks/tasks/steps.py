@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import invoke
 
 from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.settings import SETTINGS
-from mlops_tasks.tasks import base, session
+from mlops_tasks.tasks import base, session, several
+
+if TYPE_CHECKING:
+    from mlops_tasks.pipeline.pipeline import Pipeline
 
 DETACH = "end once the run is submitted, and leave it running (see watch and cancel)"
 FORCE = "continue in spite of what the task `doctor` calls an error"
@@ -99,13 +102,14 @@ def release(
     **flags: Any,
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
-    session.work(c, flags, lambda pipeline: pipeline.release(Inputs(detach=detach, force=force)))
+    session.release(c, flags, Inputs(detach=detach, force=force))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})
 def plan(c: invoke.Context, **flags: Any) -> None:
     """Show what a release would change since the last run of the branch, as a diff."""
-    session.print_json(session.open_pipeline(c, flags).show_plan().to_dict(), flags)
+    saying = several.Saying("cannot be planned", "`inv plan`")
+    session.print_json(several.tell_projects(c, flags, lambda each: each.show_plan().to_dict(), saying), flags)
 
 
 def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -> None:
@@ -119,7 +123,12 @@ def _take(c: invoke.Context, step: str, flags: dict[str, Any], inputs: Inputs) -
 )
 def status(c: invoke.Context, check: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002
     """Show what each step has made and whether that still holds."""
-    found = session.open_pipeline(c, flags).show_status()
-    if check:
-        found.check()
-    session.print_json(found.to_dict(), flags)
+
+    def tell(pipeline: Pipeline) -> several.Told:
+        found = pipeline.show_status()
+        if check:
+            found.check()
+        return found.to_dict()
+
+    saying = several.Saying("are not released as they are", "`inv release`")
+    session.print_json(several.tell_projects(c, flags, tell, saying), flags)

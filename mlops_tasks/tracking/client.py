@@ -301,6 +301,10 @@ class Tracking:
             found = self._client.get_experiment_by_name(name)
         return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
+    def read_experiment_name(self, experiment_id: str) -> str:
+        with self._calling_mlflow():
+            return str(self._client.get_experiment(experiment_id).name)
+
     @property
     def is_there(self) -> bool:
         """Whether there is a store to read from: a database of this machine is made by the first run."""

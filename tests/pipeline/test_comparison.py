@@ -310,3 +310,24 @@ def test_a_picture_has_the_branchs_runs_in_order_and_the_others_as_levels() -> N
 def test_runs_without_a_number_make_no_picture(metrics: dict[str, float]) -> None:
     with pytest.raises(errors.OutOfOrder, match="nothing to draw"):
         comparison.to_picture(compare(make_run(metrics=metrics), make_run("b6d863460000", metrics=metrics)))
+
+
+def test_few_runs_are_asked_for_however_many_there_are(tracked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracked.log(metrics={"auc": 0.1})
+    for _ in range(12):
+        this = tracked.log("feature", metrics={"auc": 0.5})
+    client, asked = tracked.store._client, list[int]()
+    real = client.search_runs
+
+    def search(*given: Any, max_results: int, **more: Any) -> Any:
+        asked.append(max_results)
+        return real(*given, max_results=max_results, **more)
+
+    monkeypatch.setattr(client, "search_runs", search)
+    around = history.history_of(tracked.context(branch="feature"), this)
+
+    found = comparison.beside(around)
+
+    assert len(found.runs) == 1 + 1 + comparison.EARLIER
+    assert around.best("auc", 1) is not None
+    assert asked == [1, comparison.EARLIER + 1, 2]

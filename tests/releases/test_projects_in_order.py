@@ -1,0 +1,112 @@
+"""Training and scoring in order, for real: what the second takes from the first, and where a failure leaves them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import two_projects
+from tests.support.inv import inv
+from tests.support.repositories import nothing_changes, write
+
+FAILING = "import sys\nprint('no threshold will do')\nsys.exit(3)\n"
+
+
+def records(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of all runs, by their projects; each project has one run."""
+    found = [json.loads(path.read_text()) for path in (folder / ".mlops").glob("*/local/runs/*.json")]
+    assert len({each["project"] for each in found if each["run"]["status"] == "FINISHED"}) == 2
+    return {each["project"]: each for each in found if each["run"]["status"] == "FINISHED"}
+
+
+def test_the_score_reads_what_training_made_and_a_failure_stops_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_projects.make(tmp_path / "repository", **{"score.py": FAILING})
+    outputs = tmp_path / "outputs"
+    for name, value in {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs)}.items():
+        monkeypatch.setenv(name, value)
+
+    failed = inv("release", "-P", "slope=2", "--json", cwd=folder)
+
+    assert failed.code == failed.json["error"]["code"] == 5, failed.err
+    assert {name: each["run"]["status"] for name, each in failed.json["projects"].items()} == {
+        "training": "FINISHED",
+        "score": "FAILED",
+    }
+    assert "`inv release -P slope=2` (or `inv run --project score`," in failed.json["error"]["try"]
+    trained = failed.json["projects"]["training"]["run"]["run_id"]
+    assert f"training_run_id<<END\n{trained}\nEND\n" in outputs.read_text()
+
+    write(folder, {"projects/score/score.py": two_projects.SCORE})
+    done = inv("release", "-P", "slope=2", cwd=folder)
+
+    assert done.code == 0, done.err
+    assert f"run          FINISHED {trained} before, and nothing has changed\n" in done.out
+    training, score = (records(folder)[f"projects/{name}"] for name in ("training", "score"))
+    assert training["run"]["run_id"] == trained
+    assert score["run"]["metrics"] == {"scored": 20.0, "threshold": 0.5}
+    assert score["attempt"]["parameters"]["model"] == f"runs:/{trained}/model.json"
+    assert done.out.splitlines()[-2:] == [
+        f"training  FINISHED {trained}",
+        f"score     FINISHED {score['run']['run_id']}",
+    ]
+    assert score["wheels"] == training["wheels"]
+    assert score["deployed"] == training["deployed"]
+    assert not (folder / ".mlops" / "series" / "local" / "main.json").exists()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return two_projects.make(tmp_path_factory.mktemp("projects") / "repository")
+
+
+def test_a_dry_run_shows_all_of_them_and_what_is_not_known_yet(folder: Path) -> None:
+    with nothing_changes(folder):
+        said = inv("release", "--dry-run", "--env", "local", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert [line for line in said.out.splitlines() if line in {"training", "score"}] == ["training", "score"]
+    assert "parameter model = runs:/00000000000000000000000000000000/model.json" in said.err
+    assert "{training.metrics.auc} is known once training has run: here a specimen stands for it" in said.err
+    assert said.out.count("mylib-1.0-py3-none-any.whl") == 2
+
+
+@pytest.mark.parametrize("task", ["name", "build-wheel", "deploy", "patch", "run", "watch", "cancel"])
+def test_a_task_of_one_project_wants_its_name(folder: Path, task: str) -> None:
+    with nothing_changes(folder):
+        said = inv(task, cwd=folder)
+
+    assert (said.code, said.out) == (2, "")
+    assert "2 projects are listed, and this takes one of them: training, score\n" in said.err
+    assert "do: give `--project NAME`" in said.err
+
+
+def test_by_its_name_one_project_is_taken(folder: Path) -> None:
+    said = inv("name", "--project", "score", "--json", cwd=folder)
+
+    assert said.json["project"] == "projects/score"
+
+
+def test_the_score_alone_wants_a_run_of_training(folder: Path) -> None:
+    said = inv("release", "--project", "score", cwd=folder)
+
+    assert said.code == 3
+    assert "score takes {training.run_id}, and no run of training on the branch main has finished here" in said.err
+    assert "in: mlops.projects.score.parameters.model (configuration)" in said.err
+
+
+@pytest.mark.parametrize("name", ["training", "score"])
+def test_a_fault_of_any_project_is_told_before_the_first_step(folder: Path, tmp_path: Path, name: str) -> None:
+    settings = two_projects.SETTINGS.replace(f"projects/{name}\n", f"projects/{name}\n      entry_point: fit\n")
+    folder = two_projects.make(tmp_path / "repository", settings=settings)
+
+    with nothing_changes(folder):
+        said = inv("release", cwd=folder)
+
+    assert (said.code, said.out) == (2, "")
+    assert f"in: {folder}/projects/{name}/MLproject" in said.err
+    assert not (folder / ".mlops" / "series").exists()
