@@ -78,6 +78,10 @@ class Series:
                 where="--detach",
                 cure="leave --detach out, or release one of the projects by `--project NAME`",
             )
+        if inputs.sweep:
+            raise errors.BadInput(
+                "a sweep is one of a single project", where="--sweep", cure="name the project by `--project NAME`"
+            )
         for pipeline in self._each():
             pipeline.check()
         undeclared = [each.find_undeclared_for_all() for each in self.pipelines.values()]

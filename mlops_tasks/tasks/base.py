@@ -37,6 +37,7 @@ RUNNING = (
     "environment_version",
     "experiment_name",
     "experiment_id",
+    "sweep",
     "force",
 )
 KEPT = (*PATCHING, *RUNNING)

@@ -129,6 +129,25 @@ class Console(Report):
             yield text if number else self._paint(self._out, "1", text)
 
     @contextmanager
+    def board(self, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]], str], None]]:
+        if self._quiet or not self._err.isatty():
+            with super().board(columns) as show:
+                yield show
+            return
+        from rich import live, table, text
+
+        def show_rows(rows: Sequence[Sequence[str]], _news: str) -> None:
+            drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+            for column in columns:
+                drawn.add_column(column, no_wrap=True)
+            for row in rows:
+                drawn.add_row(*(text.Text(cell) for cell in row))
+            shown.update(drawn, refresh=True)
+
+        with live.Live(console=self._rich(self._err), transient=True, auto_refresh=False) as shown:
+            yield show_rows
+
+    @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         if self._quiet or not self._err.isatty():
             from mlops_tasks import files

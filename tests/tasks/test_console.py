@@ -47,6 +47,19 @@ def test_results_go_to_stdout_and_all_else_to_stderr(make: Make) -> None:
     assert err.getvalue() == "  looking\nwarning: careful\nepoch 1\n"
 
 
+def test_a_board_is_drawn_anew_on_a_terminal_and_told_line_by_line_elsewhere(make: Make) -> None:
+    (plain, _, lines), (drawn, _, screen) = make(), make(Terminal)
+
+    for shown in (plain, drawn):
+        with shown.board(["values", "state"]) as show:
+            show([["c=1", "starting"]], "")
+            show([["c=1", "FINISHED"]], "c=1: FINISHED")
+
+    assert lines.getvalue() == "  c=1: FINISHED\n"
+    assert all(words in screen.getvalue() for words in ("values", "starting", "FINISHED"))
+    assert "c=1: FINISHED" not in screen.getvalue()
+
+
 def test_quiet_leaves_results_and_warnings(make: Make) -> None:
     shown, out, err = make(quiet=True)
 
