@@ -255,6 +255,8 @@ def _detach(context: Context, release: Release, submitted: Submitted) -> Release
     page = f"\n{url}" if url else ""
     context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
     context.report.detail(context.target.busy_cure)
+    if context.settings.require:
+        context.report.detail("its gates are checked by `inv watch`, once it has ended")
     return release
 
 

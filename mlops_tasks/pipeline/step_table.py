@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Release
@@ -132,7 +132,7 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
         return replace(release, run=None, attempt=None)
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
-        context.report.detail(f"parameter {key} = {value}")
+        context.report.detail(f"parameter {key} = {redaction.mask(value)}")
     for gate in context.settings.require:
         context.report.detail(f"gate {gate}")
     context.target.runs_of(job.backend).show(job)

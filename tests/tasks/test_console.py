@@ -240,3 +240,21 @@ def test_of_a_wide_table_of_numbers_the_last_columns_are_left_out() -> None:
     assert len(head) <= 120
     assert head.split() == [*columns[1 : len(row.split())], "…"]
     assert len(head.split()) > 8
+
+
+def test_what_a_terminal_would_obey_in_a_name_is_shown_as_a_question_mark(make: Make) -> None:
+    shown, out, err = make()
+    hostile = "a\x1b]0;x\x07\u202eb\r\tc"
+
+    shown.step("name", hostile)
+    shown.text(f"{hostile}\r\n+d\r\n")
+    shown.table(hostile, ["run", hostile], [["1", hostile]])
+    shown.table("", ["", "[red]x"], [["a", hostile]], numbers=True)
+    shown.warning(hostile)
+    shown.detail(hostile)
+    shown.fail(hostile)
+
+    assert not set("\x1b\x07\u202e") & set(out.getvalue() + err.getvalue())
+    assert err.getvalue().count("a?]0;x??b?\tc") == 3
+    assert "c\r\n+d\r\n" in out.getvalue()
+    assert "[red]x" in out.getvalue()
