@@ -192,13 +192,17 @@ class Panel(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What is drawn: a panel for each metric. `runs` name the branch's runs, `levels` the others."""
+    """What is drawn: a panel for each metric. `runs` name the branch's runs, `levels` the others.
+
+    `undrawn` are metrics of which no run of the branch has a number that an axis holds.
+    """
 
     title: str
     branch: str
     runs: tuple[str, ...]
     levels: tuple[str, ...]
     panels: tuple[Panel, ...]
+    undrawn: tuple[str, ...] = ()
 
 
 def to_picture(found: Comparison) -> Picture:
@@ -220,6 +224,7 @@ def to_picture(found: Comparison) -> Picture:
         runs=tuple(each.run_id[:8] for each in own),
         levels=tuple(found.labels[1 : found.earlier_from]),
         panels=drawn,
+        undrawn=tuple(each.metric for each in panels if each not in drawn),
     )
 
 

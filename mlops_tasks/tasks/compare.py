@@ -89,6 +89,8 @@ def _draw(context: Context, found: Picture, path: Path) -> None:
     if left_out := found.panels[picture.MOST :]:
         names = ", ".join(each.metric for each in left_out[:5]) + (", ..." if len(left_out) > 5 else "")  # noqa: PLR2004
         context.report.warning(f"the picture has {picture.MOST} panels, and leaves out {names}; --metric chooses")
+    if found.undrawn:
+        context.report.warning(f"no run of {found.branch} has a number to draw of {', '.join(found.undrawn)}")
     if context.dry_run:
         context.report.detail(f"would draw {path}")
         return

@@ -312,6 +312,7 @@ def test_a_picture_has_the_branchs_runs_in_order_and_the_others_as_levels() -> N
 
     assert comparison.to_picture(found).runs == ("55555555", "33333333", "22222222", "00000000")
     assert comparison.to_picture(found).levels == ("main",)
+    assert comparison.to_picture(found).undrawn == ("odd",)
     assert repr(auc.values) == "(nan, 0.8, nan, 0.9)"
     assert (auc.levels, auc.best) == ((0.7,), 1)
     assert auc.said == "0.9 ↑ +29%, 2 of 4 without a number"
