@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mlops_tasks import environments, errors
+from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
@@ -133,7 +134,7 @@ def of_branch(context: Context) -> History:
 
     OutOfOrder where there is none.
     """
-    release = context.record.load()
+    release = templates.load_own(context)
     context.target.check()
     tracking = _tracking(context)
     found = None

@@ -168,7 +168,7 @@ class Pipeline:
 
         context = self._begin()
         with context.places.usable():
-            return status.show_status(context, STEPS, context.record.load())
+            return status.show_status(context, STEPS, templates.load_own(context))
 
     def _fill(self, context: Context, inputs: Inputs) -> Context:
         with context.places.usable():
