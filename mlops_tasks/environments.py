@@ -11,7 +11,9 @@ from mlops_tasks import setting_types
 TARGETS = ("local", "databricks")
 """The environments that are always there, each the target of its name."""
 EVERY = "all"
-"""What `inv doctor --env` takes for all of them: no environment is called that."""
+"""What `inv doctor --env` takes for all of them."""
+RESERVED = (EVERY, "main", "best")
+"""No environment is called so: a gate means other runs by the last two."""
 OWN: Mapping[str, Callable[[object], Any]] = {
     "extends": setting_types.text,
     "branches": setting_types.texts,
@@ -93,10 +95,11 @@ def _read_set(
 ) -> Iterator[Source]:
     """What is written in one environment; the value of a key of its own is read."""
     place = f"mlops.environments.{name}"
-    if name == EVERY or not name.strip("._-") or not all(each.isalnum() or each in "._-" for each in name):
-        faults.append(
-            f"{place} {setting_types.CONFIGURATION} is no name: it takes letters, digits and . _ -, and not {EVERY}"
-        )
+    if name in RESERVED:
+        meaning = "all environments" if name == EVERY else "another run in a gate"
+        faults.append(f"{place} {setting_types.CONFIGURATION} is no name: {name} means {meaning}; choose another one")
+    elif not name.strip("._-") or not all(each.isalnum() or each in "._-" for each in name):
+        faults.append(f"{place} {setting_types.CONFIGURATION} is no name: it takes letters, digits and . _ -")
     for key, value, origin in read_set(place, given, readers, faults):
         if key == "target" and name in TARGETS and value != name:
             faults.append(f"{origin} is {value}, and the target of the environment {name} is always {name}")

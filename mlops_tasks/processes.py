@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,6 +145,50 @@ def follow(
         reader.join(GRACE)
         with contextlib.suppress(OSError):
             stdin.close()
+
+
+class Beside:
+    """A program at work beside this process, in a process group of its own.
+
+    `message` is its first line of input. The input stays open after that, as for `follow`. In a thread `say` gets each
+    line of its output, and in the end `end` its exit code and what it has written as errors.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        message: str,
+        say: Callable[[str], None],
+        end: Callable[[int, str], None],
+    ) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the program works
+        self._child = subprocess.Popen(
+            list(command),
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, args=(say, end), daemon=True).start()
+        with contextlib.suppress(BrokenPipeError, ValueError):  # a child that is gone already shows that by its code
+            stdin = cast("IO[bytes]", self._child.stdin)
+            stdin.write(message.encode() + b"\n")
+            stdin.flush()
+
+    def ask_to_end(self) -> None:
+        self._child.terminate()
+
+    def _read(self, say: Callable[[str], None], end: Callable[[int, str], None]) -> None:
+        with self._errors, self._child:
+            for line in cast("IO[bytes]", self._child.stdout):
+                say(line.decode("utf-8", "replace"))
+            code = self._child.wait()
+            self._errors.seek(0)
+            said = self._errors.read().decode("utf-8", "replace")
+        end(code, said)
 
 
 class Lines:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mlops_tasks import errors, files, locks
-from mlops_tasks.release import VERSION, Attempt, Release
+from mlops_tasks.release import VERSION, Attempt, Release, Run
+
+GATE_NOT_MET = "gate not met"
+
+
+class RunState(NamedTuple):
+    """How a run of a sweep stands, in the end or until then: a word for it, and why it did not finish, in one line."""
+
+    run_id: str
+    state: str
+    because: str = ""
+
+    @classmethod
+    def of(cls, run: Run) -> RunState:
+        """That of a run that has ended."""
+        if run.unmet:
+            return cls(run.run_id, GATE_NOT_MET, "; ".join(each.because for each in run.unmet))
+        return cls(run.run_id, run.status, run.reason)
 
 
 class Record:
@@ -82,7 +100,40 @@ class Record:
         if last is not None and last.attempt is not None and last.attempt.id == attempt.id:
             self.save(replace(last, attempt=attempt, run=run))
         if attempt.ended:
+            self._add_to_sweep(attempt, run)
             path.unlink(missing_ok=True)
+
+    def sweep_path(self, sweep: str) -> Path:
+        """The file of a sweep, which is there until all of its runs have ended."""
+        return self.folder / "sweeps" / f"{sweep}.json"
+
+    def begin_sweep(self, sweep: str, release: Release) -> dict[str, RunState]:
+        """The ends of the runs of a sweep of `release` by their values: of one that was cut off there are some."""
+        path = self.sweep_path(sweep)
+        if not path.exists():
+            self._write(path, _encode({"version": VERSION, "release": release.to_dict(), "runs": {}}))
+        return self.load_sweep(sweep)
+
+    def load_sweep(self, sweep: str) -> dict[str, RunState]:
+        """The runs of the sweep that have ended by now, but for those that somebody has stopped."""
+        path = self.sweep_path(sweep)
+        try:
+            found = json.loads(path.read_bytes())["runs"]
+            return {value: RunState(**each) for value, each in found.items()}
+        except (KeyError, TypeError, ValueError) as fault:
+            raise _unreadable("is not what this version writes", path) from fault
+
+    def end_sweep(self, sweep: str) -> None:
+        self.sweep_path(sweep).unlink(missing_ok=True)
+
+    def _add_to_sweep(self, attempt: Attempt, run: Run | None) -> None:
+        path = self.sweep_path(attempt.sweep)
+        is_over = run is not None and (run.status != "KILLED" or run.timed_out)
+        if run is None or not is_over or not attempt.sweep or not path.exists():
+            return
+        known = json.loads(path.read_bytes())
+        known["runs"][attempt.value] = RunState.of(run)._asdict()
+        self._write(path, _encode(known))
 
     def locked(
         self, task: str, *, wait: Callable[[str], None] | None = None
@@ -115,7 +166,11 @@ class Record:
 
 
 def _dump(release: Release) -> bytes:
-    return (json.dumps(release.to_dict(), indent=2, ensure_ascii=True) + "\n").encode("ascii")
+    return _encode(release.to_dict())
+
+
+def _encode(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def parse(text: bytes, *, path: Path) -> Release:

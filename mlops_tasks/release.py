@@ -111,6 +111,7 @@ class Attempt(NamedTuple):
     the digest by which the same command knows its own attempt again. Nobody follows the run of a `detached` one.
     `sent` is False as long as nothing was sent that could have made a run. `url` is the page of a detached one.
     `patch` is the digest that the step patch had then. `parameters` are for a list of runs: credentials are masked.
+    `sweep` is the id of the sweep that it is part of, `value` what it stands for there.
     """
 
     id: str
@@ -128,6 +129,8 @@ class Attempt(NamedTuple):
     url: str = ""
     patch: str = ""
     parameters: Mapping[str, str] = MappingProxyType({})
+    sweep: str = ""
+    value: str = ""
 
     @property
     def key(self) -> str:

@@ -36,6 +36,17 @@ class Report:
     ) -> None:
         """A result that is a table, of `numbers` in all columns but the first, or of text. `title` may be empty."""
 
+    def begun(self, run_id: str) -> None:
+        """A run has begun, or is followed again."""
+
+    @contextmanager
+    def board(self, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]], str], None]]:
+        """A table that changes while the block works.
+
+        The callable takes the rows as they are now, and the news in a line: shown where no table can be drawn anew.
+        """
+        yield lambda _rows, news: self.detail(news) if news else None
+
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """A transfer of `total` bytes; the callable takes the bytes moved since it was last called."""

@@ -139,6 +139,7 @@ class Settings:
         "seconds without an answer after which a run on Databricks is left to itself (default: 600)",
         600.0,
     )
+    at_once: int = _setting(setting_types.count, "runs of a sweep that go on at a time (default: 2)", 2)
     parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 4)", 4)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     foreign: tuple[str, ...] = field(default=(), compare=False)

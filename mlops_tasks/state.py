@@ -25,8 +25,8 @@ BRANCHES = "*/*/branches/*"
 """Where the branches' folders are below `.mlops`: one for each project, environment and branch."""
 RECORDS = f"{BRANCHES}/release.json"
 RUNS = "*/*/runs/*.json"
-CURRENT = (RECORDS, f"{BRANCHES}/attempts/*.json")
-"""Where the current records are: of each branch, and of each of its attempts that has not ended."""
+CURRENT = (RECORDS, f"{BRANCHES}/attempts/*.json", f"{BRANCHES}/sweeps/*.json")
+"""Where the current records are: of each branch, and of each of its attempts and sweeps that have not ended."""
 HALF = r"\..*\.part"
 """Leftovers of interrupted writes; those of wheels go with their folder."""
 
@@ -110,13 +110,16 @@ class StateFolder:
         staged, runs, branches = (release_folder / each for each in ("staged", "runs", "branches"))
         for folder in branches.glob("*/attempts"):
             _prune_attempts(folder)
+        for sweeps in branches.glob("*/sweeps"):
+            for lock in _oldest(sweeps, r".*\.lock"):
+                locks.remove_unused(lock.with_suffix(".json"), lock)
         for branch in _oldest(branches, r"[a-z0-9-]+", kept=KEPT_RECORDS):
             _forget(branch)
         old = [*_oldest(runs, r".*\.log"), *_oldest(runs, r".*\.json", kept=KEPT_RECORDS)]
         old += [each for folder in self.series.glob("*") for each in _oldest(folder, r".*\.json", kept=KEPT_RECORDS)]
         half = (
             _oldest(folder, HALF, kept=0)
-            for folder in (runs, *branches.glob("*"), *branches.glob("*/attempts"), *self.series.glob("*"))
+            for folder in (runs, *branches.glob("*"), *branches.glob("*/*/"), *self.series.glob("*"))
         )
         for path in (*old, *itertools.chain.from_iterable(half)):
             path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import errors
+from mlops_tasks import environments, errors, gates
 from mlops_tasks.settings import SETTINGS, Settings
 
 SETS: dict[str, Any] = {
@@ -164,7 +164,10 @@ def test_a_target_that_contradicts_the_environment_beside_it_is_refused(
         ),
         pytest.param("dev", {}, "must be a mapping of environments, not 'dev'", id="text"),
         pytest.param({"a/b": None}, {}, "mlops.environments.a/b (configuration) is no name", id="a slash"),
-        pytest.param({"all": None}, {}, "mlops.environments.all (configuration) is no name", id="called all"),
+        pytest.param(
+            {"all": None}, {}, "mlops.environments.all (configuration) is no name: all means", id="called all"
+        ),
+        pytest.param({"best": None}, {}, "best means another run in a gate; choose another one", id="called best"),
         pytest.param({"a": {"clean": "yes"}}, {}, "a.clean (configuration) must be true or false", id="clean"),
     ],
 )
@@ -259,3 +262,7 @@ def test_sets_that_extend_each_other_end_or_are_refused(sets: dict[str, dict[str
         assert read(sets, env=next(iter(sets))).environment == next(iter(sets))
     else:
         assert "circle" in (said := refused(sets)) or "names no environment" in said
+
+
+def test_no_environment_is_called_as_a_gate_calls_another_run() -> None:
+    assert {gates.MAIN, gates.BEST} <= set(environments.RESERVED)

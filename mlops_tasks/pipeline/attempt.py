@@ -16,7 +16,7 @@ from pathlib import Path
 from mlops_tasks import errors, locks, redaction
 from mlops_tasks.backends.base import Job, NotMarked, Submitted
 from mlops_tasks.pipeline import job_plan, staleness
-from mlops_tasks.pipeline.inputs import Inputs
+from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
@@ -28,20 +28,18 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
     Where an attempt at the same job was cut off and its run still goes on, that run is followed. OutOfOrder where
     another command is at the same job, or where a detached run of it still goes on.
     """
-    from mlops_tasks.doctor import reading
     from mlops_tasks.steps import run
 
     command = inputs.command or "run"
     with contextlib.ExitStack() as stack:
         with context.record.locked(command, wait=context.report.detail):
             context.target.check()
-            release = staleness.begin(context, steps, "run", inputs)
-            job = job_plan.prepare(context, release, inputs)
-            reading.look_ahead(context, release, force=inputs.force)
+            release, job = _prepare(context, steps, inputs)
             stack.enter_context(_sole(context, job, command))
             release, going_on = _take_up(context, release, job)
             if not going_on:
                 release, job = _begin(context, release, job)
+            release = _as_part(release, inputs.part)
             context.record.save(release)
             context.record.save_attempt(release)
         job = replace(job_plan.described(context, job, release), begun=lambda: _save_sent(context, release))
@@ -51,6 +49,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             save_submitted(context, context.record, release, submitted, detached=inputs.detach)
             if inputs.detach:
                 return _detach(context, release, submitted)
+            context.report.begun(submitted.run_id)
             found, log = _follow(context, job, submitted)
         release = _keep_end(context, found, release)
     with errors.warn_on_failure(context.report.warning):
@@ -59,6 +58,32 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
     with errors.warn_on_failure(context.report.warning):
         context.places.prune(context.release_folder, keep=job.project.folder)
     return release
+
+
+def _prepare(context: Context, steps: staleness.Steps, inputs: Inputs) -> tuple[Release, Job]:
+    """The release and its job, once all that can be known of it is right; of a sweep that was looked at before."""
+    from mlops_tasks.doctor import reading
+
+    part = inputs.part
+    release = part.release if part else staleness.begin(context, steps, "run", inputs)
+    job = job_plan.prepare(context, release, inputs)
+    if part is None:
+        reading.look_ahead(context, release, force=inputs.force)
+    elif part.job != job_plan.identity(job):
+        raise errors.OutOfOrder(
+            "the project, or its staged copy, has changed since the sweep began",
+            where=context.project_folder,
+            cure="`inv release` with the same --sweep begins another one",
+        )
+    return release, job
+
+
+def _as_part(release: Release, part: Part | None) -> Release:
+    """The release with its attempt as a part of that sweep."""
+    attempt = release.attempt
+    return (
+        replace(release, attempt=attempt._replace(sweep=part.sweep, value=part.value)) if attempt and part else release
+    )
 
 
 def _keep_end(context: Context, found: Run, begun: Release) -> Release:
@@ -230,6 +255,8 @@ def _detach(context: Context, release: Release, submitted: Submitted) -> Release
     page = f"\n{url}" if url else ""
     context.report.step("run", f"detached: run {submitted.run_id}, job run {submitted.job_run_id}{page}")
     context.report.detail(context.target.busy_cure)
+    if context.settings.require:
+        context.report.detail("its gates are checked by `inv watch`, once it has ended")
     return release
 
 

@@ -7,6 +7,7 @@ Handlers/ScriptHandler.cs), although their documentation names stdout alone: so 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,15 +159,13 @@ def show_problem(text: str, where: str, environ: Environ) -> str:
 def _find_place(where: str, workspace: str) -> tuple[str, str]:
     """The file below `workspace` that an error names, and its line; two empty texts for any other place."""
     found = PLACE.fullmatch(where)
-    path = Path(found[1]) if found else None
-    if (
-        path is None
-        or not workspace
-        or not path.is_file()
-        or not path.resolve().is_relative_to(Path(workspace).resolve())
-    ):
+    if found is None or not workspace:
         return "", ""
-    return path.resolve().relative_to(Path(workspace).resolve()).as_posix(), (found and found[2]) or ""
+    with contextlib.suppress(OSError, ValueError):  # no place is a path that the system would take, or lies elsewhere
+        path = Path(found[1])
+        if path.is_file():
+            return path.resolve().relative_to(Path(workspace).resolve()).as_posix(), found[2] or ""
+    return "", ""
 
 
 def _dialect(environ: Environ) -> Dialect | None:

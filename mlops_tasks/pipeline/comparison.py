@@ -29,6 +29,8 @@ SMALLEST = 0.00005
 """The share from which a change is shown as a percentage."""
 KINDS = ("parameter", "fact", "wheel", "metric")
 """The order of rows."""
+LARGEST = 1e300
+"""From here on a value is not drawn: SQL stores keep infinity as the largest number, and no axis holds that."""
 BEST = "*"
 """What marks the best value of a metric."""
 
@@ -92,7 +94,8 @@ class Comparison:
         if row.change is None or self.baseline is None:
             return None
         before = abs(self.runs[self.baseline].metrics[row.name])
-        return row.change / before if before else None
+        share = row.change / before if before else math.inf
+        return share if math.isfinite(share) else None
 
 
 def _find_best(values: Sequence[float], direction: int) -> int | None:
@@ -136,8 +139,11 @@ def beside(history: History, *, last: int = EARLIER, others: Sequence[tuple[str,
 
 
 def directions_of(required: Sequence[Gate]) -> dict[str, int]:
-    """By metric, whether the gates want a high value or a low one."""
-    return {each.metric: each.direction for each in required if each.direction}
+    """By metric, whether the gates want a high value or a low one; without a metric that is to stay between two."""
+    wanted: dict[str, set[int]] = {}
+    for each in required:
+        wanted.setdefault(each.metric, set()).update({each.direction} - {0})
+    return {metric: found.pop() for metric, found in wanted.items() if len(found) == 1}
 
 
 def show(history: History) -> None:
@@ -228,7 +234,7 @@ def _panel(found: Comparison, row: Row, own: Sequence[PastRun]) -> Panel:
 
 
 def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else math.nan
+    return value if value is not None and abs(value) < LARGEST else math.nan
 
 
 def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str = "") -> str:

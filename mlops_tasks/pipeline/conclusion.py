@@ -39,14 +39,15 @@ def conclude(context: Context, release: Release, kept: Record | None = None) -> 
     history = functools.lru_cache(lambda: history_of(context, run))
     try:
         comparison.show(history())
-    except errors.WorkspaceError as fault:  # the run itself is finished and recorded
+    except errors.ReleaseError as fault:  # the run itself is finished and recorded
         context.report.warning(f"the earlier runs cannot be shown: {fault.what}")
     if context.settings.require:
         try:
             checked = check(context, run, history)
-        except errors.WorkspaceError as fault:
+        except errors.ReleaseError as fault:
+            kind = errors.WorkspaceError if isinstance(fault, errors.WorkspaceError) else errors.StepFailed
             what = f"run {run.run_id} finished, and its gates could not be checked: {fault.what}"
-            raise errors.WorkspaceError(what, where=fault.where, cure=fault.cure) from fault
+            raise kind(what, where=fault.where, cure=fault.cure) from fault
         release = _keep(context, kept or context.record, release, checked)
         _enforce(context, release)
     return release

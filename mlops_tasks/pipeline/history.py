@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mlops_tasks import environments, errors
+from mlops_tasks import environments, errors, setting_types
 from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
 from mlops_tasks.steps.context import Context
@@ -16,7 +16,7 @@ from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
 BRANCH, PROJECT, ENTRY_POINT = "mlops.branch", "mlflow.source.name", "mlflow.project.entryPoint"
 ENVIRONMENT = "mlops.environment"
 """The tags by which runs belong together; only a run in an environment that the settings name has the last."""
-WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{6,31}")
+WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{4,31}")
 """A run's id, and the beginning of one, as tables show it."""
 
 
@@ -75,21 +75,18 @@ class History:
         return next(filter(None, found), None)
 
     def find(self, named: str) -> tuple[str, PastRun]:
-        """The run that `--with` names, by an environment, an id, or a branch, and what it is called.
+        """The run that `--with` names, by an environment, an id or a branch, looked for in this order, and its label.
 
-        Of an environment and of a branch it is the last finished one.
-
-        BadInput where there is none, or one of another project.
+        Of an environment and of a branch it is the last finished one. BadInput where there is none, or one of another
+        project.
         """
         if named in {*self.context.settings.environments, *environments.TARGETS}:
             found = self.in_environment(named)
             if found is None:
                 raise _refuse(f"nothing of {self._kind[PROJECT]} has finished in {named}", self.context)
             return named, found
-        if run_id := self._spell_out(named):
-            found = _tracking(self.context).read_past(run_id)
-            if found is None:
-                raise _refuse(f"there is no run {run_id}: it was deleted, or another store has it", self.context)
+        run_id = self._spell_out(named)
+        if run_id and (found := _tracking(self.context).read_past(run_id)):
             project = found.tags.get(PROJECT, "")
             if project != self._kind[PROJECT]:
                 of = f"of {project}" if project else "of no project"
@@ -97,9 +94,18 @@ class History:
             return run_id[:8], found
         found = find_last(self.context, named, self._kind, beside=self.this.experiment_id)
         if found is None:
-            of = f"of {self._kind[ENTRY_POINT]} in {self._kind[PROJECT]}"
-            raise _refuse(f"no run of a branch {named} has finished, {of}", self.context)
+            raise self._refuse_unknown(named, run_id)
         return named, found
+
+    def _refuse_unknown(self, named: str, run_id: str) -> errors.BadInput:
+        """For a name that no finished run of a branch has; `run_id` is that of a run that is gone."""
+        if run_id:
+            return _refuse(f"there is no run {run_id}: it was deleted, or another store has it", self.context)
+        what = f"no run of a branch {named} has finished, of {self._kind[ENTRY_POINT]} in {self._kind[PROJECT]}"
+        if SHORT_ID.fullmatch(named):
+            return _refuse(f"{what}, and no run from here has an id that begins with {named}", self.context)
+        near = setting_types.nearest(named, self.context.settings.environments)
+        return _refuse(f"{what}{f'; did you mean the environment {near}?' if near else ''}", self.context)
 
     def _spell_out(self, named: str) -> str:
         """The whole id of a run that is given by its id, or by the first characters of one that ran from here."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlops_tasks import errors
+
 if TYPE_CHECKING:
     from mlops_tasks.release import Release
 
@@ -14,11 +16,28 @@ BY_HAND = "by hand"
 """The digest of a step whose facts were given by hand: those never become stale."""
 
 
+class Part(NamedTuple):
+    """One run of a sweep: the parameters by which it differs, and the staged release that all of the sweep run.
+
+    `sweep` is the sweep's id, `job` the digest of the run's job.
+    """
+
+    sweep: str
+    parameters: Mapping[str, str]
+    release: Release
+    job: str
+
+    @property
+    def value(self) -> str:
+        """What the run stands for in the sweep."""
+        return errors.typed(*(f"{name}={value}" for name, value in self.parameters.items()))
+
+
 class Inputs(NamedTuple):
     """`wheels` are files; `wheel_uris` name wheels where a run can reach them. The rest are flags of the same names.
 
     `command` is the task that was called, where that is not the step's own. `made` are the releases of earlier projects
-    that were released in one order with this one, by their names.
+    that were released in one order with this one, by their names. `part` is the run's, of a sweep.
     """
 
     explain: bool = False
@@ -32,6 +51,8 @@ class Inputs(NamedTuple):
     experiment_id: str | None = None
     command: str = ""
     made: Mapping[str, Release] = MappingProxyType({})
+    sweep: tuple[str, ...] = ()
+    part: Part | None = None
 
     def replaces(self, step: str) -> bool:
         """Whether these inputs take the place of the facts that `step` records."""

@@ -40,7 +40,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
         context.target.check_detaching()
     project = mlproject.load(context.top / release.patched.project_dir)
     backend = context.backend
-    given = choose_parameters(context, say=True)
+    given = choose_parameters(context, more=inputs.part.parameters if inputs.part else {}, say=True)
     parameters = entry_points.resolve(context.project, settings.entry_point, given)
     check_job(context, parameters, backend=backend)
     _warn_of_uninstalled(context, release)
@@ -77,18 +77,21 @@ def _wheel_files(context: Context, release: Release) -> dict[str, Path]:
     return {name: path for name, path in named.items() if path.is_file()}
 
 
-def choose_parameters(context: Context, *, say: bool = False) -> dict[str, str]:
+def choose_parameters(context: Context, *, more: Mapping[str, str] | None = None, say: bool = False) -> dict[str, str]:
     """The parameters that were given for the entry point: those of the settings that it does not have are left out.
 
-    What is given by hand stays: it is passed on as `mlflow run` passes it on. With `say` both are reported.
+    What is given by hand stays, and so does what there is `more`: it is passed on as `mlflow run` passes it on. With
+    `say` both are reported.
     """
     from mlops_tasks.project import entry_points
 
     settings, project, name = context.settings, context.project, context.settings.entry_point
-    origins = {key: settings.origins.get(f"parameters.{key}", "") for key in settings.parameters}
-    undeclared = entry_points.find_undeclared(project, name, settings.parameters)
-    left_out = [key for key in undeclared if origins[key] not in {"", REPEATED["parameters"]}]
-    given = {key: value for key, value in settings.parameters.items() if key not in left_out}
+    whole, by_hand = {**settings.parameters, **(more or {})}, REPEATED["parameters"]
+    origins = {key: settings.origins.get(f"parameters.{key}", "") for key in whole}
+    origins |= dict.fromkeys(more or {}, by_hand)
+    undeclared = entry_points.find_undeclared(project, name, whole)
+    left_out = [key for key in undeclared if origins[key] not in {"", by_hand}]
+    given = {key: value for key, value in whole.items() if key not in left_out}
     for key in undeclared if say else ():
         lacks, near = f"{name} has no such parameter", entry_points.find_near(project, name, key, given)
         if key in given:

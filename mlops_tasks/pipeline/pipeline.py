@@ -60,10 +60,10 @@ class Pipeline:
         """Take the five steps in order, once everything that can be read has been read."""
         context = self._fill(_let_in(self._begin()), inputs)
         with context.places.usable():
-            step_table.check_inputs(context)
+            step_table.check_inputs(context, inputs)
             if inputs.detach:
                 context.target.check_detaching()
-            if not context.dry_run:
+            if not context.dry_run and not inputs.sweep:
                 from mlops_tasks.pipeline import attempt
 
                 # the step run would be refused only after the four steps before it
@@ -101,7 +101,7 @@ class Pipeline:
         """Raise what would stop the release before its first step, whatever the runs of earlier projects make."""
         context = _let_in(self._begin())
         with context.places.usable():
-            step_table.check_inputs(templates.fill(context.silenced(), {}, is_needed=False))
+            step_table.check_inputs(templates.fill(context.silenced(), {}, is_needed=False), NOTHING)
 
     def find_undeclared_for_all(self) -> set[str]:
         """The parameters that a flag gives to several projects, and that this one's entry point does not declare."""
@@ -112,8 +112,11 @@ class Pipeline:
 
     def find_finished(self) -> Release | None:
         """The release of the branch's last run that finished and met its gates; None before that."""
+        from mlops_tasks.pipeline import run_list
+
         context = self._begin()
         with context.places.usable():
+            run_list.record_ends(context)
             return templates.find_finished(context)
 
     def hold(self, release: Release, inputs: Inputs = NOTHING) -> Release | None:
@@ -129,6 +132,10 @@ class Pipeline:
                 return None
             is_checked = [each.gate for each in release.run.gates] == [str(each) for each in context.settings.require]
             return release if is_checked else conclusion.conclude(context, release)
+
+    def take_part(self, inputs: Inputs) -> Release:
+        """Take one run of a sweep: whether its branch and work tree may release was found out as the sweep began."""
+        return _take(self._begin(), "run", inputs)
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -202,6 +209,10 @@ def _let_in(context: Context) -> Context:
 def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         context.places.create()
+        if step == "run" and inputs.sweep and not context.dry_run:
+            from mlops_tasks.pipeline import sweep
+
+            return sweep.take_sweep(context, STEPS, inputs)
         if step == "run" and not context.dry_run:
             from mlops_tasks.pipeline import attempt, conclusion
 

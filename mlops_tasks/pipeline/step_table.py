@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Release
@@ -125,9 +125,14 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
     context.target.check()
     reading.look_ahead(context, release, force=inputs.force)
+    if inputs.sweep:
+        from mlops_tasks.pipeline import sweep
+
+        sweep.show(context, release, inputs)
+        return replace(release, run=None, attempt=None)
     job = job_plan.prepare(context, release, inputs)
     for key, value in job.parameters.items():
-        context.report.detail(f"parameter {key} = {value}")
+        context.report.detail(f"parameter {key} = {redaction.mask(value)}")
     for gate in context.settings.require:
         context.report.detail(f"gate {gate}")
     context.target.runs_of(job.backend).show(job)
@@ -136,14 +141,15 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
     return replace(release, run=None, attempt=None)
 
 
-def check_inputs(context: Context) -> None:
+def check_inputs(context: Context, inputs: Inputs) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
-    from mlops_tasks.pipeline import job_plan
+    from mlops_tasks.pipeline import job_plan, sweep
     from mlops_tasks.project import cluster, entry_points, environment, references
 
     project, settings = context.project, context.settings
-    given = job_plan.choose_parameters(context)
-    parameters = entry_points.resolve(project, settings.entry_point, given)
+    sweep.check_detached(inputs)
+    several = [job_plan.choose_parameters(context, more=each) for each in sweep.parse(inputs.sweep)]
+    resolved = [entry_points.resolve(project, settings.entry_point, each) for each in several]
     if project.environment_file is not None:
         lines = environment.load(project.environment_file, kind=project.kind).pip
         folder, placeholder = project.environment_file.parent, settings.placeholder
@@ -151,7 +157,8 @@ def check_inputs(context: Context) -> None:
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
     _ = context.libraries, context.wheel_root
-    job_plan.check_job(context, parameters, backend=context.backend)
+    for parameters in resolved:
+        job_plan.check_job(context, parameters, backend=context.backend)
     context.target.check()
 
 

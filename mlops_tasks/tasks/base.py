@@ -37,6 +37,7 @@ RUNNING = (
     "environment_version",
     "experiment_name",
     "experiment_id",
+    "sweep",
     "force",
 )
 KEPT = (*PATCHING, *RUNNING)
@@ -105,11 +106,15 @@ class ReleaseTask(invoke.Task[Any]):
             with processes.signals_raise():
                 return super().__call__(*args, **given)
         except errors.ReleaseError as fault:
-            raise _end(fault, fault.exit_code, as_json=bool(given.get("json"))) from fault
+            raise _end(fault, fault.exit_code, as_json=_is_json(given)) from fault
         except KeyboardInterrupt as fault:
             code = errors.exit_code_of(fault)
             told = errors.ReleaseError(code.name.lower(), cure="`inv status` shows how far it came")
-            raise _end(told, code, as_json=bool(given.get("json"))) from fault
+            raise _end(told, code, as_json=_is_json(given)) from fault
+
+
+def _is_json(flags: Mapping[str, Any]) -> bool:
+    return bool(flags.get("json")) or flags.get("format_") == "json"
 
 
 def _end(fault: errors.ReleaseError, code: errors.ExitCode, *, as_json: bool) -> invoke.Exit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import rich.console
 
 STEP_WIDTH = 12
+STEERING = re.compile(r"(?!\r?$)[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", re.MULTILINE)
+"""What a terminal obeys, in a name or a value that is anybody's: escapes, and marks that turn the direction of text."""
 LONG_TRANSFER = 10 << 20
 """Bytes from which a transfer is told where there is no screen to draw a bar on."""
 
@@ -49,17 +52,17 @@ class Console(Report):
 
     def step(self, name: str, made: str) -> None:
         if self._results:
-            head, *rest = made.splitlines()
+            head, *rest = _plain(made).splitlines()
             self._write(self._out, f"{self._paint(self._out, '1;36', name.ljust(STEP_WIDTH))} {head}")
             for line in rest:
                 self._write(self._out, f"{'':{STEP_WIDTH}} {line}")
 
     def detail(self, text: str) -> None:
         if not self._quiet:
-            self._write(self._err, self._paint(self._err, "2", f"  {self._spell(text)}"))
+            self._write(self._err, self._paint(self._err, "2", f"  {self._spell(_plain(text))}"))
 
     def warning(self, text: str) -> None:
-        self._write(self._err, f"{self._paint(self._err, '33', 'warning:')} {self._spell(text)}")
+        self._write(self._err, f"{self._paint(self._err, '33', 'warning:')} {self._spell(_plain(text))}")
 
     def debug(self, text: str) -> None:
         if self._verbose:
@@ -71,7 +74,7 @@ class Console(Report):
 
     def text(self, text: str) -> None:
         if self._results and text:
-            self._write(self._out, text.rstrip("\n"))
+            self._write(self._out, _plain(text).rstrip("\n"))
 
     def data(self, made: Mapping[str, Any]) -> None:
         """A result for programs, as JSON; a # is escaped where the guard might look for a command."""
@@ -87,7 +90,8 @@ class Console(Report):
         if not self._results:
             return
         if title:
-            self._write(self._out, f"\n{title}")
+            self._write(self._out, f"\n{_plain(title)}")
+        columns, *rows = ([_plain(cell) for cell in row] for row in (columns, *rows))
         for line in self._draw(columns, rows) if numbers else self._align(columns, rows):
             self._write(self._out, line.rstrip())
 
@@ -104,7 +108,7 @@ class Console(Report):
             columns, rows = [*columns[:kept], "…"], [[*row[:kept], ""] for row in rows]
         drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
-            drawn.add_column(column, justify="right" if index else "left")
+            drawn.add_column(text.Text(column), justify="right" if index else "left")
         for row in rows:
             drawn.add_row(*(text.Text(cell) for cell in row))
         with painter.capture() as captured:
@@ -123,6 +127,25 @@ class Console(Report):
             *cells, last = line
             text = "  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), last])
             yield text if number else self._paint(self._out, "1", text)
+
+    @contextmanager
+    def board(self, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]], str], None]]:
+        if self._quiet or not self._err.isatty():
+            with super().board(columns) as show:
+                yield show
+            return
+        from rich import live, table, text
+
+        def show_rows(rows: Sequence[Sequence[str]], _news: str) -> None:
+            drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+            for column in columns:
+                drawn.add_column(column, no_wrap=True)
+            for row in rows:
+                drawn.add_row(*(text.Text(cell) for cell in row))
+            shown.update(drawn, refresh=True)
+
+        with live.Live(console=self._rich(self._err), transient=True, auto_refresh=False) as shown:
+            yield show_rows
 
     @contextmanager
     def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -149,7 +172,7 @@ class Console(Report):
             yield
 
     def fail(self, text: str) -> None:
-        self._write(self._err, f"{self._paint(self._err, '1;31', 'error:')} {text}")
+        self._write(self._err, f"{self._paint(self._err, '1;31', 'error:')} {_plain(text)}")
 
     def _rich(self, stream: TextIO) -> rich.console.Console:
         from rich import console
@@ -169,6 +192,11 @@ class Console(Report):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if stream is self._out and not isinstance(fault, BrokenPipeError):
                 self.warning(f"stdout takes no more: {fault.strerror}; what was done stands, and is not shown")
+
+
+def _plain(text: str) -> str:
+    """`text` with a ? for each character that steers a terminal; line ends and tabs stay."""
+    return STEERING.sub("?", text)
 
 
 def open_streams() -> None:

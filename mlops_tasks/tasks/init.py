@@ -135,7 +135,9 @@ def _copy(folder: Path, name: str, source: Path = TEMPLATE) -> None:
         shutil.copyfile(source / name, folder / name)
     except OSError as fault:
         raise errors.StepFailed(
-            f"{name} cannot be made: {fault.strerror}", where=folder, cure="make that folder writable, then `inv init`"
+            f"{name} cannot be made: {fault.strerror}",
+            where=folder,
+            cure="make that folder writable, then give the same command again",
         ) from fault
 
 

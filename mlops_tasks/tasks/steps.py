@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_tasks.pipeline.pipeline import Pipeline
 
 DETACH = "end once the run is submitted, and leave it running (see watch and cancel)"
+SWEEP = "one run for each value: name=value,value,... (repeatable: every combination)"
 FORCE = "continue in spite of what the task `doctor` calls an error"
 
 
@@ -70,11 +71,13 @@ def patch(
 @invoke.task(
     klass=base.ReleaseTask,
     settings=tuple(SETTINGS),
+    iterable=["sweep"],
     help={
         "experiment_name": "name of the experiment, instead of the one that `name` chose",
         "experiment_id": "id of an existing experiment, instead of a name",
         "detach": DETACH,
         "force": FORCE,
+        "sweep": SWEEP,
     },
 )
 def run(
@@ -83,26 +86,29 @@ def run(
     experiment_id: str | None = None,
     detach: bool = False,  # noqa: FBT001, FBT002
     force: bool = False,  # noqa: FBT001, FBT002
+    sweep: list[str] | None = None,
     **flags: Any,
 ) -> None:
     """Step 5: run the staged project and follow it to its end."""
     inputs = Inputs(experiment_name=experiment_name, experiment_id=experiment_id, detach=detach, force=force)
-    _take(c, "run", flags, inputs)
+    _take(c, "run", flags, inputs._replace(sweep=tuple(sweep or ())))
 
 
 @invoke.task(
     klass=base.ReleaseTask,
     settings=tuple(SETTINGS),
-    help={"detach": DETACH, "force": FORCE},
+    iterable=["sweep"],
+    help={"detach": DETACH, "force": FORCE, "sweep": SWEEP},
 )
 def release(
     c: invoke.Context,
     detach: bool = False,  # noqa: FBT001, FBT002
     force: bool = False,  # noqa: FBT001, FBT002
+    sweep: list[str] | None = None,
     **flags: Any,
 ) -> None:
     """Take the five steps: name, build-wheel, deploy, patch, run."""
-    session.release(c, flags, Inputs(detach=detach, force=force))
+    session.release(c, flags, Inputs(detach=detach, force=force, sweep=tuple(sweep or ())))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=tuple(SETTINGS), help={"json": "print what would change as JSON"})

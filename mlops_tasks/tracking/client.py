@@ -70,7 +70,10 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """A run of an experiment. `started` is milliseconds since 1970; `url` is its page where a server shows one."""
+    """A run of an experiment, with the credentials in its parameters masked.
+
+    `started` is milliseconds since 1970; `url` is its page where a server shows one.
+    """
 
     run_id: str
     experiment_id: str = ""
@@ -317,7 +320,7 @@ class Tracking:
             started=int(run.info.start_time or 0),
             url=self._page(run),
             tags=dict(run.data.tags),
-            parameters=dict(run.data.params),
+            parameters={name: redaction.mask(value) for name, value in run.data.params.items()},
             metrics=dict(run.data.metrics),
         )
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import locks, slugs
+from mlops_tasks import errors, locks, slugs
 from mlops_tasks.pipeline import attempt as attempts
+from mlops_tasks.pipeline import job_plan
+from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.release import Attempt, Release, Run
 from tests.support.contexts import make_context
 from tests.support.inv import inv, read_until, start
@@ -373,6 +375,19 @@ def test_a_staged_copy_that_is_gone_is_patched_again(staged: Path) -> None:
     assert re.search(r"changed since patch ran: \.mlops/.*/training \(gone\)\n", said.err), said.err
 
     assert inv("patch", "run", cwd=staged).code == 0
+
+
+def test_a_run_of_a_sweep_is_of_the_release_that_the_sweep_began_with_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, job = make_context(tmp_path), make_job(tmp_path / "0123" / "p", MLPROJECT.replace("conda_", "# "))
+    monkeypatch.setattr(job_plan, "prepare", lambda *_: job)
+    release = Release(target="local", project="p", branch="main", digests={"patch": "then"})
+    part = Part("id", {"c": "1"}, release, job_plan.identity(job))
+
+    assert attempts._prepare(context, {}, Inputs(part=part)) == (release, job)
+    with pytest.raises(errors.OutOfOrder, match="has changed since the sweep began"):
+        attempts._prepare(context, {}, Inputs(part=part._replace(job="another")))
 
 
 @pytest.mark.parametrize("attempt", [None, Attempt(id="b2", run_id="r2")], ids=["none", "of another run"])

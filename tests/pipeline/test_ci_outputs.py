@@ -213,6 +213,11 @@ def test_a_file_outside_the_repository_is_not_marked(tmp_path: Path) -> None:
     assert ci_outputs.show_problem("what", str(tmp_path / "x"), environ) == "::error::what"
 
 
+@pytest.mark.parametrize("where", ["--plot " + "a" * 300, "a\0b", "mlops.require (configuration), --require", ""])
+def test_a_place_that_is_no_file_is_not_marked(tmp_path: Path, where: str) -> None:
+    assert ci_outputs.show_problem("what", where, {**GITHUB, "GITHUB_WORKSPACE": str(tmp_path)}) == "::error::what"
+
+
 @given(HOSTILE)
 @example("\u00ad::error::x")
 @example(":\u00ad:error::x")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mlops_tasks import errors
+from mlops_tasks import errors, gates
 from mlops_tasks.pipeline import comparison, history
 from mlops_tasks.pipeline.comparison import Comparison
 from mlops_tasks.release import Checked
@@ -108,6 +109,12 @@ def test_the_best_is_marked_where_a_gate_says_what_is_better() -> None:
 
     assert best == {"auc": 1, "loss": 3, "f1": None}
     assert compare(runs[0], make_run(), auc=1).rows[0].best is None
+
+
+def test_gates_that_want_a_value_between_two_say_nothing_of_what_is_better() -> None:
+    required = [gates.parse(each) for each in ("auc >= 0.7", "auc > 0.8", "rate >= 1", "rate <= 2", "f1 == 1")]
+
+    assert comparison.directions_of(required) == {"auc": 1}
 
 
 def test_a_run_stands_beside_main_and_the_last_of_the_earlier_ones(tracked: Any) -> None:
@@ -241,6 +248,22 @@ def test_as_data_nothing_is_cut_and_what_is_no_number_is_null() -> None:
     assert "gates" not in found
 
 
+def test_a_share_that_no_number_holds_is_null() -> None:
+    found = compare(make_run(metrics={"auc": 1.0}), make_run("b6d863460000", metrics={"auc": 5e-324}))
+
+    assert comparison.to_dict(found)["metrics"]["auc"] == {"change": 1.0, "share": None, "best": None}
+
+
+def test_credentials_in_a_runs_parameters_are_shown_to_nobody(tracked: Any) -> None:
+    tracked.log(parameters={"source": "https://ada:sesame@host/x"})
+    this = tracked.log(parameters={"source": "https://ada:sesame@host/y"})
+
+    found = comparison.beside(history.history_of(tracked.context(branch="main"), this))
+
+    shown = [comparison.to_markdown(found), str(comparison.to_dict(found)), str(found.rows)]
+    assert all("host/y" in each and "sesame" not in each for each in shown)
+
+
 def test_a_metric_that_no_run_has_logged_is_refused_with_the_nearest() -> None:
     found = compare(make_run(metrics={"auc": 1, "loss": 2}), make_run(metrics={"f1": 1}))
 
@@ -283,7 +306,7 @@ def test_a_picture_has_the_branchs_runs_in_order_and_the_others_as_levels() -> N
     assert loss.said == "not logged, 3 of 4 without a number"
 
 
-@pytest.mark.parametrize("metrics", [{}, {"auc": math.nan}, {"auc": math.inf}])
+@pytest.mark.parametrize("metrics", [{}, {"auc": math.nan}, {"auc": math.inf}, {"auc": -sys.float_info.max}])
 def test_runs_without_a_number_make_no_picture(metrics: dict[str, float]) -> None:
     with pytest.raises(errors.OutOfOrder, match="nothing to draw"):
         comparison.to_picture(compare(make_run(metrics=metrics), make_run("b6d863460000", metrics=metrics)))

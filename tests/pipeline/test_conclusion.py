@@ -162,3 +162,15 @@ def test_an_unmet_gate_is_told_with_the_line_that_it_is_written_in(tracked: Any)
         conclusion.conclude(context, release)
 
     assert refused.value.where == f"{file}:3:3, {file}:6:7, --require"
+
+
+@pytest.mark.parametrize("require", [[], ["auc >= main"]], ids=["no gate", "a gate"])
+def test_a_fault_of_the_settings_after_the_run_is_told_as_what_came_after_it(tracked: Any, require: list[str]) -> None:
+    this = tracked.log("feature", metrics={"auc": 0.5})
+    asked = {"branch": "feature", "experiment": "/Shared/{nobody}"}
+
+    if not require:
+        assert conclude(tracked, this, **asked).run is not None
+        return
+    with pytest.raises(errors.StepFailed, match=f"run {this.run_id} finished, and its gates could not be checked"):
+        conclude(tracked, this, *require, **asked)

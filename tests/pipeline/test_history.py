@@ -208,7 +208,7 @@ def test_a_run_that_cannot_be_compared_with_is_refused_with_the_reason(tracked: 
 
     for named, said in {
         "nobody": "no run of a branch nobody has finished, of main in p",
-        "abcdef12": "no run of a branch abcdef12 has finished",
+        "abcdef12": "no run of a branch abcdef12 has finished, .* no run from here has an id that begins with abcdef12",
         foreign.run_id: f"run {foreign.run_id} is of scoring, and this one of p",
         gone.run_id: f"there is no run {gone.run_id}: it was deleted",
         "0" * 32: "there is no run 000",
@@ -216,6 +216,14 @@ def test_a_run_that_cannot_be_compared_with_is_refused_with_the_reason(tracked: 
         with pytest.raises(errors.BadInput, match=said) as refused:
             found.find(named)
         assert refused.value.where == "--with"
+
+
+def test_a_branch_that_is_called_as_an_id_is_found_where_no_run_has_that(tracked: Any) -> None:
+    other, this = tracked.log("0123456789abcdef" * 2), tracked.log("feature")
+
+    found = history.history_of(tracked.context(branch="feature"), this).find("0123456789abcdef" * 2)
+
+    assert found[1].run_id == other.run_id
 
 
 def test_the_default_branch_is_the_remotes_else_main_else_master(tracked: Any) -> None:

@@ -167,7 +167,7 @@ def test_a_finished_release_ends_well_where_its_earlier_runs_cannot_be_shown(
     def refuse(*_: object, **__: object) -> None:
         raise errors.WorkspaceError("MLflow's tracking store refused: 403", cure="ask for the right to read")
 
-    monkeypatch.setattr(Tracking, "past_runs", refuse)
+    monkeypatch.setattr(Tracking, "read_past", refuse)
 
     run = pipeline(folder).release().run
 

@@ -131,10 +131,13 @@ def test_a_workspace_runs_both_and_a_command_that_is_killed_loses_neither(
     mlflow_server.start()
     mlflow_server.wipe()
     with Workspace(mlflow=mlflow_server, reuse=True) as workspace, sites.entered(workspace):
-        killed = start(folder, "release")
-        read_until(killed, "score of ")  # training has finished, and the job of the score is there
-        killed.kill()
-        killed.communicate()
+        for words in (": main on databricks", "score of "):  # each is said when a job is there
+            killed = start(folder, "release")
+            read_until(killed, words)
+            killed.kill()
+            killed.communicate()
+        (job_run_id,) = workspace.jobs.find_runs("score of ")
+        workspace.jobs.wait(job_run_id)
 
         said = inv("release", "--json", cwd=folder)
 

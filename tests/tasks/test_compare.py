@@ -18,6 +18,7 @@ from tests.support.repositories import nothing_changes, write
         ([], 3, "no run of main has ended yet, of main in training"),
         (["--plot", "a.png"], 3, "`inv release` makes one"),
         (["--json"], 3, "no run of main has ended yet"),
+        (["--format", "json"], 3, "no run of main has ended yet"),
     ],
 )
 def test_what_cannot_be_compared_is_told_and_nothing_is_made(
@@ -35,4 +36,5 @@ def test_what_cannot_be_compared_is_told_and_nothing_is_made(
         found = inv("compare", *flags, cwd=tmp_path)
 
     assert (found.code, said in found.err) == (code, True), found.err
+    assert found.json["error"]["code"] == code if flags and "json" in flags[-1] else not found.out
     assert not (tmp_path / ".mlops" / "mlflow.db").exists()

@@ -47,6 +47,19 @@ def test_results_go_to_stdout_and_all_else_to_stderr(make: Make) -> None:
     assert err.getvalue() == "  looking\nwarning: careful\nepoch 1\n"
 
 
+def test_a_board_is_drawn_anew_on_a_terminal_and_told_line_by_line_elsewhere(make: Make) -> None:
+    (plain, _, lines), (drawn, _, screen) = make(), make(Terminal)
+
+    for shown in (plain, drawn):
+        with shown.board(["values", "state"]) as show:
+            show([["c=1", "starting"]], "")
+            show([["c=1", "FINISHED"]], "c=1: FINISHED")
+
+    assert lines.getvalue() == "  c=1: FINISHED\n"
+    assert all(words in screen.getvalue() for words in ("values", "starting", "FINISHED"))
+    assert "c=1: FINISHED" not in screen.getvalue()
+
+
 def test_quiet_leaves_results_and_warnings(make: Make) -> None:
     shown, out, err = make(quiet=True)
 
@@ -227,3 +240,21 @@ def test_of_a_wide_table_of_numbers_the_last_columns_are_left_out() -> None:
     assert len(head) <= 120
     assert head.split() == [*columns[1 : len(row.split())], "…"]
     assert len(head.split()) > 8
+
+
+def test_what_a_terminal_would_obey_in_a_name_is_shown_as_a_question_mark(make: Make) -> None:
+    shown, out, err = make()
+    hostile = "a\x1b]0;x\x07\u202eb\r\tc"
+
+    shown.step("name", hostile)
+    shown.text(f"{hostile}\r\n+d\r\n")
+    shown.table(hostile, ["run", hostile], [["1", hostile]])
+    shown.table("", ["", "[red]x"], [["a", hostile]], numbers=True)
+    shown.warning(hostile)
+    shown.detail(hostile)
+    shown.fail(hostile)
+
+    assert not set("\x1b\x07\u202e") & set(out.getvalue() + err.getvalue())
+    assert err.getvalue().count("a?]0;x??b?\tc") == 3
+    assert "c\r\n+d\r\n" in out.getvalue()
+    assert "[red]x" in out.getvalue()

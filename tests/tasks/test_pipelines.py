@@ -340,13 +340,18 @@ def test_make_releases_and_leaves_a_comments_body(machine: Machine) -> None:
     assert (machine.folder / ".mlops/comparison.md").read_text() == "| a comparison |\n"
 
 
-def test_make_ends_as_the_release_ends(machine: Machine) -> None:
-    machine.put("inv", '#!/bin/bash\n[ "$1" = compare ] || exit 6\n')
+@pytest.mark.parametrize(("code", "has_run"), [(6, True), (2, False)])
+def test_make_ends_as_the_release_ends_and_leaves_no_comment_on_an_earlier_run(
+    machine: Machine, code: int, has_run: bool
+) -> None:
+    machine.put("inv", f'#!/bin/bash\n[ "$1" = compare ] && echo new || exit {code}\n')
     (machine.folder / ".mlops").mkdir()
+    (machine.folder / ".mlops/comparison.md").write_text("of an earlier run\n")
 
     done = machine.run(Step("make pull-request"))
 
-    assert "Error 6" in done.stderr
+    assert f"Error {code}" in done.stderr
+    assert (machine.folder / ".mlops/comparison.md").exists() == has_run
 
 
 @pytest.mark.parametrize("system", init.list_pipelines())

@@ -1,0 +1,192 @@
+"""What a sweep runs, how its runs go on side by side, and what is left of one that was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_tasks import errors
+from mlops_tasks.pipeline import sweep
+from mlops_tasks.pipeline.inputs import Inputs, Part
+from mlops_tasks.record import RunState
+from mlops_tasks.release import Attempt, Release, Run
+from tests.support.contexts import make_context
+from tests.support.workspaces import Heard
+
+RELEASE = Release(target="local", project="p", branch="main")
+NAMES = st.text("abc_", min_size=1, max_size=3)
+VALUES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1)
+GRIDS = st.dictionaries(NAMES, VALUES.map(lambda found: list(dict.fromkeys(found))), max_size=3)
+
+
+def quote(value: str) -> str:
+    return "'{}'".format(value.replace("'", "''"))
+
+
+@given(GRIDS.filter(lambda grid: math.prod(map(len, grid.values())) <= sweep.MOST))
+def test_every_combination_of_the_values_is_run_once_and_called_by_a_name_of_its_own(
+    grid: dict[str, list[str]],
+) -> None:
+    texts = [f"{name}={','.join(map(quote, values))}" for name, values in grid.items()]
+
+    found = sweep.parse(texts)
+
+    assert found == [dict(zip(grid, each, strict=True)) for each in itertools.product(*grid.values())]
+    assert len({Part("", each, RELEASE, "").value for each in found}) == len(found)
+
+
+@given(st.lists(st.text(), min_size=1, max_size=3))
+def test_any_text_is_read_or_refused_in_words(texts: list[str]) -> None:
+    with contextlib.suppress(errors.BadInput):
+        assert all(value for each in sweep.parse(texts) for value in each.values())
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["c=0.01,0.1,1"], ["0.01", "0.1", "1"]),
+        (["c='a,b',d"], ["a,b", "d"]),
+        (["c=it's, b"], ["it's", " b"]),
+        (["c=x=1,x=2"], ["x=1", "x=2"]),
+    ],
+)
+def test_values_are_parted_by_commas_outside_quotes(texts: list[str], values: list[str]) -> None:
+    assert [each["c"] for each in sweep.parse(texts)] == values
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        pytest.param(["c"], "'c' is not of the form name=value,value", id="no value"),
+        pytest.param(["=1"], "'=1' is not of the form", id="no name"),
+        pytest.param(["c=1,,2"], "'c=1,,2' has an empty value", id="empty"),
+        pytest.param(["c="], "'c=' has an empty value", id="nothing"),
+        pytest.param(["c=1,2,1"], "'c=1,2,1' has the value 1 twice", id="twice"),
+        pytest.param(["c='a"], "cannot be read", id="open quote"),
+        pytest.param(["c=1", "c=2"], "c is given twice", id="name twice"),
+        pytest.param([f"c={','.join(map(str, range(101)))}"], "has 101 runs, and 100 is the most", id="too many"),
+        pytest.param([f"{name}={','.join(map(str, range(100)))}" for name in "ab"], "has 10000 runs", id="product"),
+    ],
+)
+def test_what_is_no_sweep_is_refused(texts: list[str], said: str) -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        sweep.parse(texts)
+
+    assert said in caught.value.what
+
+
+PROGRAM = """\
+import base64, json, os, pathlib, pickle, sys, time
+
+root, settings, inputs = pickle.loads(base64.b64decode(sys.stdin.readline()))
+value, here = inputs.part.parameters["c"], pathlib.Path(__file__).parent
+
+def say(state, because=""):
+    print(json.dumps({"state": state, "run_id": f"id-{value}", "because": because}), flush=True)
+
+say("going on")
+(here / f"at-{value}").touch()
+if value == "crash":
+    sys.exit("a bug")
+if value in {"wait", "wait2"}:
+    while not (here / "at-wait2").exists():
+        time.sleep(0.01)
+if value.startswith("endless"):
+    sys.stdin.read()
+say("FAILED" if value == "fail" else "FINISHED", "no luck" if value == "fail" else "")
+"""
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that makes a sweep of some values, whose program does what each value says."""
+    (tmp_path / "child.py").write_text(PROGRAM)
+    monkeypatch.setattr(sweep, "CHILD", tmp_path / "child.py")
+
+    def make(values: str, *, report: Heard | None = None, **ended: RunState) -> sweep.Sweeping:
+        context = make_context(tmp_path, report=report or Heard())
+        parts = [Part("id", each, RELEASE, "") for each in sweep.parse([f"c={values}"])]
+        return sweep.Sweeping(context, Inputs(), parts, {f"c={value}": each for value, each in ended.items()})
+
+    return make
+
+
+def test_a_run_that_fails_or_crashes_stops_no_other(begin: Any) -> None:
+    states = begin("fail,crash,good").work()
+
+    assert states == {
+        "c=fail": RunState("id-fail", "FAILED", "no luck"),
+        "c=crash": RunState("id-crash", "cut off", "its process ended with 1"),
+        "c=good": RunState("id-good", "FINISHED"),
+    }
+
+
+def test_two_runs_go_on_at_once_and_each_is_told_as_it_begins_and_ends(
+    begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = begin("wait,wait2,good")
+    heard: dict[str, int] = {}
+    monkeypatch.setattr(made._context.report, "detail", lambda news: heard.update({news: len(made._working)}))
+
+    states = made.work()
+
+    assert {each.state for each in states.values()} == {"FINISHED"}
+    told = {
+        f"c={value}: {state} id-{value}" for value in ("wait", "wait2", "good") for state in ("going on", "FINISHED")
+    }
+    assert set(heard) == told
+    assert max(heard.values()) == 2
+
+
+def test_a_run_that_has_ended_before_is_not_run_again(begin: Any, tmp_path: Path) -> None:
+    before = RunState("id-before", "FAILED", "no luck")
+
+    states = begin("fail,good", fail=before).work()
+
+    assert (states["c=fail"], states["c=good"].state) == (before, "FINISHED")
+    assert not (tmp_path / "at-fail").exists()
+
+
+def test_ctrl_c_ends_the_runs_that_go_on(begin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = begin("endless,endless2,never")
+    heard: set[str] = set()
+
+    def interrupt(news: str) -> None:
+        heard.add(news)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(made._context.report, "detail", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        made.work()
+
+    ended = f"its process ended with {-signal.SIGTERM}"
+    assert made._working == {}
+    assert made._states == {
+        "c=endless": RunState("id-endless", "cut off", ended),
+        "c=endless2": RunState("id-endless2", "cut off", ended),
+        "c=never": sweep.WAITING,
+    }
+
+
+def test_the_record_of_a_sweep_has_the_runs_that_need_not_be_run_again(tmp_path: Path) -> None:
+    kept = make_context(tmp_path).record
+    assert kept.begin_sweep("id", RELEASE) == {}
+
+    for value, status, timed_out in (("a", "FINISHED", False), ("b", "KILLED", False), ("c", "KILLED", True)):
+        attempt = Attempt(id=value, job=value, sweep="id", value=value, ended=True)
+        run = Run(f"id-{value}", "1", status, "local", "", "main", timed_out=timed_out)
+        kept.save_attempt(Release(target="local", project="p", branch="main", attempt=attempt, run=run))
+
+    assert kept.begin_sweep("id", RELEASE) == {"a": RunState("id-a", "FINISHED"), "c": RunState("id-c", "KILLED")}
+    kept.end_sweep("id")
+    assert kept.begin_sweep("id", RELEASE) == {}
