@@ -137,6 +137,18 @@ class Pipeline:
         """Take one run of a sweep: whether its branch and work tree may release was found out as the sweep began."""
         return _take(self._begin(), "run", inputs)
 
+    def find_project(self, run_id: str) -> str:
+        """The project of a run that may go on, as its record names it; empty for one that has ended or is not ours.
+
+        BadInput where several runs, or none, have that id or begin with it.
+        """
+        from mlops_tasks.pipeline import run_list
+
+        context = self._begin()
+        with context.places.usable():
+            found = run_list.find(context, run_id)
+        return "" if isinstance(found, str) else found.release.project
+
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
         from mlops_tasks.pipeline import watching

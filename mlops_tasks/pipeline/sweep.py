@@ -239,4 +239,5 @@ def _compare(context: Context, states: Mapping[str, RunState]) -> None:
     if len(runs) > 1:
         labels = [each.run_id[: run_list.SHORT] for each in runs]
         directions = comparison.directions_of(context.settings.require)
+        context.report.text("\n")  # a line between the two tables
         comparison.report_table(context, comparison.Comparison(runs=runs, labels=labels, directions=directions))

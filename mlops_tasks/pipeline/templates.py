@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -99,17 +100,27 @@ def _read(context: Context, release: Release, run: Run, named: Reference) -> str
     tracking = context.target.runs.tracking
     if named.value == "experiment":  # a run may have been made under another one than the release's
         return tracking.read_experiment_name(run.experiment_id)
-    found = _as_recorded(release, run, named)
-    if found:
-        return found
-    now = tracking.read_past(run.run_id)
-    metrics = now.metrics if now else {}
+    if not named.metric:
+        return _as_recorded(release, run, named)
+    value = run.metrics.get(named.metric, math.nan)
+    if not math.isfinite(value):  # the record has not read it yet, or cannot hold it
+        now = tracking.read_past(run.run_id)
+        value = _choose_metric(context, run, named, now.metrics if now else {})
+    return str(value)
+
+
+def _choose_metric(context: Context, run: Run, named: Reference, metrics: Mapping[str, float]) -> float:
+    takes = f"{context.settings.listed_as} takes {named}, and run {run.run_id} of {named.project} has"
     if named.metric not in metrics:
         near = gates.name_near(named.metric, metrics)
-        hint = f"; did you mean {near}?" if near else ""
         raise errors.OutOfOrder(
-            f"{context.settings.listed_as} takes {named}, and run {run.run_id} of {named.project} has not logged "
-            f"{named.metric}{hint}",
+            f"{takes} not logged {named.metric}{f'; did you mean {near}?' if near else ''}",
             cure="correct the name, or have the run log it, then repeat",
         )
-    return str(metrics[named.metric])
+    value = metrics[named.metric]
+    if not math.isfinite(value):
+        raise errors.OutOfOrder(
+            f"{takes} logged {value} as {named.metric}, which is no number to go on with",
+            cure="have the run log a number, then repeat",
+        )
+    return value

@@ -96,8 +96,18 @@ def _submitted(attempt: Attempt | None) -> Submitted:
 
 
 def _ready(context: Context, found: run_list.Listed) -> Release | None:
-    """The release of an attempt whose run is known by now; None where that has ended. OutOfOrder for another host's."""
+    """The release of an attempt whose run is known by now; None where that has ended.
+
+    BadInput for a run of another project or environment, which has gates and a login of its own; OutOfOrder for another
+    host's.
+    """
     release, attempt = found.release, found.attempt
+    if release.project != context.project_name:
+        raise errors.BadInput(
+            f"run {found.name} is one of the project {release.project}, and this is {context.project_name}",
+            where="RUN_ID",
+            cure="name that project by `--project`",
+        )
     if release.released_to != context.settings.environment:
         flag = errors.typed("--env" if release.environment else "--target", release.released_to)
         raise errors.BadInput(

@@ -134,12 +134,14 @@ class Console(Report):
             with super().board(columns) as show:
                 yield show
             return
-        from rich import live, table, text
+        from rich import cells, live, table, text
 
         def show_rows(rows: Sequence[Sequence[str]], _news: str) -> None:
+            """Where there is no room it is the last column that is cut short."""
             drawn = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-            for column in columns:
-                drawn.add_column(column, no_wrap=True)
+            for place, column in enumerate(zip(columns, *rows, strict=True), start=1):
+                width = max(map(cells.cell_len, column)) if place < len(columns) else None
+                drawn.add_column(column[0], no_wrap=True, min_width=width)
             for row in rows:
                 drawn.add_row(*(text.Text(cell) for cell in row))
             shown.update(drawn, refresh=True)

@@ -26,10 +26,10 @@ def runs(c: invoke.Context, **flags: Any) -> None:
 @invoke.task(klass=base.ReleaseTask, settings=FOLLOWING, positional=["run_id"], help=RUN_ID)
 def watch(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
     """Follow a detached run to its end: watch [RUN_ID]."""
-    session.work(c, flags, lambda pipeline: pipeline.watch(run_id))
+    session.work_on_run(c, flags, run_id, lambda pipeline: pipeline.watch(run_id))
 
 
 @invoke.task(klass=base.ReleaseTask, settings=ENDING, positional=["run_id"], help=RUN_ID)
 def cancel(c: invoke.Context, run_id: str | None = None, **flags: Any) -> None:
     """Cancel a detached run: cancel [RUN_ID]."""
-    session.work(c, flags, lambda pipeline: pipeline.cancel(run_id))
+    session.work_on_run(c, flags, run_id, lambda pipeline: pipeline.cancel(run_id))

@@ -61,6 +61,20 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
     _work(c, flags, open_pipeline(c, flags), action)
 
 
+def work_on_run(
+    c: invoke.Context, flags: dict[str, Any], run_id: str | None, action: Callable[[Pipeline], Release | None]
+) -> None:
+    """Do as `work` does, on a run that is there: of several listed projects it is of the run's own."""
+    pipelines = list(open_pipelines(c, flags).values())
+    if len(pipelines) == 1 or not run_id:
+        work(c, flags, action)
+        return
+    project = pipelines[0].find_project(run_id)
+    own = next((each for each in pipelines if each.context.project_name == project), pipelines[0])
+    with speak_of(own):
+        _work(c, flags, own, action)
+
+
 def release(c: invoke.Context, flags: dict[str, Any], inputs: Inputs) -> None:
     """Release the project of the settings, or all that the settings list, as `work` does."""
     pipelines = open_pipelines(c, flags)

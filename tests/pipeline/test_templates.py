@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ def test_a_metric_that_was_not_logged_is_refused_with_the_run_and_the_near_name(
         f"score takes {{training.metrics.acu}}, and run {run.run_id} of training has not logged acu; did you mean auc?"
     )
     assert caught.value.where == "mlops.projects.score.parameters.threshold (configuration)"
+
+
+def test_a_metric_that_is_no_number_is_none_to_go_on_with(tracked: Any) -> None:
+    context = context_of(tracked, threshold="{training.metrics.auc}")
+    run = tracked.log(metrics={"auc": math.nan})
+    record_run(context, run)
+
+    with pytest.raises(errors.OutOfOrder, match=f"run {run.run_id} of training has logged nan as auc"):
+        templates.fill(context, {})
 
 
 def test_a_metric_that_the_record_lacks_is_asked_of_the_store(tracked: Any) -> None:

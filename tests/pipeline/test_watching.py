@@ -69,6 +69,19 @@ def test_a_run_of_another_target_is_named_with_its_target(tmp_path: Path, ask: A
 
 
 @both
+def test_a_run_of_another_project_is_named_with_its_project(tmp_path: Path, ask: Ask) -> None:
+    record(tmp_path, None)
+    context = make_context(tmp_path)
+    left = Release(target="local", project="score", branch="main", attempt=GOING_ON)
+    Record(context.places.record_folder("score", "local", "main")).save(left)
+
+    with pytest.raises(errors.BadInput, match="run r1 is one of the project score, and this is p") as caught:
+        ask(context, "r1")
+
+    assert caught.value.cure == "name that project by `--project`"
+
+
+@both
 def test_a_dry_run_says_which_run_it_would_be_and_leaves_it_alone(tmp_path: Path, ask: Ask) -> None:
     context, heard = record(tmp_path, GOING_ON, dry_run=True)
 

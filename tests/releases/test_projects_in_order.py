@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from mlops_tasks import slugs
+from mlops_tasks.record import Record
+from mlops_tasks.release import Attempt, Release
 from tests.fake_workspace.mlflow_server import MlflowServer
 from tests.fake_workspace.server import Workspace
 from tests.support import sites, two_projects
@@ -87,6 +90,19 @@ def test_a_task_of_one_project_wants_its_name(folder: Path, task: str) -> None:
     assert (said.code, said.out) == (2, "")
     assert "2 projects are listed, and this takes one of them: training, score\n" in said.err
     assert "do: give `--project NAME`" in said.err
+
+
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_run_that_is_given_by_its_id_is_one_of_its_own_project(tmp_path: Path, task: str) -> None:
+    folder = two_projects.make(tmp_path / "repository")
+    attempt = Attempt(id="a1", run_id="feed" * 8, experiment_id="1", job_run_id=7, detached=True, entry_point="main")
+    branch = folder / ".mlops" / slugs.slug("projects/score") / "local" / "branches" / "main"
+    Record(branch).save_attempt(Release(target="local", project="projects/score", branch="main", attempt=attempt))
+
+    said = inv(task, "feed", "--dry-run", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert f"run {'feed' * 8}, job run 7" in said.out
 
 
 def test_by_its_name_one_project_is_taken(folder: Path) -> None:

@@ -51,13 +51,13 @@ def test_a_board_is_drawn_anew_on_a_terminal_and_told_line_by_line_elsewhere(mak
     (plain, _, lines), (drawn, _, screen) = make(), make(Terminal)
 
     for shown in (plain, drawn):
-        with shown.board(["values", "state"]) as show:
-            show([["c=1", "starting"]], "")
-            show([["c=1", "FINISHED"]], "c=1: FINISHED")
+        with shown.board(["values", "state", "because"]) as show:
+            show([["c=1", "starting", ""]], "")
+            show([["c=1", "FAILED", "of a long reason " * 9]], "c=1: FAILED")
 
-    assert lines.getvalue() == "  c=1: FINISHED\n"
-    assert all(words in screen.getvalue() for words in ("values", "starting", "FINISHED"))
-    assert "c=1: FINISHED" not in screen.getvalue()
+    assert lines.getvalue() == "  c=1: FAILED\n"
+    assert all(words in screen.getvalue() for words in ("values", "starting", "c=1     FAILED  of a long"))
+    assert "c=1: FAILED" not in screen.getvalue()
 
 
 def test_quiet_leaves_results_and_warnings(make: Make) -> None:
