@@ -18,7 +18,7 @@ TESTS = sorted(HERE.rglob("*.py"))
 
 LAYERS = (
     *("__version__", "release", "errors", "report", "files", "redaction", "slugs", "markdown"),
-    *("gates", "setting_types", "environments", "projects", "settings", "processes", "locks"),
+    *("settings", "processes", "locks"),
     *("record", "state", "uv"),
     *("workspace", "tracking", "checkout"),
     *("stores", "project", "wheels"),
@@ -68,6 +68,11 @@ def test_imports_run_one_way(path: Path) -> None:
         if name.startswith("mlops_tasks."):
             other = name.split(".")[1]
             assert layer(other) <= layer(own), f"{own} imports {name}, which lies above it"
+
+
+def test_the_root_is_no_room() -> None:
+    beside = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert len(beside) <= 14, f"find a room for one of them: {', '.join(sorted(beside))}"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "steps").glob("*.py")), ids=lambda path: path.stem)

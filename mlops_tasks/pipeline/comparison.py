@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, gates, markdown
-from mlops_tasks.gates import Gate
+from mlops_tasks import errors, markdown
 from mlops_tasks.pipeline.history import BRANCH, ENTRY_POINT, PROJECT, History
 from mlops_tasks.release import Checked
+from mlops_tasks.settings import gates
+from mlops_tasks.settings.gates import Gate
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mlops_tasks import errors, gates
-from mlops_tasks.gates import Gate
+from mlops_tasks import errors
 from mlops_tasks.pipeline import comparison
 from mlops_tasks.pipeline.history import History, history_of
 from mlops_tasks.record import Record
 from mlops_tasks.release import Checked, Release, Run
-from mlops_tasks.setting_types import CONFIGURATION
-from mlops_tasks.settings import IN_ENVIRONMENT
+from mlops_tasks.settings import IN_ENVIRONMENT, gates
+from mlops_tasks.settings.gates import Gate
+from mlops_tasks.settings.setting_types import CONFIGURATION
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 

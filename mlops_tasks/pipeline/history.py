@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mlops_tasks import environments, errors, setting_types
+from mlops_tasks import errors
 from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
+from mlops_tasks.settings import environments, setting_types
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlops_tasks import environments, errors, locks, record
+from mlops_tasks import errors, locks, record
 from mlops_tasks import state as state_folder
 from mlops_tasks.pipeline import staleness
 from mlops_tasks.pipeline.inputs import BY_HAND
 from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.settings import environments
 from mlops_tasks.steps.context import Context
 
 UNITS = {"d": 86400, "h": 3600, "min": 60}

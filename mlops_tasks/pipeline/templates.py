@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mlops_tasks import errors, gates, projects, record, state
-from mlops_tasks.projects import Reference
+from mlops_tasks import errors, record, state
 from mlops_tasks.release import Release, Run
+from mlops_tasks.settings import gates, projects
+from mlops_tasks.settings.projects import Reference
 from mlops_tasks.steps.context import Context
 
 SPECIMEN = {"run_id": "0" * 32, "experiment_id": "0", "experiment": "/experiment"}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import invoke
 
-from mlops_tasks import errors, setting_types
+from mlops_tasks import errors
+from mlops_tasks.settings import setting_types
 from mlops_tasks.tasks import base, session, several
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ on serverless compute too (--backend databricks writes the Spark job that MLflow
 )
 def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa: FBT001, FBT002 - flags are booleans
     """Say what will not work on Databricks, why, and what to change."""
-    from mlops_tasks import environments
+    from mlops_tasks.settings import environments
 
     if flags["env"] == environments.EVERY:
         _tell_all(c, flags, fix=fix)
@@ -84,7 +84,7 @@ def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
         raise errors.BadInput(
             "--fix writes what one environment needs", where="--env all", cure="give `--env NAME`, or leave --fix out"
         )
-    from mlops_tasks import environments
+    from mlops_tasks.settings import environments
 
     written = base.settings_of(c).get("environments")
     names = [str(name) for name in written] if isinstance(written, dict) and written else list(environments.TARGETS)

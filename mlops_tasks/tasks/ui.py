@@ -10,7 +10,8 @@ from typing import Any
 
 import invoke
 
-from mlops_tasks import errors, setting_types
+from mlops_tasks import errors
+from mlops_tasks.settings import setting_types
 from mlops_tasks.tasks import base, session
 
 

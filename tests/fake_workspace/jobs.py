@@ -48,7 +48,7 @@ class Jobs:
         self.mode = Mode()
         self.versions = {"2.0", "2.1", "2.2"}
         self._compute = compute or Compute(home.resolve())
-        self._token_of = token_of
+        self.token_of = token_of
         self._site = Site(disk=disk.resolve(), url=url, home=home.resolve(), reuse=reuse, has_dbfs=has_dbfs)
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
@@ -110,7 +110,7 @@ class Jobs:
             if known:
                 return {"run_id": known}
             tasks = submissions.check(body, self._compute, several=several)
-            identity = submissions.check_identity(body, request.user, lambda name: bool(self._token_of(name)))
+            identity = submissions.check_identity(body, request.user, lambda name: bool(self.token_of(name)))
             run = self._make(request.user, identity, body, tasks, several=several)
             if body.get("idempotency_token"):
                 self._tokens[str(body["idempotency_token"])] = run.run_id
@@ -127,7 +127,7 @@ class Jobs:
             run_id=run_id,
             user=user,
             identity=identity,
-            token=self._token_of(identity),
+            token=self.token_of(identity),
             body=body,
             tasks=tasks,
             several=several,

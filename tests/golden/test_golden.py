@@ -275,6 +275,7 @@ def opened(mlflow: MlflowServer) -> Iterator[Workspace]:
     users = {THE_JOBS: "jobs@example.com", OURS: USER}
     with Workspace(mlflow=mlflow, reuse=True, users=users) as workspace:
         workspace.make_volume("main", "default", "wheels")
+        workspace.jobs.token_of = lambda _: THE_JOBS
         yield workspace
     assert not workspace.crashes, workspace.crashes[0]
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mlops_tasks import errors, gates
+from mlops_tasks import errors
 from mlops_tasks.pipeline import comparison, history
 from mlops_tasks.pipeline.comparison import Comparison
 from mlops_tasks.release import Checked
+from mlops_tasks.settings import gates
 from mlops_tasks.tracking.client import PastRun
 
 SHA = "9d92db0324de" + "0" * 52

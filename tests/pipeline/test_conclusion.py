@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_tasks import errors, gates
+from mlops_tasks import errors
 from mlops_tasks.pipeline import conclusion
 from mlops_tasks.release import Attempt, Release, Run
-from mlops_tasks.settings import Settings
+from mlops_tasks.settings import Settings, gates
 
 
 def judge(text: str, *, strict: bool = False, **metrics: float) -> tuple[bool, str]:

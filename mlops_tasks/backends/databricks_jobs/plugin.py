@@ -25,7 +25,7 @@ from mlflow.projects import utils as projects
 from mlflow.projects.backend.abstract_backend import AbstractBackend
 from packaging import utils
 
-from mlops_tasks import errors, processes, redaction, setting_types
+from mlops_tasks import errors, processes, redaction
 from mlops_tasks.backends.base import Job, Limits, Submitted, Unsure
 from mlops_tasks.backends.databricks_jobs import backend, shipment
 from mlops_tasks.backends.databricks_jobs.compute import BACKEND_CONFIG
@@ -34,7 +34,7 @@ from mlops_tasks.checkout import git
 from mlops_tasks.project import cluster, entry_points, environment, mlproject, requirements
 from mlops_tasks.release import Attempt, Deployed, Release, Run
 from mlops_tasks.report import Report, write_line
-from mlops_tasks.settings import SETTINGS
+from mlops_tasks.settings import SETTINGS, setting_types
 from mlops_tasks.stores import choosing, uris
 from mlops_tasks.tracking import tags
 from mlops_tasks.tracking import uris as tracking_uris

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import errors, setting_types
-from mlops_tasks.settings import SETTINGS, Settings
+from mlops_tasks import errors
+from mlops_tasks.settings import SETTINGS, Settings, setting_types
 
 
 def read(

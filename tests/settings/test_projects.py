@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import errors, projects
-from mlops_tasks.projects import Reference
-from mlops_tasks.settings import Settings
+from mlops_tasks import errors
+from mlops_tasks.settings import Settings, projects
+from mlops_tasks.settings.projects import Reference
 
 TRAINING: dict[str, Any] = {"project": "projects/training", "parameters": {"c": 1}, "cluster": "small.json"}
 SCORE: dict[str, Any] = {"project": "projects/score", "parameters": {"run": "{training.run_id}"}}

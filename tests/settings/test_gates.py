@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import errors, gates
-from mlops_tasks.settings import Settings
+from mlops_tasks import errors
+from mlops_tasks.settings import Settings, gates
 
 NUMBERS = st.one_of(
     st.integers(0, 10**6).map(str), st.floats(0, 1e6, allow_nan=False).map(repr), st.just(".5"), st.just("2.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlops_tasks.gates import Gate
+    from mlops_tasks.settings.gates import Gate
 
 CONFIGURATION = "(configuration)"
 """What the origin of a value in invoke.yaml, or wherever else Invoke reads its configuration, ends in."""
@@ -79,7 +79,7 @@ def mapping(raw: object) -> dict[str, str]:
 
 def gates(raw: object) -> tuple[Gate, ...]:
     """A list of gates, each as text or as a mapping of MLflow's words."""
-    from mlops_tasks import gates  # most commands have none to read
+    from mlops_tasks.settings import gates  # most commands have none to read
 
     return gates.read(raw)
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from mlops_tasks import errors, setting_types
-from mlops_tasks.setting_types import CONFIGURATION
+from mlops_tasks import errors
+from mlops_tasks.settings import setting_types
+from mlops_tasks.settings.setting_types import CONFIGURATION
 
 if TYPE_CHECKING:
-    from mlops_tasks.environments import Environment, Source
-    from mlops_tasks.gates import Gate
-    from mlops_tasks.projects import Listed
+    from mlops_tasks.settings.environments import Environment, Source
+    from mlops_tasks.settings.gates import Gate
+    from mlops_tasks.settings.projects import Listed
 
 PREFIX = "MLOPS_"
 IN_ENVIRONMENT = "mlops.environments."
@@ -221,7 +222,7 @@ class Settings:
 
         As `read`, with a listed project's own values between `config` and the environment's.
         """
-        from mlops_tasks import environments, projects
+        from mlops_tasks.settings import environments, projects
 
         foreign = tuple(sorted(each for each, text in environ.items() if text and _is_foreign(each)))
         known = {name: text for name, text in environ.items() if name not in foreign}
@@ -273,7 +274,7 @@ def _choose_project(
     The flags of one project are not those of the others. A name that is none is a project of its own, beside which the
     list does not count.
     """
-    from mlops_tasks import projects
+    from mlops_tasks.settings import projects
 
     file, environment, variables, flags = layers
     named = [str(raw) for key, raw, _ in (*variables, *flags) if key == "project"]
@@ -313,7 +314,7 @@ def _settle_environment(values: dict[str, Any], known: Mapping[str, Environment]
     name = values.pop("env", None)
     if name is None:
         return []
-    from mlops_tasks import environments
+    from mlops_tasks.settings import environments
 
     if name not in {*known, *environments.TARGETS}:
         return [f"env names no environment: {name}{environments.suggest(name, known)}"]
@@ -360,7 +361,7 @@ def _parse(sources: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Any], 
 def _check_gates(values: Mapping[str, Any], origins: Mapping[str, str], known: Iterable[str]) -> Iterator[str]:
     """What is wrong with the gates that compare with a run in no environment."""
     for gate in values.get("require", ()):
-        from mlops_tasks import environments
+        from mlops_tasks.settings import environments
 
         if why := gate.explain_unknown((*known, *environments.TARGETS)):
             yield f"{origins.get(f'require.{gate}', 'require')} {why}"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import environments, errors, gates
-from mlops_tasks.settings import SETTINGS, Settings
+from mlops_tasks import errors
+from mlops_tasks.settings import SETTINGS, Settings, environments, gates
 
 SETS: dict[str, Any] = {
     "dev": {"target": "databricks", "profile": "dev", "parameters": {"epochs": 3}},

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlops_tasks import environments, setting_types
-from mlops_tasks.environments import Source
+from mlops_tasks.settings import environments, setting_types
+from mlops_tasks.settings.environments import Source
 
 OF_ALL = ("env", "target", "branch", "repository", "profile", "wheel_root", "libraries", "local_version")
 """Settings that all projects share: a listed one has none of its own."""

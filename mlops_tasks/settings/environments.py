@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mlops_tasks import setting_types
+from mlops_tasks.settings import setting_types
 
 TARGETS = ("local", "databricks")
 """The environments that are always there, each the target of its name."""
