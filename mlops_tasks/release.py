@@ -203,6 +203,10 @@ def _read_run(*, metrics: Mapping[str, float | None], gates: Sequence[Mapping[st
     return Run(**facts, metrics=numbers, gates=tuple(Checked(**each) for each in gates))
 
 
+RARE = {"gates", "sweep", "value"}
+"""What most runs and attempts have none of: it is in the record only where it is."""
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -215,7 +219,7 @@ def _plain(fact: Any) -> Any:
         return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
         known = fact._asdict().items()
-        return {key: _plain(value) for key, value in known if key != "gates" or value}  # most runs have none
+        return {key: _plain(value) for key, value in known if value or key not in RARE}
     if isinstance(fact, tuple):
         return [_plain(each) for each in fact]
     return {key: _plain(value) for key, value in fact.items()} if isinstance(fact, Mapping) else fact

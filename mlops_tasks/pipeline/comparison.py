@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ CELL, NAME = 15, 40
 """Characters of a value, and of the name of a parameter or metric, in the table."""
 LONGEST = 100
 """Characters of a value in Markdown."""
+ROOM = 50_000
+"""Bytes of a table in Markdown: a comment on GitHub has 65,536 at most, with the gates."""
 WHEEL = "mlops.wheel."
 MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs without one, such as bold-owl-12."""
@@ -247,20 +250,26 @@ def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str 
     title = f"{markdown.code(this.tags.get(PROJECT, '') or '-')} on {markdown.code(this.tags.get(BRANCH, '') or '-')}"
     labels = [found.labels[0], *map(markdown.cell, found.labels[1:])]
     lines = [f"### {title}", "", _line(["", *labels]), _line(["---"] + ["---:"] * len(labels))]
-    for row in found.rows:
-        texts = [text if row.kind == "metric" else markdown.cell(text[:LONGEST]) for text in row.texts]
-        if row.best is not None:
-            texts[row.best] = f"**{texts[row.best]}**"
-        texts[0] = f"{texts[0]} {found.show_change(row)}".strip()
-        lines.append(_line([markdown.cell(row.name), *texts]))
-    if not found.rows:
-        lines.append(_line(["nothing differs", *[""] * len(labels)]))
+    rows = [_markdown_row(found, row) for row in found.rows]
+    kept = sum(size <= ROOM for size in itertools.accumulate(len(each.encode()) for each in rows))
+    lines += rows[:kept]
+    if kept < len(rows) or not rows:
+        said = f"{len(rows) - kept} more in `inv compare`" if rows else "nothing differs"
+        lines.append(_line([said, *[""] * len(labels)]))
     gate_lines = [
         f"- {'met' if each.met else '**not met**'}: {markdown.code(each.gate)}, {markdown.code(each.because)}"
         for each in checked
     ]
     page = markdown.link(f"Run {this.run_id[:8]}", url or this.url)
     return "\n".join([*lines, "", *gate_lines, *([""] if gate_lines else []), f"{page}: {this.status}", ""])
+
+
+def _markdown_row(found: Comparison, row: Row) -> str:
+    texts = [text if row.kind == "metric" else markdown.cell(text[:LONGEST]) for text in row.texts]
+    if row.best is not None:
+        texts[row.best] = f"**{texts[row.best]}**"
+    texts[0] = f"{texts[0]} {found.show_change(row)}".strip()
+    return _line([markdown.cell(row.name), *texts])
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -185,7 +185,11 @@ def choose(layers: Sequence[Iterable[Source]], known: Mapping[str, Environment])
         if not isinstance(name, str) or not (name := name.strip()):
             continue  # no text is refused by the setting's reader
         if "env" not in each:
-            return Choice(name, name)
+            is_taken_for_one = name in known and name not in TARGETS
+            fault = (
+                f"{origin} takes a target, and {name} is an environment: name it by `env`" if is_taken_for_one else ""
+            )
+            return Choice(name, name, fault)
         if name not in {*known, *TARGETS}:
             return Choice(fault=f"{origin} names no environment: {name}{suggest(name, known)}")
         target = target_of(name, known, default=default)

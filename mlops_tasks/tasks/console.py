@@ -159,9 +159,10 @@ class Console(Report):
             return
         from rich import progress
 
-        columns = (progress.TextColumn("  {task.description}"), progress.BarColumn(), progress.DownloadColumn())
+        described = progress.TextColumn("  {task.description}", markup=False)
+        columns = (described, progress.BarColumn(), progress.DownloadColumn())
         with progress.Progress(*columns, console=self._rich(self._err), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(_plain(what), total=total)
             yield lambda size: bar.advance(task, size)
 
     @contextmanager
@@ -170,7 +171,9 @@ class Console(Report):
             (self.debug if short else self.detail)(what)
             yield
             return
-        with self._rich(self._err).status(what):
+        from rich import text
+
+        with self._rich(self._err).status(text.Text(_plain(what))):
             yield
 
     def fail(self, text: str) -> None:

@@ -233,6 +233,17 @@ def test_markdown_is_a_comment_with_table_gates_and_link() -> None:
     )
 
 
+def test_a_comment_has_room_for_the_table() -> None:
+    this = make_run(metrics={f"class {number:05}": 0.5 for number in range(3000)})
+
+    lines = comparison.to_markdown(compare(this, make_run("b6d863460000"))).splitlines()
+
+    shown = [each for each in lines if each.startswith("| `class")]
+    assert 1000 < len(shown) < 3000
+    assert f"| {3000 - len(shown)} more in `inv compare` |  |  |" in lines
+    assert len("\n".join(lines).encode()) < 65_536
+
+
 def test_as_data_nothing_is_cut_and_what_is_no_number_is_null() -> None:
     this = make_run(parameters={"note": "x" * 200, "same": "1"}, metrics={"auc": math.nan, "f1": 0.9})
     other = make_run("b6d863460000", parameters={"same": "1"}, metrics={"f1": 0.6}, tags={"mlops.wheel.a": "a.whl"})

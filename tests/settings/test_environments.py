@@ -139,6 +139,7 @@ def test_a_target_that_contradicts_the_environment_beside_it_is_refused(
     ("sets", "flags", "said"),
     [
         pytest.param(None, {"env": "prd"}, "--env names no environment: prd; did you mean prod?", id="near"),
+        pytest.param(None, {"target": "dev"}, "--target takes a target, and dev is an environment", id="as a target"),
         pytest.param({}, {"env": "x"}, "--env names no environment: x (there are: local, databricks)", id="unknown"),
         pytest.param(None, {"env": "all"}, "--env names no environment: all (`inv doctor` alone", id="all"),
         pytest.param(

@@ -258,3 +258,15 @@ def test_what_a_terminal_would_obey_in_a_name_is_shown_as_a_question_mark(make: 
     assert err.getvalue().count("a?]0;x??b?\tc") == 3
     assert "c\r\n+d\r\n" in out.getvalue()
     assert "[red]x" in out.getvalue()
+
+
+def test_while_something_works_a_name_with_brackets_is_shown_as_it_is(make: Make) -> None:
+    shown, _, err = make(Terminal)
+
+    with shown.waiting("building a[/b]\x07"):
+        pass
+    with shown.transfer("c[red]d", 1) as moved:
+        moved(1)
+
+    assert "building a[/b]?" in err.getvalue()
+    assert "c[red]d" in err.getvalue()
