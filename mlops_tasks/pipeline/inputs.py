@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlops_tasks import errors
+from mlops_tasks import errors, redaction
 
 if TYPE_CHECKING:
     from mlops_tasks.release import Release
@@ -29,8 +29,8 @@ class Part(NamedTuple):
 
     @property
     def value(self) -> str:
-        """What the run stands for in the sweep."""
-        return errors.typed(*(f"{name}={value}" for name, value in self.parameters.items()))
+        """What the run stands for in the sweep; credentials in it are masked."""
+        return errors.typed(*(f"{name}={redaction.mask(value)}" for name, value in self.parameters.items()))
 
 
 class Inputs(NamedTuple):

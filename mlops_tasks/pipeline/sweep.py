@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from mlops_tasks import errors, files, locks, processes
+from mlops_tasks import errors, files, locks, processes, redaction
 from mlops_tasks.backends.base import Job
 from mlops_tasks.pipeline import job_plan, run_list, staleness
 from mlops_tasks.pipeline.inputs import Inputs, Part
@@ -56,7 +56,9 @@ def parse(texts: Sequence[str]) -> list[dict[str, str]]:
     for text in texts:
         name, mark, values = text.partition("=")
         if not mark or not name:
-            raise errors.BadInput(f"{text!r} is not of the form name=value,value", where="--sweep", cure=FORM)
+            raise errors.BadInput(
+                f"{redaction.mask(text)!r} is not of the form name=value,value", where="--sweep", cure=FORM
+            )
         if name in grid:
             raise errors.BadInput(f"{name} is given twice", where="--sweep", cure="give all of its values at once")
         grid[name] = _split(values, text)
@@ -71,12 +73,17 @@ def _split(values: str, text: str) -> list[str]:
     try:
         found = next(csv.reader([values], quotechar="'", strict=True), [])
     except csv.Error as fault:
-        raise errors.BadInput(f"{text!r} cannot be read: {fault}", where="--sweep", cure=FORM) from fault
-    twice = next((each for each in found if found.count(each) > 1), None)
+        raise errors.BadInput(
+            f"{redaction.mask(text)!r} cannot be read: {fault}", where="--sweep", cure=FORM
+        ) from fault
+    masked = [redaction.mask(each) for each in found]
+    twice = next((each for each in masked if masked.count(each) > 1), None)
     if not found or not all(found):
-        raise errors.BadInput(f"{text!r} has an empty value", where="--sweep", cure=FORM)
+        raise errors.BadInput(f"{redaction.mask(text)!r} has an empty value", where="--sweep", cure=FORM)
     if twice is not None:
-        raise errors.BadInput(f"{text!r} has the value {twice} twice", where="--sweep", cure="give each value once")
+        raise errors.BadInput(
+            f"{redaction.mask(text)!r} has the value {twice} twice", where="--sweep", cure="give each value once"
+        )
     return found
 
 

@@ -57,4 +57,7 @@ def _flag(key: str, value: Any) -> str:
     flag = spell_flag(key)
     if value is True:
         return flag
-    return " ".join(errors.typed(flag, each) for each in (value if isinstance(value, list) else [value]))
+    from mlops_tasks import redaction  # only a message has a use for it
+
+    values = value if isinstance(value, list) else [value]
+    return " ".join(errors.typed(flag, redaction.mask(str(each))) for each in values)

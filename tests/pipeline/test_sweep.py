@@ -49,6 +49,15 @@ def test_any_text_is_read_or_refused_in_words(texts: list[str]) -> None:
         assert all(value for each in sweep.parse(texts) for value in each.values())
 
 
+def test_credentials_in_a_value_are_neither_shown_nor_recorded() -> None:
+    part = Part("", {"db": "https://ada:sesame@host/a"}, RELEASE, "")
+
+    assert part.value == "'db=https://***@host/a'"
+    with pytest.raises(errors.BadInput, match=r"has the value https://\*\*\*@host/a twice") as refused:
+        sweep.parse(["db=https://ada:sesame@host/a,https://ada:open@host/a"])
+    assert "sesame" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("texts", "values"),
     [

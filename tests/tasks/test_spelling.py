@@ -35,6 +35,12 @@ def test_what_is_run_is_told_with_its_parameters() -> None:
     )
 
 
+def test_credentials_in_a_parameter_are_masked() -> None:
+    called = Called("inv", TASKS, {"parameters": ["db=https://ada:sesame@host/a"]})
+
+    assert spell("`inv run`", called) == "`inv mlops.run -P 'db=https://***@host/a'`"
+
+
 def test_flags_come_before_those_of_the_message() -> None:
     assert (
         spell("`inv watch --json`", Called("inv", TASKS, {"target": "local"}))
