@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mlops_tasks import errors
+from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
 from mlops_tasks.settings import environments, setting_types
 from mlops_tasks.steps.context import Context
@@ -140,7 +141,7 @@ def of_branch(context: Context) -> History:
 
     OutOfOrder where there is none.
     """
-    release = context.record.load()
+    release = templates.load_own(context)
     context.target.check()
     tracking = _tracking(context)
     found = None

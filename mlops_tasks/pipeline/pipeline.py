@@ -112,8 +112,11 @@ class Pipeline:
 
     def find_finished(self) -> Release | None:
         """The release of the branch's last run that finished and met its gates; None before that."""
+        from mlops_tasks.pipeline import run_list
+
         context = self._begin()
         with context.places.usable():
+            run_list.record_ends(context)
             return templates.find_finished(context)
 
     def hold(self, release: Release, inputs: Inputs = NOTHING) -> Release | None:
@@ -184,7 +187,7 @@ class Pipeline:
 
         context = self._begin()
         with context.places.usable():
-            return status.show_status(context, STEPS, context.record.load())
+            return status.show_status(context, STEPS, templates.load_own(context))
 
     def _fill(self, context: Context, inputs: Inputs) -> Context:
         with context.places.usable():

@@ -112,6 +112,11 @@ def _find_ended(context: Context) -> list[Listed]:
     return [each for each in found if each.release.run and each.attempt.ended]
 
 
+def record_ends(context: Context) -> None:
+    """Record the ends of this branch's runs in the workspace that have ended with no command following them."""
+    _as_now(context, find_open(context, context.record))
+
+
 def _as_now(context: Context, listed: Sequence[Listed]) -> list[Listed]:
     """The attempts as the workspace knows them, where it is the command's own and there is a login for it."""
     left = [each for each in listed if each.state in {"detached", "cut off"}]

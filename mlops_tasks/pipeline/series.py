@@ -72,12 +72,13 @@ class Series:
                 path.unlink(missing_ok=True)
 
     def _check(self, inputs: Inputs) -> None:
-        if inputs.detach:
-            raise errors.BadInput(
-                "each project waits for the one before it, so no run can be left to itself",
-                where="--detach",
-                cure="leave --detach out, or release one of the projects by `--project NAME`",
-            )
+        for flag, is_given in {"--detach": inputs.detach, "--sweep": inputs.sweep}.items():
+            if is_given:
+                raise errors.BadInput(
+                    f"{flag} is for one project: of several each waits for the one run of those before it",
+                    where=flag,
+                    cure=f"leave {flag} out, or release one of the projects by `--project NAME`",
+                )
         if inputs.sweep:
             raise errors.BadInput(
                 "a sweep is one of a single project", where="--sweep", cure="name the project by `--project NAME`"

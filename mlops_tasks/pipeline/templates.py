@@ -51,6 +51,19 @@ def find_finished(context: Context) -> Release | None:
     return None
 
 
+def load_own(context: Context) -> Release | None:
+    """The branch's release as it is recorded; of listed projects in one folder, which share it, with the own last run.
+
+    That is the last one which finished, where another project's has come after it.
+    """
+    release, entry_point = context.record.load(), context.settings.entry_point
+    attempt = release.attempt if release else None
+    if release is None or attempt is None or not context.settings.listed_as or attempt.entry_point == entry_point:
+        return release
+    own = find_finished(context)
+    return replace(release, run=own.run if own else None, attempt=own.attempt if own else None)
+
+
 def _is_good(run: Run) -> bool:
     return run.status == "FINISHED" and not run.unmet
 

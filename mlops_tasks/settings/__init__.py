@@ -48,7 +48,11 @@ class Settings:
     has it.
     """
 
-    project: str = _setting(setting_types.text, "folder of the MLproject file, or a git URI with #subfolder", "")
+    project: str = _setting(
+        setting_types.text,
+        "folder of the MLproject file, a git URI with #subfolder, or the name of a listed project",
+        "",
+    )
     version: str | None = _setting(setting_types.text, "branch, tag or commit of a project at a git URI")
     libraries: tuple[str, ...] = _setting(setting_types.texts, "folders (globs too) to build wheels from", ())
     local_version: bool = _setting(

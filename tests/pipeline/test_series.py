@@ -199,8 +199,9 @@ def test_two_at_once_are_not_for_one_branch(repository: Repository) -> None:
 
 
 def test_what_cannot_be_for_all_is_refused_before_the_first_step(repository: Repository) -> None:
-    with pytest.raises(errors.BadInput, match="each project waits for the one before it"):
-        repository.release(Inputs(detach=True))
+    for given in (Inputs(detach=True), Inputs(sweep=("c=1,2",))):
+        with pytest.raises(errors.BadInput, match="is for one project: of several each waits for the one run"):
+            repository.release(given)
 
     for each in repository.projects.values():
         each.undeclared = {"alpha", each.name}

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import templates
-from mlops_tasks.release import Checked, Names, Release, Run
+from mlops_tasks.release import Attempt, Checked, Names, Release, Run
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
 
@@ -140,3 +140,24 @@ def test_a_project_that_is_not_listed_keeps_its_texts(tracked: Any) -> None:
 
     assert templates.fill(context, {}) is context
     assert replace(context.settings).parameters == {"json": '{"a": 1}'}
+
+
+def test_projects_in_one_folder_have_their_own_last_run(tracked: Any) -> None:
+    listed = [{"project": "p", "name": name, "entry_point": name} for name in ("fit", "score")]
+    fit, score = Settings.read_each(config={"branch": "main", "projects": listed}, environ={}, flags={})
+    contexts = {each.listed_as: tracked.context().beside(each) for each in (fit, score)}
+    release = Release(target="local", project="p", branch="main")
+    for name, context in contexts.items():
+        run = tracked.log()._replace(entry_point=name)
+        release = replace(
+            release, run=run, attempt=Attempt(run.run_id, run_id=run.run_id, entry_point=name, ended=True)
+        )
+        context.record.save(release)
+        context.record.save_attempt(release)
+
+    found = {name: templates.load_own(context) for name, context in contexts.items()}
+
+    assert {name: each.run.entry_point for name, each in found.items() if each and each.run} == {
+        "fit": "fit",
+        "score": "score",
+    }

@@ -11,9 +11,13 @@ import pytest
 from mlops_tasks import slugs
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Release
-from tests.support import two_projects
-from tests.support.inv import inv
+from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.server import Workspace
+from tests.support import sites, two_projects
+from tests.support.inv import inv, read_until, start
 from tests.support.repositories import nothing_changes, write
+
+pytest_plugins = ["tests.fake_workspace.fixture"]
 
 FAILING = "import sys\nprint('no threshold will do')\nsys.exit(3)\n"
 
@@ -126,3 +130,39 @@ def test_a_fault_of_any_project_is_told_before_the_first_step(folder: Path, tmp_
     assert (said.code, said.out) == (2, "")
     assert f"in: {folder}/projects/{name}/MLproject" in said.err
     assert not (folder / ".mlops" / "series").exists()
+
+
+JOBS = two_projects.SETTINGS.replace("  env_manager: local\n", "  target: databricks\n  poll_interval: 0.2\n")
+CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "15.4.x-scala2.12"})
+ON_DRIVER = "name: both\ndependencies: [pip, {pip: [mlflow-skinny, WHEELPATH]}]\n"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_workspace_runs_both_and_a_command_that_is_killed_loses_neither(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    folder = two_projects.make(tmp_path / "repository", settings=JOBS, environment=ON_DRIVER)
+    write(folder, {f"projects/{name}/cluster.json": CLUSTER for name in ("training", "score")})
+    mlflow_server.start()
+    mlflow_server.wipe()
+    with Workspace(mlflow=mlflow_server, reuse=True) as workspace, sites.entered(workspace):
+        for words in (": main on databricks", "score of "):  # each is said when a job is there
+            killed = start(folder, "release")
+            read_until(killed, words)
+            killed.kill()
+            killed.communicate()
+        (job_run_id,) = workspace.jobs.find_runs("score of ")
+        workspace.jobs.wait(job_run_id)
+
+        said = inv("release", "--json", cwd=folder)
+
+        assert said.code == 0, said.err
+        training, score = said.json["projects"].values()
+        assert (training["run"]["status"], score["run"]["status"]) == ("FINISHED", "FINISHED")
+        assert score["run"]["metrics"] == {"scored": 30, "threshold": 0.75}
+        assert score["attempt"]["parameters"]["model"] == f"runs:/{training['run']['run_id']}/model.json"
+        assert score["deployed"] == training["deployed"]
+        assert len(workspace.jobs.submitted) == 2
+        assert len(list(workspace.requests.of("POST", r".*mlflow/runs/create"))) == 2
+    assert not workspace.crashes, workspace.crashes[0]

@@ -172,6 +172,14 @@ def test_the_flags_of_one_project_are_not_those_of_the_others() -> None:
     assert score.earlier[0].branch == "b"
 
 
+def test_in_another_environment_it_is_the_same_project() -> None:
+    (score,) = read_each(config={"environments": {"dev": {"cluster": "dev.json"}}}, project="./projects/score")
+
+    found = score.in_environment("dev")
+
+    assert (found.listed_as, found.cluster, found.parameters) == ("score", "dev.json", score.parameters)
+
+
 def test_without_a_list_nothing_is_a_template() -> None:
     found = Settings.read(config={"project": "p", "parameters": {"json": '{"a": 1}'}}, environ={}, flags={})
 
