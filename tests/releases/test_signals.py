@@ -300,6 +300,28 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
     assert site.record["run"]["run_id"] == attempt["run_id"]
 
 
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(runs.SUCCESS, 0), (runs.State("TERMINATED", "gone", "FAILED", "RUN_EXECUTION_ERROR"), 5)],
+    ids=["well", "badly"],
+)
+def test_a_run_that_ended_after_a_crash_is_taken_up_by_the_same_command_and_not_run_again(
+    site: Site, running: subprocess.Popen[str], end: runs.State, code: int
+) -> None:
+    read_until(running, "RUNNING")
+    running.kill()
+    running.communicate()
+    attempt = site.record["attempt"]
+    site.workspace.jobs._runs[attempt["job_run_id"]].stop(end)
+    site.workspace.jobs.wait(attempt["job_run_id"])
+
+    said = site.inv("run", "-P", "text=first")
+
+    assert said.code == code, said.err
+    assert f"its run {attempt['run_id']} has ended since, and is taken up" in said.err
+    assert (len(site.submits()), site.record["run"]["run_id"]) == (1, attempt["run_id"])
+
+
 @pytest.mark.full
 def test_a_release_resumes_its_own_run_beside_another_one_and_is_refused_to_others_meanwhile(
     site: Site, running: subprocess.Popen[str]
