@@ -119,6 +119,7 @@ def test_a_library_that_its_own_build_changes_is_stale_in_the_same_release(folde
         make_pipeline(folder).release()
 
 
+@pytest.mark.full
 def test_a_library_that_another_ones_build_changes_is_stale_in_the_same_release(folder: Path) -> None:
     make_pipeline(folder).take("name")
     make_pipeline(folder).take("build-wheel")

@@ -108,6 +108,7 @@ def test_a_spark_job_is_released_and_runs_with_the_very_wheel(spark: Site, store
     assert f"INSTALLED {spark.record['wheels'][0]['sha256']}" in (spark.folder / spark.record["run"]["log"]).read_text()
 
 
+@pytest.mark.full
 def test_a_spark_job_that_fails_shows_its_trace_and_keeps_it(spark: Site) -> None:
     with sites.entered(spark.workspace):
         said = spark.inv("release", "--wheel-root", ROOTS["volume"], "--entry-point", "fail", *FORCE)
@@ -122,6 +123,7 @@ def test_a_spark_job_that_fails_shows_its_trace_and_keeps_it(spark: Site) -> Non
     assert f"in: {spark.folder / run['log']}" in said.err
 
 
+@pytest.mark.full
 def test_a_spark_job_runs_a_script_that_is_no_entry_point(spark: Site) -> None:
     flags = ("--wheel-root", ROOTS["volume"], "--entry-point", "train.py", "-P", "text=a b", *FORCE)
     with sites.entered(spark.workspace):

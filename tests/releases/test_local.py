@@ -216,6 +216,7 @@ def test_a_script_of_the_project_runs_as_an_entry_point(quick: Path) -> None:
     assert 'ARGS ["--depth", "3"]' in said.err
 
 
+@pytest.mark.full
 def test_a_run_may_go_under_another_experiment_by_name_or_id(quick: Path) -> None:
     assert inv("run", "--experiment-name", "/Shared/elsewhere", cwd=quick).code == 0
     by_name = record_of(quick)["run"]["experiment_id"]

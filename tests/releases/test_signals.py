@@ -302,8 +302,10 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
 
 @pytest.mark.parametrize(
     ("end", "code"),
-    [(runs.SUCCESS, 0), (runs.State("TERMINATED", "gone", "FAILED", "RUN_EXECUTION_ERROR"), 5)],
-    ids=["well", "badly"],
+    [
+        pytest.param(runs.SUCCESS, 0, id="well"),
+        pytest.param(runs.State("TERMINATED", "", "FAILED", "RUN_EXECUTION_ERROR"), 5, id="badly", marks=FULL),
+    ],
 )
 def test_a_run_that_ended_after_a_crash_is_taken_up_by_the_same_command_and_not_run_again(
     site: Site, running: subprocess.Popen[str], end: runs.State, code: int

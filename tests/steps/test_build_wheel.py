@@ -328,6 +328,7 @@ def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what
     assert ask(tmp_path / "environment", "app") == same.version
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("system", BACKENDS)
 def test_the_same_sources_give_the_same_bytes_with_a_local_version_too(tmp_path: Path, system: str) -> None:
     folders = (tmp_path / "here", tmp_path / "or there")
