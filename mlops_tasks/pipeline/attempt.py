@@ -189,7 +189,9 @@ def _take_up(context: Context, release: Release, job: Job) -> tuple[Release, Sub
         context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} goes on, and is followed again")
         return release, found
     if found is not None and found.job_run_id and is_same and not attempt.detached:
-        context.report.detail(f"an earlier attempt was cut off; its run {found.run_id} has ended since, and is taken up")
+        context.report.detail(
+            f"an earlier attempt was cut off; its run {found.run_id} has ended since, and is taken up"
+        )
         return release, as_submitted(found)
     if found is None and attempt.run_id is None:
         if attempt.sent and context.target.is_remote:
