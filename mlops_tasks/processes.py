@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Protocol, TypeVar, cast
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors
 
 Completed = subprocess.CompletedProcess[str]
 T = TypeVar("T")
@@ -101,6 +101,8 @@ def describe_failure(done: Completed) -> str:
 
 def ran_full(done: Completed) -> bool:
     """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
+    from mlops_tasks import files
+
     said = done.stdout + done.stderr
     return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
 

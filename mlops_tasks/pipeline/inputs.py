@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlops_tasks import errors, redaction
+from mlops_tasks import errors
 
 if TYPE_CHECKING:
     from mlops_tasks.release import Release
@@ -30,6 +30,8 @@ class Part(NamedTuple):
     @property
     def value(self) -> str:
         """What the run stands for in the sweep; credentials in it are masked."""
+        from mlops_tasks import redaction  # a sweep alone has a use for it
+
         return errors.typed(*(f"{name}={redaction.mask(value)}" for name, value in self.parameters.items()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, redaction
+from mlops_tasks import errors
 from mlops_tasks.settings import spell_flag
 
 
@@ -38,6 +38,8 @@ def share(links: Sequence[Link], settings: Iterable[str]) -> dict[str, Any]:
         given = [link for link in links if link.flags.get(key)]
         values = dict.fromkeys(str(link.flags[key]) for link in given)
         if len(values) > 1:
+            from mlops_tasks import redaction
+
             shown = map(redaction.show_repository, values)  # a project's URI may hold a password
             raise _refused(f"{spell_flag(key)} is given as {' and as '.join(shown)}")
         if twice := {link.task for link in given} & {link.task for link in links if link not in given}:

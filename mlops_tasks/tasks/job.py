@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, files
+from mlops_tasks import errors
 from mlops_tasks.tasks import console
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def _write(texts: Texts) -> None:
 
 def _put(file: File, shown: console.Console) -> None:
     """A file that the system has made already is added to; any other is written where its folder is there."""
+    from mlops_tasks import files
+
     text = file.text.encode("utf-8", "backslashreplace")
     try:
         if file.is_added:
