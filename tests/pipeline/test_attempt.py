@@ -261,6 +261,7 @@ def test_the_end_of_a_run_is_on_record_where_the_branchs_record_is_gone(staged: 
         record_path(staged).write_text(before)
 
 
+@pytest.mark.full
 def test_two_shells_in_one_work_tree_end_right_or_say_who_is_at_it(staged: Path) -> None:
     shells = [start(staged, "release") for _ in range(2)]
     answers = [(shell.communicate()[1], shell.returncode) for shell in shells]

@@ -161,6 +161,7 @@ def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: P
     assert pipeline(folder).load() is None
 
 
+@pytest.mark.full
 def test_a_finished_release_ends_well_where_its_earlier_runs_cannot_be_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

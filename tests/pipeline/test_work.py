@@ -98,6 +98,7 @@ def test_a_release_asks_git_twelve_times_at_most_and_reads_its_record_once(
     assert calls["release.json"] <= 1
 
 
+@pytest.mark.full
 def test_a_release_of_what_is_released_already_looks_once(folder: Path, calls: collections.Counter[str]) -> None:
     make_pipeline(folder).release()
     calls.clear()
@@ -110,6 +111,7 @@ def test_a_release_of_what_is_released_already_looks_once(folder: Path, calls: c
     assert len(asked.git) <= 5, asked.git
 
 
+@pytest.mark.full
 def test_a_library_that_its_own_build_changes_is_stale_in_the_same_release(folder: Path) -> None:
     library = folder / "libs" / "mylib"
     (library / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n')
@@ -130,6 +132,7 @@ def test_a_library_that_another_ones_build_changes_is_stale_in_the_same_release(
         make_pipeline(folder).release()
 
 
+@pytest.mark.full
 def test_each_step_of_one_pipeline_sees_the_files_and_the_branch_as_they_are_then(folder: Path) -> None:
     ours = make_pipeline(folder)
     first = ours.take("name"), ours.take("build-wheel")

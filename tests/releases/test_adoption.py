@@ -105,6 +105,7 @@ def test_mended_it_is_staged_for_databricks(
     assert read_cluster(staged) == {"new_cluster": CLUSTER, "libraries": [{"whl": f"dbfs:/{place}"}]}
 
 
+@pytest.mark.full
 def test_in_todays_form_it_is_staged_without_an_error_left(
     mended: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,6 @@ def test_a_spark_job_that_fails_shows_its_trace_and_keeps_it(spark: Site) -> Non
     assert f"in: {spark.folder / run['log']}" in said.err
 
 
-@pytest.mark.full
 def test_a_spark_job_runs_a_script_that_is_no_entry_point(spark: Site) -> None:
     flags = ("--wheel-root", ROOTS["volume"], "--entry-point", "train.py", "-P", "text=a b", *FORCE)
     with sites.entered(spark.workspace):
@@ -134,6 +133,7 @@ def test_a_spark_job_runs_a_script_that_is_no_entry_point(spark: Site) -> None:
     assert spark.tags(spark.record["run"]["run_id"])["mlflow.project.entryPoint"] == "train.py"
 
 
+@pytest.mark.full
 def test_a_classic_project_is_sent_wrapped_and_runs_with_the_very_wheel(classic: Site) -> None:
     text = "it's {a} b"
     with sites.entered(classic.workspace):

@@ -183,6 +183,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.full
 def test_a_large_wheel_is_never_whole_in_memory(workspace: Workspace, place: Place, tmp_path: Path) -> None:
     small, large = tmp_path / "small.whl", tmp_path / "large.whl"
     small.write_bytes(b"small")
@@ -230,9 +231,9 @@ def deploy_by_hand(folder: Path) -> list[str]:
 HELD = [
     pytest.param("dbfs", signal.SIGINT, 130, *places.PUT_AND_MOVE[0], id="putting"),
     pytest.param("dbfs", signal.SIGTERM, 143, *places.PUT_AND_MOVE[1], id="moving into place"),
-    pytest.param("dbfs", signal.SIGINT, 130, "GET", "/api/2.0/dbfs/list", id="looking"),
+    pytest.param("dbfs", signal.SIGINT, 130, "GET", "/api/2.0/dbfs/list", id="looking", marks=pytest.mark.full),
     pytest.param("volume", signal.SIGTERM, 143, *places.UPLOAD[0], id="uploading"),
-    pytest.param("workspace files", signal.SIGINT, 130, *places.IMPORT[0], id="importing"),
+    pytest.param("workspace files", signal.SIGINT, 130, *places.IMPORT[0], id="importing", marks=pytest.mark.full),
 ]
 
 

@@ -58,7 +58,7 @@ class Place(NamedTuple):
         return sorted(found, key=lambda record: record["run"]["status"], reverse=True)  # FINISHED, FAILED
 
 
-@pytest.fixture(scope="module", params=["local", "databricks"])
+@pytest.fixture(scope="module", params=[pytest.param("local", marks=pytest.mark.full), "databricks"])
 def place(
     request: pytest.FixtureRequest, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

@@ -42,7 +42,7 @@ def test_the_library_passes_its_own_tests(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+@pytest.mark.parametrize("script", ["train.py", pytest.param("evaluate.py", marks=pytest.mark.full)])
 def test_a_script_fails_loudly_without_the_library(script: str) -> None:
     done = run_python(script, cwd=PROJECT)
 

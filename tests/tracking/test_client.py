@@ -316,6 +316,7 @@ def test_a_store_whose_driver_is_missing_says_what_to_install(tmp_path: Path) ->
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.full
 def test_a_store_that_is_removed_while_it_is_used_is_told_in_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
