@@ -218,8 +218,8 @@ def _plain(fact: Any) -> Any:
     if isinstance(fact, Reference):
         return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
-        known = fact._asdict().items()
-        return {key: _plain(value) for key, value in known if value or key not in RARE}
+        rare = RARE if isinstance(fact, (Run, Attempt)) else set()
+        return {key: _plain(value) for key, value in fact._asdict().items() if value or key not in rare}
     if isinstance(fact, tuple):
         return [_plain(each) for each in fact]
     return {key: _plain(value) for key, value in fact.items()} if isinstance(fact, Mapping) else fact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -36,7 +37,7 @@ PROGRAMS = Path(sys.executable).parent
 DRY = f"""\
 #!/bin/bash
 [ "$1" = compare ] && {{ echo '| a comparison |'; exit; }}
-exec {PROGRAMS}/inv "$@" --dry-run
+exec {shlex.quote(str(PROGRAMS / "inv"))} "$@" --dry-run
 """
 RECORD = '#!/bin/bash\nprintf "%s\\n" "$@" > "$0.said"\n'
 
