@@ -198,11 +198,13 @@ def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str
     return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
 
 
-def default_branch(folder: Path, *, runner: processes.Runner) -> str:
+def default_branch(tree: WorkTree, *, runner: processes.Runner) -> str:
     """The branch that a remote's HEAD names, `origin` first; else main or master, whichever is there; else main."""
+    if not tree.remotes and tree.branch == DEFAULTS[0]:
+        return DEFAULTS[0]
     names = [f"{where}/{name}" for where in ("refs/heads", "refs/remotes/*") for name in DEFAULTS]
     asked = ("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/*/HEAD", *names)
-    refs = dict(line.partition(" ")[::2] for line in call(*asked, run=runner, cwd=folder).stdout.splitlines())
+    refs = dict(line.partition(" ")[::2] for line in call(*asked, run=runner, cwd=tree.top).stdout.splitlines())
     leading = sorted((ref for ref in refs if refs[ref]), key=lambda ref: (ref != "refs/remotes/origin/HEAD", ref))
     if leading:
         return refs[leading[0]].split("/", 3)[-1]

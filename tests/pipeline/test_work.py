@@ -87,14 +87,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
     return found
 
 
-def test_a_release_asks_git_thirteen_times_at_most_and_reads_its_record_once(
+def test_a_release_asks_git_twelve_times_at_most_and_reads_its_record_once(
     folder: Path, calls: collections.Counter[str]
 ) -> None:
     asked = Asked()
 
     make_pipeline(folder, asked).release()
 
-    assert len(asked.git) <= 13, asked.git
+    assert len(asked.git) <= 12, asked.git
     assert calls["release.json"] <= 1
 
 
@@ -108,7 +108,7 @@ def test_a_release_of_what_is_released_already_looks_once(folder: Path, calls: c
 
     assert calls["digest of mylib"] == 1
     assert calls["release.json"] == 1
-    assert len(asked.git) <= 6, asked.git
+    assert len(asked.git) <= 5, asked.git
 
 
 @pytest.mark.full
