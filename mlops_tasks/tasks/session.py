@@ -66,8 +66,11 @@ def work_on_run(
 ) -> None:
     """Do as `work` does, on a run that is there: of several listed projects it is of the run's own."""
     pipelines = list(open_pipelines(c, flags).values())
-    if len(pipelines) == 1 or not run_id:
-        work(c, flags, action)
+    if len(pipelines) == 1:
+        _work(c, flags, pipelines[0], action)
+        return
+    if not run_id:
+        work(c, flags, action)  # which wants one of them named
         return
     project = pipelines[0].find_project(run_id)
     own = next((each for each in pipelines if each.context.project_name == project), pipelines[0])
