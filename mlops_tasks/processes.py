@@ -124,21 +124,11 @@ def follow(
     is told to `warn` and stops nothing. Raises TimedOut after `timeout` seconds. However the wait ends, no process of
     the group is left.
     """
-    child = subprocess.Popen(
-        list(command),
-        env=dict(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    stdin = cast("IO[bytes]", child.stdin)
+    child = _start(command, env, errors_to=subprocess.STDOUT)
     reader = threading.Thread(target=_copy, args=(child.stdout, log, show, warn), daemon=True)
     reader.start()
     try:
-        with contextlib.suppress(BrokenPipeError):  # a child that is gone already shows that by its exit code
-            stdin.write(message.encode() + b"\n")
-            stdin.flush()
+        _tell(child, message)
         return child.wait(timeout)
     except subprocess.TimeoutExpired as fault:
         raise TimedOut from fault
@@ -146,7 +136,27 @@ def follow(
         _end_group(child)
         reader.join(GRACE)
         with contextlib.suppress(OSError):
-            stdin.close()
+            cast("IO[bytes]", child.stdin).close()
+
+
+def _start(command: Sequence[str], env: Mapping[str, str], *, errors_to: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """The program in a process group of its own, with pipes for its input and its output."""
+    return subprocess.Popen(
+        list(command),
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors_to,
+        start_new_session=True,
+    )
+
+
+def _tell(child: subprocess.Popen[bytes], message: str) -> None:
+    """Write the first line of the program's input, which stays open."""
+    stdin = cast("IO[bytes]", child.stdin)
+    with contextlib.suppress(BrokenPipeError, ValueError):  # a child that is gone already shows that by its exit code
+        stdin.write(message.encode() + b"\n")
+        stdin.flush()
 
 
 class Beside:
@@ -166,19 +176,9 @@ class Beside:
         end: Callable[[int, str], None],
     ) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the program works
-        self._child = subprocess.Popen(
-            list(command),
-            env=dict(env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
+        self._child = _start(command, env, errors_to=self._errors)
         threading.Thread(target=self._read, args=(say, end), daemon=True).start()
-        with contextlib.suppress(BrokenPipeError, ValueError):  # a child that is gone already shows that by its code
-            stdin = cast("IO[bytes]", self._child.stdin)
-            stdin.write(message.encode() + b"\n")
-            stdin.flush()
+        _tell(self._child, message)
 
     def ask_to_end(self) -> None:
         self._child.terminate()

@@ -13,12 +13,11 @@ import base64
 import json
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable
 from typing import TextIO
 
 from mlops_tasks import errors, processes
+from mlops_tasks.backends.local import child
 from mlops_tasks.pipeline.pipeline import Pipeline
 from mlops_tasks.pipeline.sweep import BEGUN, NOT_RUN
 from mlops_tasks.record import RunState
@@ -43,7 +42,7 @@ class Told(Report):
 
 def main() -> int:
     said, told = _take_stdout(), sys.stdin.readline()
-    threading.Thread(target=_end_with_input, args=(_take_input(),), daemon=True).start()
+    child.end_with_input()
     root, settings, inputs = pickle.loads(base64.b64decode(told))  # noqa: S301 - from the command that started it
 
     def say(**message: str) -> None:
@@ -77,21 +76,6 @@ def _take_stdout() -> TextIO:
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return kept
-
-
-def _take_input() -> int:
-    """The program's input, under a descriptor that no child inherits; what it starts has an empty one."""
-    kept = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return kept
-
-
-def _end_with_input(control: int) -> None:
-    while os.read(control, 1024):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

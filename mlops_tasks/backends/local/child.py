@@ -6,7 +6,8 @@ ends, with all that it started. It is started by its path, and imports nothing o
 
 import sys
 
-sys.path.pop(0)  # this file's folder: the modules beside it must not shadow anybody's
+if __name__ == "__main__":
+    sys.path.pop(0)  # this file's folder: the modules beside it must not shadow anybody's
 
 import contextlib
 import json
@@ -28,25 +29,25 @@ SERVER_WITHIN = 120
 
 def main() -> int:
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_input, args=(_take_input(),), daemon=True).start()
+    end_with_input()
     with _tracking(job) as uri:
         os.environ["MLFLOW_TRACKING_URI"] = uri
         return _run_command(job) if job.get("command") else _run_project(job, uri)
 
 
-def _take_input() -> int:
-    """The program's input, under a descriptor that no child inherits; the entry point's own input is empty."""
-    kept = os.dup(0)
+def end_with_input() -> None:
+    """Kill this program and its process group once its input ends; what it starts has an empty input of its own."""
+    control = os.dup(0)  # no child inherits it
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return kept
 
+    def wait_for_the_end() -> None:
+        while os.read(control, 1024):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
-def _end_with_input(control: int) -> None:
-    while os.read(control, 1024):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
 def _run_command(job: Mapping[str, Any]) -> int:
