@@ -203,7 +203,7 @@ def _read_run(*, metrics: Mapping[str, float | None], gates: Sequence[Mapping[st
     return Run(**facts, metrics=numbers, gates=tuple(Checked(**each) for each in gates))
 
 
-RARE = {"gates", "sweep", "value"}
+RARE: Mapping[type, frozenset[str]] = {Run: frozenset({"gates"}), Attempt: frozenset({"sweep", "value"})}
 """What most runs and attempts have none of: it is in the record only where it is."""
 
 
@@ -218,7 +218,7 @@ def _plain(fact: Any) -> Any:
     if isinstance(fact, Reference):
         return {"file": fact.file, "from": fact.old, "to": fact.new}
     if hasattr(fact, "_asdict"):
-        rare = RARE if isinstance(fact, (Run, Attempt)) else set()
+        rare = RARE.get(type(fact), frozenset())
         return {key: _plain(value) for key, value in fact._asdict().items() if value or key not in rare}
     if isinstance(fact, tuple):
         return [_plain(each) for each in fact]
