@@ -15,7 +15,7 @@ from mlops_tasks.pipeline.plan import Plan
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Names, Release, Run
 from mlops_tasks.report import Report
-from tests.support.repositories import make_repository, write
+from tests.support.repositories import make_repository, put_back, write
 
 RUN = Run("r1", "1", "FINISHED", "local", "", "main")
 ATTEMPT = Attempt("a", "r1", backend="local", entry_point="main", ended=True, parameters={"text": "hello"})
@@ -59,11 +59,8 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(released: Path) -> Iterator[Path]:
     """That repository; what the test changes in it is put back."""
-    kept = released.with_name("kept")
-    shutil.copytree(released, kept, symlinks=True)
-    yield released
-    shutil.rmtree(released)
-    kept.rename(released)
+    with put_back(released):
+        yield released
 
 
 def record_of(folder: Path, target: str = "local") -> Record:

@@ -16,7 +16,7 @@ from mlops_tasks.pipeline.pipeline import STEPS
 from mlops_tasks.pipeline.status import StepState
 from mlops_tasks.release import Attempt, Checked, Release, Run
 from tests.support.contexts import make_context
-from tests.support.repositories import make_repository, write
+from tests.support.repositories import make_repository, put_back, write
 
 MODULE = "libs/mylib/mylib/__init__.py"
 
@@ -32,11 +32,8 @@ def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(patched: Path) -> Iterator[Path]:
     """The repository up to `patch`; what the test changes in it is put back."""
-    kept = patched.with_name("kept")
-    shutil.copytree(patched, kept, symlinks=True)
-    yield patched
-    shutil.rmtree(patched)
-    kept.rename(patched)
+    with put_back(patched):
+        yield patched
 
 
 def make(folder: Path, **settings: Any) -> Pipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,19 +110,23 @@ def site(mlflow_server: MlflowServer, tmp_path: Path) -> Iterator[Site]:
         yield opened
 
 
+def begin(site: Site, *command: str) -> subprocess.Popen[str]:
+    """The command of a sweep, once two of its runs are going on."""
+    process = site.start(*command)
+    for _ in range(2):
+        read_until(process, "going on")
+    return process
+
+
 @pytest.mark.full
 def test_a_sweep_in_a_workspace_that_is_killed_and_begun_again_makes_one_job_of_each_value(site: Site) -> None:
     command = ("release", *FILES, "--sweep", "text=a,b,c")
-    first = site.start(*command)
-    for _ in range(2):
-        read_until(first, "going on")
+    first = begin(site, *command)
     first.kill()
     first.communicate()
     assert len(site.submits()) == len(site.attempt_paths) == 2
 
-    second = site.start(*command)
-    for _ in range(2):
-        read_until(second, "going on")
+    second = begin(site, *command)
     twin = site.inv("run", *command[1:])
     site.workspace.jobs.mode = Mode(ending=runs.SUCCESS)
     for run in list(site.workspace.jobs._runs.values()):
@@ -139,9 +144,7 @@ def test_a_sweep_in_a_workspace_that_is_killed_and_begun_again_makes_one_job_of_
 @pytest.mark.full
 def test_ctrl_c_ends_every_run_of_a_sweep_and_the_same_command_goes_on(site: Site) -> None:
     command = ("release", *FILES, "--sweep", "text=a,b")
-    first = site.start(*command)
-    for _ in range(2):
-        read_until(first, "going on")
+    first = begin(site, *command)
     first.send_signal(signal.SIGINT)
     _, err = first.communicate()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,16 @@ def commit(top: Path, *tags: str) -> None:
     git("commit", "-q", "-m", "now", cwd=top)
     for tag in tags:
         git("tag", tag, cwd=top)
+
+
+@contextlib.contextmanager
+def put_back(folder: Path) -> Iterator[Path]:
+    """The folder; whatever changes in it inside is put back."""
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept, symlinks=True)
+    yield folder
+    shutil.rmtree(folder)
+    kept.rename(folder)
 
 
 @contextlib.contextmanager
