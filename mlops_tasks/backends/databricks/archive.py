@@ -42,9 +42,20 @@ def copied_project(job: Job, *, run: processes.Runner, report: Report) -> Iterat
                 where=job.scratch,
                 cure="make room there, or make it writable; then repeat",
             ) from fault
-        yield copy
+        with _temporary_files_in(job.scratch):
+            yield copy
     finally:
         shutil.rmtree(job.scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """MLflow's make_tarfile leaves the project, unpacked, among the temporary files of the machine each time."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:

@@ -137,6 +137,24 @@ def test_every_attempt_has_a_copy_of_its_own_with_the_driver_of_a_spark_job(tmp_
     assert (scratch.parent / ".git").is_dir()
 
 
+def test_nothing_of_the_project_is_left_among_the_machines_temporary_files(
+    tmp_path: Path, store: dbfs.DbfsStore, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.projects.databricks import DatabricksJobRunner
+
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    job = replace(make_job(tmp_path / "training", CLASSIC, text="x"), release_folder=tmp_path / ".mlops", attempt="a1")
+
+    with archive.copied_project(job, run=processes.run_command, report=Report()) as made:
+        upload(made, store)
+        with sites.entered(workspace):
+            DatabricksJobRunner("databricks")._upload_project_to_dbfs(str(made), "7")
+
+    assert list(temporary.iterdir()) == []
+    assert not job.scratch.exists()
+
+
 @pytest.mark.parametrize("place", [".mlops/staged/0123/training", "a project patched in place"])
 @pytest.mark.parametrize("is_absolute", [True, False])
 @pytest.mark.parametrize("content", [ENTRY_POINTS, CLASSIC], ids=["spark", "classic"])
