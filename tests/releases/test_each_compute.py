@@ -124,6 +124,51 @@ def test_the_same_project_gives_the_same_on_every_compute(
     assert (cluster.written(), cluster.libraries) == ([], {})
 
 
+IN_ORDER = """\
+mlops:
+  libraries: [libs/*]
+  poll_interval: 0.5
+  projects:
+    - project: training
+    - project: scoring
+      parameters: {model: "runs:/{training.run_id}/model", expected: "{training.metrics.r2}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "runtime"),
+    [
+        (["--target", "local"], CLASSIC),
+        (["--target", "databricks", "--backend", "databricks"], CLASSIC),
+        (["--target", "databricks", "--wheel-root", VOLUME], "15.4.x-scala2.12"),
+    ],
+    ids=["local", "MLflow's backend", "databricks-jobs"],
+)
+def test_the_playbooks_score_reads_the_model_that_its_training_made(
+    workspace: Workspace, tmp_path: Path, flags: list[str], runtime: str
+) -> None:
+    folder = tmp_path / "repository"
+    playbook(folder)
+    repositories.write(folder, {**adoption.SCORING, "scoring/quality.csv": adoption.DATA})
+    for name, mends in {"score.py": adoption.DOWNLOAD["train.py"], "scoring_env.yaml": ("3.7", "3.9")}.items():
+        path = folder / "scoring" / name
+        path.write_text(path.read_text().replace(*mends))
+    pin(folder / "scoring" / "scoring_env.yaml")
+    cluster = json.dumps({"new_cluster": {**NODES, "spark_version": runtime}})
+    repositories.write(folder, {f"{name}/cluster.json": cluster for name in ("training", "scoring")})
+    repositories.write(folder, {"tasks.py": repositories.TASKS, "invoke.yaml": IN_ORDER})
+    repositories.commit(folder)
+
+    with repositories.nothing_changes(folder):
+        said = inv("release", *flags, "--force", "--json", cwd=folder)
+
+    assert said.code == 0, said.err
+    training, scoring = (each["run"] for each in said.json["projects"].values())
+    assert 0 < training["metrics"]["r2"] < 1
+    assert scoring["metrics"] == pytest.approx(dict.fromkeys(["r2_again", "r2_expected"], training["metrics"]["r2"]))
+    assert said.err.count("greetings from the wheel") == 2
+
+
 def release(repository: Path, workspace: Workspace, mlflow: MlflowServer, name: str, *flags: str) -> Ended:
     """What is known of the run of a release to that compute: one MLflow run, and one job run."""
     workspace.requests.clear()

@@ -69,6 +69,45 @@ with mlflow.start_run():
     mlflow.sklearn.log_model(model, model_name, registered_model_name=model_name)
 """,
 }
+SCORING = {
+    "scoring/MLProject": """\
+name: Scoring Pipeline
+
+conda_env: scoring_env.yaml
+
+entry_points:
+  main:
+    parameters:
+      model: uri
+      expected: float
+    command: "python score.py {model} {expected}"
+""",
+    "scoring/scoring_env.yaml": THEIRS[f"{PROJECT}/training_env.yaml"].replace("name: training", "name: scoring"),
+    "scoring/score.py": """\
+# Databricks notebook source
+import sys
+
+import mlflow
+import mlflow.sklearn
+import pandas as pd
+from mylib import greeting
+
+print(greeting.greet())
+model_uri, expected = sys.argv[1], float(sys.argv[2])
+
+# COMMAND ----------
+
+data = pd.read_csv("http://example.org/wine/quality.csv", sep=";")
+inputs, quality = data.drop(columns=["quality"]), data["quality"]
+
+# COMMAND ----------
+
+with mlflow.start_run():
+    model = mlflow.sklearn.load_model(model_uri)
+    mlflow.log_metric("r2_again", model.score(inputs, quality))
+    mlflow.log_metric("r2_expected", expected)
+""",
+}
 ADDED = {
     "tasks.py": "from mlops_tasks import namespace\n",
     "invoke.yaml": f"mlops:\n  project: {PROJECT}\n  libraries: [libs/mylib]\n",

@@ -2,17 +2,18 @@
 
 MLflow's backend packs and uploads the project itself. But it sends an empty body when it repeats the upload, and
 takes the empty file for the archive ever after; and it fails where another process has just put the archive there.
-So the archive is made here by MLflow's own function, uploaded and verified before MLflow looks for it.
+So the archive that MLflow would make is made here, uploaded and verified before MLflow looks for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import posixpath
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlops_tasks import errors, files, processes
@@ -24,6 +25,7 @@ from mlops_tasks.stores import dbfs
 from mlops_tasks.stores.base import holds
 
 MARKER = ".mlops-attempt"
+Filter = Callable[[tarfile.TarInfo], "tarfile.TarInfo | None"]
 
 
 @contextlib.contextmanager
@@ -42,20 +44,37 @@ def copied_project(job: Job, *, run: processes.Runner, report: Report) -> Iterat
                 where=job.scratch,
                 cure="make room there, or make it writable; then repeat",
             ) from fault
-        with _temporary_files_in(job.scratch):
+        with _mlflow_packs_as_here():
             yield copy
     finally:
         shutil.rmtree(job.scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """MLflow's make_tarfile leaves the project, unpacked, among the temporary files of the machine each time."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+def _mlflow_packs_as_here() -> Iterator[None]:
+    """MLflow packs the copy again when it submits; its function leaves the whole tar among the temporary files."""
+    from mlflow.utils import file_utils
+
+    theirs, file_utils.make_tarfile = file_utils.make_tarfile, make_tarfile
     try:
         yield
     finally:
-        tempfile.tempdir = before
+        file_utils.make_tarfile = theirs
+
+
+def make_tarfile(output_filename: str, source_dir: str, archive_name: str, custom_filter: Filter | None = None) -> None:
+    """Pack as mlflow.utils.file_utils.make_tarfile does (2.17 to 3.17), byte for byte, with no other file made."""
+
+    def without_time(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        member.mtime = 0
+        return custom_filter(member) if custom_filter else member
+
+    with (
+        Path(output_filename).open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        tar.add(source_dir, arcname=archive_name, filter=without_time)
 
 
 def _copy_project(job: Job, *, run: processes.Runner, report: Report) -> Path:
@@ -106,7 +125,6 @@ def upload(copy: Path, experiment_id: str, *, attempt: str, store: dbfs.DbfsStor
 def _pack(copy: Path, folder: Path) -> Path:
     """The same archive that MLflow makes of `copy`, named by its content (mlflow.projects.databricks)."""
     from mlflow.projects.databricks import DB_TARFILE_ARCHIVE_NAME
-    from mlflow.utils.file_utils import make_tarfile
 
     packed = folder / "project.tar.gz"
     make_tarfile(str(packed), str(copy), DB_TARFILE_ARCHIVE_NAME, custom_filter=_without_runs)
