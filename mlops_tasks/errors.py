@@ -117,6 +117,18 @@ def exit_code_of(fault: BaseException) -> ExitCode:
     return ExitCode.STEP_FAILED
 
 
+def of_interrupt(cut: KeyboardInterrupt) -> ReleaseError:
+    """What is told of a command that Ctrl-C or a signal has cut short.
+
+    Work that knows more has put two texts into its arguments: how far it came, and what to do.
+    """
+    name = exit_code_of(cut).name.lower()
+    if len(cut.args) != 2:  # noqa: PLR2004
+        return ReleaseError(name, cure="`inv status` shows how far it came")
+    how_far, cure = cut.args
+    return ReleaseError(f"{name}: {how_far}", cure=cure)
+
+
 def is_ours(fault: BaseException) -> bool:
     """Whether `fault` was raised by this package's own code: a bug of ours, whatever it is an instance of."""
     raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(fault.__traceback__)]
