@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +11,17 @@ from functools import cached_property
 from mlops_tasks import errors
 from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
-from mlops_tasks.settings import environments, setting_types
+from mlops_tasks.settings import environments, gates, setting_types
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
 
 BRANCH, PROJECT, ENTRY_POINT = "mlops.branch", "mlflow.source.name", "mlflow.project.entryPoint"
 ENVIRONMENT = "mlops.environment"
 """The tags by which runs belong together; only a run in an environment that the settings name has the last."""
+GATE, NOT_MET = "mlops.gate", "not met"
+"""The tag that says whether a run met its gates, and its value where it did not."""
+LOOKED_AT = 20
+"""How many finished runs are looked through for one that a gate can compare with."""
 WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{4,31}")
 """A run's id, and the beginning of one, as tables show it."""
 
@@ -38,10 +43,24 @@ class History:
     @cached_property
     def main(self) -> PastRun | None:
         """The last finished run of the default branch, another than this one; None where there is none."""
+        return next(iter(self._of_main(1)), None)
+
+    def _of_main(self, limit: int) -> list[PastRun]:
         branch = self.context.default_branch
         if branch == self.branch:
-            return next(iter(self.earlier(1, finished=True)), None)
-        return find_last(self.context, branch, self._kind, beside=self.this.experiment_id)
+            return self.earlier(limit, finished=True)
+        return find_finished(self.context, branch, self._kind, limit, beside=self.this.experiment_id)
+
+    def baseline(self, name: str, metric: str) -> PastRun | None:
+        """What a gate's `main` or environment stands for: the last finished run there that met its own gates.
+
+        One that has a number for the metric goes before those without. None where there is no such run: what a gate
+        has kept out must not be what the next run is compared with.
+        """
+        found = self._of_main(LOOKED_AT) if name == gates.MAIN else self._there(name, LOOKED_AT)
+        let_in = [each for each in found if each.tags.get(GATE) != NOT_MET]
+        numbered = (each for each in let_in if not math.isnan(each.metrics.get(metric, math.nan)))
+        return next(numbered, next(iter(let_in), None))
 
     def earlier(self, limit: int, *, finished: bool = False, order_by: str = "start_time DESC") -> list[PastRun]:
         """The branch's runs in this run's experiment that began before it."""
@@ -66,14 +85,20 @@ class History:
 
         The environment's own tracking store is asked, with its own login.
         """
+        return next(iter(self._there(name, 1)), None)
+
+    def _there(self, name: str, limit: int) -> list[PastRun]:
+        """The last finished runs in an environment: those of this branch, then those of the default one."""
         settings = self.context.settings.in_environment(name)
         there = self.context if settings is self.context.settings else replace(self.context, settings=settings)
         if not _tracking(there).is_there:
-            return None
+            return []
         kind = {**self._kind, ENVIRONMENT: settings.env or ""}
-        branches = dict.fromkeys((self.branch, self.context.default_branch))
-        found = (find_last(there, branch, kind, but=self.this.run_id) for branch in branches)
-        return next(filter(None, found), None)
+        found: list[PastRun] = []
+        for branch in dict.fromkeys((self.branch, self.context.default_branch)):
+            if len(found) < limit:
+                found += find_finished(there, branch, kind, limit - len(found), but=self.this.run_id)
+        return found
 
     def find(self, named: str) -> tuple[str, PastRun]:
         """The run that `--with` names, by an environment, an id or a branch, looked for in this order, and its label.
@@ -93,10 +118,10 @@ class History:
                 of = f"of {project}" if project else "of no project"
                 raise _refuse(f"run {run_id} is {of}, and this one of {self._kind[PROJECT]}", self.context)
             return run_id[:8], found
-        found = find_last(self.context, named, self._kind, beside=self.this.experiment_id)
-        if found is None:
+        finished = find_finished(self.context, named, self._kind, 1, beside=self.this.experiment_id)
+        if not finished:
             raise self._refuse_unknown(named, run_id)
-        return named, found
+        return named, finished[0]
 
     def _refuse_unknown(self, named: str, run_id: str) -> errors.BadInput:
         """For a name that no finished run of a branch has; `run_id` is that of a run that is gone."""
@@ -172,20 +197,20 @@ def _newest(context: Context, branch: str) -> PastRun | None:
     return next((each for each in found if each.status not in GOING_ON), None)
 
 
-def find_last(
-    context: Context, branch: str, kind: Mapping[str, str], *, beside: str = "", but: str = ""
-) -> PastRun | None:
-    """The last finished run of a branch, in the experiment of its name and in the one `beside` this branch's runs.
+def find_finished(
+    context: Context, branch: str, kind: Mapping[str, str], limit: int, *, beside: str = "", but: str = ""
+) -> list[PastRun]:
+    """The last finished runs of a branch, in the experiment of its name and in the one `beside` this branch's runs.
 
-    It is another than the run `but`.
+    The run `but` is none of them.
     """
     own = _tracking(context).find_named(name_experiment(context, branch))
     experiments = list(dict.fromkeys(each for each in (own, beside) if each))
     if not experiments:
-        return None
+        return []
     tags = {**kind, BRANCH: branch}
-    found = _tracking(context).search_runs(experiments, tags=tags, limit=2 if but else 1, finished=True)
-    return next((each for each in found if each.run_id != but), None)
+    found = _tracking(context).search_runs(experiments, tags=tags, limit=limit + bool(but), finished=True)
+    return [each for each in found if each.run_id != but][:limit]
 
 
 def name_experiment(context: Context, branch: str) -> str:

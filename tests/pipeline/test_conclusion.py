@@ -121,6 +121,25 @@ def test_a_run_of_main_that_logged_no_number_is_nothing_to_compare_with(tracked:
     )
 
 
+def test_a_run_that_a_gate_kept_out_is_not_what_the_next_one_is_compared_with(tracked: Any) -> None:
+    accepted = tracked.log(metrics={"auc": 0.8})
+    refused = tracked.log(metrics={"auc": 0.7})
+    with pytest.raises(errors.GateNotMet):
+        conclude(tracked, refused, "auc >= main", branch="main")
+
+    with pytest.raises(errors.GateNotMet, match=rf"the run before on main 0\.8, run {accepted.run_id[:8]}"):
+        conclude(tracked, tracked.log(metrics={"auc": 0.7}), "auc >= main", branch="main")
+
+
+@pytest.mark.parametrize("metrics", [{"auc": float("nan")}, {"loss": 1.0}])
+def test_a_run_without_a_number_does_not_hide_the_ones_before_it(tracked: Any, metrics: dict[str, float]) -> None:
+    tracked.log(metrics={"auc": 0.8})
+    tracked.log(metrics=metrics)
+
+    with pytest.raises(errors.GateNotMet, match=r"compared with 0\.8"):
+        conclude(tracked, tracked.log("feature", metrics={"auc": 0.7}), "auc >= main", branch="feature")
+
+
 def test_the_record_of_a_run_without_gates_does_not_mention_them(tracked: Any) -> None:
     found = conclude(tracked, tracked.log(metrics={"auc": 0.5}))
 
