@@ -100,11 +100,10 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     if name == gates.MAIN:
         main = history.baseline(name, gate.metric)
         called = f"the run before on {branch}" if branch == history.branch else f"{branch}'s last"
-        return Found(main, called if main else f"no other run of {branch} has finished and met its gates")
+        return Found(main, called if main else history.say_none(name))
     if name != gates.BEST:
         there = history.baseline(name, gate.metric)
-        lacks = f"no other run in {name} has finished and met its gates"
-        return Found(there, f"the last in {name}" if there else lacks)
+        return Found(there, f"the last in {name}" if there else history.say_none(name))
     best = history.best(gate.metric, gate.direction)
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 

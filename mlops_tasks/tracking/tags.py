@@ -23,6 +23,7 @@ def describe(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.environment": release.environment or "",
         "mlops.dirty": "" if release.dirty is None else str(release.dirty).lower(),
         "mlops.attempt": release.attempt.id if release.attempt else "",
+        "mlops.sweep": release.attempt.sweep if release.attempt else "",
         "mlops.ci_url": ci_url,
         "mlops.version": __version__,
         **{

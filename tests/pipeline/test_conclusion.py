@@ -140,6 +140,18 @@ def test_a_run_without_a_number_does_not_hide_the_ones_before_it(tracked: Any, m
         conclude(tracked, tracked.log("feature", metrics={"auc": 0.7}), "auc >= main", branch="feature")
 
 
+@pytest.mark.parametrize("gate", ["auc >= main", "auc >= best"])
+def test_the_runs_of_one_sweep_are_compared_with_what_was_there_before_it(tracked: Any, gate: str) -> None:
+    tracked.log(metrics={"auc": 0.6})
+    tracked.log(metrics={"auc": 0.9}, **{"mlops.sweep": "a1"})
+    this = tracked.log(metrics={"auc": 0.7}, **{"mlops.sweep": "a1"})
+
+    found = conclude(tracked, this, gate, branch="main").run
+
+    assert found is not None
+    assert found.gates[0].bound == 0.6
+
+
 def test_the_record_of_a_run_without_gates_does_not_mention_them(tracked: Any) -> None:
     found = conclude(tracked, tracked.log(metrics={"auc": 0.5}))
 
