@@ -137,8 +137,8 @@ def is_ours(fault: BaseException) -> bool:
 
 @contextlib.contextmanager
 def warn_on_failure(say: Callable[[str], None]) -> Iterator[None]:
-    """For cleaning up after an error: a failure in the block goes to `say`, and the first error is the one raised."""
+    """For what a run can do without, and cleaning up after an error: a failure goes to `say`, and the work goes on."""
     try:
         yield
     except Exception as fault:  # noqa: BLE001 - the error before it matters more
-        say(f"while cleaning up: {fault}")
+        say(f"this was left undone: {fault}")
