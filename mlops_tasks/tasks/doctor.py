@@ -13,12 +13,12 @@ from mlops_tasks import errors
 from mlops_tasks.tasks import base, session, several
 
 if TYPE_CHECKING:
-    from mlops_tasks.doctor.findings import Finding, Findings
+    from mlops_tasks.doctor.findings import Finding, Findings, Level
     from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.steps.context import Context
 
 SETTINGS = (*base.PATCHING, "backend")
-LEVELS = ("error", "warning", "note")
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 REHEARSED = """\
 the target here is {target}; this is what a release to Databricks would meet
   (with `--target databricks --wheel-root URI` that place is checked too)"""
