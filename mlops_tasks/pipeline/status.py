@@ -86,6 +86,8 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
 
     Below stands the branch's last release to each environment, where the settings name some and several have one.
     """
+    if release is None and not context.is_fetched:
+        _ = context.project  # what is not there has not been released: it is misspelt
     found = _show_steps(context, steps, release)
     last = tuple(_last_releases(context)) if context.settings.environments else ()
     if len(last) < 2:  # noqa: PLR2004 - one alone is the one of the table
