@@ -24,8 +24,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
         name_of, own = context.settings.target, context.wheel_root
         left = f"wheel_root {context.settings.wheel_root}"
         context.report.detail(f"{left} is of another target than {name_of}, whose wheels go to {own}")
-    if not context.is_fetched and not context.project_folder.is_dir():
-        _ = context.project  # BadInput that says what a project is
+    context.check_folder()
     if inputs.explain:
         for reason in context.facts.why:
             context.report.text(reason)

@@ -194,6 +194,11 @@ class Context:
                 runner=self.run,
             )
 
+    def check_folder(self) -> None:
+        """Raise BadInput, which says what a project is, where the folder that the settings name is not there."""
+        if not self.is_fetched and not self.project_folder.is_dir():
+            _ = self.project
+
     @cached_property
     def project(self) -> mlproject.Project:
         from mlops_tasks.checkout import missing
