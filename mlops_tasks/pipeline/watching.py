@@ -226,7 +226,7 @@ def _sole_follower(context: Context, task: str, chosen: Chosen) -> Iterator[Rele
 
 
 def _beside(context: Context, chosen: Chosen, found: Run) -> Release:
-    """The release with the run's end, which another command records or has recorded; of anybody's with the run alone."""
+    """The release with the run's end, which another command records or has recorded; of anybody's the run alone."""
     if chosen.release is None:
         settings, name = context.settings, context.project_name
         return Release(target=settings.target, environment=settings.env, project=name, branch="", run=found)
