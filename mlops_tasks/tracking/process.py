@@ -1,11 +1,32 @@
-"""Lend MLflow what it takes from this process: stdout, environment variables, the clients that it keeps."""
+"""Lend MLflow what it takes from this process: stdout, environment variables, time, the clients that it keeps."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
+
+
+WANTED = ("mlflow.projects.utils", "mlflow.store.tracking.sqlalchemy_store")
+"""The modules whose import brings what a run needs of MLflow."""
+
+
+def begin_import() -> None:
+    """Import MLflow in a thread, 2 s of work, while the wheels build; what is wrong with it is left to its first use.
+
+    No daemon: Python ends badly where it ends in the middle of an import.
+    """
+
+    def import_all() -> None:
+        with contextlib.suppress(Exception):
+            for name in WANTED:
+                importlib.import_module(name)
+
+    if not any(name in sys.modules for name in WANTED):
+        threading.Thread(target=import_all, name="import of MLflow").start()
 
 
 @contextlib.contextmanager
