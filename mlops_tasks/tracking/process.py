@@ -6,27 +6,17 @@ import contextlib
 import importlib
 import os
 import sys
-import threading
 from collections.abc import Iterator
 
+from mlops_tasks import processes
 
 WANTED = ("mlflow.projects.utils", "mlflow.store.tracking.sqlalchemy_store")
 """The modules whose import brings what a run needs of MLflow."""
 
 
 def begin_import() -> None:
-    """Import MLflow in a thread, 2 s of work, while the wheels build; what is wrong with it is left to its first use.
-
-    No daemon: Python ends badly where it ends in the middle of an import.
-    """
-
-    def import_all() -> None:
-        with contextlib.suppress(Exception):
-            for name in WANTED:
-                importlib.import_module(name)
-
-    if not any(name in sys.modules for name in WANTED):
-        threading.Thread(target=import_all, name="import of MLflow").start()
+    """Import MLflow, 2 s of work, beside what follows. A fault is met again, and told, where MLflow is used first."""
+    processes.begin(lambda: [importlib.import_module(name) for name in WANTED])
 
 
 @contextlib.contextmanager
