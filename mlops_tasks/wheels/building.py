@@ -166,8 +166,7 @@ def built(
         except OSError as fault:
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
-        with report.waiting(f"building {library.name}"):
-            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
+        done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
             told = _keep(log, log_file, report)
