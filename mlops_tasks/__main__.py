@@ -21,7 +21,8 @@ def main() -> int:
         if given.ci:
             init.write_pipeline(given.folder, given.ci, report=console.standard())
         else:
-            init.write_template(given.folder, minimal=given.minimal, report=console.standard())
+            command = f"{parser.prog}{' --minimal' if given.minimal else ''}"
+            init.write_template(given.folder, minimal=given.minimal, report=console.standard(), command=command)
     except errors.ReleaseError as fault:
         console.standard().fail(str(fault))
         return int(fault.exit_code)

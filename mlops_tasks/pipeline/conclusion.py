@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import comparison
-from mlops_tasks.pipeline.history import History, history_of
+from mlops_tasks.pipeline.history import GATE, History, history_of
 from mlops_tasks.record import Record
 from mlops_tasks.release import Checked, Release, Run
 from mlops_tasks.settings import IN_ENVIRONMENT, gates
@@ -19,7 +19,6 @@ from mlops_tasks.settings.setting_types import CONFIGURATION
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import PastRun
 
-TAG = "mlops.gate"
 SHOWN = 5
 """How many of the logged metrics a message names."""
 
@@ -99,11 +98,12 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     """The run that a gate names."""
     branch = history.context.default_branch
     if name == gates.MAIN:
+        main = history.baseline(name, gate.metric)
         called = f"the run before on {branch}" if branch == history.branch else f"{branch}'s last"
-        return Found(history.main, called if history.main else f"no other run of {branch} has finished")
+        return Found(main, called if main else history.say_none(name))
     if name != gates.BEST:
-        there = history.in_environment(name)
-        return Found(there, f"the last in {name}" if there else f"no other run has finished in {name}")
+        there = history.baseline(name, gate.metric)
+        return Found(there, f"the last in {name}" if there else history.say_none(name))
     best = history.best(gate.metric, gate.direction)
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
@@ -153,9 +153,9 @@ def _count(run: Run) -> str:
 def _keep(context: Context, kept: Record, release: Release, run: Run) -> Release:
     """The release with the checked run, recorded, and the run tagged."""
     try:
-        context.target.runs.tracking.set_tag(run.run_id, TAG, run.verdict)
+        context.target.runs.tracking.set_tag(run.run_id, GATE, run.verdict)
     except errors.WorkspaceError as fault:
-        context.report.warning(f"run {run.run_id} has no tag {TAG}: {fault.what}")
+        context.report.warning(f"run {run.run_id} has no tag {GATE}: {fault.what}")
     release = replace(release, run=run)
     with kept.locked("run", wait=context.report.detail):
         kept.save_attempt(release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +11,19 @@ from functools import cached_property
 from mlops_tasks import errors
 from mlops_tasks.pipeline import templates
 from mlops_tasks.release import Run
-from mlops_tasks.settings import environments, setting_types
+from mlops_tasks.settings import environments, gates, setting_types
 from mlops_tasks.steps.context import Context
 from mlops_tasks.tracking.client import GOING_ON, SEARCHED, PastRun, Tracking
 
 BRANCH, PROJECT, ENTRY_POINT = "mlops.branch", "mlflow.source.name", "mlflow.project.entryPoint"
 ENVIRONMENT = "mlops.environment"
 """The tags by which runs belong together; only a run in an environment that the settings name has the last."""
+SWEEP = "mlops.sweep"
+"""The tag of the runs that one sweep has made."""
+GATE, NOT_MET = "mlops.gate", "not met"
+"""The tag that says whether a run met its gates, and its value where it did not."""
+LOOKED_AT = 20
+"""How many finished runs are looked through for one that a gate can compare with, outside a sweep."""
 WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{4,31}")
 """A run's id, and the beginning of one, as tables show it."""
 
@@ -38,10 +45,25 @@ class History:
     @cached_property
     def main(self) -> PastRun | None:
         """The last finished run of the default branch, another than this one; None where there is none."""
+        return next(iter(self._of_main(1)), None)
+
+    def _of_main(self, limit: int) -> list[PastRun]:
         branch = self.context.default_branch
         if branch == self.branch:
-            return next(iter(self.earlier(1, finished=True)), None)
-        return find_last(self.context, branch, self._kind, beside=self.this.experiment_id)
+            return self.earlier(limit, finished=True)
+        return find_finished(self.context, branch, self._kind, limit, beside=self.this.experiment_id)
+
+    def baseline(self, name: str, metric: str) -> PastRun | None:
+        """What a gate's `main` or environment stands for: the last finished run there that met its own gates.
+
+        One that has a number for the metric goes before those without. None where there is no such run: what a gate
+        has kept out must not be what the next run is compared with.
+        """
+        limit = SEARCHED if self.this.tags.get(SWEEP) else LOOKED_AT
+        found = self._of_main(limit) if name == gates.MAIN else self._there(name, limit)
+        let_in = [each for each in found if each.tags.get(GATE) != NOT_MET and not self._is_beside(each)]
+        numbered = (each for each in let_in if not math.isnan(each.metrics.get(metric, math.nan)))
+        return next(numbered, next(iter(let_in), None))
 
     def earlier(self, limit: int, *, finished: bool = False, order_by: str = "start_time DESC") -> list[PastRun]:
         """The branch's runs in this run's experiment that began before it."""
@@ -58,22 +80,44 @@ class History:
     def best(self, metric: str, direction: int) -> PastRun | None:
         """The branch's best earlier finished run by `metric`; None where none has logged that."""
         order = f"metrics.`{metric}` {'DESC' if direction > 0 else 'ASC'}"
-        found = self.earlier(1, finished=True, order_by=order)
-        return next((each for each in found if metric in each.metrics), None)
+        found = self.earlier(SEARCHED if self.this.tags.get(SWEEP) else 1, finished=True, order_by=order)
+        return next((each for each in found if metric in each.metrics and not self._is_beside(each)), None)
+
+    def _is_beside(self, other: PastRun) -> bool:
+        """Whether the other run is of the same sweep: which of them ends first must decide nothing."""
+        return bool(self.this.tags.get(SWEEP)) and self.this.tags[SWEEP] == other.tags.get(SWEEP)
 
     def in_environment(self, name: str) -> PastRun | None:
         """The last finished run in an environment: of this branch, else of the default one; None where there is none.
 
         The environment's own tracking store is asked, with its own login.
         """
-        settings = self.context.settings.in_environment(name)
-        there = self.context if settings is self.context.settings else replace(self.context, settings=settings)
+        return next(iter(self._there(name, 1)), None)
+
+    def _there(self, name: str, limit: int) -> list[PastRun]:
+        """The last finished runs in an environment: those of this branch, then those of the default one."""
+        there = self._context_of(name)
         if not _tracking(there).is_there:
-            return None
-        kind = {**self._kind, ENVIRONMENT: settings.env or ""}
-        branches = dict.fromkeys((self.branch, self.context.default_branch))
-        found = (find_last(there, branch, kind, but=self.this.run_id) for branch in branches)
-        return next(filter(None, found), None)
+            return []
+        kind = {**self._kind, ENVIRONMENT: there.settings.env or ""}
+        found: list[PastRun] = []
+        for branch in dict.fromkeys((self.branch, self.context.default_branch)):
+            if len(found) < limit:
+                found += find_finished(there, branch, kind, limit - len(found), but=self.this.run_id)
+        return found
+
+    def _context_of(self, name: str) -> Context:
+        settings = self.context.settings.in_environment(name)
+        return self.context if settings is self.context.settings else replace(self.context, settings=settings)
+
+    def say_none(self, name: str) -> str:
+        """That a gate's `main` or environment stands for no run, with the experiment that was looked in."""
+        there = self.context if name == gates.MAIN else self._context_of(name)
+        branch = self.context.default_branch
+        who = branch if name == gates.MAIN else f"{branch} in {name}"
+        return (
+            f"no other run of {who} has finished and met its gates in the experiment {name_experiment(there, branch)}"
+        )
 
     def find(self, named: str) -> tuple[str, PastRun]:
         """The run that `--with` names, by an environment, an id or a branch, looked for in this order, and its label.
@@ -84,7 +128,10 @@ class History:
         if named in {*self.context.settings.environments, *environments.TARGETS}:
             found = self.in_environment(named)
             if found is None:
-                raise _refuse(f"nothing of {self._kind[PROJECT]} has finished in {named}", self.context)
+                there = self._context_of(named)
+                experiment = name_experiment(there, self.branch)
+                what = f"nothing of {self._kind[PROJECT]} has finished in {named}, in the experiment {experiment}"
+                raise _refuse(what, there)
             return named, found
         run_id = self._spell_out(named)
         if run_id and (found := _tracking(self.context).read_past(run_id)):
@@ -93,16 +140,17 @@ class History:
                 of = f"of {project}" if project else "of no project"
                 raise _refuse(f"run {run_id} is {of}, and this one of {self._kind[PROJECT]}", self.context)
             return run_id[:8], found
-        found = find_last(self.context, named, self._kind, beside=self.this.experiment_id)
-        if found is None:
+        finished = find_finished(self.context, named, self._kind, 1, beside=self.this.experiment_id)
+        if not finished:
             raise self._refuse_unknown(named, run_id)
-        return named, found
+        return named, finished[0]
 
     def _refuse_unknown(self, named: str, run_id: str) -> errors.BadInput:
         """For a name that no finished run of a branch has; `run_id` is that of a run that is gone."""
         if run_id:
             return _refuse(f"there is no run {run_id}: it was deleted, or another store has it", self.context)
-        what = f"no run of a branch {named} has finished, of {self._kind[ENTRY_POINT]} in {self._kind[PROJECT]}"
+        of = f"project {self._kind[PROJECT]}, entry point {self._kind[ENTRY_POINT]}"
+        what = f"no run of a branch {named} has finished ({of})"
         if SHORT_ID.fullmatch(named):
             return _refuse(f"{what}, and no run from here has an id that begins with {named}", self.context)
         near = setting_types.nearest(named, self.context.settings.environments)
@@ -144,17 +192,19 @@ def of_branch(context: Context) -> History:
     release = templates.load_own(context)
     context.target.check()
     tracking = _tracking(context)
-    found = None
+    found, gone = None, ""
     if tracking.is_there:
         recorded, wanted = release.run if release else None, context.settings.entry_point
         is_another = context.settings.origins.get("entry_point", "").startswith("--")  # the flag may name another
         is_meant = recorded is not None and (not is_another or recorded.entry_point == wanted)
         found = tracking.read_past(recorded.run_id) if recorded and is_meant else None
+        gone = f", and run {recorded.run_id}, the last on record, is no longer there" if recorded and is_meant else ""
         found = found or _newest(context, context.facts.branch)
     if found is None:
         raise errors.OutOfOrder(
-            f"no run of {context.facts.branch} has ended yet, of {context.settings.entry_point} in "
-            f"{context.project_name}",
+            f"no run of the branch {context.facts.branch} has ended in the experiment "
+            f"{name_experiment(context, context.facts.branch)}{gone} (project {context.project_name}, "
+            f"entry point {context.settings.entry_point})",
             where=tracking.shown,
             cure="`inv release` makes one; `--branch NAME` and `--entry-point NAME` name others",
         )
@@ -172,20 +222,20 @@ def _newest(context: Context, branch: str) -> PastRun | None:
     return next((each for each in found if each.status not in GOING_ON), None)
 
 
-def find_last(
-    context: Context, branch: str, kind: Mapping[str, str], *, beside: str = "", but: str = ""
-) -> PastRun | None:
-    """The last finished run of a branch, in the experiment of its name and in the one `beside` this branch's runs.
+def find_finished(
+    context: Context, branch: str, kind: Mapping[str, str], limit: int, *, beside: str = "", but: str = ""
+) -> list[PastRun]:
+    """The last finished runs of a branch, in the experiment of its name and in the one `beside` this branch's runs.
 
-    It is another than the run `but`.
+    The run `but` is none of them.
     """
     own = _tracking(context).find_named(name_experiment(context, branch))
     experiments = list(dict.fromkeys(each for each in (own, beside) if each))
     if not experiments:
-        return None
+        return []
     tags = {**kind, BRANCH: branch}
-    found = _tracking(context).search_runs(experiments, tags=tags, limit=2 if but else 1, finished=True)
-    return next((each for each in found if each.run_id != but), None)
+    found = _tracking(context).search_runs(experiments, tags=tags, limit=limit + bool(but), finished=True)
+    return [each for each in found if each.run_id != but][:limit]
 
 
 def name_experiment(context: Context, branch: str) -> str:
@@ -206,7 +256,7 @@ def name_experiment(context: Context, branch: str) -> str:
 
 
 def _refuse(what: str, context: Context) -> errors.BadInput:
-    cure = "name a branch or an environment that has a finished run, or give the whole id of a run"
+    cure = "name a branch or an environment that has a finished run, or a run's id (`inv runs` lists them)"
     return errors.BadInput(f"{what} ({_tracking(context).shown})", where="--with", cure=cure)
 
 

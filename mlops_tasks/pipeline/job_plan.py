@@ -126,8 +126,17 @@ def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) 
 
 
 def _check_names(context: Context, kind: str, names: Iterable[str]) -> None:
-    """Raise BadInput for the name of a parameter or tag that MLflow would not record, which ends a run begun."""
+    """Raise BadInput for the name of a parameter or tag that MLflow would not record, which ends a run begun.
+
+    Also for a tag of this package's own: runs are found and compared by these.
+    """
     for name in names:
+        if kind == "tag" and name.startswith(run_tags.OWN):
+            raise errors.BadInput(
+                f"the tag {name} is one that mlops_tasks sets itself",
+                where=context.settings.origins.get(f"tags.{name}") or context.project_folder,
+                cure=f"give it a name that does not begin with {run_tags.OWN}",
+            )
         if not RECORDED.fullmatch(name) or len(name) > LONGEST_NAME or posixpath.normpath(name) != name:
             raise errors.BadInput(
                 f"MLflow records no {kind} of this name: {name!r}",

@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     diff: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self._asdict(), "changes": bool(self.diff)}
+        return {**self._asdict(), "changes": bool(self.diff or not self.since)}
 
     def __str__(self) -> str:
         if not self.since:
@@ -53,6 +53,9 @@ def foresee(context: Context, steps: staleness.Steps) -> Plan:
     """What a whole release would change. Wheels are built; no login is asked for where the last names still stand."""
     last, quiet = _find_last(context), context.silenced()
     if last is None:
+        step_table.check_files(context, NOTHING)
+        if not _why_signed_out(quiet):
+            step_table.check_inputs(quiet, NOTHING)
         return Plan()
     release = staleness.begin(quiet, steps, "name", NOTHING)
     if why := _why_signed_out(quiet):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors, locks, record, state
@@ -103,13 +103,15 @@ def show_runs(context: Context) -> list[Listed]:
 
 
 def _find_ended(context: Context) -> list[Listed]:
-    """The releases of the runs that have ended, the last one first."""
-    found = []
-    for path in context.places.run_records()[:LATELY]:
-        with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):
-            release = record.parse(path.read_bytes(), path=path)
-            found.append(Listed(Record(path.parent, runs=path.parent), release))
+    """The releases of the runs that have ended, the last one first; a record that cannot be read is warned of."""
+    paths = context.places.run_records()[:LATELY]
+    found = [_ended(path, release) for path in paths if (release := context.read_release(path))]
     return [each for each in found if each.release.run and each.attempt.ended]
+
+
+def _ended(path: Path, release: Release) -> Listed:
+    """The run whose release is on record at `path`."""
+    return Listed(Record(path.parent, runs=path.parent), release)
 
 
 def record_ends(context: Context) -> None:
@@ -205,12 +207,12 @@ def _open_attempts(context: Context, kept: Record) -> list[Release]:
 def find(context: Context, word: str) -> Listed | str:
     """The attempt that may go on, or else the id of the run, that begins with `word`; BadInput unless one alone does.
 
-    A whole id that is not known here is taken for that of somebody else's run.
+    Of a run that has ended a workspace knows more than the record. Where the target is none, that is read instead, and
+    a whole id that is not known here is not taken for that of somebody else's run.
     """
-    from mlops_tasks.backends.local import backend as local_backend
-
-    found: dict[str, Listed | None] = {path.stem: None for path in context.places.run_records()}
-    found |= {each.name: each for each in find_open(context)}
+    is_remote, ended = context.target.is_remote, {path.stem: path for path in context.places.run_records()}
+    going_on = {each.name: each for each in find_open(context)}
+    found = {**ended, **going_on}
     names = [word] if word in found else [name for name in found if name.startswith(word)]
     if len(word) < SHORTEST and word not in names:
         raise errors.BadInput(
@@ -220,13 +222,15 @@ def find(context: Context, word: str) -> Listed | str:
         raise errors.BadInput(
             f"{len(names)} runs begin with {word}: {', '.join(sorted(names))}", where="RUN_ID", cure="give more of one"
         )
-    if not names and not context.target.is_remote:
-        raise local_backend.not_remote()
-    if not names and len(word) < WHOLE:
+    if not names and not (is_remote and len(word) >= WHOLE):
+        of_others = "" if is_remote else "; for one on Databricks give `--target databricks`"
         raise errors.BadInput(
-            f"no run of this repository begins with {word}", where="RUN_ID", cure="`inv runs` lists them"
+            f"no run of this repository begins with {word}", where="RUN_ID", cure=f"`inv runs` lists them{of_others}"
         )
-    return (found.get(names[0]) or names[0]) if names else word
+    name = names[0] if names else word
+    if name in going_on:
+        return going_on[name]
+    return name if is_remote else _ended(ended[name], record.parse(ended[name].read_bytes(), path=ended[name]))
 
 
 def find_only(context: Context) -> Listed | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -87,6 +86,8 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
 
     Below stands the branch's last release to each environment, where the settings name some and several have one.
     """
+    if release is None and not context.is_fetched:
+        _ = context.project  # what is not there has not been released: it is misspelt
     found = _show_steps(context, steps, release)
     last = tuple(_last_releases(context)) if context.settings.environments else ()
     if len(last) < 2:  # noqa: PLR2004 - one alone is the one of the table
@@ -117,8 +118,7 @@ def _last_releases(context: Context) -> Iterator[LastRelease]:
     """The branch's releases as they are recorded for each environment; no workspace is asked."""
     for name in dict.fromkeys((*context.settings.environments, *environments.TARGETS)):
         path = context.record_of(name) / "release.json"
-        with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):  # it is told where it is needed itself
-            release = record.parse(path.read_bytes(), path=path)
+        if release := context.read_release(path):
             run, attempt = release.run, release.attempt
             state = run.status if run else "has not run"
             if attempt and not attempt.ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,17 @@ def _take_dry_run(context: Context, release: Release, inputs: Inputs) -> Release
 
 def check_inputs(context: Context, inputs: Inputs) -> None:
     """Raise what is wrong with the project's files, its entry point, the libraries or the target, before any step."""
+    from mlops_tasks.pipeline import job_plan
+
+    resolved = check_files(context, inputs)
+    _ = context.wheel_root
+    for parameters in resolved:
+        job_plan.check_job(context, parameters, backend=context.backend)
+    context.target.check()
+
+
+def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
+    """The parameters of each run that the inputs ask for, once all is right that can be known without the target."""
     from mlops_tasks.pipeline import job_plan, sweep
     from mlops_tasks.project import cluster, entry_points, environment, references
 
@@ -156,10 +168,8 @@ def check_inputs(context: Context, inputs: Inputs) -> None:
         references.check_other_files(lines, folder, names={}, placeholder=placeholder)  # by their names: in patch
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
-    _ = context.libraries, context.wheel_root
-    for parameters in resolved:
-        job_plan.check_job(context, parameters, backend=context.backend)
-    context.target.check()
+    _ = context.libraries
+    return resolved
 
 
 NAME = Step(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mlops_tasks import errors, record, state
+from mlops_tasks import errors, state
 from mlops_tasks.release import Release, Run
 from mlops_tasks.settings import gates, projects
 from mlops_tasks.settings.projects import Reference
@@ -43,11 +42,10 @@ def fill(context: Context, made: Mapping[str, Release], *, is_needed: bool = Tru
 def find_finished(context: Context) -> Release | None:
     """The release of the last run of this project, entry point and branch that finished and met its gates."""
     for path in sorted(context.runs_folder.glob("*.json"), key=state.last_used, reverse=True):
-        with contextlib.suppress(errors.OutOfOrder, FileNotFoundError):
-            release = record.parse(path.read_bytes(), path=path)
-            run, is_of_branch = release.run, release.branch == context.facts.branch
-            if run and is_of_branch and _is_good(run) and run.entry_point == context.settings.entry_point:
-                return release
+        release = context.read_release(path)
+        run = release.run if release and release.branch == context.facts.branch else None
+        if run and _is_good(run) and run.entry_point == context.settings.entry_point:
+            return release
     return None
 
 

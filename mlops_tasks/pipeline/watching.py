@@ -72,7 +72,19 @@ def _choose(context: Context, run_id: str | None) -> Chosen:
     if isinstance(found, str):
         context.target.check()
         return Chosen(*context.target.runs.find(found), context.record, None)
+    if found and found.attempt.ended:
+        raise errors.OutOfOrder(
+            f"run {found.name} has ended {found.state}",
+            where=found.record.runs / f"{found.name}.json",
+            cure="`inv runs` lists those that go on",
+        )
     release = _ready(context, found) if found else None
+    if found and release and not context.target.is_remote and found.state == "cut off":
+        raise errors.OutOfOrder(
+            f"run {found.name} was cut off, and has ended with the command that followed it",
+            where=context.record_folder,
+            cure="the next `inv run` of its branch records its end",
+        )
     if found is None or release is None:
         raise errors.OutOfOrder(
             "no run of this release is going on",

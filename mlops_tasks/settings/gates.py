@@ -145,9 +145,30 @@ def parse(text: str) -> Gate:
     gate = Gate(text.strip(), found[1].strip("'\""), sign[0], tuple(_to_postfix(_in_order(text, sign.end()))))
     if not gate.metric:
         raise _expected("a metric's name", text, found.start(1))
+    if _is_never_a_number(gate.expression):
+        raise _expected("a finite number, with no division by 0,", text, sign.end())
     if BEST in gate.references and not gate.direction:
         raise _expected(f"one of >= > <= <, as {sign[0]} does not say what is better,", text, sign.start())
     return gate
+
+
+def _is_never_a_number(expression: Iterable[Term]) -> bool:
+    """Whether a part of it is no finite number, whatever values the references have."""
+    known: list[float | None] = []
+    for term in expression:
+        if not isinstance(term, str):
+            known.append(None if isinstance(term, Reference) else term)
+        elif term == NEGATE:
+            known[-1] = None if known[-1] is None else -known[-1]
+        else:
+            right, left = known.pop(), known.pop()
+            is_by_zero = term == "/" and right == 0
+            known.append(
+                math.nan if is_by_zero else None if left is None or right is None else APPLY[term](left, right)
+            )
+        if known[-1] is not None and not math.isfinite(known[-1]):
+            return True
+    return False
 
 
 def _to_postfix(terms: Iterable[Term]) -> Iterator[Term]:

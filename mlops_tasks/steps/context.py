@@ -86,6 +86,16 @@ class Context:
                     found.append(record.parse(path.read_bytes(), path=path))
         return tuple(found)
 
+    def read_release(self, path: Path) -> Release | None:
+        """The release on record at `path`; None where it is gone, or, with a warning, where it cannot be read."""
+        try:
+            return record.parse(path.read_bytes(), path=path)
+        except FileNotFoundError:
+            return None
+        except errors.OutOfOrder as fault:
+            self.warn_once(f"{fault.what}: {fault.where}")
+            return None
+
     @property
     def other_branches(self) -> tuple[Release, ...]:
         """What is recorded here of this project's other branches for this environment, the last used first."""
@@ -269,7 +279,10 @@ class Context:
     def beside(self, settings: Settings) -> Context:
         """The context of another project that is released to the same environment from the same branch."""
         made = replace(self, settings=settings)
-        vars(made).update({key: vars(self)[key] for key in ("facts", "places", "target") if key in vars(self)})
+        _ = self.warned  # what is warned of for the one is not warned of again for the other
+        vars(made).update(
+            {key: vars(self)[key] for key in ("facts", "places", "target", "warned") if key in vars(self)}
+        )
         return made
 
     @cached_property

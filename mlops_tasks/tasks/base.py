@@ -17,7 +17,7 @@ from invoke.executor import Executor
 from invoke.parser.parser import ParseMachine
 
 from mlops_tasks import errors, processes
-from mlops_tasks.settings import REPEATED, SETTINGS
+from mlops_tasks.settings import REPEATED, SETTINGS, spell_flag
 from mlops_tasks.tasks import chain, console, job, spelling
 
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
@@ -98,6 +98,7 @@ class ReleaseTask(invoke.Task[Any]):
         frame, given = sys._getframe(1), kwargs  # noqa: SLF001 - see _read_call
         try:
             links, position = _read_chain(frame)
+            _refuse_empty([kwargs, *(link.flags for link in links)])
             _place.set(position)
             given = kwargs | chain.switch(links, SWITCHES)
             shared, defaults = chain.share(links, PATCHING), self._defaults()
@@ -111,6 +112,22 @@ class ReleaseTask(invoke.Task[Any]):
             code = errors.exit_code_of(fault)
             told = errors.ReleaseError(code.name.lower(), cure="`inv status` shows how far it came")
             raise _end(told, code, as_json=_is_json(given)) from fault
+
+
+def _refuse_empty(given: Iterable[Mapping[str, Any]]) -> None:
+    """Raise BadInput for a flag of any of the tasks with an empty text: a variable of a script that is not set, say."""
+    for flags in given:
+        for key, value in flags.items():
+            texts = value if isinstance(value, list) else [value]
+            for empty in (each for each in texts if isinstance(each, str) and not each.strip()):
+                raise errors.BadInput(
+                    f"{_spell_flag(key)} must be text, not {empty!r}", cure="give it a value, or leave it out"
+                )
+
+
+def _spell_flag(name: str) -> str:
+    """The flag of an argument, as it is typed."""
+    return f"-{name}" if len(name) == 1 else spell_flag(name.strip("_"))
 
 
 def _is_json(flags: Mapping[str, Any]) -> bool:

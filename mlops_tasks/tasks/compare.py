@@ -39,15 +39,15 @@ MOST, DRAWN = 100, 49
 def compare(
     c: invoke.Context,
     with_: list[str] | None = None,
-    last: str = "",
+    last: str | None = None,
     metric: list[str] | None = None,
     format_: str = "table",
-    plot: str = "",
+    plot: str | None = None,
     **flags: Any,
 ) -> None:
     """Show the branch's last run beside its earlier ones, main's last and any other."""
     form, path = _read_format("json" if flags["json"] else format_), _read_path(plot)
-    number = _read_last(last) if last else None
+    number = None if last is None else _read_last(last)
     asked, flags = _Asked(tuple(with_ or ()), tuple(metric or ()), number), {**flags, "json": form == "json"}
     if path is not None:
         _ = session.open_pipeline(c, flags)  # a picture is of one project
@@ -116,10 +116,10 @@ def _read_format(text: str) -> str:
     return text
 
 
-def _read_path(text: str) -> Path | None:
+def _read_path(text: str | None) -> Path | None:
     from mlops_tasks.tasks import picture
 
-    if not text:
+    if text is None:
         return None
     picture.check_name(Path(text))
     return Path(text).absolute()

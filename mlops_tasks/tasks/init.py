@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import invoke
@@ -19,6 +19,8 @@ PIPELINES = Path(__file__).parents[1] / "ci_templates"
 MINIMAL = ("invoke.yaml", "tasks.py")
 KEPT = {*MINIMAL, "README.md", ".gitignore"}
 """Files that a repository may have already: they stay as they are, and the lines to add to them are shown."""
+READ_FIRST = {"Makefile": ("GNUmakefile", "makefile")}
+"""Files by which a pipeline's own would never be read: GNU make reads the first of these alone."""
 
 BESIDE_OWN_TASKS = """\
 from invoke import Collection
@@ -45,7 +47,7 @@ def init(
 ) -> None:
     """Write a complete small project to start from."""
     root = base.root_of(c)
-    where = Path(folder) if folder else root
+    where = root if folder is None else Path(folder)
     # another folder's tasks.py has names of its own
     spell = base.spell_as_called if where.resolve() == root.resolve() else str
     report = session.open_report(flags, spell=spell)
@@ -53,18 +55,25 @@ def init(
     session.print_json({"made": list(made)}, flags)
 
 
-def write_template(folder: Path, *, report: Report, minimal: bool = False, dry_run: bool = False) -> tuple[str, ...]:
+def write_template(
+    folder: Path,
+    *,
+    report: Report,
+    minimal: bool = False,
+    dry_run: bool = False,
+    command: str = "inv init --folder",
+) -> tuple[str, ...]:
     """Copy the bundled project into `folder`, and return the paths of the files made, relative to it.
 
     `minimal` copies its tasks.py and invoke.yaml alone. Raises BadInput, and writes nothing, where something else
-    stands in the place of one of its files or folders.
+    stands in the place of one of its files or folders; its message has the `command` that takes another folder.
     """
     names = list(MINIMAL) if minimal else sorted(_files())
     clashes = _find_clashes(folder, names)
     if clashes:
         raise errors.BadInput(
             "\n  ".join(["in the way of the bundled project:", *map(str, clashes)]),
-            cure="move them away, or write the project elsewhere with `inv init --folder NAME`",
+            cure=f"move {_them(clashes)} away, or write the project elsewhere with `{command} NAME`",
         )
     present = [name for name in names if os.path.lexists(folder / name)]
     made = tuple(name for name in names if name not in present)
@@ -83,23 +92,39 @@ def list_pipelines() -> list[str]:
 def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, ...]:
     """Write the pipeline for a CI system into the repository `folder`, and return the paths made, relative to it.
 
-    Raises BadInput where there is another file, or something else, in its place.
+    Raises BadInput where there is another file, or something else, in its place, and for a folder below the top of a
+    repository: no CI system looks for a pipeline there, and its commands find `.mlops` at the top.
     """
-    source = PIPELINES / system
+    from mlops_tasks.checkout import git
+
+    command = ("python", "-m", "mlops_tasks", "--ci", system)
+    top, source = git.top(folder), PIPELINES / system
+    if top is not None and top != folder.resolve():
+        raise errors.BadInput(
+            "a pipeline belongs at the top of the repository, and this is a folder below it",
+            where=folder.absolute(),
+            cure=f"`{errors.typed(*command, top)}`",
+        )
     names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
-    for name in names:
-        path = folder / name
+    if blocked := _find_blocked(folder, names):
+        raise errors.BadInput(
+            "\n  ".join(["in the way of the pipeline, which needs a folder there:", *map(str, blocked)]),
+            cure=f"move {_them(blocked)} away, then give the same command again",
+        )
+    taken = {folder / each: name for name in names for each in (name, *READ_FIRST.get(name, ()))}
+    for path, name in taken.items():
         if os.path.lexists(path) and _read(path) != (source / name).read_bytes():
-            command = errors.typed("python", "-m", "mlops_tasks", "--ci", system, "elsewhere")
+            elsewhere = errors.typed(*command, folder.resolve().parent / "elsewhere")
             raise errors.BadInput(
                 "there is a pipeline already",
                 where=path,
-                cure=f"move it away, or take what you need of the one that `{command}` writes",
+                cure=f"move it away, or take what you need of the one that `{elsewhere}` writes",
             )
     made = tuple(name for name in names if not os.path.lexists(folder / name))
     for name in made:
         _copy(folder, name, source)
     report.step("init", "\n".join(made) if made else "everything was there already")
+    _tell_of_git(folder, report)
     report.detail(f"next: read the head of {names[0]}, and set the variables that it names")
     return made
 
@@ -111,10 +136,19 @@ def _files() -> list[str]:
 
 def _find_clashes(folder: Path, names: list[str]) -> list[Path]:
     """Paths in the way: no folder where one is needed, or other content under the name of a bundled file."""
-    parents = sorted({folder / parent for name in names for parent in PurePosixPath(name).parents})
     others = [folder / name for name in names if name not in KEPT and not _is_same(folder, name)]
     # a broken link is in the way too: writing to it would make a file outside
-    return [path for path in (*(each for each in parents if not each.is_dir()), *others) if os.path.lexists(path)]
+    return [*_find_blocked(folder, names), *(path for path in others if os.path.lexists(path))]
+
+
+def _find_blocked(folder: Path, names: list[str]) -> list[Path]:
+    """Paths where the files of these names need a folder, and where something else stands."""
+    parents = sorted({parent for name in names for parent in (folder / name).parents})
+    return [path for path in parents if os.path.lexists(path) and not path.is_dir()]
+
+
+def _them(paths: list[Path]) -> str:
+    return "it" if len(paths) == 1 else "them"
 
 
 def _is_same(folder: Path, name: str) -> bool:
@@ -148,9 +182,15 @@ def _say(folder: Path, made: tuple[str, ...], kept: list[str], report: Report, *
         report.detail(f"{name} is yours and stays as it is{'; add to it:' if lines else ''}")
         for line in lines:
             report.detail(f"    {line}")
-    if not any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents)):
-        report.detail("this is no git repository yet: `git init`, or give each command a --branch")
+    _tell_of_git(folder, report)
     report.detail(f"next: {'name your own folders in invoke.yaml, then inv doctor' if is_own else _next(to_add)}")
+
+
+def _tell_of_git(folder: Path, report: Report) -> None:
+    from mlops_tasks.checkout import git
+
+    if git.top(folder) is None:
+        report.detail("this is no git repository yet: `git init`, or give each command a --branch")
 
 
 def _next(to_add: dict[str, list[str]]) -> str:

@@ -69,7 +69,7 @@ def work_on_run(
     if len(pipelines) == 1:
         _work(c, flags, pipelines[0], action)
         return
-    if not run_id:
+    if run_id is None:
         work(c, flags, action)  # which wants one of them named
         return
     project = pipelines[0].find_project(run_id)

@@ -8,6 +8,9 @@ from pathlib import Path
 from mlops_tasks import __version__
 from mlops_tasks.release import Release
 
+OWN = "mlops."
+"""How the names of this package's own tags begin."""
+
 
 def describe(release: Release, *, ci_url: str, entry_point: str, user: str, tags: Mapping[str, str]) -> dict[str, str]:
     """The facts of the release as tags of its run; the user's own `tags` win."""
@@ -23,6 +26,7 @@ def describe(release: Release, *, ci_url: str, entry_point: str, user: str, tags
         "mlops.environment": release.environment or "",
         "mlops.dirty": "" if release.dirty is None else str(release.dirty).lower(),
         "mlops.attempt": release.attempt.id if release.attempt else "",
+        "mlops.sweep": release.attempt.sweep if release.attempt else "",
         "mlops.ci_url": ci_url,
         "mlops.version": __version__,
         **{

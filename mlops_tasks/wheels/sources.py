@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -72,12 +73,31 @@ def find_libraries(
 
 
 def _why_none(path: Path) -> str:
+    """Why no wheel is built of the folder, in words; BadInput where its pyproject.toml cannot be read."""
     about = path / MARKS[0]
     if about.is_file():
+        if not _read_toml(about):
+            return "has nothing in its pyproject.toml"
         if _NO_PACKAGE.search(_text(about)):
             return "says in its pyproject.toml that it is no package"
         return "has a pyproject.toml for tools alone, without [project] or [build-system]"
     return "has neither pyproject.toml nor setup.py"
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as fault:
+        raise errors.BadInput("this file is no UTF-8 text", where=path, cure="save it as UTF-8") from fault
+    except tomllib.TOMLDecodeError as fault:
+        found = re.search(r"^(?P<said>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)", str(fault))
+        where = f"{path}:{found['line']}:{found['column']}" if found else str(path)
+        said = found["said"] if found else str(fault)
+        raise errors.BadInput(f"this file is no TOML: {said}", where=where, cure="correct it there") from fault
 
 
 def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *, is_glob: bool) -> None:

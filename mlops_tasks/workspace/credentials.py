@@ -68,16 +68,16 @@ class Credentials:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The DATABRICKS_* variables of the environment, with the host in its full form.
+        """The DATABRICKS_* variables of the environment, with the host in its full form, and the profile's name.
 
         databricks-sdk takes a host with the path and query of a browser's address line as it is, and reads no
-        profile but a named one where a variable names the host.
+        profile but a named one where a variable names the host. MLflow's uploads of artifacts ask it without the
+        profile of the tracking URI.
         """
         found = {name: value.strip() for name, value in self.environ.items() if name.startswith(PREFIX)}
-        if self.host != self.values.get("host", ""):
-            named = {f"{PREFIX}CONFIG_PROFILE": self.name} if self.name else {}
-            return {**found, f"{PREFIX}HOST": self.host, **named}
-        return found
+        named = {f"{PREFIX}CONFIG_PROFILE": self.name} if self.name else {}
+        host = {f"{PREFIX}HOST": self.host} if self.host != self.values.get("host", "") else {}
+        return {**found, **host, **named}
 
 
 def find(profile: str | None, environ: Mapping[str, str]) -> Credentials:

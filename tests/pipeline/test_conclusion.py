@@ -24,7 +24,6 @@ def judge(text: str, *, strict: bool = False, **metrics: float) -> tuple[bool, s
     [
         ("auc >= 0.79", True, "auc is 0.8"),
         ("auc >= 0.79 + 0.02", False, "auc is 0.8, compared with 0.81"),
-        ("auc >= 1 / 0", False, "auc is 0.8, and what it is compared with is no number"),
         ("acu >= 0.79", False, "acu was not logged; did you mean auc?"),
         ("f1 >= 0.79", False, "f1 was not logged; logged are: auc, nothing"),
         ("nothing < 1", False, "nothing is NaN"),
@@ -119,6 +118,44 @@ def test_a_run_of_main_that_logged_no_number_is_nothing_to_compare_with(tracked:
     assert found.gates[0].because == (
         f"there is nothing to compare with: main's last (run {main.run_id[:8]}) has no number for auc"
     )
+
+
+def test_a_run_that_a_gate_kept_out_is_not_what_the_next_one_is_compared_with(tracked: Any) -> None:
+    accepted = tracked.log(metrics={"auc": 0.8})
+    refused = tracked.log(metrics={"auc": 0.7})
+    with pytest.raises(errors.GateNotMet):
+        conclude(tracked, refused, "auc >= main", branch="main")
+
+    with pytest.raises(errors.GateNotMet, match=rf"the run before on main 0\.8, run {accepted.run_id[:8]}"):
+        conclude(tracked, tracked.log(metrics={"auc": 0.7}), "auc >= main", branch="main")
+
+
+@pytest.mark.parametrize("metrics", [{"auc": float("nan")}, {"loss": 1.0}])
+def test_a_run_without_a_number_does_not_hide_the_ones_before_it(tracked: Any, metrics: dict[str, float]) -> None:
+    tracked.log(metrics={"auc": 0.8})
+    tracked.log(metrics=metrics)
+
+    with pytest.raises(errors.GateNotMet, match=r"compared with 0\.8"):
+        conclude(tracked, tracked.log("feature", metrics={"auc": 0.7}), "auc >= main", branch="feature")
+
+
+@pytest.mark.parametrize("gate", ["auc >= main", "auc >= best"])
+def test_the_runs_of_one_sweep_are_compared_with_what_was_there_before_it(tracked: Any, gate: str) -> None:
+    tracked.log(metrics={"auc": 0.6})
+    tracked.log(metrics={"auc": 0.9}, **{"mlops.sweep": "a1"})
+    this = tracked.log(metrics={"auc": 0.7}, **{"mlops.sweep": "a1"})
+
+    found = conclude(tracked, this, gate, branch="main").run
+
+    assert found is not None
+    assert found.gates[0].bound == 0.6
+
+
+def test_a_gate_whose_other_side_comes_to_no_number_is_not_met(tracked: Any) -> None:
+    tracked.log(metrics={"auc": 0.6})
+
+    with pytest.raises(errors.GateNotMet, match=r"auc is 0\.7, and what it is compared with is no number"):
+        conclude(tracked, tracked.log("feature", metrics={"auc": 0.7}), "auc >= 1 / (main - main)", branch="feature")
 
 
 def test_the_record_of_a_run_without_gates_does_not_mention_them(tracked: Any) -> None:

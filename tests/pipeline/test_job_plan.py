@@ -74,6 +74,12 @@ def test_a_script_takes_all_of_them(folder: Path) -> None:
     assert heard.lines == []
 
 
+@pytest.mark.parametrize("name", ["mlops.branch", "mlops.gate", "mlops.mine"])
+def test_a_tag_by_which_runs_are_compared_is_nobodys_to_give(folder: Path, name: str) -> None:
+    with pytest.raises(errors.BadInput, match=f"the tag {name} is one that mlops_tasks sets itself"):
+        job_plan.check_job(make_context(folder, tags={name: "main"}), {}, backend="local")
+
+
 @pytest.mark.parametrize("name", ["a;b", "$(id)", "../a", "/a", "a//b", ".", "x" * 251, "a\nb"])
 def test_a_name_that_mlflow_does_not_record_is_refused_before_a_run_is_begun(folder: Path, name: str) -> None:
     context = make_context(folder, tags={name: "1"})

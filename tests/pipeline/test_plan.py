@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import Pipeline, Settings
+from mlops_tasks import Pipeline, Settings, errors
 from mlops_tasks.pipeline.plan import Plan
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Names, Release, Run
@@ -86,8 +86,29 @@ def test_nothing_changed_is_one_line(folder: Path) -> None:
 def test_before_the_first_run_all_is_new(tmp_path: Path) -> None:
     heard = Heard()
 
-    assert plan(make_repository(tmp_path / "repository"), heard) == Plan()
+    found = plan(make_repository(tmp_path / "repository"), heard)
+
+    assert found.to_dict() == {"since": "", "status": "", "diff": "", "changes": True}
     assert heard.lines == ["nothing of this branch has run here yet: all of it is new"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"project": "nope"}, "there is no such folder"),
+        ({"entry_point": "nope"}, "nope"),
+        ({"libraries": ("nope",)}, "no library found"),
+    ],
+)
+@pytest.mark.parametrize("target", ["local", "databricks"])
+def test_before_the_first_run_what_cannot_be_released_is_refused(
+    tmp_path: Path, target: str, settings: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
+    folder = make_repository(tmp_path / "repository")
+
+    with pytest.raises(errors.BadInput, match=said):
+        plan(folder, target=target, **settings)
 
 
 def test_parameters_and_the_entry_point_are_compared_as_the_run_gets_them(folder: Path) -> None:

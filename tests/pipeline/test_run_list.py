@@ -49,14 +49,17 @@ def test_where_several_runs_go_on_those_of_the_branch_are_listed(several: Contex
     assert "inv runs" in caught.value.cure
 
 
+@pytest.mark.parametrize("is_remote", [True, False])
 @pytest.mark.parametrize(("word", "found"), [("aaaa1", "aaaa1" * 6), ("bbbb", "bbbb" * 8), ("cccc", "cccc" * 8)])
 def test_a_run_is_found_by_the_first_characters_of_its_id_on_every_branch(
-    several: Context, word: str, found: str
+    several: Context, word: str, found: str, is_remote: bool
 ) -> None:
+    vars(several)["target"] = SimpleNamespace(is_remote=is_remote)
+
     kept = run_list.find(several, word)
 
     assert (kept if isinstance(kept, str) else kept.name) == found
-    assert isinstance(kept, str) == (word[0] == "c")
+    assert isinstance(kept, str) == (is_remote and word[0] == "c")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,19 @@ def test_an_attempt_that_was_never_sent_is_not_listed_and_one_that_is_being_subm
     assert run_list.show_runs(context) == []
     with locks.held(context.record.attempt_lock(unsent), "run"):
         assert [each.state for each in run_list.show_runs(context)] == ["starting"]
+
+
+def test_a_record_that_is_cut_off_is_warned_of_once_and_the_others_are_listed(
+    several: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(several.report, "warning", warnings.append)
+    broken = several.runs_folder / f"{'dddd' * 8}.json"
+    broken.write_text('{"version"')
+
+    assert len(run_list.show_runs(several)) == 4
+    assert len(run_list.show_runs(several)) == 4
+    assert warnings == [f"the record of this release is cut off or not JSON: {broken}"]
 
 
 def test_a_whole_id_that_is_not_known_here_is_taken_for_somebody_elses(several: Context) -> None:

@@ -94,6 +94,17 @@ def test_a_run_that_is_none_to_go_on_from_is_passed_over(tracked: Any, change: d
     assert "`--project`" in caught.value.cure
 
 
+def test_a_run_whose_record_is_cut_off_is_passed_over_with_a_warning(tracked: Any) -> None:
+    context = context_of(tracked, auc="{training.metrics.auc}", uri="{training.run_id}")
+    run = tracked.log(metrics={"auc": 0.8})
+    record_run(context, run)
+    broken = context.beside(context.settings.earlier[0]).runs_folder / "cut-off.json"
+    broken.write_text('{"version"')
+
+    assert templates.fill(context, {}).settings.parameters["uri"] == run.run_id
+    assert context.report.warnings == [f"the record of this release is cut off or not JSON: {broken}"]  # type: ignore[attr-defined]
+
+
 def test_a_metric_that_was_not_logged_is_refused_with_the_run_and_the_near_name(tracked: Any) -> None:
     context = context_of(tracked, threshold="{training.metrics.acu}")
     run = tracked.log(metrics={"auc": 0.8})

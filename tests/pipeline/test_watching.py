@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops_tasks import errors
+from mlops_tasks import errors, locks
 from mlops_tasks.pipeline import watching
 from mlops_tasks.record import Record
-from mlops_tasks.release import Attempt, Release
+from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.steps.context import Context
 from tests.support.contexts import make_context
 from tests.support.workspaces import Heard
@@ -43,6 +43,49 @@ def test_where_no_run_goes_on_that_is_said(tmp_path: Path, ask: Ask, attempt: At
 
     with pytest.raises(errors.OutOfOrder, match="no run of this release is going on"):
         ask(context, None)
+
+
+@both
+@pytest.mark.parametrize("word", ["cccc", "c" * 32])
+@pytest.mark.parametrize("project", ["p", "score"])
+def test_of_a_run_here_that_has_ended_its_end_is_said(tmp_path: Path, ask: Ask, word: str, project: str) -> None:
+    context, _ = record(tmp_path, None)
+    ended = Run(run_id="c" * 32, experiment_id="1", status="FAILED", backend="local", url="", entry_point="main")
+    left = Release(target="local", project=project, branch="x", attempt=GOING_ON._replace(ended=True), run=ended)
+    make_context(tmp_path, project=project).record.save_attempt(left)
+
+    with pytest.raises(errors.OutOfOrder, match=f"run {'c' * 32} has ended FAILED") as caught:
+        ask(context, word)
+
+    assert "`inv runs`" in caught.value.cure
+
+
+@both
+@pytest.mark.parametrize("word", ["dddd", "no-run-at-all", "d" * 32, "d" * 99])
+def test_of_an_id_that_no_run_here_has_that_is_said(tmp_path: Path, ask: Ask, word: str) -> None:
+    context, _ = record(tmp_path, None)
+
+    with pytest.raises(errors.BadInput, match=f"no run of this repository begins with {word}") as caught:
+        ask(context, word)
+
+    assert caught.value.cure.startswith("`inv runs` lists them")
+
+
+@both
+@pytest.mark.parametrize("word", [None, "r1"])
+def test_a_run_here_that_goes_on_ends_with_the_command_that_follows_it(
+    tmp_path: Path, ask: Ask, word: str | None
+) -> None:
+    attempt = GOING_ON._replace(job="1", job_run_id=None, detached=False, backend="local")
+    context, _ = record(tmp_path, attempt)
+
+    with (
+        locks.held(context.record.attempt_lock(attempt), "run"),
+        pytest.raises(errors.BadInput, match="a run on this machine ends with the command that follows it"),
+    ):
+        ask(context, word)
+    with pytest.raises(errors.OutOfOrder, match="run r1 was cut off, and has ended"):
+        ask(context, word)
 
 
 @both

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -53,13 +54,27 @@ def evaluate(tree: Any, values: dict[str, float]) -> float:
     return OPERATORS[tree[1]](evaluate(tree[0], values), evaluate(tree[2], values))
 
 
+def divides_by_zero(tree: Any) -> bool:
+    """Whether a part of it does, whatever the values are."""
+    if isinstance(tree, str):
+        return False
+    names = {"main", "best", "prod"} & set(re.findall("[a-z]+", spell(tree[-1], " ")))
+    own = len(tree) == 3 and tree[1] == "/" and not names and evaluate(tree[2], {}) == 0
+    return own or any(divides_by_zero(each) for each in (tree[0], tree[-1]))
+
+
 def is_same(left: float, right: float) -> bool:
     return left == right or (math.isnan(left) and math.isnan(right))
 
 
 @given(tree=trees(), blank=BLANKS, values=VALUES)
 def test_an_expression_comes_to_what_a_plain_evaluator_says(tree: Any, blank: str, values: dict[str, float]) -> None:
-    gate = gates.parse(f"auc >={spell(tree, blank)}{blank}")
+    text = f"auc >={spell(tree, blank)}{blank}"
+    if divides_by_zero(tree):
+        with pytest.raises(ValueError, match="is no gate: a finite number, with no division by 0, is expected"):
+            gates.parse(text)
+        return
+    gate = gates.parse(text)
 
     assert is_same(gate.bound(values), evaluate(tree, values))
 
@@ -73,6 +88,14 @@ def test_signs_bind_as_they_do_in_python(terms: list[str], signs: list[str], val
     text = "".join(f" {sign} {term}" for sign, term in zip(["+", *signs], terms, strict=False)).removeprefix(" + ")
 
     assert is_same(gates.parse(f"auc < {text}").bound(values), eval(text, {}, dict(values)))
+
+
+@pytest.mark.parametrize(
+    "text", ["1/0", "main/0", "main / (1 - 1)", "1e400", "1e400 - 1e400", "-(1e999)", "best + 1e999"]
+)
+def test_what_is_never_a_number_is_refused_before_there_is_a_run(text: str) -> None:
+    with pytest.raises(ValueError, match="a finite number, with no division by 0, is expected at column 7"):
+        gates.parse(f"auc >= {text}")
 
 
 @given(value=st.floats(), bound=st.floats(), sign=st.sampled_from(sorted(gates.COMPARE)))

@@ -129,7 +129,7 @@ def test_a_finished_run_is_held_to_its_gates_and_says_so_everywhere(place: Place
 
     assert (met["gate"], met["met"], met["value"], met["bound"]) == ("answer >= 42", True, 42.0, 42.0)
     assert (compared["met"], compared["bound"]) == (True, None)
-    assert "nothing to compare with: no other run of main has finished" in compared["because"]
+    assert "nothing to compare with: no other run of main has finished and met" in compared["because"]
     assert "gate         met: answer >= 42 (answer is 42)" in place.released.out
     past = place.target.runs.tracking.search_runs([good["run"]["experiment_id"]], tags={"mlops.gate": "met"}, limit=5)
     assert [each.run_id for each in past] == [good["run"]["run_id"]]

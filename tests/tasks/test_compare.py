@@ -15,10 +15,10 @@ from tests.support.repositories import nothing_changes, write
         (["--last", "0"], 2, "whole number"),
         (["--last", "101"], 2, "give 100 at most"),
         (["--plot", "a.gif"], 2, "no pictures of the kind .gif"),
-        ([], 3, "no run of main has ended yet, of main in training"),
+        ([], 3, "no run of the branch main has ended in the experiment"),
         (["--plot", "a.png"], 3, "`inv release` makes one"),
-        (["--json"], 3, "no run of main has ended yet"),
-        (["--format", "json"], 3, "no run of main has ended yet"),
+        (["--json"], 3, "no run of the branch main has ended in"),
+        (["--format", "json"], 3, "no run of the branch main has ended in"),
     ],
 )
 def test_what_cannot_be_compared_is_told_and_nothing_is_made(

@@ -193,6 +193,7 @@ def test_without_a_tasks_file_python_itself_lays_it_down_or_says_why_not(tmp_pat
 
     assert done.returncode == 2
     assert "projects/training/MLproject" in done.stderr
+    assert "with `python -m mlops_tasks NAME`" in done.stderr
 
 
 def test_a_dry_run_says_what_it_would_make_and_makes_nothing(tmp_path: Path) -> None:

@@ -375,4 +375,42 @@ def test_it_is_written_by_the_module(tmp_path: Path) -> None:
 
     assert done.stdout == "init         .github/workflows/release.yml\n"
     assert "set the variables that it names" in done.stderr
+    assert "this is no git repository yet" in done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / ".github/workflows/release.yml"]
+
+
+@pytest.mark.parametrize("system", init.list_pipelines())
+def test_below_the_top_of_a_repository_the_command_for_the_top_is_said_and_works(tmp_path: Path, system: str) -> None:
+    git("init", "-q", cwd=tmp_path)
+    (tmp_path / "below").mkdir()
+
+    with pytest.raises(errors.BadInput, match="belongs at the top of the repository") as refused:
+        init.write_pipeline(tmp_path / "below", system, report=Report())
+
+    assert refused.value.cure == f"`python -m mlops_tasks --ci {system} {tmp_path}`"
+    assert list((tmp_path / "below").iterdir()) == []
+    assert init.write_pipeline(tmp_path, system, report=Report())
+
+
+@pytest.mark.parametrize("name", ["GNUmakefile", "makefile"])
+def test_a_file_that_make_reads_before_ours_is_a_pipeline_that_is_there_already(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("all:\n")
+
+    with pytest.raises(errors.BadInput, match="there is a pipeline already") as refused:
+        init.write_pipeline(tmp_path, "make", report=Report())
+
+    assert refused.value.where == str(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("file", "below"), [(".github", ""), (".github/workflows", ""), ("here", "here/repository")])
+def test_a_file_where_a_pipeline_needs_a_folder_is_to_be_moved_away(tmp_path: Path, file: str, below: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("theirs")
+
+    with pytest.raises(errors.BadInput, match="in the way of the pipeline") as refused:
+        init.write_pipeline(tmp_path / below, "github", report=Report())
+
+    assert str(tmp_path / file) in refused.value.what
+    assert refused.value.cure.startswith("move it away")
+    assert (tmp_path / file).read_text() == "theirs"

@@ -63,10 +63,10 @@ def test_a_plan_and_a_comparison_are_of_each(folder: Path) -> None:
     compared = inv("compare", cwd=folder)
 
     assert planned.code == 0, planned.err
-    assert {name: each["changes"] for name, each in planned.json["projects"].items()} == dict.fromkeys(NAMES, False)
+    assert {name: each["changes"] for name, each in planned.json["projects"].items()} == dict.fromkeys(NAMES, True)
     assert compared.code == 3
     assert headings(compared.out) == NAMES
-    assert "no run of main has ended yet, of main in projects/score" in compared.out
+    assert "(project projects/score, entry point main)" in compared.out
     assert "`inv release` makes one" in compared.out
     assert "2 of 2 projects cannot be compared: training, score" in compared.err
 

@@ -80,7 +80,7 @@ def test_any_task_prints_what_it_made_as_json_and_nothing_else(patched: Path, ta
         pytest.param(["run", "--entry-point", "nope"], 2, "nope", "", id="the project's files"),
         pytest.param(["name", "--experiment", "{nope}"], 2, "{nope}", "", id="a setting"),
         pytest.param(["deploy", "--branch", "other"], 3, "", "inv name --branch other", id="out of order"),
-        pytest.param(["watch", "some-run"], 2, "a run on this machine ends", "--target databricks", id="remote"),
+        pytest.param(["watch", "some-run"], 2, "begins with some-run", "--target databricks", id="no run"),
         pytest.param(["ui", "--port", "x"], 2, "the port", "give a number", id="a flag"),
     ],
 )
@@ -108,14 +108,6 @@ def test_a_release_that_has_not_run_yet_does_not_pass_the_check_of_status(patche
     }
     assert said.json["error"]["what"] == "not released as it is: run has not run"
     assert said.json["error"]["try"] == "`inv run`, or the whole `inv release`"
-
-
-@pytest.mark.parametrize("task", sorted(REMOTE))
-def test_a_task_for_remote_runs_says_so_on_the_local_target(patched: Path, task: str) -> None:
-    said = inv(task, "some-run", cwd=patched)
-
-    assert (said.code, said.out) == (2, "")
-    assert "a run on this machine ends with the command that follows it" in said.err
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -103,8 +103,31 @@ def test_a_folder_with_settings_for_tools_alone_is_passed_over_and_told(
     assert found == ((tmp_path / "libs" / "notebooks", one) if is_library else (one,))
     assert [line.split(":")[0] for line in heard.lines] == ([] if is_library else ["libs/notebooks is passed over"])
     if not is_library:
-        with pytest.raises(errors.BadInput, match=r"libs/notebooks (has a|says in its) pyproject\.toml"):
+        with pytest.raises(
+            errors.BadInput, match=r"libs/notebooks (has (a|nothing in its)|says in its) pyproject\.toml"
+        ):
             find(tmp_path, "libs/notebooks")
+
+
+@pytest.mark.parametrize("pattern", ["libs/*", "libs/broken"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"syntax error(\n", r"no TOML: .*"),
+        (b"\xff\xfe[\x00p\x00", "no UTF-8 text"),
+        (b"[tool.x]\na=1\na=2\n", "no TOML"),
+    ],
+)
+def test_a_damaged_pyproject_is_no_reason_to_go_on_without_the_library(
+    tmp_path: Path, pattern: str, content: bytes, said: str
+) -> None:
+    make_library(tmp_path, "one")
+    write(tmp_path / "libs" / "broken", {"pyproject.toml": ""})
+    (tmp_path / "libs" / "broken" / "pyproject.toml").write_bytes(content)
+
+    with pytest.raises(errors.BadInput, match=said) as caught:
+        find(tmp_path, pattern)
+    assert str(caught.value.where).startswith(f"{tmp_path}/libs/broken/pyproject.toml")
 
 
 @pytest.mark.parametrize("pattern", ["libs/*", "libs/shared", "*/sh*", "libs/shared/python"])

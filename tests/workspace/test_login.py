@@ -261,6 +261,7 @@ def test_one_login_serves_every_client(workspace: Workspace, monkeypatch: pytest
     from databricks.sdk import WorkspaceClient
 
     assert WorkspaceClient(profile="robot").current_user.me().user_name == "6ba7b810"
+    assert WorkspaceClient().current_user.me().user_name == "6ba7b810", "as MLflow's uploads of artifacts ask"
 
 
 def test_a_wrong_secret_is_told_as_a_refused_login(workspace: Workspace, home: Path) -> None:
