@@ -70,7 +70,7 @@ def compare(row: Row, pairs: int) -> Result:
         take(side)
     times = [[take(side) for side in sides] for _ in range(pairs)]
     medians = [Timed(*map(statistics.median, zip(*column, strict=True))) for column in zip(*times, strict=True)]
-    limit = row.limit if isinstance(row.limit, float) else medians[2].seconds if len(medians) > 2 else None  # noqa: PLR2004
+    limit = row.limit if isinstance(row.limit, float) else medians[2].seconds if len(medians) > 2 else None
     return Result(row, medians[0], medians[1], limit)
 
 
@@ -92,7 +92,8 @@ def take(command: Command) -> Timed:
         program.returncode = os.waitstatus_to_exitcode(status)
         if program.returncode:
             said.seek(0)
-            sys.exit(f"{' '.join(map(str, command.arguments))} ended with {program.returncode}:\n{said.read().decode()}")
+            what = " ".join(map(str, command.arguments))
+            sys.exit(f"{what} ended with {program.returncode}:\n{said.read().decode()}")
     return Timed(seconds, usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 
 

@@ -25,6 +25,6 @@ def make_libraries(folder: Path, number: int, *, size: int = 0, settings: str = 
         about = repositories.LIBRARY.replace("mylib", name)
         repositories.write(folder, {f"libs/{name}/pyproject.toml": about, f"libs/{name}/{name}/__init__.py": "A = 1\n"})
         if size:
-            (folder / "libs" / name / name / "data.bin").write_bytes(random.Random(index).randbytes(size))  # noqa: S311
+            (folder / "libs" / name / name / "data.bin").write_bytes(random.Random(index).randbytes(size))
     repositories.commit(folder)
     return folder
