@@ -140,7 +140,7 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     """Build the libraries side by side, as many at once as there are cores."""
     if not states:
         return {}
-    environ = context.programs_environ  # found out here, and not in every thread
+    environ = building.environment(context.programs_environ)
     told = {library: Kept() for library in states}
     calls = [partial(_build, context, library, state, environ, told[library]) for library, state in states.items()]
     try:

@@ -20,10 +20,12 @@ def rows(work: Path) -> Iterator[Row]:
         folder = make_libraries(work / f"of {number}", number)
 
         def forget(folder: Path = folder) -> None:
-            shutil.rmtree(folder / ".mlops", ignore_errors=True)
             shutil.rmtree(folder / "dist", ignore_errors=True)
 
-        ours = Command(arguments=[INV, "build-wheel"], cwd=folder, before=forget)
+        def forget_ours(folder: Path = folder) -> None:
+            shutil.rmtree(folder / ".mlops", ignore_errors=True)
+
+        ours = Command(arguments=[INV, "build-wheel"], cwd=folder, before=forget_ours)
         other = Command(arguments=["bash", "-c", LOOP, PYTHON, ""], cwd=folder, environ=PATH, before=forget)
         bare = Command(
             arguments=["bash", "-c", LOOP, PYTHON, "--no-isolation"],

@@ -37,7 +37,8 @@ def rows(work: Path) -> Iterator[Row]:
             for speed in (100, 1000):
                 workspace.faults.shape(latency=LATENCY, bandwidth=speed * MBIT)
                 ours = Command(arguments=[INV, "deploy"], cwd=folder, environ=environ, before=forget)
-                copy: list[str | Path] = [BESIDE / "dbfs", "cp", "-r", "--overwrite", folder / "wheels", "dbfs:/wheels/theirs"]
+                there = "dbfs:/wheels/theirs"
+                copy: list[str | Path] = [BESIDE / "dbfs", "cp", "-r", "--overwrite", folder / "wheels", there]
                 yield Row(
                     name=f"deploy {name}, {speed} Mbit/s",
                     ours=ours,
