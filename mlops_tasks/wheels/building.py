@@ -152,8 +152,8 @@ def built(
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that is removed after the block.
 
-    `environ` is that of `environment`. `left` are its files that git ignores. Warnings of the build backend are reported. Raises StepFailed with the last
-    cause in its log, which is then kept in `log_file`.
+    `environ` is that of `environment`. `left` are its files that git ignores. Warnings of the build backend are
+    reported. Raises StepFailed with the last cause in its log, which is then kept in `log_file`.
     """
     with contextlib.ExitStack() as stack:
         try:
