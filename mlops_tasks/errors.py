@@ -117,6 +117,18 @@ def exit_code_of(fault: BaseException) -> ExitCode:
     return ExitCode.STEP_FAILED
 
 
+def of_interrupt(cut: KeyboardInterrupt) -> ReleaseError:
+    """What is told of a command that Ctrl-C or a signal has cut short.
+
+    Work that knows more has put two texts into its arguments: how far it came, and what to do.
+    """
+    name = exit_code_of(cut).name.lower()
+    if len(cut.args) != 2:  # noqa: PLR2004
+        return ReleaseError(name, cure="`inv status` shows how far it came")
+    how_far, cure = cut.args
+    return ReleaseError(f"{name}: {how_far}", cure=cure)
+
+
 def is_ours(fault: BaseException) -> bool:
     """Whether `fault` was raised by this package's own code: a bug of ours, whatever it is an instance of."""
     raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(fault.__traceback__)]
@@ -125,8 +137,8 @@ def is_ours(fault: BaseException) -> bool:
 
 @contextlib.contextmanager
 def warn_on_failure(say: Callable[[str], None]) -> Iterator[None]:
-    """For cleaning up after an error: a failure in the block goes to `say`, and the first error is the one raised."""
+    """For what a run can do without, and cleaning up after an error: a failure goes to `say`, and the work goes on."""
     try:
         yield
     except Exception as fault:  # noqa: BLE001 - the error before it matters more
-        say(f"while cleaning up: {fault}")
+        say(f"this was left undone: {fault}")

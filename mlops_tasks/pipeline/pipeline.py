@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +76,7 @@ class Pipeline:
         for step in STEPS:
             release = _take(context, step, inputs)
             if step == "build-wheel" and context.target.is_remote:
-                _say_what_changes(context, release)
+                _say_what_changes(context, release, inputs.sweep)
         return release
 
     def show_plan(self) -> plan.Plan:
@@ -242,13 +242,13 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
         return release
 
 
-def _say_what_changes(context: Context, release: Release) -> None:
+def _say_what_changes(context: Context, release: Release, sweep: Sequence[str]) -> None:
     """Say it before the first byte is sent; what is wrong with the project is left to the step patch to say."""
     from mlops_tasks.pipeline import plan
 
     with contextlib.suppress(errors.ReleaseError), context.places.usable():
-        found = plan.compare(context, release)
-        if found.since:
+        found = plan.compare(context, release, swept={text.partition("=")[0] for text in sweep})
+        if found.since and (found.diff or not sweep):
             context.report.detail(str(found))
         for line in found.diff.splitlines():
             context.report.detail(line)

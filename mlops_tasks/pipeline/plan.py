@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,20 +66,23 @@ def foresee(context: Context, steps: staleness.Steps) -> Plan:
     return _compare(quiet, last, steps["build-wheel"].take(quiet, release, NOTHING), context.report)
 
 
-def compare(context: Context, release: Release) -> Plan:
-    """What the steps after build-wheel would change: `release` has its names and wheels."""
+def compare(context: Context, release: Release, *, swept: Collection[str] = ()) -> Plan:
+    """What the steps after build-wheel would change: `release` has its names and wheels.
+
+    The `swept` parameters, of which each run has another value, are left out.
+    """
     last = _find_last(context)
-    return _compare(context.silenced(), last, release, context.report) if last else Plan()
+    return _compare(context.silenced(), last, release, context.report, swept=swept) if last else Plan()
 
 
-def _compare(context: Context, last: Release, release: Release, report: Report) -> Plan:
+def _compare(context: Context, last: Release, release: Release, report: Report, *, swept: Collection[str] = ()) -> Plan:
     deployed = deploy.name_deployed(release.wheels or (), step_table.wheel_folder(release))
     release = patch.patch_project(context, release.with_step("deploy", "", deployed=deployed))
     given, entry_point = job_plan.choose_parameters(context), context.settings.entry_point
     parameters = entry_points.resolve(context.project, entry_point, given)
-    now = _facts(release, entry_point, context.backend, parameters)
+    now = _facts(release, entry_point, context.backend, parameters, swept)
     attempt = last.attempt or Attempt("")
-    then = _facts(last, attempt.entry_point, attempt.backend, attempt.parameters)
+    then = _facts(last, attempt.entry_point, attempt.backend, attempt.parameters, swept)
     copies = [_read_copy(context, each) for each in (last, release)]
     if not all(copies):
         report.detail("the staged project of the last run is gone: its files are not compared")
@@ -113,14 +116,17 @@ def _why_signed_out(context: Context) -> str:
     return ""
 
 
-def _facts(release: Release, entry_point: str, backend: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def _facts(
+    release: Release, entry_point: str, backend: str, parameters: Mapping[str, str], swept: Collection[str]
+) -> dict[str, str]:
     names = (
         {"experiment": release.names.experiment, "wheel folder": release.names.wheel_folder} if release.names else {}
     )
     wheels = {
         f"wheel {each.distribution}": f"{_last_part(each.uri)} {each.sha256[:SHORT]}" for each in release.deployed or ()
     }
-    given = {f"parameter {name}": redaction.mask(value) for name, value in sorted(parameters.items())}
+    kept = sorted((name, value) for name, value in parameters.items() if name not in swept)
+    given = {f"parameter {name}": redaction.mask(value) for name, value in kept}
     return {**names, "entry point": entry_point, "backend": backend, **given, **wheels}
 
 

@@ -16,7 +16,7 @@ import math
 import pickle
 import queue
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from mlops_tasks.backends.base import Job
 from mlops_tasks.pipeline import job_plan, run_list, staleness
 from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.record import GATE_NOT_MET, RunState
-from mlops_tasks.release import Release
+from mlops_tasks.release import Attempt, Release
 from mlops_tasks.steps.context import Context
 
 MOST = 100
@@ -36,6 +36,8 @@ CHILD = Path(__file__).with_name("sweep_child.py")
 COLUMNS = ("values", "state", "run", "because")
 WAITING, STARTING = RunState("", "waiting"), RunState("", "starting")
 BEGUN, NOT_RUN, CUT_OFF = "going on", "not run", "cut off"
+ENDED, STOPPED, NOT_BEGUN, LEFT = "had ended", "were stopped", "were not begun", "may go on (`inv runs` lists them)"
+"""What has become of the runs of a sweep that was interrupted."""
 
 Show = Callable[[Sequence[Sequence[str]], str], None]
 
@@ -155,21 +157,47 @@ class Sweeping:
     def work(self) -> dict[str, RunState]:
         """The end of each run, once the last one has ended. Whatever cuts that short ends those that go on."""
         waiting = collections.deque(value for value, state in self._states.items() if state is WAITING)
-        with self._context.report.board(COLUMNS) as show_rows:
-            try:
+        try:
+            with self._context.report.board(COLUMNS) as show_rows, self._ended_when_cut_off(show_rows):
                 while waiting or self._working:
                     while waiting and len(self._working) < self._context.settings.at_once:
                         self._start(waiting.popleft())
                     self._take(show_rows, *self._said.get())
-            except BaseException:
-                for child in self._working.values():
-                    child.ask_to_end()
-                while self._working:
-                    self._take(show_rows, *self._said.get())
-                raise
-        for warning in self._warnings:  # shown before, it would break the board
-            self._context.warn_once(warning)
+        finally:
+            for warning in self._warnings:  # shown before, it would break the board
+                self._context.warn_once(warning)
         return self._states
+
+    @contextlib.contextmanager
+    def _ended_when_cut_off(self, show_rows: Show) -> Iterator[None]:
+        """End the runs that go on when the block is cut short; an interrupt says what has become of the sweep then."""
+        try:
+            yield
+        except BaseException as cut:
+            for child in self._working.values():
+                child.ask_to_end()
+            while self._working:
+                self._take(show_rows, *self._said.get())
+            if isinstance(cut, KeyboardInterrupt):
+                command = self._inputs.command or "run"
+                cut.args = self._tell_how_far(), f"`inv {command}` goes on with the sweep"
+            raise
+
+    def _tell_how_far(self) -> str:
+        found = collections.Counter(map(self._find_fate, self._parts))
+        told = (f"{found[fate]} {fate}" for fate in (ENDED, STOPPED, NOT_BEGUN, LEFT) if found[fate])
+        told = (each.replace(" were ", " was ") if each.startswith("1 ") else each for each in told)
+        return f"of the {len(self._parts)} runs of the sweep {', '.join(told)}"
+
+    def _find_fate(self, value: str) -> str:
+        """What has become of a run, once no process is at work: whoever ended it there has recorded its end."""
+        state, part = self._states[value], self._parts[value]
+        if state.state in {WAITING.state, NOT_RUN} or not state.run_id:
+            return NOT_BEGUN
+        if state.state != CUT_OFF:
+            return ENDED
+        is_open = self._context.record.attempt_path(Attempt(id="", job=part.job)).exists()
+        return LEFT if is_open and self._context.target.is_remote else STOPPED
 
     def _start(self, value: str) -> None:
         self._states[value] = STARTING

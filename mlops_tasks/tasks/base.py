@@ -109,9 +109,7 @@ class ReleaseTask(invoke.Task[Any]):
         except errors.ReleaseError as fault:
             raise _end(fault, fault.exit_code, as_json=_is_json(given)) from fault
         except KeyboardInterrupt as fault:
-            code = errors.exit_code_of(fault)
-            told = errors.ReleaseError(code.name.lower(), cure="`inv status` shows how far it came")
-            raise _end(told, code, as_json=_is_json(given)) from fault
+            raise _end(errors.of_interrupt(fault), errors.exit_code_of(fault), as_json=_is_json(given)) from fault
 
 
 def _refuse_empty(given: Iterable[Mapping[str, Any]]) -> None:

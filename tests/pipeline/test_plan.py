@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlops_tasks import Pipeline, Settings, errors
-from mlops_tasks.pipeline.plan import Plan
+from mlops_tasks.pipeline.plan import Plan, compare
 from mlops_tasks.record import Record
 from mlops_tasks.release import Attempt, Names, Release, Run
 from mlops_tasks.report import Report
@@ -116,6 +116,16 @@ def test_parameters_and_the_entry_point_are_compared_as_the_run_gets_them(folder
     assert changed(plan(folder, parameters={"text": "other"})) == ["-parameter text: hello", "+parameter text: other"]
     failing = changed(plan(folder, entry_point="fail"))
     assert failing == ["-entry point: main", "+entry point: fail", "-parameter text: hello"]
+
+
+def test_the_parameters_of_a_sweep_are_no_change(folder: Path) -> None:
+    settings = Settings(project="training", libraries=("libs/*",), parameters={"text": "bye"})
+    pipeline = Pipeline(folder, settings)
+    release = pipeline.load()
+
+    assert release is not None
+    assert compare(pipeline.context, release).diff.count("parameter text") == 2
+    assert compare(pipeline.context, release, swept={"text"}).diff == ""
 
 
 def test_another_wheel_changes_every_reference_to_it(folder: Path) -> None:

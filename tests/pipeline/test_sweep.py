@@ -7,6 +7,7 @@ import itertools
 import math
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(values: str, *, report: Heard | None = None, **ended: RunState) -> sweep.Sweeping:
         context = make_context(tmp_path, report=report or Heard())
-        parts = [Part("id", each, RELEASE, "") for each in sweep.parse([f"c={values}"])]
+        parts = [Part("id", each, RELEASE, f"job-{each['c']}") for each in sweep.parse([f"c={values}"])]
         return sweep.Sweeping(context, Inputs(), parts, {f"c={value}": each for value, each in ended.items()})
 
     return make
@@ -175,9 +176,12 @@ def test_ctrl_c_ends_the_runs_that_go_on(begin: Any, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(made._context.report, "detail", interrupt)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as cut:
         made.work()
 
+    told = errors.of_interrupt(cut.value)
+    assert told.what == "interrupted: of the 3 runs of the sweep 2 were stopped, 1 was not begun"
+    assert told.cure == "`inv run` goes on with the sweep"
     ended = f"its process ended with {-signal.SIGTERM}"
     assert made._working == {}
     assert made._states == {
@@ -185,6 +189,33 @@ def test_ctrl_c_ends_the_runs_that_go_on(begin: Any, monkeypatch: pytest.MonkeyP
         "c=endless2": RunState("id-endless2", "cut off", ended),
         "c=never": sweep.WAITING,
     }
+
+
+def test_an_interrupted_sweep_says_what_has_ended_and_what_may_go_on_in_the_workspace(
+    begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = begin("good,endless", report=(heard := Heard()))
+    left = Attempt(id="a1", run_id="id-endless", job=made._parts["c=endless"].job)
+    made._context.record.save_attempt(Release(target="databricks", project="p", branch="main", attempt=left))
+    vars(made._context)["target"] = SimpleNamespace(is_remote=True)
+    warnings: list[str] = []
+    monkeypatch.setattr(heard, "warning", warnings.append)
+    told: set[str] = set()
+
+    def interrupt(news: str) -> None:
+        told.add(news)
+        if told == {"c=good: going on id-good", "c=good: FINISHED id-good", "c=endless: going on id-endle"}:
+            made._warnings["run id-endless could not be ended"] = None
+            raise errors.Terminated
+
+    monkeypatch.setattr(heard, "detail", interrupt)
+
+    with pytest.raises(errors.Terminated) as cut:
+        made.work()
+
+    said = "terminated: of the 2 runs of the sweep 1 had ended, 1 may go on (`inv runs` lists them)"
+    assert errors.of_interrupt(cut.value).what == said
+    assert warnings == ["run id-endless could not be ended"]
 
 
 def test_the_record_of_a_sweep_has_the_runs_that_need_not_be_run_again(tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_ctrl_c_ends_every_run_of_a_sweep_and_the_same_command_goes_on(site: Sit
     _, err = first.communicate()
 
     assert (first.returncode, "Traceback" in err) == (130, False), err
+    assert "interrupted: of the 2 runs of the sweep 2 were stopped\n" in err
+    assert "--sweep text=a,b` goes on with the sweep\n" in err
     assert len(site.runs("KILLED")) == 2
     assert (site.runs("RUNNING"), site.attempt_paths) == ([], [])
 
