@@ -17,6 +17,7 @@ Level = Literal["error", "warning", "note"]
 class Finding(NamedTuple):
     """One thing that a check found. `where` is a file (with its line where there is one) or a setting.
 
+    `cure` is empty for what is well as it is.
     `basis` and `source` are those of its Evidence. `kind` is the class of error that ends a command: BadInput, or what
     the login raised.
     """
@@ -31,7 +32,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         where = f"in: {self.where}\n" if self.where else ""
-        return f"{self.what}\n{where}do: {self.cure}\n{self.basis}: {self.source}"
+        cure = f"do: {self.cure}\n" if self.cure else ""
+        return f"{self.what}\n{where}{cure}{self.basis}: {self.source}"
 
     def to_dict(self) -> Mapping[str, str]:
         return {name: value for name, value in self._asdict().items() if name != "kind"}
@@ -78,7 +80,7 @@ class Evidence(NamedTuple):
     def warning(self, what: str, *, where: object = "", cure: str) -> Finding:
         return Finding("warning", what, str(where), cure, *self)
 
-    def note(self, what: str, *, where: object = "", cure: str) -> Finding:
+    def note(self, what: str, *, where: object = "", cure: str = "") -> Finding:
         return Finding("note", what, str(where), cure, *self)
 
 

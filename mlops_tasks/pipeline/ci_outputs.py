@@ -112,7 +112,7 @@ def _run_values(release: Release) -> dict[str, str]:
 
 def _summarize(release: Release | None, values: Mapping[str, str], problem: str, comparison: str) -> str:
     state = values.get("state") or ("done" if values["exit_code"] == "0" else "failed")
-    lines = [f"### mlops_tasks: {markdown.code(state)}", ""]
+    lines = [f"### mlops_tasks: {markdown.code(state)}{_what_failed_after(values)}", ""]
     facts = {key.replace("_", " "): value for key, value in values.items() if key not in {"state", "page"} and value}
     if release is not None:
         commit = (release.commit or "")[:7] + (" dirty" if release.dirty else "")
@@ -126,6 +126,13 @@ def _summarize(release: Release | None, values: Mapping[str, str], problem: str,
     if problem:
         lines += ["", markdown.block(problem)]
     return "\n".join([*lines, "", comparison, ""])
+
+
+def _what_failed_after(values: Mapping[str, str]) -> str:
+    """What the head says beside the state of a run that has finished, where that was not enough."""
+    if values["exit_code"] == "0" or values.get("state") != "FINISHED":
+        return ""
+    return ", and its gate is not met" if values.get("gate") == "not met" else ", and the command failed after it"
 
 
 def write(outcome: Outcome, environ: Environ) -> Texts:

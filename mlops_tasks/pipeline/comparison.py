@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from mlops_tasks import errors, markdown
@@ -28,7 +29,10 @@ ROOM = 50_000
 WHEEL = "mlops.wheel."
 MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs without one, such as bold-owl-12."""
-ARROWS = {1: "↑", -1: "↓", 0: "="}
+WHEEL_FILE = re.compile(r"[^-]+-([^-]+)-.+\.whl")
+"""A wheel's file, with its version."""
+NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+"""A parameter that is a number, so that 1.0 is 1; with zeros at its beginning it is a code, or a date."""
 SMALLEST = 0.00005
 """The share from which a change is shown as a percentage."""
 KINDS = ("parameter", "fact", "wheel", "metric")
@@ -36,21 +40,22 @@ KINDS = ("parameter", "fact", "wheel", "metric")
 LARGEST = 1e300
 """From here on a value is not drawn: SQL stores keep infinity as the largest number, and no axis holds that."""
 BEST = "*"
-"""What marks the best value of a metric."""
+"""What marks the best value of a metric in the table; in Markdown it is bold."""
+MEANING = "the best value, by the gates"
 
 
 class Row(NamedTuple):
     """A fact of each run, by its kind (one of KINDS) and name; `texts` are empty for a run that has none.
 
-    `change` is what a metric has changed by against the baseline, `best` the place of its best run; None where that is
-    not known.
+    `change` is what a metric has changed by against the baseline, None where that is not known. `best` are the places
+    of its best runs, all that are shown as the best one is; none where all are alike, or no direction is known.
     """
 
     kind: str
     name: str
     texts: tuple[str, ...]
     change: float | None = None
-    best: int | None = None
+    best: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +86,21 @@ class Comparison:
 
     def _metric(self, name: str) -> Row:
         values = [each.metrics.get(name, math.nan) for each in self.runs]
-        texts = tuple(f"{each.metrics[name]:.4g}" if name in each.metrics else "" for each in self.runs)
+        texts = tuple(_number(each.metrics[name]) if name in each.metrics else "" for each in self.runs)
         before = math.nan if self.baseline is None else values[self.baseline]
         change = values[0] - before if math.isfinite(values[0] - before) else None
         return Row("metric", name, texts, change=change, best=_find_best(values, self.directions.get(name, 0)))
 
     def show_change(self, row: Row) -> str:
-        """`↑ +1.2%`, with the arrow alone where a percentage has no meaning; empty where nothing is known."""
-        if row.change is None:
+        """`↑ +1.2%`, `=` for two that are shown alike; empty where nothing is known.
+
+        The arrow stands alone where a percentage has no meaning.
+        """
+        if row.change is None or self.baseline is None:
             return ""
-        arrow, share = ARROWS[(row.change > 0) - (row.change < 0)], self.share_of(row)
+        if row.texts[0] == row.texts[self.baseline]:
+            return "="
+        arrow, share = "↑" if row.change > 0 else "↓", self.share_of(row)
         return f"{arrow} {_percent(share)}" if share and abs(share) >= SMALLEST else arrow
 
     def share_of(self, row: Row) -> float | None:
@@ -102,12 +112,19 @@ class Comparison:
         return share if math.isfinite(share) else None
 
 
-def _find_best(values: Sequence[float], direction: int) -> int | None:
-    """The place of the best of several numbers; None where no direction is known, and of a single number."""
-    known = [value * direction for value in values if not math.isnan(value)]
-    if not direction or len(known) < 2:  # noqa: PLR2004 - one alone is not better than another
-        return None
-    return next(place for place, value in enumerate(values) if value * direction == max(known))
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _find_best(values: Sequence[float], direction: int) -> tuple[int, ...]:
+    """The places of the best of several numbers and of all that are shown as that is, the best one first.
+
+    There are none where all are shown alike, as one alone is, and where no direction is known.
+    """
+    known = [place for place, value in enumerate(values) if not math.isnan(value)]
+    ranked = sorted(known, key=lambda place: -direction * values[place])
+    best = tuple(place for place in ranked if _number(values[place]) == _number(values[ranked[0]]))
+    return best if direction and len(best) < len(known) else ()
 
 
 def _percent(share: float) -> str:
@@ -159,9 +176,10 @@ def show(history: History) -> None:
 
 def report_table(context: Context, found: Comparison) -> None:
     """Report the table; on a narrow screen its last columns are left out."""
-    columns = ["", *(_cell(each, CELL) for each in found.labels)]
-    rows = [_cells(found, each) for each in found.rows]
-    context.report.table("", columns, rows, numbers=True)
+    columns, rows = ["", *(_cell(each, CELL) for each in found.labels)], found.rows
+    context.report.table("", columns, [_cells(found, each) for each in rows], numbers=True)
+    if any(each.best for each in rows):
+        context.report.text(f"{BEST} {MEANING}")
 
 
 def narrow(found: Comparison, metrics: Sequence[str]) -> Comparison:
@@ -181,14 +199,14 @@ def narrow(found: Comparison, metrics: Sequence[str]) -> Comparison:
 class Panel(NamedTuple):
     """A metric of the branch's runs, the oldest first, and of the others (`levels`); NaN where none was logged.
 
-    `said` is the value of the last run and how it changed, `best` the place of the best value.
+    `said` is the value of the last run and how it changed, `best` the places of the best values.
     """
 
     metric: str
     values: tuple[float, ...]
     levels: tuple[float, ...]
     said: str
-    best: int | None
+    best: tuple[int, ...]
 
 
 class Picture(NamedTuple):
@@ -255,12 +273,15 @@ def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str 
     title = f"{markdown.code(this.tags.get(PROJECT, '') or '-')} on {markdown.code(this.tags.get(BRANCH, '') or '-')}"
     labels = [found.labels[0], *map(markdown.cell, found.labels[1:])]
     lines = [f"### {title}", "", _line(["", *labels]), _line(["---"] + ["---:"] * len(labels))]
-    rows = [_markdown_row(found, row) for row in found.rows]
+    facts = found.rows
+    rows = [_markdown_row(found, each) for each in facts]
     kept = sum(size <= ROOM for size in itertools.accumulate(len(each.encode()) for each in rows))
     lines += rows[:kept]
     if kept < len(rows) or not rows:
         said = f"{len(rows) - kept} more in `inv compare`" if rows else "nothing differs"
         lines.append(_line([said, *[""] * len(labels)]))
+    if any(each.best for each in facts[:kept]):
+        lines += ["", f"**bold**: {MEANING}"]
     gate_lines = [
         f"- {'met' if each.met else '**not met**'}: {markdown.code(each.gate)}, {markdown.code(each.because)}"
         for each in checked
@@ -271,8 +292,8 @@ def to_markdown(found: Comparison, *, checked: Sequence[Checked] = (), url: str 
 
 def _markdown_row(found: Comparison, row: Row) -> str:
     texts = [text if row.kind == "metric" else markdown.cell(text[:LONGEST]) for text in row.texts]
-    if row.best is not None:
-        texts[row.best] = f"**{texts[row.best]}**"
+    for place in row.best:
+        texts[place] = f"**{texts[place]}**"
     texts[0] = f"{texts[0]} {found.show_change(row)}".strip()
     return _line([markdown.cell(row.name), *texts])
 
@@ -288,7 +309,7 @@ def to_dict(found: Comparison, *, checked: Sequence[Checked] = ()) -> dict[str, 
         row.name: {
             "change": row.change,
             "share": found.share_of(row),
-            "best": None if row.best is None else found.runs[row.best].run_id,
+            "best": found.runs[row.best[0]].run_id if row.best else None,
         }
         for row in found.rows
         if row.kind == "metric"
@@ -322,8 +343,8 @@ def _run(label: str, run: PastRun) -> dict[str, Any]:
 
 def _cells(found: Comparison, row: Row) -> list[str]:
     texts = [_cell(each, CELL) for each in row.texts]
-    if row.best is not None:
-        texts[row.best] += BEST
+    for place in row.best:
+        texts[place] += BEST
     texts[0] = " ".join(filter(None, [texts[0], found.show_change(row)]))
     return [_cell(row.name, NAME), *texts]
 
@@ -332,7 +353,33 @@ def _differing(runs: Sequence[PastRun]) -> list[Row]:
     facts = [_facts(each) for each in runs]
     known = {key: None for each in facts for key in each}
     rows = [Row(kind, name, tuple(each.get((kind, name), "") for each in facts)) for kind, name in known]
-    return sorted((row for row in rows if len(set(row.texts)) > 1), key=lambda row: KINDS.index(row.kind))
+    shown = (each._replace(texts=_tell_apart(each.texts)) if each.kind == "wheel" else each for each in rows)
+    return sorted(filter(_differs, shown), key=lambda row: KINDS.index(row.kind))
+
+
+def _differs(row: Row) -> bool:
+    return len(set(map(_meaning, row.texts) if row.kind == "parameter" else row.texts)) > 1
+
+
+def _meaning(text: str) -> str | Decimal:
+    """What a parameter says: two spellings of a number say the same."""
+    return Decimal(text) if NUMBER.fullmatch(text) else text
+
+
+def _tell_apart(wheels: Sequence[str]) -> tuple[str, ...]:
+    """The wheels of a library, as tags have them, by version; where one has several contents by their hashes too."""
+    parts = [each.rpartition(" sha256:")[::2] for each in wheels]
+    found = [(match[1] if (match := WHEEL_FILE.match(name)) else "", sha[:8]) for name, sha in parts]
+    contents: dict[str, set[str]] = {}
+    for version, sha in found:
+        contents.setdefault(version, set()).update({sha} - {""})
+
+    def show(version: str, sha: str) -> str:
+        if version and len(contents[version]) == 1:
+            return version
+        return sha if len(contents.keys() - {""}) == 1 else f"{version} {sha}".strip()
+
+    return tuple(show(*each) for each in found)
 
 
 def _facts(run: PastRun) -> dict[tuple[str, str], str]:
@@ -345,7 +392,7 @@ def _facts(run: PastRun) -> dict[tuple[str, str], str]:
         ("fact", "name"): "" if MADE_UP.fullmatch(run.name) else run.name,
         ("fact", "status"): run.status,
         ("fact", "entry point"): run.tags.get(ENTRY_POINT, ""),
-        **{("wheel", key.removeprefix(WHEEL)): value.rpartition("sha256:")[2][:8] for key, value in wheels.items()},
+        **{("wheel", key.removeprefix(WHEEL)): value for key, value in wheels.items()},
     }
 
 

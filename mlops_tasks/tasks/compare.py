@@ -69,6 +69,7 @@ class _Asked(NamedTuple):
 def _compare(context: Context, asked: _Asked, *, form: str, path: Path | None) -> several.Told:
     from mlops_tasks.pipeline import comparison, history
 
+    context.check_folder()
     around = history.of_branch(context)
     others = [around.find(each) for each in asked.others]
 

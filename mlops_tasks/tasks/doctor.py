@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import invoke
 
@@ -12,10 +13,12 @@ from mlops_tasks import errors
 from mlops_tasks.tasks import base, session, several
 
 if TYPE_CHECKING:
-    from mlops_tasks.doctor.findings import Finding, Findings
+    from mlops_tasks.doctor.findings import Finding, Findings, Level
+    from mlops_tasks.pipeline.pipeline import Pipeline
     from mlops_tasks.steps.context import Context
 
 SETTINGS = (*base.PATCHING, "backend")
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 REHEARSED = """\
 the target here is {target}; this is what a release to Databricks would meet
   (with `--target databricks --wheel-root URI` that place is checked too)"""
@@ -44,7 +47,9 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
         _tell_all(c, flags, fix=fix)
         return
     if not fix:
-        session.print_json(_tell_projects(c, flags), flags)
+        with _grouped(flags) as shown:
+            told = _tell_projects(c, flags, shown)
+        session.print_json(told, flags)
         return
     context = session.open_pipeline(c, flags).context
     changed = _fix(context)
@@ -54,9 +59,56 @@ def doctor(c: invoke.Context, fix: bool = False, **flags: Any) -> None:  # noqa:
     session.print_json(changed, flags)
 
 
-def _tell_projects(c: invoke.Context, flags: dict[str, Any], *, again: bool = False) -> several.Told:
-    """Show the findings of the project, or of each listed one."""
-    return several.tell_projects(c, flags, lambda each: _tell(each.context, flags), _saying(), again=again)
+class _Release(NamedTuple):
+    """One of several releases that are examined; `environment` and `project` are empty where there is one of them."""
+
+    environment: str = ""
+    project: str = ""
+
+
+_Shown = dict["Finding", list[tuple[str, _Release]]]
+"""The findings of several releases without their places, each with the places and the releases that have it."""
+
+
+@contextmanager
+def _grouped(flags: dict[str, Any]) -> Iterator[_Shown]:
+    """Show what the block gathers of several releases: each finding once, however the block ends."""
+    shown: _Shown = {}
+    try:
+        yield shown
+    finally:
+        report = session.open_report(flags)
+        if shown:
+            report.text("\n")
+        for each in sorted(shown, key=lambda each: LEVELS.index(each.level)):
+            places = dict.fromkeys(place for place, _ in shown[each] if place)
+            whole = each._replace(where="\nin: ".join(places))
+            report.step(each.level, f"{whole}\nfor: {_name([release for _, release in shown[each]])}")
+
+
+def _name(releases: Sequence[_Release]) -> str:
+    """`training, score in dev, prod`: environments in which the same projects are meant stand together."""
+    projects: dict[str, list[str]] = {}
+    for each in releases:
+        projects.setdefault(each.environment, []).append(each.project)
+    places: dict[str, list[str]] = {}
+    for environment, names in projects.items():
+        places.setdefault(", ".join(names), []).append(environment)
+    return "; ".join(" in ".join(filter(None, [names, ", ".join(found)])) for names, found in places.items())
+
+
+def _tell_projects(
+    c: invoke.Context, flags: dict[str, Any], shown: _Shown, *, environment: str = "", again: bool = False
+) -> several.Told:
+    """Show the findings of the project, or gather those of each listed one, and of an `environment` among others."""
+    is_listed = len(session.open_pipelines(c, flags, again=True)) > 1
+
+    def tell(pipeline: Pipeline) -> several.Told:
+        context = pipeline.context
+        release = _Release(environment, context.settings.listed_as if is_listed else "")
+        return _tell(context, flags, group=(shown, release) if any(release) else None)
+
+    return several.tell_projects(c, flags, tell, _saying(), again=again)
 
 
 def _saying() -> several.Saying:
@@ -65,11 +117,20 @@ def _saying() -> several.Saying:
     return several.Saying("have errors", "`inv doctor`", {"version": findings.VERSION})
 
 
-def _tell(context: Context, flags: dict[str, Any], changed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Show the findings; they and what was `changed` as `--json` has them, also beside the error that is raised."""
+def _tell(
+    context: Context,
+    flags: dict[str, Any],
+    changed: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    group: tuple[_Shown, _Release] | None = None,
+) -> dict[str, Any]:
+    """Show the findings, of one release of a `group` their number alone.
+
+    They and what was `changed` are returned as `--json` has them, also beside the error that is raised.
+    """
     found = _examine(context)
     if not flags["json"]:
-        _show(found, context)
+        _show(found, context, group)
     told = {**found.to_dict(), **changed}
     if wrong := found.of("error"):
         refusal = _refuse(wrong, context)
@@ -90,11 +151,14 @@ def _tell_all(c: invoke.Context, flags: dict[str, Any], *, fix: bool) -> None:
     names = [str(name) for name in written] if isinstance(written, dict) and written else list(environments.TARGETS)
     _ = session.open_pipelines(c, {**flags, "env": names[0]})  # a fault of the settings is no environment's alone
 
-    def tell(name: str) -> several.Told:
-        with base.called_with(env=name):
-            return _tell_projects(c, {**flags, "env": name}, again=True)
+    with _grouped(flags) as shown:
 
-    session.print_json(several.tell_each("environment", names, tell, _saying(), flags), flags)
+        def tell(name: str) -> several.Told:
+            with base.called_with(env=name):
+                return _tell_projects(c, {**flags, "env": name}, shown, environment=name, again=True)
+
+        told = several.tell_each("environment", names, tell, _saying(), flags)
+    session.print_json(told, flags)
 
 
 def _refuse(wrong: list[Finding], context: Context) -> errors.ReleaseError:
@@ -118,16 +182,21 @@ def _examine(context: Context) -> Findings:
     return found._replace(found=placed)
 
 
-def _show(found: Findings, context: Context) -> None:
+def _show(found: Findings, context: Context, group: tuple[_Shown, _Release] | None) -> None:
     report = context.report
     context.say_once(f"backend {found.backend}: {found.reason}")
     for each in found.found:
-        report.step(each.level, base.spell_as_called(str(each)))
+        if group is None:
+            report.step(each.level, base.spell_as_called(str(each)))
+        else:
+            shown, release = group
+            what, cure = map(base.spell_as_called, (each.what, each.cure))
+            shown.setdefault(each._replace(what=what, where="", cure=cure), []).append((each.where, release))
     for topic in found.fine:
         report.debug(f"{topic}: fine")
     for topic in found.unasked:
         report.debug(f"{topic}: nothing to look at yet")
-    counts = ", ".join(_count(len(found.of(level)), level) for level in ("error", "warning", "note") if found.of(level))
+    counts = ", ".join(_count(len(found.of(level)), level) for level in LEVELS if found.of(level))
     report.step("doctor", counts or "nothing found")
 
 

@@ -130,8 +130,7 @@ def _draw_panel(axes: Axes, panel: Panel, picture: Picture, theme: Theme) -> Non
     for level, colour in zip(panel.levels, _colours(picture, theme), strict=True):
         if math.isfinite(level):
             axes.axhline(level, color=colour, linestyle="--", linewidth=1.3, zorder=2)
-    if panel.best is not None:
-        best = panel.best
+    for best in panel.best:
         axes.plot(
             [places[best]], [panel.values[best]], "o", markersize=10, markerfacecolor="none", color=theme.runs, zorder=4
         )
@@ -157,7 +156,7 @@ def _explain(figure: Figure, picture: Picture, theme: Theme) -> None:
     lines += [Line2D([], [], color=colour, linestyle="--") for colour in _colours(picture, theme)]
     own = f"{_plain(picture.branch)}: {f'{count} runs, the newest on the right' if count > 1 else '1 run'}"
     labels = [own, *(_plain(each) for each in picture.levels)]
-    if any(each.best is not None for each in picture.panels[:MOST]):
+    if any(each.best for each in picture.panels[:MOST]):
         lines.append(Line2D([], [], color=theme.runs, marker="o", markersize=10, markerfacecolor="none", linestyle=""))
         labels.append("best")
     figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)

@@ -20,10 +20,11 @@ from tests.support.contexts import make_context
 
 
 class Shown(Report):
-    """A report that remembers the tables, the steps and the warnings."""
+    """A report that remembers the tables, the texts, the steps and the warnings."""
 
     def __init__(self) -> None:
         self.tables: list[tuple[list[str], list[list[str]]]] = []
+        self.texts: list[str] = []
         self.steps: list[str] = []
         self.warnings: list[str] = []
 
@@ -31,6 +32,9 @@ class Shown(Report):
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
     ) -> None:
         self.tables.append((list(columns), [list(each) for each in rows]))
+
+    def text(self, text: str) -> None:
+        self.texts.append(text)
 
     def step(self, name: str, made: str) -> None:
         self.steps.append(f"{name} {made}")

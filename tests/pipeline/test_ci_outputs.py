@@ -280,6 +280,14 @@ def test_the_outcome_of_a_run_with_gates_says_whether_they_are_met() -> None:
     outcome = ci_outputs.of_release(replace(RELEASE, run=run._replace(gates=(unmet,))), None, exit_code=6)
 
     assert (outcome.values["gate"], outcome.values["state"]) == ("not met", "FINISHED")
+    assert outcome.summary.startswith("### mlops_tasks: `FINISHED`, and its gate is not met\n")
+
+
+@pytest.mark.parametrize(("code", "after"), [(0, ""), (4, ", and the command failed after it")])
+def test_the_head_of_a_summary_says_how_the_command_ended(code: int, after: str) -> None:
+    summary = ci_outputs.of_release(RELEASE, None, exit_code=code).summary
+
+    assert summary.startswith(f"### mlops_tasks: `FINISHED`{after}\n")
 
 
 def test_the_run_of_an_earlier_command_is_not_handed_on() -> None:

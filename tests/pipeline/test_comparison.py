@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -108,8 +109,66 @@ def test_the_best_is_marked_where_a_gate_says_what_is_better() -> None:
 
     best = {each.name: each.best for each in compare(*runs, auc=1, loss=-1).rows}
 
-    assert best == {"auc": 1, "loss": 3, "f1": None}
-    assert compare(runs[0], make_run(), auc=1).rows[0].best is None
+    assert best == {"auc": (1,), "loss": (3,), "f1": ()}
+    assert compare(runs[0], make_run(), auc=1).rows[0].best == ()
+
+
+def test_of_runs_that_are_shown_alike_each_is_the_best_unless_all_are_and_none_has_changed() -> None:
+    values = (0.76621, 0.76619, 0.5)
+    runs = [make_run(f"{place}" * 12, metrics={"auc": value}) for place, value in enumerate(values)]
+
+    found, alike = compare(*runs, auc=1), compare(*runs[:2], auc=1)
+
+    assert comparison.to_markdown(found).splitlines()[-5:-2] == [
+        "| `auc` | **0.7662** = | **0.7662** | 0.5 |",
+        "",
+        "**bold**: the best value, by the gates",
+    ]
+    assert comparison.to_dict(found)["metrics"]["auc"]["best"] == runs[0].run_id
+    assert "| `auc` | 0.7662 = | 0.7662 |" in comparison.to_markdown(alike)
+    assert "bold" not in comparison.to_markdown(alike)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "differs"),
+    [
+        ("1.0", "1", False),
+        ("1e-3", "0.001", False),
+        ("-0.0", "0", False),
+        ("9007199254740993", "9007199254740992", True),
+        ("007", "7", True),
+        ("nan", "nan", False),
+        ("1_0", "10", True),
+        ("1", "", True),
+    ],
+)
+def test_two_spellings_of_a_number_are_one_parameter(now: str, before: str, differs: bool) -> None:
+    found = compare(make_run(parameters={"c": now}), make_run(parameters={"c": before}))
+
+    assert [each.texts for each in found.rows] == ([(now, before)] if differs else [])
+
+
+@pytest.mark.parametrize(
+    ("wheels", "shown"),
+    [
+        pytest.param(("1.0 a", "1.1 b"), ("1.0", "1.1"), id="by versions"),
+        pytest.param(("1.0 a", "1.0 b"), ("a", "b"), id="by contents"),
+        pytest.param(("1.0 a", "1.0 b", "1.1 c"), ("1.0 a", "1.0 b", "1.1"), id="by both"),
+        pytest.param(("1.0 a", ""), ("1.0", ""), id="there and not there"),
+        pytest.param(("1.0 a", "1.0 a"), None, id="the same"),
+    ],
+)
+def test_wheels_are_told_apart_by_version_and_by_content_where_that_is_the_same(
+    wheels: tuple[str, ...], shown: tuple[str, ...] | None
+) -> None:
+    def tags(wheel: str) -> dict[str, str]:
+        version, _, content = wheel.partition(" ")
+        return {"mlops.wheel.mylib": f"mylib-{version}-py3-none-any.whl sha256:{content * 64}"} if wheel else {}
+
+    found = compare(*(make_run(tags=tags(each)) for each in wheels))
+
+    expected = [tuple(re.sub("[abc]", lambda content: content[0] * 8, each) for each in shown)] if shown else []
+    assert [each.texts for each in found.rows] == expected
 
 
 def test_gates_that_want_a_value_between_two_say_nothing_of_what_is_better() -> None:
@@ -130,6 +189,7 @@ def test_a_run_stands_beside_main_and_the_last_of_the_earlier_ones(tracked: Any)
     ((columns, rows),) = context.report.tables
     assert columns == ["", "this run", "main", *(each.run_id[:8] for each in reversed(earlier))]
     assert first.run_id[:8] not in columns
+    assert context.report.texts == ["* the best value, by the gates"]
     assert rows == [
         ["note", "?[31mred?line", "", "", "", ""],
         ["path", "x" * 14 + "…", "", "", "", ""],
@@ -149,6 +209,7 @@ def test_on_main_a_run_changes_against_the_finished_run_before(tracked: Any) -> 
     ((columns, rows),) = context.report.tables
     assert len(columns) == 4
     assert rows == [["status", "FINISHED", "FAILED", "FINISHED"], ["auc", "0.6 ↑ +20%", "0.1", "0.5"]]
+    assert context.report.texts == [], "no star stands there"
 
 
 def test_of_the_first_run_nothing_is_shown(tracked: Any) -> None:
@@ -225,6 +286,8 @@ def test_markdown_is_a_comment_with_table_gates_and_link() -> None:
 | `c` | `a¦b` |  |
 | `auc` | **0.82** ↑ +2.5% | 0.8 |
 | `loss` | 1 |  |
+
+**bold**: the best value, by the gates
 
 - met: `auc >= main`, `auc is 0.82, compared with 0.8`
 
@@ -314,7 +377,7 @@ def test_a_picture_has_the_branchs_runs_in_order_and_the_others_as_levels() -> N
     assert comparison.to_picture(found).levels == ("main",)
     assert comparison.to_picture(found).undrawn == ("odd",)
     assert repr(auc.values) == "(nan, 0.8, nan, 0.9)"
-    assert (auc.levels, auc.best) == ((0.7,), 1)
+    assert (auc.levels, auc.best) == ((0.7,), (1,))
     assert auc.said == "0.9 ↑ +29%, 2 of 4 without a number"
     assert loss.said == "not logged, 3 of 4 without a number"
 

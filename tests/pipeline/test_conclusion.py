@@ -174,6 +174,15 @@ def test_gates_survive_the_record_with_nan_and_without_a_value(tracked: Any) -> 
     assert [each["value"] for each in refused.value.release.to_dict()["run"]["gates"]] == [None, None]
 
 
+@pytest.mark.parametrize(("gate", "repeats"), [("auk >= 0.9", False), ("auc >= 0.9", True)])
+def test_no_command_is_said_that_would_repeat_a_metrics_wrong_name(tracked: Any, gate: str, repeats: bool) -> None:
+    with pytest.raises(errors.GateNotMet) as refused:
+        conclude(tracked, tracked.log(metrics={"auc": 0.5}), gate)
+
+    assert ("did you mean auc?" in refused.value.what) is not repeats
+    assert ("`inv run`" in refused.value.cure) is repeats, "with the flags that were given"
+
+
 def test_what_the_store_cannot_say_leaves_no_gate_met(tracked: Any) -> None:
     gone = Run(run_id="0" * 32, experiment_id="1", status="FINISHED", backend="local", url="", entry_point="main")
 

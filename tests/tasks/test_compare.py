@@ -16,6 +16,7 @@ from tests.support.repositories import nothing_changes, write
         (["--last", "101"], 2, "give 100 at most"),
         (["--plot", "a.gif"], 2, "no pictures of the kind .gif"),
         ([], 3, "no run of the branch main has ended in the experiment"),
+        (["--project", "nowhere"], 2, "there is no such folder"),
         (["--plot", "a.png"], 3, "`inv release` makes one"),
         (["--json"], 3, "no run of the branch main has ended in"),
         (["--format", "json"], 3, "no run of the branch main has ended in"),

@@ -18,7 +18,7 @@ HOSTILE = "</title><script>alert(1)</script> $x_1$ \x1b[31m"
 
 def make(count: int, *, metric: str = "auc", levels: tuple[str, ...] = ("main",)) -> Picture:
     values = tuple(math.nan if place == 3 else place / 10 for place in range(count))
-    panel = Panel(metric, values, tuple(0.2 for _ in levels), "0.8 ↑ +2%", best=count - 1 if count > 1 else None)
+    panel = Panel(metric, values, tuple(0.2 for _ in levels), "0.8 ↑ +2%", best=(count - 1,) if count > 1 else ())
     runs = tuple(f"{place:08x}" for place in range(count))
     return Picture("p on b", "b", runs, levels, (panel,))
 

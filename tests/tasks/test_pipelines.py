@@ -244,6 +244,7 @@ def test_a_gate_that_is_not_met_fails_the_job_whose_comment_says_why(machine: Ma
     for text in (summary, body):
         assert "- **not met**: `auc >= 0.9`" in text
     assert body in summary
+    assert summary.startswith("### mlops_tasks: `FINISHED`, and its gate is not met\n")
     assert f"``{BRANCH}``" in body, "by one tick alone its own would end the code"
     assert machine.said("gh")[-1] == ".mlops/comparison.md"
 

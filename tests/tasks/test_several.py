@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support import two_projects
 from tests.support.inv import inv
-from tests.support.repositories import nothing_changes, write
+from tests.support.repositories import ENVIRONMENT, nothing_changes, write
 
 NAMES = ["training", "score"]
 
@@ -56,6 +57,26 @@ def test_the_doctor_examines_each_in_each_environment(tmp_path: Path) -> None:
     assert list(both.json["environments"]) == ["local", "databricks"]
     assert list(both.json["environments"]["local"]["projects"]) == NAMES
     assert both.json["error"]["try"].endswith("then `inv doctor --env all`")
+
+
+def test_what_the_doctor_finds_in_several_is_said_once_with_all_that_have_it(tmp_path: Path) -> None:
+    settings = f"{two_projects.SETTINGS}  environments: {{dev: {{target: local}}, prod: {{target: local}}}}\n"
+    folder = two_projects.make(tmp_path / "repository", settings=settings)
+    cluster = '{"spark_version": "16.4.x-cpu-ml-scala2.12", "node_type_id": "a", "autotermination_minutes": 20}'
+    write(folder, {f"projects/{name}/cluster.json": cluster for name in NAMES})
+    write(folder, {"projects/score/env.yaml": ENVIRONMENT.replace("3.10", "3.11")})
+
+    said = inv("doctor", "--env", "all", cwd=folder)
+    one = inv("doctor", "--project", "score", cwd=folder)
+
+    (note,) = re.findall(r"(?m)^note +autotermination_minutes.*\n(?: .*\n)+", said.out)
+    assert [line.strip() for line in note.splitlines()][1:] == [
+        *(f"in: {folder}/projects/{name}/cluster.json" for name in NAMES),
+        "seen: mlops_tasks: backends/databricks_jobs",
+        "for: training, score in dev, prod",
+    ]
+    assert said.out.count("for: score in dev, prod\n") == 1, "of the environment that it has for itself"
+    assert (one.out.count("autotermination_minutes"), "for:" in one.out) == (1, False)
 
 
 def test_a_plan_and_a_comparison_are_of_each(folder: Path) -> None:

@@ -19,7 +19,6 @@ ENVIRONMENTS = findings.Evidence(
     "documented", "https://learn.microsoft.com/azure/databricks/release-notes/serverless/environment-version/"
 )
 JOBS_BACKEND = findings.Evidence("seen", "mlops_tasks: backends/databricks_jobs")
-NOTHING = "nothing: the run goes as is said here"
 
 
 def check_compute(subject: Subject) -> Iterator[findings.Finding]:
@@ -28,7 +27,7 @@ def check_compute(subject: Subject) -> Iterator[findings.Finding]:
         yield _refuse(subject.refused)
     there = subject.there
     for said in there.said if there is not None else ():
-        yield JOBS_BACKEND.note(said, where=subject.place_of(), cure=NOTHING)
+        yield JOBS_BACKEND.note(said, where=subject.place_of())
 
 
 def check_existing(subject: Subject) -> Iterator[findings.Finding]:
@@ -116,7 +115,7 @@ def check_dependencies(subject: Subject) -> Iterator[findings.Finding]:
     needs, faults = subject.needs
     yield from map(_refuse, faults)
     for said in needs.said:
-        yield JOBS_BACKEND.note(said, where=_file_of(subject), cure=NOTHING)
+        yield JOBS_BACKEND.note(said, where=_file_of(subject))
 
 
 def check_workers(subject: Subject) -> Iterator[findings.Finding]:
