@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_workspace.mlflow_server import MlflowServer
+from tests.fake_workspace.runs import Mode
 from tests.fake_workspace.server import Workspace
 from tests.support import sites
 from tests.support.inv import inv
@@ -216,3 +217,19 @@ def test_one_file_of_settings_releases_to_all_of_them(
     shown = inv("status", "--env", "prod", cwd=folder).out
     assert "training on prod, branch main" in shown
     assert [line.split()[:2] for line in shown.splitlines()[-3:]] == [[name, "FINISHED"] for name in SETS]
+
+
+@pytest.mark.full
+def test_a_run_of_another_environment_is_cancelled_by_its_id_with_that_environments_login(
+    folder: Path, workspaces: dict[str, Workspace]
+) -> None:
+    workspaces["dev"].jobs.mode = Mode(endless=True)
+    begun = inv("release", "--env", "dev", "--detach", "--json", cwd=folder)
+    assert begun.code == 0, begun.err
+    run_id, before = begun.json["attempt"]["run_id"], asked(workspaces)["prod"]
+
+    listed, said = inv("runs", cwd=folder), inv("cancel", run_id[:8], "--json", cwd=folder)
+
+    assert (listed.code, "could not be asked" in listed.err, run_id[:8] in listed.out) == (0, False, True), listed.err
+    assert (said.code, said.json["run"]["status"], said.json["environment"]) == (0, "KILLED", "dev"), said.err
+    assert asked(workspaces)["prod"] == before
