@@ -32,7 +32,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
 
     command = inputs.command or "run"
     with contextlib.ExitStack() as stack:
-        with context.record.locked(command, wait=context.report.detail):
+        with context.record.locked(command, wait=context.say_waiting):
             context.target.check()
             release, job = _prepare(context, steps, inputs)
             stack.enter_context(_sole(context, job, command))
@@ -382,7 +382,7 @@ def save_end(context: Context, kept: Record, release: Release, found: Run) -> Re
 
 
 def _save(context: Context, kept: Record, release: Release, attempt: Attempt) -> Release:
-    with kept.locked("run", wait=context.report.detail):
+    with kept.locked("run", wait=context.say_waiting):
         release = replace(release, attempt=attempt)
         kept.save_attempt(release)
     return release

@@ -34,7 +34,8 @@ class Pipeline:
 
     `root` is the folder that holds tasks.py: relative paths in the settings count from there. Every method is one
     command: it looks at the branch and the files anew, returns the release as it is recorded afterwards, and raises a
-    ReleaseError for whatever a person can correct.
+    ReleaseError for whatever a person can correct. What was `said` once is said again by the next method, unless that
+    set is given, to which it is added.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Pipeline:
         run: processes.Runner = processes.run_command,
         environ: Mapping[str, str] | None = None,
         dry_run: bool = False,
+        said: set[str] | None = None,
     ) -> None:
+        self._said = said
         self.context = Context(
             root=root.resolve(),
             settings=settings,
@@ -83,7 +86,7 @@ class Pipeline:
         self.context = replace(self.context, dry_run=True)
         context = self._fill(self.context, NOTHING)
         with context.places.usable():
-            context.places.create()
+            _make_folder(context)
             context.record.begin()
             made = plan.foresee(context, STEPS)
         context.report.step("plan", str(made))
@@ -195,7 +198,7 @@ class Pipeline:
 
     def _begin(self) -> Context:
         """A Context that knows nothing yet: what it finds out holds for one command."""
-        self.context = replace(self.context)
+        self.context = replace(self.context, warned=set() if self._said is None else self._said)
         return self.context
 
 
@@ -220,7 +223,7 @@ def _let_in(context: Context) -> Context:
 
 def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
-        context.places.create()
+        _make_folder(context)
         if step == "run" and inputs.sweep and not context.dry_run:
             from mlops_tasks.pipeline import sweep
 
@@ -229,7 +232,7 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
             from mlops_tasks.pipeline import attempt, conclusion
 
             return conclusion.conclude(context, attempt.take_run(context, STEPS, inputs))
-        wait = context.report.detail if inputs.command == "release" else None
+        wait = context.say_waiting if inputs.command == "release" else None
         with context.record.locked(inputs.command or step, wait=wait):
             release = STEPS[step].take(context, staleness.begin(context, STEPS, step, inputs), inputs)
             context.record.save(release)
@@ -237,6 +240,12 @@ def _take(context: Context, step: str, inputs: Inputs) -> Release:
                 staleness.remember(context, step, release)
                 context.places.prune(context.release_folder)
         return release
+
+
+def _make_folder(context: Context) -> None:
+    """Make the folder `.mlops`; BadInput, and nothing made, for a project that is not there."""
+    context.check_folder()
+    context.places.create()
 
 
 def _say_what_changes(context: Context, release: Release, sweep: Sequence[str]) -> None:

@@ -24,7 +24,6 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
         name_of, own = context.settings.target, context.wheel_root
         left = f"wheel_root {context.settings.wheel_root}"
         context.report.detail(f"{left} is of another target than {name_of}, whose wheels go to {own}")
-    context.check_folder()
     if inputs.explain:
         for reason in context.facts.why:
             context.report.text(reason)
@@ -158,8 +157,7 @@ def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     from mlops_tasks.project import cluster, entry_points, environment, references
 
     project, settings = context.project, context.settings
-    sweep.check_detached(inputs)
-    several = [job_plan.choose_parameters(context, more=each) for each in sweep.parse(inputs.sweep)]
+    several = [job_plan.choose_parameters(context, more=each) for each in sweep.check(context, inputs)]
     resolved = [entry_points.resolve(project, settings.entry_point, each) for each in several]
     if project.environment_file is not None:
         lines = environment.load(project.environment_file, kind=project.kind).pip

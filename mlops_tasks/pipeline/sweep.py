@@ -9,12 +9,12 @@ import base64
 import collections
 import contextlib
 import copyreg
-import csv
 import itertools
 import json
 import math
 import pickle
 import queue
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -27,11 +27,16 @@ from mlops_tasks.pipeline import job_plan, run_list, staleness
 from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.record import GATE_NOT_MET, RunState
 from mlops_tasks.release import Attempt, Release
+from mlops_tasks.settings import REPEATED
 from mlops_tasks.steps.context import Context
 
 MOST = 100
 """How many runs a sweep may have."""
-FORM = "give it as --sweep c=0.01,0.1,1; a value with a comma stands in '...'"
+FORM = "give it as --sweep c=0.01,0.1,1; a value with a comma or a line break stands in '...'"
+VALUE = re.compile(r",(?:'(?P<quoted>(?:[^']|'')*)'|(?P<plain>(?:[^',][^,]*)?))(?=,|\Z)")
+"""One of the values, with the comma before it; within quotes '' stands for a quote."""
+CLOSED = re.compile(r",'(?:[^']|'')*'(?!')")
+ONCE, OPEN = "give each value once", "has a quote that is not closed"
 CHILD = Path(__file__).with_name("sweep_child.py")
 COLUMNS = ("values", "state", "run", "because")
 WAITING, STARTING = RunState("", "waiting"), RunState("", "starting")
@@ -72,27 +77,51 @@ def parse(texts: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _split(values: str, text: str) -> list[str]:
-    try:
-        found = next(csv.reader([values], quotechar="'", strict=True), [])
-    except csv.Error as fault:
-        raise errors.BadInput(
-            f"{redaction.mask(text)!r} cannot be read: {fault}", where="--sweep", cure=FORM
-        ) from fault
+    """The values in `values`, which come from `text`."""
+    found: list[str] = []
+    rest, at = f",{values}", 0
+    while at < len(rest):
+        value = VALUE.match(rest, at)
+        if value is None:
+            raise _refused(text, "has text behind a closing quote" if CLOSED.match(rest, at) else OPEN)
+        if any(each in (value["plain"] or "") for each in "\r\n"):
+            raise _refused(text, "has a value that holds a line break")
+        found.append(value["plain"] if value["quoted"] is None else value["quoted"].replace("''", "'"))
+        at = value.end()
+    if not all(found):
+        raise _refused(text, "has an empty value")
     masked = [redaction.mask(each) for each in found]
-    twice = next((each for each in masked if masked.count(each) > 1), None)
-    if not found or not all(found):
-        raise errors.BadInput(f"{redaction.mask(text)!r} has an empty value", where="--sweep", cure=FORM)
-    if twice is not None:
-        raise errors.BadInput(
-            f"{redaction.mask(text)!r} has the value {twice} twice", where="--sweep", cure="give each value once"
-        )
+    if twice := next((each for each in masked if masked.count(each) > 1), None):
+        raise _refused(text, f"has the value {twice} twice", ONCE)
     return found
 
 
-def check_detached(inputs: Inputs) -> None:
+def _refused(text: str, why: str, cure: str = FORM) -> errors.BadInput:
+    return errors.BadInput(f"{redaction.mask(text)!r} {why}", where="--sweep", cure=cure)
+
+
+def check(context: Context, inputs: Inputs) -> list[dict[str, str]]:
+    """The parameters of each run, as `parse` has them; BadInput for a sweep that the command's other flags contradict.
+
+    Of two values that are the same number for a parameter of that type one would be run twice.
+    """
+    from mlops_tasks.project import entry_points
+
+    found, settings, flag = parse(inputs.sweep), context.settings, REPEATED["parameters"]
     if inputs.sweep and inputs.detach:
         what = "the runs of a sweep are followed to their ends"
         raise errors.BadInput(what, where="--detach", cure="leave --detach out, or --sweep")
+    for name in found[0]:
+        if settings.origins.get(f"parameters.{name}") == flag:
+            what = f"{name} is given by --sweep and by {flag} {name}={redaction.mask(settings.parameters[name])}"
+            raise errors.BadInput(what, where="--sweep", cure="leave one of the two out")
+        known: dict[str, str] = {}
+        for value in dict.fromkeys(each[name] for each in found):
+            same = known.setdefault(entry_points.read_as(context.project, settings.entry_point, name, value), value)
+            if same != value:
+                what = f"{name} is given the same number twice, as {same} and as {value}"
+                raise errors.BadInput(what, where="--sweep", cure=ONCE)
+    return found
 
 
 def show(context: Context, release: Release, inputs: Inputs) -> None:
@@ -113,10 +142,10 @@ def take_sweep(context: Context, steps: staleness.Steps, inputs: Inputs) -> Swep
     """
     from mlops_tasks.doctor import reading
 
-    check_detached(inputs)
+    _ = check(context, inputs)
     command, kept = inputs.command or "run", context.record
     with contextlib.ExitStack() as stack:
-        with kept.locked(command, wait=context.report.detail):
+        with kept.locked(command, wait=context.say_waiting):
             context.target.check()
             release = staleness.begin(context, steps, "run", inputs)
             parts, _ = _prepare(context, release, inputs)
@@ -127,7 +156,7 @@ def take_sweep(context: Context, steps: staleness.Steps, inputs: Inputs) -> Swep
         if ended:
             context.report.detail(f"the sweep was cut off: {len(ended)} of its {len(parts)} runs had ended")
         states = Sweeping(context, inputs, parts, ended).work()
-        with kept.locked(command, wait=context.report.detail):
+        with kept.locked(command, wait=context.say_waiting):
             is_over = len(kept.load_sweep(sweep)) == len(parts)
             if is_over:
                 kept.end_sweep(sweep)
@@ -136,7 +165,7 @@ def take_sweep(context: Context, steps: staleness.Steps, inputs: Inputs) -> Swep
 
 def _prepare(context: Context, release: Release, inputs: Inputs) -> tuple[list[Part], list[Job]]:
     """The runs of the sweep, and their jobs; BadInput and OutOfOrder as for a single run."""
-    parts = [Part("", each, release, "") for each in parse(inputs.sweep)]
+    parts = [Part("", each, release, "") for each in check(context, inputs)]
     jobs = [job_plan.prepare(context, release, inputs._replace(part=each)) for each in parts]
     identities = [job_plan.identity(each) for each in jobs]
     sweep = files.digest({"jobs": identities})[:16]

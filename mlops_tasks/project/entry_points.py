@@ -76,6 +76,14 @@ def find_near(project: Project, entry_point: str, name: str, given: Container[st
     return near[0] if near and near[0] not in given else None
 
 
+def read_as(project: Project, entry_point: str, name: str, value: str) -> str:
+    """A text that is the same for all spellings of a value: of a parameter that is a number `1`, `1.0` and `1e0`."""
+    found = project.entry_points.get(entry_point)
+    declared = found.parameters.get(name) if found is not None else None
+    is_number = declared is not None and declared.type in NUMBERS and _is_number(value)
+    return str(float(value)) if is_number else value
+
+
 def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:
     if parameters or entry_point != "main":
         given = ", ".join(parameters) or entry_point

@@ -90,6 +90,8 @@ def _read_one(
     is_name = bool(NAME.fullmatch(name))
     place = f"mlops.projects.{name if is_name else number}"
     values = []
+    if given is None:  # an environment may be empty, and a project may not
+        faults.append(f"{place} {setting_types.CONFIGURATION} must be a mapping of settings, not {given}")
     for key, value, origin in environments.read_set(place, given, readers, faults):
         if key in OF_ALL:
             faults.append(f"{origin} is of all projects: write it above `projects`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
     from mlops_tasks.targets import base as targets
     from mlops_tasks.wheels import sources, versions
+
+
+_WAITING = "another command is waited for"
 
 
 class LibraryState(NamedTuple):
@@ -43,7 +46,8 @@ class Lost(NamedTuple):
 class Context:
     """What one command works with: its settings, and the facts that its steps share.
 
-    `root` is the folder that holds tasks.py: relative paths in the settings count from there.
+    `root` is the folder that holds tasks.py: relative paths in the settings count from there. `warned` is what has been
+    warned of or said once so far: each is shown once, however many steps find it.
     """
 
     root: Path
@@ -52,6 +56,7 @@ class Context:
     run: processes.Runner
     environ: Mapping[str, str]
     dry_run: bool
+    warned: set[str] = field(default_factory=set)
 
     @cached_property
     def facts(self) -> Facts:
@@ -215,7 +220,8 @@ class Context:
 
         if not self.settings.libraries:
             return ()  # a project without libraries of its own is a project
-        return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=self.report)
+        report = _SaidOnce(self)
+        return sources.find_libraries(self.settings.libraries, base=self.root, tree=self.facts.tree, report=report)
 
     @cached_property
     def decided_by(self) -> dict[str, dict[str, object]]:
@@ -254,11 +260,6 @@ class Context:
             environment=self.settings.environment,
         )
 
-    @cached_property
-    def warned(self) -> set[str]:
-        """What this command has warned of or said once so far: each is shown once, however many steps find it."""
-        return set()
-
     def warn_once(self, text: str) -> None:
         if text not in self.warned:
             self.report.warning(text)
@@ -269,9 +270,15 @@ class Context:
             self.report.detail(text)
         self.warned.add(text)
 
+    def say_waiting(self, text: str) -> None:
+        """Say that another command is waited for, once however many locks it and its processes hold meanwhile."""
+        if _WAITING not in self.warned:
+            self.report.detail(text)
+        self.warned.add(_WAITING)
+
     def silenced(self) -> Context:
         """A context that says nothing, with all that this one has found out: a step taken again would repeat itself."""
-        made = replace(self, report=Report())
+        made = replace(self, report=Report(), warned=set())
         vars(made).update({key: value for key, value in vars(self).items() if key not in {"report", "warned"}})
         return made
 
@@ -284,10 +291,7 @@ class Context:
     def beside(self, settings: Settings) -> Context:
         """The context of another project that is released to the same environment from the same branch."""
         made = replace(self, settings=settings)
-        _ = self.warned  # what is warned of for the one is not warned of again for the other
-        vars(made).update(
-            {key: vars(self)[key] for key in ("facts", "places", "target", "warned") if key in vars(self)}
-        )
+        vars(made).update({key: vars(self)[key] for key in ("facts", "places", "target") if key in vars(self)})
         return made
 
     @cached_property
@@ -345,3 +349,16 @@ class Context:
 
     def relative(self, path: Path) -> str:
         return files.relative(path, self.top)
+
+
+class _SaidOnce(Report):
+    """A report that says and warns of nothing twice."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def detail(self, text: str) -> None:
+        self._context.say_once(text)
+
+    def warning(self, text: str) -> None:
+        self._context.warn_once(text)

@@ -22,6 +22,7 @@ from mlops_tasks.tasks import chain, console, job, spelling
 
 _called: ContextVar[spelling.Called] = ContextVar("_called", default=spelling.BY_NOBODY)
 _place: ContextVar[chain.Place] = ContextVar("_place", default=chain.ALONE)
+_said: ContextVar[dict[object, set[str]]] = ContextVar("_said")
 
 IDENTITY = ("project", "version", "target", "env", "repository", "branch", "experiment", "wheel_root", "profile")
 NAMING = (*IDENTITY, "backend", "compute", "cluster")
@@ -100,6 +101,8 @@ class ReleaseTask(invoke.Task[Any]):
             links, position = _read_chain(frame)
             _refuse_empty([kwargs, *(link.flags for link in links)])
             _place.set(position)
+            if position.is_first:
+                _said.set({})
             given = kwargs | chain.switch(links, SWITCHES)
             shared, defaults = chain.share(links, PATCHING), self._defaults()
             given = {**defaults, **given, **{key: value for key, value in shared.items() if key in defaults}}
@@ -220,6 +223,11 @@ def _read_chain(frame: FrameType | None) -> tuple[list[chain.Link], chain.Place]
 def place() -> chain.Place:
     """Where the task at work stands among ours of the command."""
     return _place.get()
+
+
+def said_of(subject: object) -> set[str]:
+    """What the tasks of the command at work have said once so far of a project and its environment."""
+    return _said.get().setdefault(subject, set())
 
 
 def spell_as_called(text: str) -> str:

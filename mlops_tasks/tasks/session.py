@@ -49,7 +49,12 @@ def _open(c: invoke.Context, flags: dict[str, Any], settings: Sequence[Settings]
     foreign = settings[0].foreign
     if foreign and base.place().is_first and not again:
         report.warning(f"{', '.join(foreign)}: no setting of mlops_tasks has that name, so it is left alone")
-    return [Pipeline(base.root_of(c), each, report=report, dry_run=is_dry(c, flags)) for each in settings]
+    root, dry_run = base.root_of(c), is_dry(c, flags)
+    said = [base.said_of((each.listed_as, each.environment)) for each in settings]
+    return [
+        Pipeline(root, each, report=report, dry_run=dry_run, said=before)
+        for each, before in zip(settings, said, strict=True)
+    ]
 
 
 def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], Release | None]) -> None:

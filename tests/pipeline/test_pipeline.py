@@ -205,3 +205,14 @@ def test_watching_leaves_nothing_that_git_sees(folder: Path) -> None:
         pipeline(folder).watch()
 
     assert git("status", "--porcelain", cwd=folder) == git("status", "--porcelain", "--", "training", cwd=folder)
+
+
+@pytest.mark.parametrize("step", ["name", "build-wheel", "deploy", "patch", "run"])
+def test_nothing_is_made_for_a_project_that_is_not_there(tmp_path: Path, step: str) -> None:
+    ours = Pipeline(tmp_path, Settings(project="nope", branch="main"))
+
+    for take in (lambda: ours.take(step), ours.release, ours.show_plan):
+        with pytest.raises(errors.BadInput, match=r"nope|MLproject"):
+            take()
+
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,9 @@ from mlops_tasks.pipeline import sweep
 from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.record import RunState
 from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.settings import Settings
 from tests.support.contexts import make_context
+from tests.support.projects import write
 from tests.support.workspaces import Heard
 
 RELEASE = Release(target="local", project="p", branch="main")
@@ -66,6 +68,7 @@ def test_credentials_in_a_value_are_neither_shown_nor_recorded() -> None:
         (["c='a,b',d"], ["a,b", "d"]),
         (["c=it's, b"], ["it's", " b"]),
         (["c=x=1,x=2"], ["x=1", "x=2"]),
+        (["c='a\nb','it''s'"], ["a\nb", "it's"]),
     ],
 )
 def test_values_are_parted_by_commas_outside_quotes(texts: list[str], values: list[str]) -> None:
@@ -80,7 +83,11 @@ def test_values_are_parted_by_commas_outside_quotes(texts: list[str], values: li
         pytest.param(["c=1,,2"], "'c=1,,2' has an empty value", id="empty"),
         pytest.param(["c="], "'c=' has an empty value", id="nothing"),
         pytest.param(["c=1,2,1"], "'c=1,2,1' has the value 1 twice", id="twice"),
-        pytest.param(["c='a"], "cannot be read", id="open quote"),
+        pytest.param(["c='a,b"], "has a quote that is not closed", id="open quote"),
+        pytest.param(["c=1,'a''"], "has a quote that is not closed", id="open after two quotes"),
+        pytest.param(["c='a'b,1"], "has text behind a closing quote", id="text behind a quote"),
+        pytest.param(["c=1,a\nb"], "has a value that holds a line break", id="line break"),
+        pytest.param(["c=1\n"], "has a value that holds a line break", id="line break at the end"),
         pytest.param(["c=1", "c=2"], "c is given twice", id="name twice"),
         pytest.param([f"c={','.join(map(str, range(101)))}"], "has 101 runs, and 100 is the most", id="too many"),
         pytest.param([f"{name}={','.join(map(str, range(100)))}" for name in "ab"], "has 10000 runs", id="product"),
@@ -91,6 +98,38 @@ def test_what_is_no_sweep_is_refused(texts: list[str], said: str) -> None:
         sweep.parse(texts)
 
     assert said in caught.value.what
+
+
+def check(folder: Path, texts: list[str], *, flags: list[str], parameters: dict[str, str]) -> list[dict[str, str]]:
+    """The runs of a sweep of a project whose parameter alpha is a float, beside parameters of flags and invoke.yaml."""
+    (folder / "p").mkdir()
+    write(folder / "p")
+    settings = Settings.read(
+        config={"project": "p", "branch": "main", "parameters": parameters}, environ={}, flags={"parameters": flags}
+    )
+    context = make_context(folder)
+    vars(context)["settings"] = settings  # with the origins that only `read` knows
+    return sweep.check(context, Inputs(sweep=tuple(texts)))
+
+
+def test_a_parameter_that_is_swept_and_given_by_hand_is_refused_with_both(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        check(tmp_path, ["alpha=1,2"], flags=["seed=1", "alpha=3"], parameters={})
+
+    assert caught.value.what == "alpha is given by --sweep and by -P alpha=3"
+
+
+def test_a_sweep_takes_the_place_of_a_parameter_in_the_settings(tmp_path: Path) -> None:
+    found = check(tmp_path, ["alpha=1,2"], flags=["seed=1"], parameters={"alpha": "3"})
+
+    assert found == [{"alpha": "1"}, {"alpha": "2"}]
+
+
+def test_a_number_that_is_spelt_in_two_ways_is_the_same_value_twice(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput) as caught:
+        check(tmp_path, ["seed=1,1.0", "alpha=2,1,1e0"], flags=[], parameters={})
+
+    assert caught.value.what == "alpha is given the same number twice, as 1 and as 1e0"
 
 
 PROGRAM = """\

@@ -45,6 +45,13 @@ def test_each_project_has_its_own_values_and_all_others_from_above() -> None:
     assert (training.earlier, score.earlier) == ((), (training,))
 
 
+@pytest.mark.parametrize("listed", [None, "projects/training", 7])
+def test_a_project_that_is_no_mapping_is_called_by_its_number(listed: object) -> None:
+    said = refused(TRAINING, listed)
+
+    assert said.startswith(f"mlops.projects.2 (configuration) must be a mapping of settings, not {listed!r}\n")
+
+
 def test_an_environment_wins_over_a_project_and_flags_over_both() -> None:
     config = {"environments": {"dev": {"parameters": {"c": 5}, "cluster": "dev.json"}}}
 

@@ -10,6 +10,7 @@ import pytest
 from mlops_tasks import errors
 from tests.support.contexts import make_context
 from tests.support.repositories import commit, git, make_library, write
+from tests.support.workspaces import Heard
 
 MLPROJECT = "name: {}\nentry_points: {{main: {{command: python x.py}}}}\n"
 
@@ -146,3 +147,23 @@ def test_mlflow_which_asks_for_a_home_as_it_is_imported_finds_one_where_the_user
     assert found["HOME"] == str(tmp_path / ".mlops" / "home")
     assert Path.home() == tmp_path / ".mlops" / "home"
     assert os.environ["HOME"] == found["HOME"]
+
+
+def test_a_command_that_is_waited_for_is_said_once_however_many_processes_it_has(tmp_path: Path) -> None:
+    heard = Heard()
+    context = make_context(tmp_path, report=heard)
+
+    for holder in ("release, process 7 on a", "release, process 8 on a", "a process that has just begun"):
+        context.say_waiting(f"another command holds this release: {holder}")
+
+    assert heard.lines == ["another command holds this release: release, process 7 on a"]
+
+
+def test_a_context_that_says_nothing_leaves_it_to_others_to_say_it(tmp_path: Path) -> None:
+    heard = Heard()
+    context = make_context(tmp_path, report=heard)
+
+    context.silenced().say_once("told")
+    context.say_once("told")
+
+    assert heard.lines == ["told"]

@@ -8,7 +8,7 @@ import pytest
 from mlops_tasks import errors
 from mlops_tasks.tasks import chain
 from tests.support.inv import inv
-from tests.support.repositories import make_repository
+from tests.support.repositories import make_repository, write
 
 
 def shared(*links: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -110,3 +110,13 @@ def test_a_wheel_root_on_databricks_stops_no_rehearsal_and_is_said_to_be_left_al
     assert said.code == 0, said.err
     assert ".mlops/workspace/wheels/repository/main" in said.out
     assert said.err.count("wheel_root /Workspace/Shared/wheels is of another target than local") == 1
+
+
+def test_a_library_that_is_passed_over_is_told_once_a_command(tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "repository")
+    write(folder, {"libs/tools/pyproject.toml": "[tool.ruff]\nline-length = 120\n"})
+
+    said = inv("name", "build-wheel", "status", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert said.err.count("libs/tools is passed over") == 1
