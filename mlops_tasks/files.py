@@ -70,26 +70,44 @@ def walk(
     return sorted(found)
 
 
-def copy(source: Path, target: Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
+BLOCK = 1 << 20
+"""The most bytes that are held of a file."""
+
+
+def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
     Returns the `fingerprint` of what was copied, taken on the way. The target's folder is made. Of the mode only the
     owner's executable bit is kept (0755 or 0644): the others depend on the umask of whoever made the source.
     """
     if not os.path.isdir(os.path.dirname(target)):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
     if leads_to is not None and os.path.islink(source):
-        target.symlink_to(leads_to(source))
-        return "link", str(source.readlink())
+        Path(target).symlink_to(leads_to(Path(source)))
+        return "link", os.readlink(source)
     found = hashlib.sha256()
-    with open(source, "rb", buffering=0) as stream, open(target, "wb", buffering=0) as copied:
-        is_program = bool(os.fstat(stream.fileno()).st_mode & stat.S_IXUSR)
-        while block := stream.read(1 << 20):
-            found.update(block)
-            while block:
-                block = block[copied.write(block) :]
-        os.fchmod(copied.fileno(), 0o755 if is_program else 0o644)
+    read_from = os.open(source, os.O_RDONLY)
+    try:
+        is_program = bool(os.fstat(read_from).st_mode & stat.S_IXUSR)
+        written_to = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            for block in _blocks(read_from):
+                found.update(block)
+                left = block
+                while left:
+                    left = left[os.write(written_to, left) :]
+            os.fchmod(written_to, 0o755 if is_program else 0o644)
+        finally:
+            os.close(written_to)
+    finally:
+        os.close(read_from)
     return "program" if is_program else "file", found.hexdigest()
+
+
+def _blocks(handle: int) -> Iterator[bytes]:
+    size = min(BLOCK, os.fstat(handle).st_size + 1)
+    while block := os.read(handle, size):
+        yield block
 
 
 LAST_BYTES = 1 << 16
@@ -137,23 +155,26 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: str | Path) -> str:
     """SHA-256 (hex) of a file's content, read in blocks."""
     found = hashlib.sha256()
-    with open(path, "rb", buffering=0) as stream:
-        while block := stream.read(1 << 20):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        for block in _blocks(handle):
             found.update(block)
+    finally:
+        os.close(handle)
     return found.hexdigest()
 
 
-def fingerprint(path: Path) -> tuple[str, str]:
+def fingerprint(path: str | Path) -> tuple[str, str]:
     """`link` and where it leads, `program` (executable) or `file` and its SHA-256 (hex).
 
     Two empty texts for pipes and the like: reading one waits for ever.
     """
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
-        return "link", str(path.readlink())
+        return "link", os.readlink(path)
     if not stat.S_ISREG(mode):
         return "", ""
     return "program" if mode & stat.S_IXUSR else "file", file_sha256(path)

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Protocol, TypeVar, cast
@@ -47,17 +48,53 @@ class Runner(Protocol):
 
 def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
     """The Runner that really runs programs. Output that is not UTF-8 is kept, with surrogates for the odd bytes."""
-    return subprocess.run(
+    with subprocess.Popen(
         list(command),
         cwd=cwd,
         env=dict(env) if env is not None else None,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         errors="surrogateescape",
-        check=False,
-    )
+    ) as child:
+        _RUNNING[child] = stopped = getattr(_BESIDE, "stopped", None)
+        try:
+            if stopped is not None and stopped.is_set():
+                child.kill()
+            out, err = child.communicate()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            del _RUNNING[child]
+    return Completed(child.args, child.returncode, out, err)
+
+
+_BESIDE = threading.local()
+"""In the threads of `side_by_side`: `stopped`, an event."""
+_RUNNING: dict[subprocess.Popen[str], threading.Event | None] = {}
+"""The programs that `run_command` waits for, each with the event that stops it."""
+
+
+def side_by_side(calls: Sequence[Callable[[], T]], *, at_once: int) -> list[T]:
+    """The results of the calls in their order, which are made in threads, `at_once` of them.
+
+    The first fault in that order is raised, or what cuts the waiting off, once the programs that the other calls wait
+    for are ended.
+    """
+    stopped = threading.Event()
+    with futures.ThreadPoolExecutor(at_once, initializer=lambda: setattr(_BESIDE, "stopped", stopped)) as pool:
+        made = [pool.submit(call) for call in calls]
+        try:
+            return [each.result() for each in made]
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in [child for child, event in dict(_RUNNING).items() if event is stopped]:
+                child.kill()
+            raise
 
 
 def begin(call: Callable[[], T]) -> Callable[[], T]:

@@ -58,6 +58,26 @@ class Report:
         yield
 
 
+class Kept(Report):
+    """Keeps what work beside other work has to say, to be told in one piece once that is done."""
+
+    def __init__(self) -> None:
+        self._said: list[Callable[[Report], None]] = []
+
+    def detail(self, text: str) -> None:
+        self._said.append(lambda to: to.detail(text))
+
+    def warning(self, text: str) -> None:
+        self._said.append(lambda to: to.warning(text))
+
+    def debug(self, text: str) -> None:
+        self._said.append(lambda to: to.debug(text))
+
+    def tell(self, to: Report) -> None:
+        for say in self._said:
+            say(to)
+
+
 def write_line(stream: TextIO, line: str) -> None:
     """Write `line` in one piece; a character that the stream's encoding has no place for is shown escaped."""
     encoding = stream.encoding or "utf-8"

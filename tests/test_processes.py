@@ -4,10 +4,12 @@ import contextlib
 import http.client
 import itertools
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -196,3 +198,49 @@ def test_a_response_that_python_cannot_let_go_of_is_passed_over_and_nothing_else
 
         sys.unraisablehook(SimpleNamespace(object=response))
         assert told == ["another", response]
+
+
+def test_calls_side_by_side_work_at_once_and_answer_in_order() -> None:
+    met = threading.Barrier(2, timeout=60)
+
+    def call(name: str) -> str:
+        met.wait()
+        return name
+
+    assert processes.side_by_side([partial(call, "a"), partial(call, "b")], at_once=2) == ["a", "b"]
+
+
+def test_one_at_a_time_is_what_one_at_once_means() -> None:
+    working: list[str] = []
+
+    def call(name: str) -> int:
+        working.append(name)
+        found = len(working)
+        working.remove(name)
+        return found
+
+    assert processes.side_by_side([partial(call, name) for name in "abc"], at_once=1) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_fault_ends_the_programs_of_the_calls_beside_it(tmp_path: Path, is_begun: bool) -> None:
+    """That of a call which comes to start its program only then, too."""
+    os.mkfifo(tmp_path / "begun")
+    met, failed, ended = threading.Barrier(2, timeout=60), threading.Event(), []
+    program = f"import time; open({str(tmp_path / 'begun')!r}, 'w').close() if {is_begun} else None; time.sleep(600)"
+
+    def fail() -> None:
+        met.wait()
+        if is_begun:
+            (tmp_path / "begun").read_text()
+        failed.set()
+        raise LookupError
+
+    def run() -> None:
+        met.wait()
+        assert is_begun or failed.wait(60)
+        ended.append(processes.run_command([sys.executable, "-c", program]).returncode)
+
+    with pytest.raises(LookupError):
+        processes.side_by_side([fail, run], at_once=2)
+    assert ended == [-signal.SIGKILL]

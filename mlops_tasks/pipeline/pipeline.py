@@ -16,6 +16,7 @@ from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
+from mlops_tasks.tracking import process as mlflow_process
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline import plan, run_list, status
@@ -72,6 +73,8 @@ class Pipeline:
                 # the step run would be refused only after the four steps before it
                 attempt.refuse_going_on(context, STEPS, inputs)
         context.record.begin()
+        if not context.dry_run:
+            mlflow_process.begin_import()
         inputs = inputs._replace(command="release")
         for step in STEPS:
             release = _take(context, step, inputs)

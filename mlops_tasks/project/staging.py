@@ -147,7 +147,7 @@ def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
     Raises StepFailed for a file that cannot be read.
     """
     try:
-        found = {name: files.fingerprint(folder / name) for name in names}
+        found = {name: files.fingerprint(f"{folder}/{name}") for name in names}
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the project cannot be read: {fault.strerror}",
@@ -245,9 +245,10 @@ def _copy(folder: Path, name: str, copy: Path) -> str:
     def leads_to(link: Path) -> Path:
         return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
 
-    if stat.S_IFMT(os.lstat(folder / name).st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
+    source = f"{folder}/{name}"
+    if stat.S_IFMT(os.lstat(source).st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
         return ""
-    kind, content = files.copy(folder / name, copy / name, leads_to=leads_to)
+    kind, content = files.copy(source, f"{copy}/{name}", leads_to=leads_to)
     return _in_a_copy(folder, name, _show(kind, content))
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from packaging import utils
 
-from mlops_tasks import errors, files, slugs
+from mlops_tasks import errors, files, processes, slugs
 from mlops_tasks.checkout import git, missing
 from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
-from mlops_tasks.report import Report
+from mlops_tasks.report import Kept, Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
 from mlops_tasks.wheels import building, needs, sources, surroundings, syntax, versions, wheel_files
 
@@ -39,30 +40,27 @@ def build_wheels(context: Context, release: Release) -> Release:
     Raises StepFailed where a build fails, BadInput where two libraries are one distribution, where a wheel needs what
     is not beside it by a path of this machine, and where a module does not compile here, if it runs here.
     """
-    found: dict[str, Wheel] = {}
-    looked: dict[str, LibraryState] = {}
-    by_path: dict[Path, frozenset[str]] = {}
-    for library in context.libraries:
-        name, state = context.relative(library), _look_at(context, library)
-        looked[name] = state
+    looked = {library: _look_at(context, library) for library in context.libraries}
+    for library in looked:
         for each in find_missing(context, library):
             context.warn_once(str(each))
-        old = _find_built(context, release, name, state)
-        if old is None:
-            found[name], by_path[library] = _build(context, library, name, state)
-            context.library_states.clear()  # a build can write into any sources: the next step looks again
-        else:
-            found[name] = old
+    old = {
+        library: _find_built(context, release, context.relative(library), state) for library, state in looked.items()
+    }
+    built = _build_all(context, {library: looked[library] for library, wheel in old.items() if wheel is None})
+    found = {library: wheel or built[library][0] for library, wheel in old.items()}
+    for library, wheel in found.items():
         # of a remote target the doctor asks, by the cluster's Python
-        if not context.target.is_remote and found[name] not in (release.wheels or ()):
-            _refuse_fault(library, context.top / found[name].file)
+        if not context.target.is_remote and wheel not in (release.wheels or ()):
+            _refuse_fault(library, context.top / wheel.file)
     wheels = wheel_files.order(list(found.values()), context.top)
     beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
-    for library, asked in by_path.items():
+    for library, (_, asked) in built.items():
         needs.refuse_paths(library, sorted(asked - beside))
-    _report(wheels, {context.relative(library) for library in by_path}, context.report)
-    context.decided_by["build-wheel"] = _parts(looked)
-    digest = _combine({name: state.digest for name, state in looked.items()})
+    _report(wheels, {context.relative(library) for library in built}, context.report)
+    states = {context.relative(library): state for library, state in looked.items()}
+    context.decided_by["build-wheel"] = _parts(states)
+    digest = _combine({name: state.digest for name, state in states.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
 
 
@@ -134,31 +132,49 @@ def find_missing(context: Context, library: Path) -> Iterator[Missing]:
         yield Missing(said, "`git fetch --tags`, or tag a first release")
 
 
-def _build(context: Context, library: Path, name: str, state: LibraryState) -> tuple[Wheel, frozenset[str]]:
-    """The wheel, and the names that it would have needed by a path."""
-    wheelhouse, digest = context.places.wheels, state.digest
+Built = tuple[Wheel, frozenset[str]]
+"""A wheel, and the names that it would have needed by a path."""
+
+
+def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Path, Built]:
+    """Build the libraries side by side, as many at once as there are cores."""
+    if not states:
+        return {}
+    environ = building.environment(context.programs_environ)
+    told = {library: Kept() for library in states}
+    calls = [partial(_build, context, library, state, environ, told[library]) for library, state in states.items()]
+    try:
+        with context.report.waiting(f"building {', '.join(library.name for library in states)}"):
+            made = processes.side_by_side(calls, at_once=os.cpu_count() or 1)
+    finally:
+        for each in told.values():
+            each.tell(context.report)
+    context.library_states.clear()  # a build can write into any sources: the next step looks again
+    return dict(zip(states, made, strict=True))
+
+
+def _build(context: Context, library: Path, state: LibraryState, environ: Mapping[str, str], report: Report) -> Built:
+    name, wheelhouse, digest = context.relative(library), context.places.wheels, state.digest
     with building.built(
         library,
         top=context.top,
-        environ=context.programs_environ,
+        environ=environ,
         run=context.run,
-        report=context.report,
+        report=report,
         log_file=context.places.logs / f"build-{slugs.slug(name)}.log",
         left=state.sources.ignored,
     ) as path:
         try:
             made, about = path, needs.read_built(library, path)
             if about.is_empty and any(file.endswith(".py") for file in set(state.sources.names) - {"setup.py"}):
-                context.report.warning(
+                report.warning(
                     f"{path.name} has none of the modules of {name}: say in its pyproject.toml where its packages are"
                 )
             if about.by_path:
                 needs.ask_by_name(path)
                 digest = _beside(context, digest)
                 listed = ", ".join(sorted(about.by_path))
-                context.report.detail(
-                    f"{about.distribution} asks for {listed} by name: a path holds on this machine only"
-                )
+                report.detail(f"{about.distribution} asks for {listed} by name: a path holds on this machine only")
             if state.local:
                 made = versions.with_version(path, versions.append_local(about.version, state.local.version))
             kept = wheelhouse / files.file_sha256(made)[:16] / made.name

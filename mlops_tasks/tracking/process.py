@@ -1,11 +1,22 @@
-"""Lend MLflow what it takes from this process: stdout, environment variables, the clients that it keeps."""
+"""Lend MLflow what it takes from this process: stdout, environment variables, time, the clients that it keeps."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Iterator
+
+from mlops_tasks import processes
+
+WANTED = ("mlflow.projects.utils", "mlflow.store.tracking.sqlalchemy_store")
+"""The modules whose import brings what a run needs of MLflow."""
+
+
+def begin_import() -> None:
+    """Import MLflow, 2 s of work, beside what follows. A fault is met again, and told, where MLflow is used first."""
+    processes.begin(lambda: [importlib.import_module(name) for name in WANTED])
 
 
 @contextlib.contextmanager

@@ -152,10 +152,9 @@ def built(
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that is removed after the block.
 
-    `left` are its files that git ignores. Warnings of the build backend are reported. Raises StepFailed with the last
-    cause in its log, which is then kept in `log_file`.
+    `environ` is that of `environment`. `left` are its files that git ignores. Warnings of the build backend are
+    reported. Raises StepFailed with the last cause in its log, which is then kept in `log_file`.
     """
-    build_environ = _environ(environ)
     with contextlib.ExitStack() as stack:
         try:
             folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
@@ -166,8 +165,7 @@ def built(
         except OSError as fault:
             raise not_copied("the sources", fault, where=library) from fault
         command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
-        with report.waiting(f"building {library.name}"):
-            done = uv.run_reaching(command, cwd=out, env=build_environ, run=run, say=report.detail)
+        done = uv.run_reaching(command, cwd=out, env=environ, run=run, say=report.detail)
         log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
         if done.returncode:
             told = _keep(log, log_file, report)
@@ -231,7 +229,8 @@ def not_copied(what: str, fault: OSError, *, where: Path) -> errors.StepFailed:
     return errors.StepFailed(f"{what} cannot be copied: {fault}", where=where, cure=cure)
 
 
-def _environ(environ: Mapping[str, str]) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for the builds; to be made once and not in each thread, since Python finds out paths in it."""
     kept = uv.environment({key: value for key, value in environ.items() if key not in surroundings.STRAYS})
     # what builds a wheel is installed here as any package is: both kinds of constraints hold for it
     limits = " ".join(kept[name] for name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT") if kept.get(name))

@@ -127,5 +127,5 @@ def fail(tmp_path: Path, log: str, report: Report | None = None) -> errors.Relea
 def test_constraints_of_pips_settings_hold_for_what_builds_a_wheel() -> None:
     environ = {"PIP_CONSTRAINT": "/c.txt", "PIP_BUILD_CONSTRAINT": "/b.txt", "PIP_CONFIG_FILE": "/dev/null"}
 
-    assert building._environ(environ)["UV_CONSTRAINT"] == "/c.txt /b.txt"
-    assert "UV_CONSTRAINT" not in building._environ({"PIP_CONFIG_FILE": "/dev/null"})
+    assert building.environment(environ)["UV_CONSTRAINT"] == "/c.txt /b.txt"
+    assert "UV_CONSTRAINT" not in building.environment({"PIP_CONFIG_FILE": "/dev/null"})

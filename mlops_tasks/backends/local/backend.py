@@ -54,8 +54,9 @@ class LocalRuns:
             return self._plugins.submit(job, experiment_id)
         with self._environment(job, self.report):
             pass
+        tags = {**job.tags, "mlflow.project.backend": "local"}
         run_id = track.create_run(
-            experiment_id, name=job.run_name, tags=job.tags, parameters=job.parameters, record=job.record
+            experiment_id, name=job.run_name, tags=tags, parameters=job.parameters, record=job.record
         )
         self.report.debug(f"tracking in {track.shown.replace(f'{self.places.top}/', '')}, experiment {experiment_id}")
         return Submitted(run_id=run_id, experiment_id=experiment_id, backend="local")
@@ -122,7 +123,7 @@ class LocalRuns:
             not_begun = job.scratch / "not-begun"
             message = {
                 "project": str(work_folder),
-                "command": [python, *entry.words(job)] if job.project.spark_job else None,
+                "command": self._find_command(job, work_folder, python),
                 "entry_point": job.entry_point,
                 "parameters": dict(job.given),
                 "experiment_id": submitted.experiment_id,
@@ -148,6 +149,24 @@ class LocalRuns:
                 return code, _read_not_begun(not_begun, job.entry_point)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
+
+    def _find_command(self, job: Job, folder: Path, python: str) -> list[str] | None:
+        """The program that runs the entry point, by MLflow's own words for it: here it is imported already.
+
+        None where MLflow is left more to do than to start it: it builds the environment, fetches what a parameter
+        names, or has something to say against one.
+        """
+        if job.project.spark_job:
+            return [python, *entry.words(job)]
+        if job.env_manager not in {"auto", "local"} or entry.fetched(job):
+            return None
+        from mlflow.exceptions import MlflowException
+        from mlflow.projects.utils import load_project
+
+        with contextlib.suppress(MlflowException):  # the child program meets it again, where its words are kept
+            found = load_project(str(folder)).get_entry_point(job.entry_point)
+            return ["bash", "-c", found.compute_command(dict(job.given), str(job.scratch))]
+        return None
 
     @contextlib.contextmanager
     def _environment(self, job: Job, report: Report) -> Iterator[tuple[Path | None, bool]]:
