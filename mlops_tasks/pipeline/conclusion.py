@@ -120,7 +120,7 @@ def _enforce(context: Context, release: Release) -> None:
     places = dict.fromkeys(_place(context, each) for each in run.unmet)
     cure = "`inv compare` shows what differs from the other runs; change that, or the gate, then `inv run`"
     if any(each.value is None for each in run.unmet):  # a command to type would repeat the name from its flag
-        cure = "correct the metric's name in the gate (`inv compare` shows what was logged), or log it, and run again so"
+        cure = "correct the metric's name in the gate (`inv compare` shows what was logged), or log it; then run again"
     failed = errors.GateNotMet(
         "\n".join([f"run {run.run_id} finished, and {_count(run)} not met:", *lines]),
         where=", ".join(places),
