@@ -48,7 +48,7 @@ def conclude(context: Context, release: Release, kept: Record | None = None) -> 
             what = f"run {run.run_id} finished, and its gates could not be checked: {fault.what}"
             raise kind(what, where=fault.where, cure=fault.cure) from fault
         release = _keep(context, kept or context.record, release, checked)
-        _enforce(context, release)
+        enforce(context, release)
     return release
 
 
@@ -108,8 +108,8 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
 
-def _enforce(context: Context, release: Release) -> None:
-    """Report what became of the run's gates; GateNotMet, with each of them, where one is not met."""
+def enforce(context: Context, release: Release) -> None:
+    """Report what became of the run's gates, as they were checked; GateNotMet where one is not met."""
     run = release.run
     if run is None or not run.gates:
         return

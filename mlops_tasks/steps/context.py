@@ -294,6 +294,16 @@ class Context:
         vars(made).update({key: vars(self)[key] for key in ("facts", "places", "target") if key in vars(self)})
         return made
 
+    def in_environment(self, name: str) -> Context:
+        """The context of the same project and branch in another environment, as the configuration has it."""
+        settings = self.settings.in_environment(name)
+        if settings is self.settings:
+            return self
+        made = replace(self, settings=settings)
+        vars(made).update({key: vars(self)[key] for key in ("facts", "places") if key in vars(self)})
+        vars(made)["warned"] = self.warned
+        return made
+
     @cached_property
     def preflighted(self) -> list[tuple[Wheel, ...] | None]:
         """The wheels for which this command has run the checks of the doctor."""
