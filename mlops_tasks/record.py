@@ -101,7 +101,9 @@ class Record:
             self.save(replace(last, attempt=attempt, run=run))
         if attempt.ended:
             self._add_to_sweep(attempt, run)
-            path.unlink(missing_ok=True)
+            there = self.load_attempt(attempt)
+            if there is not None and there.attempt is not None and there.attempt.id == attempt.id:
+                path.unlink(missing_ok=True)  # else the job is being run anew
 
     def sweep_path(self, sweep: str) -> Path:
         """The file of a sweep, which is there until all of its runs have ended."""

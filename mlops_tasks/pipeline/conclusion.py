@@ -48,7 +48,7 @@ def conclude(context: Context, release: Release, kept: Record | None = None) -> 
             what = f"run {run.run_id} finished, and its gates could not be checked: {fault.what}"
             raise kind(what, where=fault.where, cure=fault.cure) from fault
         release = _keep(context, kept or context.record, release, checked)
-        _enforce(context, release)
+        enforce(context, release)
     return release
 
 
@@ -108,8 +108,8 @@ def _find(history: History, name: str, gate: Gate) -> Found:
     return Found(best, "the best before" if best else f"no run before of {history.branch} has logged {gate.metric}")
 
 
-def _enforce(context: Context, release: Release) -> None:
-    """Report what became of the run's gates; GateNotMet, with each of them, where one is not met."""
+def enforce(context: Context, release: Release) -> None:
+    """Report what became of the run's gates, as they were checked; GateNotMet where one is not met."""
     run = release.run
     if run is None or not run.gates:
         return
@@ -120,7 +120,7 @@ def _enforce(context: Context, release: Release) -> None:
     places = dict.fromkeys(_place(context, each) for each in run.unmet)
     cure = "`inv compare` shows what differs from the other runs; change that, or the gate, then `inv run`"
     if any(each.value is None for each in run.unmet):  # a command to type would repeat the name from its flag
-        cure = "correct the metric's name in the gate, or log that metric, then run again with that"
+        cure = "correct the metric's name in the gate (`inv compare` shows what was logged), or log it; then run again"
     failed = errors.GateNotMet(
         "\n".join([f"run {run.run_id} finished, and {_count(run)} not met:", *lines]),
         where=", ".join(places),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from mlops_tasks import errors
@@ -96,7 +96,7 @@ class History:
 
     def _there(self, name: str, limit: int) -> list[PastRun]:
         """The last finished runs in an environment: those of this branch, then those of the default one."""
-        there = self._context_of(name)
+        there = self.context.in_environment(name)
         if not _tracking(there).is_there:
             return []
         kind = {**self._kind, ENVIRONMENT: there.settings.env or ""}
@@ -106,13 +106,9 @@ class History:
                 found += find_finished(there, branch, kind, limit - len(found), but=self.this.run_id)
         return found
 
-    def _context_of(self, name: str) -> Context:
-        settings = self.context.settings.in_environment(name)
-        return self.context if settings is self.context.settings else replace(self.context, settings=settings)
-
     def say_none(self, name: str) -> str:
         """That a gate's `main` or environment stands for no run, with the experiment that was looked in."""
-        there = self.context if name == gates.MAIN else self._context_of(name)
+        there = self.context if name == gates.MAIN else self.context.in_environment(name)
         branch = self.context.default_branch
         who = branch if name == gates.MAIN else f"{branch} in {name}"
         return (
@@ -128,7 +124,7 @@ class History:
         if named in {*self.context.settings.environments, *environments.TARGETS}:
             found = self.in_environment(named)
             if found is None:
-                there = self._context_of(named)
+                there = self.context.in_environment(named)
                 experiment = name_experiment(there, self.branch)
                 what = f"nothing of {self._kind[PROJECT]} has finished in {named}, in the experiment {experiment}"
                 raise _refuse(what, there)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,8 +143,8 @@ class Pipeline:
         """Take one run of a sweep: whether its branch and work tree may release was found out as the sweep began."""
         return _take(self._begin(), "run", inputs)
 
-    def find_project(self, run_id: str) -> str:
-        """The project of a run that may go on, as its record names it; empty for one that has ended or is not ours.
+    def find_release(self, run_id: str) -> Release | None:
+        """The release of a run, of any project, environment and branch here; None for one that is not on record.
 
         BadInput where several runs, or none, have that id or begin with it.
         """
@@ -152,8 +152,8 @@ class Pipeline:
 
         context = self._begin()
         with context.places.usable():
-            found = run_list.find(context, run_id)
-        return "" if isinstance(found, str) else found.release.project
+            found = run_list.find(context.silenced(), run_id)
+        return None if isinstance(found, str) else found.release
 
     def watch(self, run_id: str | None = None) -> Release | None:
         """Follow a detached run to its end: the recorded attempt's, or the MLflow run `run_id`."""
@@ -173,13 +173,16 @@ class Pipeline:
             context.places.create()
             return watching.cancel(context, run_id)
 
-    def show_runs(self) -> list[run_list.Listed]:
-        """The runs of this repository that go on and that have ended lately, shown as a table."""
+    def show_runs(self, only: Collection[str] = ()) -> list[run_list.Listed]:
+        """The runs of this repository that go on and that have ended lately, shown as a table.
+
+        `only` has those of the settings project, env, target and branch by which the list is narrowed.
+        """
         from mlops_tasks.pipeline import run_list
 
         context = self._begin()
         with context.places.usable():
-            return run_list.show_runs(context)
+            return run_list.show_runs(context, only)
 
     def load(self) -> Release | None:
         """The release as it is recorded; None before the first step."""

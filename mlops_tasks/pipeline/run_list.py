@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlops_tasks import errors, locks, record, state
+from mlops_tasks import errors, locks, record, slugs, state
 from mlops_tasks.backends.base import Submitted
 from mlops_tasks.pipeline import status
-from mlops_tasks.record import Record
+from mlops_tasks.record import Record, RunState
 from mlops_tasks.release import Attempt, Release
+from mlops_tasks.settings import spell_flag
 from mlops_tasks.steps.context import Context
 
 SHORT = 8
@@ -60,7 +62,7 @@ class Listed(NamedTuple):
         if self.found:
             return self.found
         if self.release.run is not None and self.attempt.ended:
-            return self.release.run.status
+            return RunState.of(self.release.run).state
         if locks.is_held(self.record.attempt_lock(self.attempt)):
             return "going on" if self.attempt.run_id else "starting"
         return "detached" if self.attempt.detached else "cut off"
@@ -84,13 +86,15 @@ class Listed(NamedTuple):
         }
 
 
-def show_runs(context: Context) -> list[Listed]:
+def show_runs(context: Context, only: Collection[str] = ()) -> list[Listed]:
     """Report what goes on in this repository and what has ended lately, on all its branches, as a table.
 
-    The workspace of the command's own environment is asked about its runs that no command follows, where a login is
-    there; the ends of those that have ended are recorded.
+    `only` are settings (`project`, `env`, `target`, `branch`) of which the runs listed have the command's own values.
+    Each environment's workspace is asked about its runs that no command follows; the ends of those that have ended are
+    recorded.
     """
-    found = [*_as_now(context, find_open(context)), *_find_ended(context)]
+    going_on = [each for each in find_open(context) if _is_meant(context, each, only)]
+    found = [*_as_now(context, going_on), *_find_ended(context, only)]
     going_on = sorted((each for each in found if not each.attempt.ended), key=lambda each: -each.begun_at)
     ended = [each for each in found if each.attempt.ended][:LATELY]
     listed = [each._replace(found=each.state) for each in (*going_on, *ended)]
@@ -98,20 +102,35 @@ def show_runs(context: Context) -> list[Listed]:
         columns, rows = _tabulate(listed)
         context.report.table("", columns, rows)
     else:
-        context.report.text("no run of this repository is on record")
+        of_those = f" for {' and '.join(map(spell_flag, only))} as given" if only else ""
+        context.report.text(f"no run of this repository is on record{of_those}")
     return listed
 
 
-def _find_ended(context: Context) -> list[Listed]:
-    """The releases of the runs that have ended, the last one first; a record that cannot be read is warned of."""
-    paths = context.places.run_records()[:LATELY]
-    found = [_ended(path, release) for path in paths if (release := context.read_release(path))]
-    return [each for each in found if each.release.run and each.attempt.ended]
+def _is_meant(context: Context, each: Listed, only: Collection[str]) -> bool:
+    """Whether the run is of the command's own project, environment, target or branch: of each that is in `only`."""
+    release, settings = each.release, context.settings
+    is_own = {
+        "project": lambda: release.project == context.project_name,
+        "env": lambda: release.released_to == settings.environment,
+        "target": lambda: release.target == settings.target,
+        "branch": lambda: release.branch == context.facts.branch,
+    }
+    return all(is_own[key]() for key in only)
 
 
-def _ended(path: Path, release: Release) -> Listed:
+def _find_ended(context: Context, only: Collection[str]) -> list[Listed]:
+    """The releases of the runs that ended last; a record that cannot be read is warned of."""
+    paths = context.places.run_records()
+    found = (_ended(context, path, release) for path in paths if (release := context.read_release(path)))
+    meant = (each for each in found if each.release.run and each.attempt.ended and _is_meant(context, each, only))
+    return list(itertools.islice(meant, LATELY))
+
+
+def _ended(context: Context, path: Path, release: Release) -> Listed:
     """The run whose release is on record at `path`."""
-    return Listed(Record(path.parent, runs=path.parent), release)
+    of = (release.project, release.released_to, release.branch)
+    return Listed(Record(context.places.record_folder(*map(slugs.slug, of)), runs=path.parent), release)
 
 
 def record_ends(context: Context) -> None:
@@ -120,25 +139,44 @@ def record_ends(context: Context) -> None:
 
 
 def _as_now(context: Context, listed: Sequence[Listed]) -> list[Listed]:
-    """The attempts as the workspace knows them, where it is the command's own and there is a login for it."""
+    """The attempts as their workspaces know them; a workspace that cannot be asked is warned of, with the reason."""
     left = [each for each in listed if each.state in {"detached", "cut off"}]
-    asked = [each for each in left if each.release.released_to == context.settings.environment]
-    if not asked or not context.target.is_remote or context.dry_run:
+    if context.dry_run or not left:
         return list(listed)
+    known: dict[str, Listed] = {}
+    unasked: dict[str, list[str]] = {}
+    for name in dict.fromkeys(each.release.released_to for each in left):
+        found, why = _ask_all(context, name, [each for each in left if each.release.released_to == name])
+        known |= {each.attempt.id: each for each in found}
+        if why:
+            unasked.setdefault(why, []).append(name)
+    for why, names in unasked.items():
+        which = f"the workspace of {names[0]}" if len(names) == 1 else f"the workspaces of {', '.join(names)}"
+        context.warn_once(f"{which} could not be asked what has become of runs that no command follows: {why}")
+    return [known.get(each.attempt.id, each) for each in listed]
+
+
+def _ask_all(context: Context, environment: str, left: Sequence[Listed]) -> tuple[list[Listed], str]:
+    """The attempts as their environment's workspace knows them, and why it does not know all of them, if so."""
+    from mlops_tasks.pipeline import attempt as attempts
+
+    found: list[Listed] = []
     try:
-        context.target.check()
-        return [_ask(context, each) if each in asked else each for each in listed]
+        there = context.in_environment(environment)
+        if not there.target.is_remote:
+            return found, ""
+        there.target.check()
+        elsewhere = {each.attempt.host for each in left if attempts.is_elsewhere(there, each.attempt)}
+        found.extend(_ask(there, each) for each in left if each.attempt.host not in elsewhere)
     except errors.ReleaseError as fault:
-        context.report.detail(f"what has become of the runs in the workspace was not asked: {fault.what}")
-        return list(listed)
+        return found, fault.what
+    return found, f"they were begun at {', '.join(sorted(elsewhere))}, which is another one" if elsewhere else ""
 
 
 def _ask(context: Context, each: Listed) -> Listed:
     """The attempt as the workspace knows it; its end is recorded where it has ended."""
     from mlops_tasks.pipeline import attempt as attempts
 
-    if attempts.is_elsewhere(context, each.attempt):
-        return each
     try:
         with locks.held(each.record.attempt_lock(each.attempt), "runs"):
             found = context.target.runs_of(each.attempt.backend).pick_up(each.attempt)
@@ -205,10 +243,9 @@ def _open_attempts(context: Context, kept: Record) -> list[Release]:
 
 
 def find(context: Context, word: str) -> Listed | str:
-    """The attempt that may go on, or else the id of the run, that begins with `word`; BadInput unless one alone does.
+    """The run that begins with `word`, whether it may go on or has ended; BadInput unless one alone does.
 
-    Of a run that has ended a workspace knows more than the record. Where the target is none, that is read instead, and
-    a whole id that is not known here is not taken for that of somebody else's run.
+    Where the target is a workspace, a whole id that is not known here is taken for that of somebody else's run.
     """
     is_remote, ended = context.target.is_remote, {path.stem: path for path in context.places.run_records()}
     going_on = {each.name: each for each in find_open(context)}
@@ -227,10 +264,23 @@ def find(context: Context, word: str) -> Listed | str:
         raise errors.BadInput(
             f"no run of this repository begins with {word}", where="RUN_ID", cure=f"`inv runs` lists them{of_others}"
         )
-    name = names[0] if names else word
+    if not names:
+        return word
+    name = names[0]
     if name in going_on:
         return going_on[name]
-    return name if is_remote else _ended(ended[name], record.parse(ended[name].read_bytes(), path=ended[name]))
+    return _ended(context, ended[name], record.parse(ended[name].read_bytes(), path=ended[name]))
+
+
+def find_others(context: Context) -> list[Listed]:
+    """The runs in workspaces that may go on and are not of this release: those of this project and branch first."""
+    own = context.project_name, context.settings.environment, context.facts.branch
+    found = []
+    for each in find_open(context):
+        there = each.release
+        if each.attempt.host and (there.project, there.released_to, there.branch) != own:
+            found.append((there.branch != own[2], there.project != own[0], -each.begun_at, each.name, each))
+    return [each for *_, each in sorted(found, key=lambda known: known[:-1])]
 
 
 def find_only(context: Context) -> Listed | None:

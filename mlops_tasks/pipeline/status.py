@@ -120,7 +120,7 @@ def _last_releases(context: Context) -> Iterator[LastRelease]:
         path = context.record_of(name) / "release.json"
         if release := context.read_release(path):
             run, attempt = release.run, release.attempt
-            state = run.status if run else "has not run"
+            state = record.RunState.of(run).state if run else "has not run"
             if attempt and not attempt.ended:
                 is_held = locks.is_held(record.Record(path.parent).attempt_lock(attempt))
                 state = "going on" if is_held else "detached" if attempt.detached else "cut off"

@@ -153,7 +153,7 @@ class Context:
     @cached_property
     def default_branch(self) -> str:
         """The branch that others are compared with: the one that the remote's HEAD names, else main or master."""
-        return git.default_branch(self.facts.tree, runner=self.run) if self.facts.tree else git.DEFAULTS[0]
+        return git.default_branch(self.facts.tree, runner=self.run)
 
     @cached_property
     def project_in_repository(self) -> str:
@@ -292,6 +292,16 @@ class Context:
         """The context of another project that is released to the same environment from the same branch."""
         made = replace(self, settings=settings)
         vars(made).update({key: vars(self)[key] for key in ("facts", "places", "target") if key in vars(self)})
+        return made
+
+    def in_environment(self, name: str) -> Context:
+        """The context of the same project and branch in another environment, as the configuration has it."""
+        settings = self.settings.in_environment(name)
+        if settings is self.settings:
+            return self
+        made = replace(self, settings=settings)
+        vars(made).update({key: vars(self)[key] for key in ("facts", "places") if key in vars(self)})
+        vars(made)["warned"] = self.warned
         return made
 
     @cached_property

@@ -10,6 +10,8 @@ from mlops_tasks.tasks import base, session
 
 ENDING = (*base.IDENTITY, "poll_interval", "lost_contact")
 FOLLOWING = (*ENDING, "timeout", "require", "strict")
+NARROWING = ("project", "env", "target", "branch")
+"""The flags that narrow the list of runs."""
 RUN_ID = {
     "run_id": "MLflow's id of the run, or its first characters (default: the only one of the branch that goes on); "
     "a word that names a task is taken as that task"
@@ -19,7 +21,9 @@ RUN_ID = {
 @invoke.task(klass=base.ReleaseTask, settings=base.IDENTITY)
 def runs(c: invoke.Context, **flags: Any) -> None:
     """List the runs that go on, and those that have ended lately."""
-    listed = next(iter(session.open_pipelines(c, flags).values())).show_runs()  # of all projects, whichever is first
+    only = [key for key in NARROWING if flags[key]]
+    first = next(iter(session.open_pipelines(c, flags).values()))  # the list is of all projects, whichever this is
+    listed = first.show_runs(only)
     session.print_json({"runs": [each.to_dict() for each in listed]}, flags)
 
 

@@ -69,18 +69,37 @@ def work(c: invoke.Context, flags: dict[str, Any], action: Callable[[Pipeline], 
 def work_on_run(
     c: invoke.Context, flags: dict[str, Any], run_id: str | None, action: Callable[[Pipeline], Release | None]
 ) -> None:
-    """Do as `work` does, on a run that is there: of several listed projects it is of the run's own."""
+    """Do as `work` does, on a run that is there: for the project and to the environment that the run is of."""
     pipelines = list(open_pipelines(c, flags).values())
-    if len(pipelines) == 1:
-        _work(c, flags, pipelines[0], action)
-        return
-    if run_id is None:
+    if run_id is None and len(pipelines) > 1:
         work(c, flags, action)  # which wants one of them named
         return
-    project = pipelines[0].find_project(run_id)
+    release = _find_release(pipelines[0], run_id) if run_id is not None else None
+    settings = pipelines[0].context.settings
+    spoken: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if release and release.released_to in _others(settings):
+        there, here = release.released_to, settings.environment
+        open_report(flags).detail(f"run {run_id} was released to {there}: its settings and login count, not {here}'s")
+        flags, spoken = {**flags, "env": there, "target": None}, base.called_with(env=there, target=None)
+        pipelines = list(open_pipelines(c, flags, again=True).values())
+    project = release.project if release else ""
     own = next((each for each in pipelines if each.context.project_name == project), pipelines[0])
-    with speak_of(own):
+    with spoken, speak_of(own):
         _work(c, flags, own, action)
+
+
+def _find_release(pipeline: Pipeline, run_id: str) -> Release | None:
+    """The release of a run, where that is known here: what is wrong with the id is left to the task to say."""
+    with contextlib.suppress(errors.ReleaseError):
+        return pipeline.find_release(run_id)
+    return None
+
+
+def _others(settings: Settings) -> set[str]:
+    """The environments beside that of the settings."""
+    from mlops_tasks.settings import environments
+
+    return {*settings.environments, *environments.TARGETS} - {settings.environment}
 
 
 def release(c: invoke.Context, flags: dict[str, Any], inputs: Inputs) -> None:

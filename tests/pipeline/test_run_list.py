@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mlops_tasks import errors, locks
 from mlops_tasks.backends.base import Submitted
 from mlops_tasks.pipeline import run_list
-from mlops_tasks.release import Attempt, Release, Run
+from mlops_tasks.record import Record
+from mlops_tasks.release import Attempt, Checked, Release, Run
 from mlops_tasks.steps.context import Context
 from tests.support.contexts import make_context
 from tests.support.workspaces import Heard
@@ -59,7 +60,8 @@ def test_a_run_is_found_by_the_first_characters_of_its_id_on_every_branch(
     kept = run_list.find(several, word)
 
     assert (kept if isinstance(kept, str) else kept.name) == found
-    assert isinstance(kept, str) == (is_remote and word[0] == "c")
+    assert not isinstance(kept, str)
+    assert kept.attempt.ended == (word[0] == "c")
 
 
 @pytest.mark.parametrize(
@@ -159,14 +161,88 @@ def test_the_workspace_is_asked_about_its_own_runs_and_the_ends_of_those_that_ha
     assert [each.attempt and each.attempt.run_id for each in several.record.open_attempts()] == ["aaaa1" * 6]
 
 
-def test_without_a_login_what_is_on_record_is_listed(several: Context) -> None:
+def test_without_a_login_what_is_on_record_is_listed_with_a_warning(
+    several: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse() -> None:
         raise errors.BadInput("no Databricks login is known", cure="log in")
 
+    warnings: list[str] = []
+    monkeypatch.setattr(several.report, "warning", warnings.append)
     vars(several)["target"] = SimpleNamespace(is_remote=True, check=refuse)
 
     assert len(run_list.show_runs(several)) == 4
-    assert "no Databricks login is known" in " ".join(several.report.lines)  # type: ignore[attr-defined]
+    (warning,) = warnings
+    assert warning.startswith("the workspace of local could not be asked what has become of runs")
+    assert warning.endswith(": no Databricks login is known")
+
+
+def test_each_environments_workspace_is_asked_and_one_that_cannot_be_is_warned_of_once(
+    several: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(several.report, "warning", warnings.append)
+    for number, name in enumerate(("dev", "gone", "gone")):
+        attempt = GOING_ON._replace(id=f"new-{number}", job=f"new-{number}", run_id=f"{number}ddd" * 8)
+        left = Release(target="databricks", environment=name, project="p", branch="main", attempt=attempt)
+        Record(several.record_of(name), runs=several.record_of(name).parents[1] / "runs").save_attempt(left)
+    end = Run(run_id="0ddd" * 8, experiment_id="1", status="FINISHED", backend="b", url="https://x", entry_point="main")
+    there = make_context(several.root, report=several.report, target="databricks")
+    vars(there)["target"] = Workspace(ends={end.run_id: end})
+    other = make_context(several.root, report=several.report, target="databricks")
+    vars(other)["target"] = Workspace(ends={}, host="https://another.net")
+    known = {"dev": there, "local": several}
+
+    def choose(_: Context, name: str) -> Context:
+        if name not in known:
+            raise errors.BadInput(f"env names no environment: {name}", cure="")
+        return known[name]
+
+    monkeypatch.setattr(Context, "in_environment", choose)
+
+    states = {each.name: each.state for each in run_list.show_runs(several)}
+
+    assert [states[f"{number}ddd" * 8] for number in range(3)] == ["FINISHED", "detached", "detached"]
+    (warning,) = warnings
+    assert warning.startswith("the workspace of gone could not be asked")
+    assert warning.endswith("env names no environment: gone")
+
+
+def test_of_a_run_begun_at_another_host_it_is_said_that_its_workspace_was_not_asked(
+    several: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(several.report, "warning", warnings.append)
+    attempt = GOING_ON._replace(id="id-9", job="9", run_id="9999" * 8, host="https://y.net")
+    several.record.save_attempt(Release(target="local", project="p", branch="main", attempt=attempt))
+    vars(several)["target"] = Workspace(ends={})
+
+    run_list.show_runs(several)
+
+    assert [each.partition(": ")[2] for each in warnings] == ["they were begun at https://y.net, which is another one"]
+
+
+def test_flags_narrow_the_list_to_what_they_name(several: Context) -> None:
+    dev = Release(target="databricks", environment="dev", project="p", branch="main", attempt=GOING_ON)
+    Record(several.record_of("dev")).save_attempt(dev)
+    here = replace(several, settings=replace(several.settings, target="databricks"))
+
+    def names(context: Context, *only: str) -> set[str]:
+        return {each.name[:4] for each in run_list.show_runs(replace(context, dry_run=True), only)}
+
+    assert names(several) == {"aaaa", "bbbb", "cccc", "r1"}
+    assert names(several, "env") == names(several, "target") == {"aaaa", "bbbb", "cccc"}
+    assert names(several, "env", "branch") == {"aaaa", "cccc"}
+    assert (names(here, "target"), names(here, "env")) == ({"r1"}, set())
+
+
+def test_a_run_that_its_gates_have_kept_out_is_listed_as_such(several: Context) -> None:
+    gate = Checked("auc >= 0.9", met=False, value=0.5, bound=0.9, because="auc is 0.5")
+    ended = Run("eeee" * 8, "1", "FINISHED", "b", "", "main", gates=(gate,))
+    attempt = Attempt(id="id-5", job="5", ended=True)
+    several.record.save_attempt(Release(target="local", project="p", branch="main", attempt=attempt, run=ended))
+
+    assert {each.name: each.to_dict()["state"] for each in run_list.show_runs(several)}[ended.run_id] == "gate not met"
 
 
 @given(st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), min_size=1, max_size=9, unique=True))

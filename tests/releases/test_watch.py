@@ -202,7 +202,7 @@ def test_a_detached_run_is_its_branchs_own_while_another_branchs_release_begins(
     last, named = site.inv("cancel", "--branch", "other"), site.inv("cancel", "--branch", "other", left)
 
     assert (last.code, named.code) == (3, 0), named.err
-    assert "or `--branch main`, whose last one may go on" in last.err
+    assert f"  {left[:8]}  detached  databricks, main  main text=a b" in last.err
     assert site.status(left) == site.record["run"]["status"] == "KILLED"
 
 
@@ -372,4 +372,4 @@ def test_on_this_machine_nothing_goes_on_that_could_be_watched(tmp_path_factory:
 
     for arguments, code in ((["watch"], 3), (["cancel"], 3), (["watch", "0123"], 2), (["cancel", "0123"], 2)):
         said = inv(*arguments, cwd=folder)
-        assert (said.code, "--target databricks" in said.err) == (code, True), said.err
+        assert (said.code, "`inv runs`" in said.err) == (code, True), said.err
