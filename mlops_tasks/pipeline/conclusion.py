@@ -160,6 +160,6 @@ def _keep(context: Context, kept: Record, release: Release, run: Run) -> Release
     except errors.WorkspaceError as fault:
         context.report.warning(f"run {run.run_id} has no tag {GATE}: {fault.what}")
     release = replace(release, run=run)
-    with kept.locked("run", wait=context.report.detail):
+    with kept.locked("run", wait=context.say_waiting):
         kept.save_attempt(release)
     return release

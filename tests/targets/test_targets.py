@@ -1,4 +1,4 @@
-"""What both targets and both backends promise: one repository, released to each by the same commands, and looked at in the same way."""
+"""What both targets and both backends promise: one repository, released by the same commands, and looked at alike."""
 
 from __future__ import annotations
 
