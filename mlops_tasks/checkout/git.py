@@ -198,9 +198,9 @@ def parents(folder: Path, commit: str, *, runner: processes.Runner) -> tuple[str
     return tuple(call("rev-parse", f"{commit}^@", run=runner, cwd=folder).stdout.split())
 
 
-def default_branch(tree: WorkTree, *, runner: processes.Runner) -> str:
+def default_branch(tree: WorkTree | None, *, runner: processes.Runner) -> str:
     """The branch that a remote's HEAD names, `origin` first; else main or master, whichever is there; else main."""
-    if not tree.remotes and tree.branch == DEFAULTS[0]:
+    if tree is None or (not tree.remotes and tree.branch == DEFAULTS[0]):
         return DEFAULTS[0]
     names = [f"{where}/{name}" for where in ("refs/heads", "refs/remotes/*") for name in DEFAULTS]
     asked = ("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/*/HEAD", *names)
@@ -208,7 +208,7 @@ def default_branch(tree: WorkTree, *, runner: processes.Runner) -> str:
     leading = sorted((ref for ref in refs if refs[ref]), key=lambda ref: (ref != "refs/remotes/origin/HEAD", ref))
     if leading:
         return refs[leading[0]].split("/", 3)[-1]
-    there = {ref.rpartition("/")[2] for ref in refs}
+    there = {tree.branch, *(ref.rpartition("/")[2] for ref in refs)}  # it may have no commit yet
     return next((name for name in DEFAULTS if name in there), DEFAULTS[0])
 
 

@@ -120,7 +120,7 @@ def enforce(context: Context, release: Release) -> None:
     places = dict.fromkeys(_place(context, each) for each in run.unmet)
     cure = "`inv compare` shows what differs from the other runs; change that, or the gate, then `inv run`"
     if any(each.value is None for each in run.unmet):  # a command to type would repeat the name from its flag
-        cure = "correct the metric's name in the gate, or log that metric, then run again with that"
+        cure = "correct the metric's name in the gate (`inv compare` shows what was logged), or log it; then run again"
     failed = errors.GateNotMet(
         "\n".join([f"run {run.run_id} finished, and {_count(run)} not met:", *lines]),
         where=", ".join(places),
@@ -160,6 +160,6 @@ def _keep(context: Context, kept: Record, release: Release, run: Run) -> Release
     except errors.WorkspaceError as fault:
         context.report.warning(f"run {run.run_id} has no tag {GATE}: {fault.what}")
     release = replace(release, run=run)
-    with kept.locked("run", wait=context.report.detail):
+    with kept.locked("run", wait=context.say_waiting):
         kept.save_attempt(release)
     return release

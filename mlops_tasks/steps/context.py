@@ -153,7 +153,7 @@ class Context:
     @cached_property
     def default_branch(self) -> str:
         """The branch that others are compared with: the one that the remote's HEAD names, else main or master."""
-        return git.default_branch(self.facts.tree, runner=self.run) if self.facts.tree else git.DEFAULTS[0]
+        return git.default_branch(self.facts.tree, runner=self.run)
 
     @cached_property
     def project_in_repository(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from mlops_tasks.tasks import base, session
 TEMPLATE = Path(__file__).parents[1] / "template"
 PIPELINES = Path(__file__).parents[1] / "ci_templates"
 """A folder for each CI system, with the files as they are called in the repository."""
+DEFAULT_BRANCH = b"DEFAULT_BRANCH"
+"""What stands in those files for the name of the repository's default branch."""
 MINIMAL = ("invoke.yaml", "tasks.py")
 KEPT = {*MINIMAL, "README.md", ".gitignore"}
 """Files that a repository may have already: they stay as they are, and the lines to add to them are shown."""
@@ -78,7 +80,7 @@ def write_template(
     present = [name for name in names if os.path.lexists(folder / name)]
     made = tuple(name for name in names if name not in present)
     for name in made if not dry_run else ():
-        _copy(folder, name)
+        _write(folder, name, (TEMPLATE / name).read_bytes())
     kept = [name for name in present if not _is_same(folder, name)]
     _say(folder, made, kept, report, is_own=minimal and "invoke.yaml" in made)
     return made
@@ -92,8 +94,9 @@ def list_pipelines() -> list[str]:
 def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, ...]:
     """Write the pipeline for a CI system into the repository `folder`, and return the paths made, relative to it.
 
-    Raises BadInput where there is another file, or something else, in its place, and for a folder below the top of a
-    repository: no CI system looks for a pipeline there, and its commands find `.mlops` at the top.
+    The repository's default branch stands in it. Raises BadInput where there is another file, or something else, in its
+    place, and for a folder below the top of a repository: no CI system looks for a pipeline there, and its commands
+    find `.mlops` at the top.
     """
     from mlops_tasks.checkout import git
 
@@ -105,7 +108,13 @@ def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, .
             where=folder.absolute(),
             cure=f"`{errors.typed(*command, top)}`",
         )
-    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+    branch = _find_default_branch(folder)
+    texts = {
+        path.relative_to(source).as_posix(): path.read_bytes().replace(DEFAULT_BRANCH, branch.encode())
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+    }
+    names = list(texts)
     if blocked := _find_blocked(folder, names):
         raise errors.BadInput(
             "\n  ".join(["in the way of the pipeline, which needs a folder there:", *map(str, blocked)]),
@@ -113,7 +122,7 @@ def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, .
         )
     taken = {folder / each: name for name in names for each in (name, *READ_FIRST.get(name, ()))}
     for path, name in taken.items():
-        if os.path.lexists(path) and _read(path) != (source / name).read_bytes():
+        if os.path.lexists(path) and _read(path) != texts[name]:
             elsewhere = errors.typed(*command, folder.resolve().parent / "elsewhere")
             raise errors.BadInput(
                 "there is a pipeline already",
@@ -122,11 +131,28 @@ def write_pipeline(folder: Path, system: str, *, report: Report) -> tuple[str, .
             )
     made = tuple(name for name in names if not os.path.lexists(folder / name))
     for name in made:
-        _copy(folder, name, source)
+        _write(folder, name, texts[name])
     report.step("init", "\n".join(made) if made else "everything was there already")
     _tell_of_git(folder, report)
-    report.detail(f"next: read the head of {names[0]}, and set the variables that it names")
+    if made:
+        report.detail(f"next: read the head of {made[0]}, and set the variables that it names")
     return made
+
+
+def _find_default_branch(folder: Path) -> str:
+    """The branch that a release takes for the default one; BadInput for a name that a pipeline's file cannot hold."""
+    from mlops_tasks import processes
+    from mlops_tasks.checkout import git
+
+    run = processes.run_command
+    found = git.default_branch(git.read(folder, runner=run), runner=run)
+    if not re.fullmatch(r"[\w./-]+", found):
+        raise errors.BadInput(
+            f"the default branch {found!r} cannot stand in a pipeline: systems would read more into its name",
+            where=folder.absolute(),
+            cure="give the branch a name of letters, digits and any of . _ / -",
+        )
+    return found
 
 
 def _files() -> list[str]:
@@ -163,10 +189,10 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _copy(folder: Path, name: str, source: Path = TEMPLATE) -> None:
+def _write(folder: Path, name: str, content: bytes) -> None:
     try:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, folder / name)
+        (folder / name).write_bytes(content)
     except OSError as fault:
         raise errors.StepFailed(
             f"{name} cannot be made: {fault.strerror}",

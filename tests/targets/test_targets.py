@@ -1,4 +1,4 @@
-"""What both targets promise: one repository, released to each by the same commands, and looked at in the same way."""
+"""What both targets and both backends promise: one repository, released by the same commands, and looked at alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ with mlflow.start_run():
 print("TEXT", sys.argv[2])
 """
 CLUSTER = json.dumps({**sites.SPARK_CLUSTER, "spark_version": "15.4.x-scala2.12"})
-SETTINGS = "mlops: {{project: training, libraries: [libs/*], poll_interval: 0.2, target: {target}}}\n"
+SETTINGS = "mlops: {{project: training, libraries: [libs/*], poll_interval: 0.2, target: {}, backend: {}}}\n"
 GATES = ("--require", "answer >= 42", "--require", "answer >= main * 1.02")
 AWKWARD = 'it\'s "q" = $HOME é'
 
@@ -58,13 +58,21 @@ class Place(NamedTuple):
         return sorted(found, key=lambda record: record["run"]["status"], reverse=True)  # FINISHED, FAILED
 
 
-@pytest.fixture(scope="module", params=[pytest.param("local", marks=pytest.mark.full), "databricks"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("local", "auto"), marks=pytest.mark.full, id="local"),
+        pytest.param(("databricks", "auto"), id="databricks"),
+        pytest.param(("databricks", "databricks"), marks=pytest.mark.full, id="MLflow's backend"),
+    ],
+)
 def place(
     request: pytest.FixtureRequest, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    texts = {"TRAIN": TRAIN, "SETTINGS": SETTINGS.format(target=request.param)}
-    folder = tmp_path_factory.mktemp(request.param) / "a repository"
-    if request.param == "local":
+    target, backend = request.param
+    texts = {"TRAIN": TRAIN, "SETTINGS": SETTINGS.format(target, backend)}
+    folder = tmp_path_factory.mktemp(target) / "a repository"
+    if target == "local":
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow leaves it behind wherever it was told one
             made = _released("local", make_repository(folder, MLPROJECT=sites.SPARK, CLUSTER=CLUSTER, **texts))
@@ -179,7 +187,7 @@ def test_an_experiment_that_is_not_there_is_refused(place: Place) -> None:
 
 
 def test_the_backend_is_chosen_with_a_reason_and_an_unknown_one_refused(place: Place) -> None:
-    context = Pipeline(place.folder, Settings(project="training")).context
+    context = Pipeline(place.folder, Settings(project="training")).context  # `backend` is auto
     chosen = {"local": ("local", "the target is local"), "databricks": ("databricks-jobs", "runtime 15.4")}
 
     backend, why = place.target.choose_backend(context.settings, context.project, context.cluster_spec)

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 import pytest
 import yaml
 
 from mlops_tasks import errors
 from mlops_tasks.report import Report
-from mlops_tasks.tasks import init
+from mlops_tasks.tasks import console, init
 from tests.support.repositories import git, make_repository
 
 PROJECT = {
@@ -90,26 +89,44 @@ def machine(repository: Path, tmp_path: Path) -> Machine:
     git("clone", "-q", str(repository), str(tmp_path / "repository"), cwd=tmp_path)
     git("checkout", "-q", "--detach", cwd=tmp_path / "repository")
     made = Machine(tmp_path / "repository", tmp_path / "programs", {"RELEASE_TOOL": "mlops_tasks @ git+https://host/x"})
-    for name in ("pip", "gh", "curl"):
+    for name in ("pip", "gh"):
         made.put(name, RECORD)
     made.put("inv", DRY)
     return made
 
 
-class Server(HTTPServer):
-    """A system's API, which keeps what it is sent."""
+class Request(NamedTuple):
+    method: str
+    path: str
+    login: str
+    body: Any
 
-    posted: list[tuple[str, str, bytes]]
+
+class Server(HTTPServer):
+    """A system's API, which keeps what it is sent, and lists what a test has put there."""
+
+    sent: list[Request]
+    listed: Any
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
+    def do_GET(self) -> None:
+        self.answer(self.server.listed)
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.posted.append((self.path, self.headers["Authorization"], body))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        login = self.headers["Authorization"] or self.headers["PRIVATE-TOKEN"]
+        self.server.sent.append(Request(self.command, self.path, login, body))
+        self.answer({"id": 1})
+
+    do_PATCH = do_PUT = do_POST  # noqa: N815 - the names that the base class calls
+
+    def answer(self, found: Any) -> None:
         self.send_response(200)
         self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
 
     def log_message(self, *arguments: object) -> None: ...
 
@@ -117,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def api() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.posted = []
+        server.sent, server.listed = [], []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -165,7 +182,17 @@ def github_steps(machine: Machine) -> list[Step]:
     return [Step(e["run"], filled(e.get("env", {})), e.get("if", ""), e.get("id", "")) for e in shells]
 
 
+COMMENT = "<!-- mlops_tasks -->\n\n| a comparison |\n"
+THREADS: list[dict[str, Any]] = [
+    {"id": 1, "comments": [{"id": 1, "content": "> <!-- mlops_tasks --> quoted"}]},
+    {"id": 2, "isDeleted": True, "comments": [{"id": 1}]},
+    {"id": 3, "comments": []},
+]
+"""Those of others, and deleted ones."""
+
+
 def azure_steps(machine: Machine, api: Server) -> list[Step]:
+    api.listed = {"value": [*THREADS]}
     (job,) = load(machine.folder, "azure-pipelines.yml")["jobs"]
     values = {"DATABRICKS_TOKEN": "", "System.AccessToken": "t0ken"}
     machine.env |= {
@@ -190,14 +217,14 @@ def azure_steps(machine: Machine, api: Server) -> list[Step]:
     ]
 
 
-def gitlab_steps(machine: Machine) -> dict[str, Step]:
+def gitlab_steps(machine: Machine, api: Server | None = None) -> dict[str, Step]:
     found = load(machine.folder, ".gitlab-ci.yml")
     machine.env |= {
         "GITLAB_CI": "true",
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": BRANCH,
         "CI_PROJECT_DIR": str(machine.folder),
         **dict.fromkeys(("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", "CI_MERGE_REQUEST_PROJECT_PATH"), "team/repository"),
-        "CI_API_V4_URL": "https://gitlab/api/v4",
+        "CI_API_V4_URL": f"http://127.0.0.1:{api.server_port}/api/v4" if api else "",
         "CI_PROJECT_ID": "3",
         "CI_MERGE_REQUEST_IID": "7",
         "COMMENT_TOKEN": "t0ken",
@@ -223,7 +250,7 @@ def test_on_github_a_pull_request_is_released_compared_and_commented_on(machine:
     assert f"steps.{compare.name}.outcome" in comment.condition
     assert comment.env == {"GH_TOKEN": "t0ken", "NUMBER": "7"}
     body = [*("pr", "comment", "7", "--repo", "team/repository"), *("--body-file", ".mlops/comparison.md")]
-    assert machine.said("gh") == body
+    assert machine.said("gh") == [*body, "--edit-last", "--create-if-none"], "each push writes the same comment anew"
     assert (machine.folder / body[-1]).read_text() == "| a comparison |\n"
 
 
@@ -246,7 +273,7 @@ def test_a_gate_that_is_not_met_fails_the_job_whose_comment_says_why(machine: Ma
     assert body in summary
     assert summary.startswith("### mlops_tasks: `FINISHED`, and its gate is not met\n")
     assert f"``{BRANCH}``" in body, "by one tick alone its own would end the code"
-    assert machine.said("gh")[-1] == ".mlops/comparison.md"
+    assert ".mlops/comparison.md" in machine.said("gh")
 
 
 @pytest.mark.full
@@ -259,8 +286,8 @@ def test_a_real_release_on_azure_hands_on_its_run(machine: Machine, api: Server)
     assert [each.returncode for each in done] == [0, 0, 0], "".join(each.stderr for each in done)
     commands = re.findall(r"(?m)^##vso\[task\.setvariable variable=(\w+);isOutput=true\](.*)$", done[0].stderr)
     assert dict(commands)["state"] == "FINISHED"
-    ((_, _, body),) = api.posted
-    assert dict(commands)["run_id"][:8] in json.loads(body)["comments"][0]["content"]
+    (sent,) = api.sent
+    assert dict(commands)["run_id"][:8] in sent.body["comments"][0]["content"]
 
 
 @pytest.mark.full
@@ -285,29 +312,42 @@ def test_on_azure_a_pull_request_is_released_compared_and_commented_on(machine: 
     assert [each.returncode for each in done] == [0, 0, 0, 0], "".join(each.stderr for each in done)
     assert "would run main under /Shared/repository/training/feature-a-b-x-" in done[1].stdout
     assert all(f"variables['{release.name}.run_id']" in each.condition for each in (compare, comment))
-    ((path, login, body),) = api.posted
-    assert path == "/team/p/_apis/git/repositories/r/pullRequests/7/threads?api-version=7.1"
-    assert login == "Bearer t0ken"
-    assert json.loads(body)["comments"][0]["content"] == "| a comparison |\n"
+    (made,) = api.sent
+    threads = "/team/p/_apis/git/repositories/r/pullRequests/7/threads"
+    assert made[:3] == ("POST", f"{threads}?api-version=7.1", "Bearer t0ken")
+    assert made.body["comments"][0]["content"] == COMMENT
+
+    api.listed = {"value": [*THREADS, {"id": 4, "comments": [{"id": 9, **made.body["comments"][0]}, {"id": 10}]}]}
+    (machine.folder / ".mlops/comparison.md").write_text("| a later one |\n")
+    again = machine.run(comment)
+
+    assert again.returncode == 0, again.stderr
+    path = f"{threads}/4/comments/9?api-version=7.1"
+    later = {"content": COMMENT.replace("a comparison", "a later one")}
+    assert api.sent[1:] == [Request("PATCH", path, "Bearer t0ken", later)]
 
 
-def test_on_gitlab_a_merge_request_is_released_compared_and_commented_on(machine: Machine) -> None:
-    steps = gitlab_steps(machine)
+def test_on_gitlab_a_merge_request_is_released_compared_and_commented_on(machine: Machine, api: Server) -> None:
+    steps, theirs = gitlab_steps(machine, api), {"id": 1, "body": "> <!-- mlops_tasks --> quoted"}
+    api.listed = [theirs]
 
     done = [machine.run(steps[name]) for name in ("release", "after")]
     nothing = machine.run(steps["comment"])
     machine.env["RELEASE_RUN_ID"] = "r1"
     commented = machine.run(steps["comment"])
 
-    assert [each.returncode for each in (*done, nothing, commented)] == [0] * 4, done[0].stderr
+    assert [each.returncode for each in (*done, nothing, commented)] == [0] * 4, commented.stderr
     assert "would run main under /Shared/repository/training/feature-a-b-x-" in done[0].stdout
-    said = machine.said("curl")
-    assert said[-3:] == [
-        *("--data-urlencode", "body@.mlops/comparison.md"),
-        "https://gitlab/api/v4/projects/3/merge_requests/7/notes",
-    ]
-    assert "PRIVATE-TOKEN: t0ken" in said
-    assert (machine.folder / ".mlops/comparison.md").read_text() == "| a comparison |\n"
+    notes = "/api/v4/projects/3/merge_requests/7/notes"
+    assert api.sent == [Request("POST", notes, "t0ken", {"body": COMMENT})]
+
+    api.listed = [theirs, {"id": 8, **api.sent[0].body}]
+    (machine.folder / ".mlops/comparison.md").write_text("a & b = 1%\n")
+    again = machine.run(steps["comment"])
+
+    assert again.returncode == 0, again.stderr
+    later = COMMENT.replace("| a comparison |", "a & b = 1%")
+    assert api.sent[1:] == [Request("PUT", f"{notes}/8", "t0ken", {"body": later})]
 
 
 def test_gitlab_takes_the_report_where_it_is_written(repository: Path) -> None:
@@ -315,21 +355,6 @@ def test_gitlab_takes_the_report_where_it_is_written(repository: Path) -> None:
 
     assert job["artifacts"]["reports"] == {"dotenv": ".mlops/mlops.env"}
     assert job["artifacts"]["when"] == "always"
-
-
-def test_curl_sends_the_comparison_as_the_comments_body(machine: Machine, api: Server) -> None:
-    (machine.programs / "curl").unlink()
-    step = gitlab_steps(machine)["comment"]
-    (machine.folder / ".mlops").mkdir()
-    (machine.folder / ".mlops/comparison.md").write_text("a & b = 1%\n")
-    machine.env["RELEASE_RUN_ID"] = "r1"
-
-    done = machine.run(step._replace(env={"NOTES": f"http://127.0.0.1:{api.server_port}/notes"}))
-
-    assert done.returncode == 0, done.stderr
-    ((path, _, body),) = api.posted
-    assert path == "/notes"
-    assert parse_qs(body.decode()) == {"body": ["a & b = 1%\n"]}
 
 
 def test_make_releases_and_leaves_a_comments_body(machine: Machine) -> None:
@@ -357,9 +382,14 @@ def test_make_ends_as_the_release_ends_and_leaves_no_comment_on_an_earlier_run(
 
 
 @pytest.mark.parametrize("system", init.list_pipelines())
-def test_a_pipeline_that_is_there_is_not_overwritten(tmp_path: Path, system: str) -> None:
+def test_a_pipeline_that_is_there_is_not_overwritten(
+    tmp_path: Path, system: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (name,) = init.write_pipeline(tmp_path, system, report=Report())
-    assert init.write_pipeline(tmp_path, system, report=Report()) == ()
+    assert init.write_pipeline(tmp_path, system, report=console.standard()) == ()
+    said = capsys.readouterr()
+    assert said.out == "init         everything was there already\n"
+    assert "next:" not in said.err, "it was said the first time"
     (tmp_path / name).write_text("theirs")
 
     with pytest.raises(errors.BadInput, match="there is a pipeline already") as caught:
@@ -367,6 +397,49 @@ def test_a_pipeline_that_is_there_is_not_overwritten(tmp_path: Path, system: str
 
     assert caught.value.where == str(tmp_path / name)
     assert (tmp_path / name).read_text() == "theirs"
+
+
+@pytest.mark.parametrize("system", init.list_pipelines())
+def test_the_repositorys_default_branch_stands_in_the_pipeline(tmp_path: Path, system: str) -> None:
+    texts = []
+    for branch in ("main", "release/1.0"):
+        folder = tmp_path / branch
+        git("init", "-q", "-b", "work", str(folder), cwd=tmp_path)
+        git("symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{branch}", cwd=folder)
+        git("commit", "-q", "--allow-empty", "-m", "first", cwd=folder)
+        git("update-ref", f"refs/remotes/origin/{branch}", "HEAD", cwd=folder)
+        git("remote", "add", "origin", "https://host/repository", cwd=folder)
+        (name,) = init.write_pipeline(folder, system, report=Report())
+        texts.append((folder / name).read_text())
+
+    assert not any("DEFAULT_BRANCH" in text for text in texts)
+    trigger = {
+        "github": '    branches: ["{}"]\n',
+        "azure": '  branches: {{include: ["{}"]}}\n',
+        "gitlab": '    - if: $CI_COMMIT_BRANCH == "{}"\n',
+        "make": "#   make main           release {}, ",
+    }[system]
+    assert all(trigger.format(branch) in text for branch, text in zip(("main", "release/1.0"), texts, strict=True))
+
+
+def test_before_its_first_commit_a_repository_has_a_default_branch_too(tmp_path: Path) -> None:
+    git("init", "-q", "-b", "master", cwd=tmp_path)
+
+    init.write_pipeline(tmp_path, "github", report=Report())
+
+    assert 'branches: ["master"]' in (tmp_path / ".github/workflows/release.yml").read_text()
+
+
+def test_a_default_branch_in_whose_name_a_system_would_read_more_is_refused(tmp_path: Path) -> None:
+    git("init", "-q", "-b", 'a"b', cwd=tmp_path)
+    git("commit", "-q", "--allow-empty", "-m", "first", cwd=tmp_path)
+    git("update-ref", 'refs/remotes/origin/a"b', "HEAD", cwd=tmp_path)
+    git("symbolic-ref", "refs/remotes/origin/HEAD", 'refs/remotes/origin/a"b', cwd=tmp_path)
+
+    with pytest.raises(errors.BadInput, match="cannot stand in a pipeline"):
+        init.write_pipeline(tmp_path, "github", report=Report())
+
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
 
 
 def test_it_is_written_by_the_module(tmp_path: Path) -> None:
