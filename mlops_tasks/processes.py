@@ -48,6 +48,7 @@ class Runner(Protocol):
 
 def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
     """The Runner that really runs programs. Output that is not UTF-8 is kept, with surrogates for the odd bytes."""
+    stopped: threading.Event | None = getattr(_BESIDE, "stopped", None)
     with subprocess.Popen(
         list(command),
         cwd=cwd,
@@ -58,11 +59,12 @@ def run_command(command: Sequence[str], *, cwd: Path | None = None, env: Mapping
         text=True,
         encoding="utf-8",
         errors="surrogateescape",
+        start_new_session=stopped is not None,  # to be ended with all that it started, which holds its output open
     ) as child:
-        _RUNNING[child] = stopped = getattr(_BESIDE, "stopped", None)
+        _RUNNING[child] = stopped
         try:
             if stopped is not None and stopped.is_set():
-                child.kill()
+                _kill_group(child)
             out, err = child.communicate()
         except BaseException:
             child.kill()
@@ -93,8 +95,13 @@ def side_by_side(calls: Sequence[Callable[[], T]], *, at_once: int) -> list[T]:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for child in [child for child, event in dict(_RUNNING).items() if event is stopped]:
-                child.kill()
+                _kill_group(child)
             raise
+
+
+def _kill_group(child: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def begin(call: Callable[[], T]) -> Callable[[], T]:

@@ -227,7 +227,9 @@ def test_a_fault_ends_the_programs_of_the_calls_beside_it(tmp_path: Path, is_beg
     """That of a call which comes to start its program only then, too."""
     os.mkfifo(tmp_path / "begun")
     met, failed, ended = threading.Barrier(2, timeout=60), threading.Event(), []
-    program = f"import time; open({str(tmp_path / 'begun')!r}, 'w').close() if {is_begun} else None; time.sleep(600)"
+    child = "__import__('subprocess').Popen(['sleep', '600'])"  # which holds the output open
+    say = f"open({str(tmp_path / 'begun')!r}, 'w').close()" if is_begun else "None"
+    program = f"import time; {child}; {say}; time.sleep(600)"
 
     def fail() -> None:
         met.wait()

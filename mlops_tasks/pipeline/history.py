@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import templates
@@ -22,8 +22,10 @@ SWEEP = "mlops.sweep"
 """The tag of the runs that one sweep has made."""
 GATE, NOT_MET = "mlops.gate", "not met"
 """The tag that says whether a run met its gates, and its value where it did not."""
-LOOKED_AT = 20
-"""How many finished runs are looked through for one that a gate can compare with, outside a sweep."""
+LOOKED_AT = (20, 1000)
+"""How many finished runs are looked through for one that a gate can compare with: few, and where that is none, many."""
+Look = Callable[[int], list[PastRun]]
+"""Gives so many runs, the newest first."""
 WHOLE_ID, SHORT_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{4,31}")
 """A run's id, and the beginning of one, as tables show it."""
 
@@ -59,11 +61,19 @@ class History:
         One that has a number for the metric goes before those without. None where there is no such run: what a gate
         has kept out must not be what the next run is compared with.
         """
-        limit = SEARCHED if self.this.tags.get(SWEEP) else LOOKED_AT
-        found = self._of_main(limit) if name == gates.MAIN else self._there(name, limit)
-        let_in = [each for each in found if each.tags.get(GATE) != NOT_MET and not self._is_beside(each)]
+        looks = [self._of_main] if name == gates.MAIN else self._looks_in(name)
+        let_in = [run for look in looks for run in self._let_in(look)]
         numbered = (each for each in let_in if not math.isnan(each.metrics.get(metric, math.nan)))
         return next(numbered, next(iter(let_in), None))
+
+    def _let_in(self, look: Look) -> list[PastRun]:
+        """The last runs that met their gates and are none of this one's sweep, however many newer ones did not."""
+        for limit in LOOKED_AT:
+            found = look(limit)
+            let_in = [each for each in found if each.tags.get(GATE) != NOT_MET and not self._is_beside(each)]
+            if let_in or len(found) < limit:
+                break
+        return let_in
 
     def earlier(self, limit: int, *, finished: bool = False, order_by: str = "start_time DESC") -> list[PastRun]:
         """The branch's runs in this run's experiment that began before it."""
@@ -80,7 +90,7 @@ class History:
     def best(self, metric: str, direction: int) -> PastRun | None:
         """The branch's best earlier finished run by `metric`; None where none has logged that."""
         order = f"metrics.`{metric}` {'DESC' if direction > 0 else 'ASC'}"
-        found = self.earlier(SEARCHED if self.this.tags.get(SWEEP) else 1, finished=True, order_by=order)
+        found = self.earlier(LOOKED_AT[-1] if self.this.tags.get(SWEEP) else 1, finished=True, order_by=order)
         return next((each for each in found if metric in each.metrics and not self._is_beside(each)), None)
 
     def _is_beside(self, other: PastRun) -> bool:
@@ -92,19 +102,16 @@ class History:
 
         The environment's own tracking store is asked, with its own login.
         """
-        return next(iter(self._there(name, 1)), None)
+        return next((run for look in self._looks_in(name) for run in look(1)), None)
 
-    def _there(self, name: str, limit: int) -> list[PastRun]:
-        """The last finished runs in an environment: those of this branch, then those of the default one."""
+    def _looks_in(self, name: str) -> list[Look]:
+        """Looks for the last finished runs in an environment: at those of this branch, and at the default one's."""
         there = self.context.in_environment(name)
         if not _tracking(there).is_there:
             return []
         kind = {**self._kind, ENVIRONMENT: there.settings.env or ""}
-        found: list[PastRun] = []
-        for branch in dict.fromkeys((self.branch, self.context.default_branch)):
-            if len(found) < limit:
-                found += find_finished(there, branch, kind, limit - len(found), but=self.this.run_id)
-        return found
+        branches = dict.fromkeys((self.branch, self.context.default_branch))
+        return [partial(find_finished, there, branch, kind, but=self.this.run_id) for branch in branches]
 
     def say_none(self, name: str) -> str:
         """That a gate's `main` or environment stands for no run, with the experiment that was looked in."""

@@ -221,12 +221,13 @@ class Sweeping:
     def _find_fate(self, value: str) -> str:
         """What has become of a run, once no process is at work: whoever ended it there has recorded its end."""
         state, part = self._states[value], self._parts[value]
+        found = self._context.record.load_attempt(Attempt(id="", job=part.job))
+        left = found.attempt if found and self._context.target.is_remote else None
         if state.state in {WAITING.state, NOT_RUN} or not state.run_id:
-            return NOT_BEGUN
+            return LEFT if left and left.sent else NOT_BEGUN
         if state.state != CUT_OFF:
             return ENDED
-        is_open = self._context.record.attempt_path(Attempt(id="", job=part.job)).exists()
-        return LEFT if is_open and self._context.target.is_remote else STOPPED
+        return LEFT if left else STOPPED
 
     def _start(self, value: str) -> None:
         self._states[value] = STARTING

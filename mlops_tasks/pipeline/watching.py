@@ -52,7 +52,7 @@ def watch(context: Context, run_id: str | None) -> Release | None:
     chosen = _choose(context, run_id, "watch")
     submitted = chosen.submitted
     if context.dry_run:
-        context.report.step("watch", f"would follow run {submitted.run_id}, job run {submitted.job_run_id}")
+        context.report.step("watch", f"would {_describe(chosen, 'follow')}")
         return chosen.release
     limits = _limits(context, chosen)
     with _sole_follower(context, "watch", chosen) as own:
@@ -75,7 +75,7 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
     chosen = _choose(context, run_id, "cancel")
     submitted, release = chosen.submitted, chosen.release
     if context.dry_run:
-        context.report.step("cancel", f"would end run {submitted.run_id}, job run {submitted.job_run_id}")
+        context.report.step("cancel", f"would {_describe(chosen, 'end')}")
         return release
     known = chosen.known_end
     own_end = known.status if known else context.target.runs_of(submitted.backend).stop(submitted)
@@ -84,9 +84,23 @@ def cancel(context: Context, run_id: str | None) -> Release | None:
             limits = job_plan.limits(context)._replace(timeout=None)
             release = attempts.save_end(context, chosen.record, own, _watch(context, chosen, limits))
     of_it = f"; it had ended: {own_end.rstrip('.')}; nothing was cancelled" if own_end else ""
-    job_run = f", job run {submitted.job_run_id}" if submitted.job_run_id else ""
-    context.report.step("cancel", f"run {submitted.run_id}{job_run}{of_it}")
+    context.report.step("cancel", f"{_name(submitted)}{of_it}")
     return release
+
+
+def _describe(chosen: Chosen, deed: str) -> str:
+    """What a dry run would do with the run, after "would"."""
+    run = chosen.release.run if chosen.release and chosen.has_ended else None
+    return (
+        f"say of {_name(chosen.submitted)} that it has ended {run.status}"
+        if run
+        else f"{deed} {_name(chosen.submitted)}"
+    )
+
+
+def _name(submitted: Submitted) -> str:
+    job_run = f", job run {submitted.job_run_id}" if submitted.job_run_id else ""
+    return f"run {submitted.run_id}{job_run}"
 
 
 def _choose(context: Context, run_id: str | None, task: str) -> Chosen:
@@ -100,7 +114,8 @@ def _choose(context: Context, run_id: str | None, task: str) -> Chosen:
         return _choose_ended(context, found, found.release.run)
     _check_own(context, found)
     release = _ready(context, found)
-    if release and not context.target.is_remote and found.state == "cut off":
+    is_over = found.attempt.backend == "local" and not context.target.is_remote  # a plugin's run may go on
+    if release and is_over and found.state == "cut off":
         raise errors.OutOfOrder(
             f"run {found.name} was cut off, and has ended with the command that followed it",
             where=context.record_folder,

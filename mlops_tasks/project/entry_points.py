@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import difflib
 import shlex
 import string
@@ -17,6 +18,7 @@ SCRIPTS = {".py", ".sh", ".R"}
 TYPES = ("string", "float", "path", "uri")
 NUMBERS = {"float", "int", "integer"}
 """MLflow documents `float` alone; of the others it makes a string, and their authors mean numbers."""
+EXACT = decimal.Context(prec=100, traps=[])
 EXPANDED = set("$`~")
 """A shell changes a word that holds one of these."""
 
@@ -81,7 +83,7 @@ def read_as(project: Project, entry_point: str, name: str, value: str) -> str:
     found = project.entry_points.get(entry_point)
     declared = found.parameters.get(name) if found is not None else None
     is_number = declared is not None and declared.type in NUMBERS and _is_number(value)
-    return str(float(value)) if is_number else value
+    return str(decimal.Decimal(value.strip()).normalize(EXACT)) if is_number else value
 
 
 def _check_ignored(python_file: str, entry_point: str, parameters: Mapping[str, str], path: Path) -> None:

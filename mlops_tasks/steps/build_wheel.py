@@ -136,16 +136,27 @@ Built = tuple[Wheel, frozenset[str]]
 """A wheel, and the names that it would have needed by a path."""
 
 
+MOST = 4
+"""How many libraries are built at once at most: each build has a copy of the repository of its own."""
+
+
+def _at_once() -> int:
+    """As many as this process may use cores, where the system says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST)
+
+
 def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Path, Built]:
-    """Build the libraries side by side, as many at once as there are cores."""
+    """Build the libraries side by side."""
     if not states:
         return {}
     environ = building.environment(context.programs_environ)
     told = {library: Kept() for library in states}
     calls = [partial(_build, context, library, state, environ, told[library]) for library, state in states.items()]
     try:
+        context.beside_builds()
         with context.report.waiting(f"building {', '.join(library.name for library in states)}"):
-            made = processes.side_by_side(calls, at_once=os.cpu_count() or 1)
+            made = processes.side_by_side(calls, at_once=_at_once())
     finally:
         for each in told.values():
             each.tell(context.report)

@@ -77,7 +77,8 @@ def work_on_run(
     release = _find_release(pipelines[0], run_id) if run_id is not None else None
     settings = pipelines[0].context.settings
     spoken: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if release and release.released_to in _others(settings):
+    is_given = flags.get("env") or flags.get("target")  # a run of another one is refused then
+    if release and not is_given and release.released_to in _others(settings):
         there, here = release.released_to, settings.environment
         open_report(flags).detail(f"run {run_id} was released to {there}: its settings and login count, not {here}'s")
         flags, spoken = {**flags, "env": there, "target": None}, base.called_with(env=there, target=None)

@@ -267,7 +267,7 @@ class Tracking:
         asked = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if QUOTABLE.fullmatch(value) and value]
         asked += ["attributes.status = 'FINISHED'"] if finished else []
         asked += [f"attributes.start_time <= {until}"] if until is not None else []
-        for number in sorted({min(limit, SEARCHED), SEARCHED}):
+        for number in sorted({min(limit, SEARCHED), max(limit, SEARCHED)}):
             with self._calling_mlflow():
                 found = self._client.search_runs(
                     list(experiment_ids), " and ".join(asked), max_results=number, order_by=[order_by]

@@ -91,6 +91,7 @@ def test_a_plugins_run_is_followed_described_and_compared(folder: Path) -> None:
     assert (tags["mlflow.project.backend"], tags["team"], tags["mlops.branch"]) == ("elsewhere", "blue", "main")
 
 
+@pytest.mark.full
 def test_a_plugin_is_given_the_cluster_spec_that_the_setting_names(folder: Path) -> None:
     write(folder, {"training/prod.json": (folder / "training" / "cluster.json").read_text().replace("12.2", "99.9")})
     git("add", ".", cwd=folder)
@@ -104,8 +105,10 @@ def test_a_plugin_is_given_the_cluster_spec_that_the_setting_names(folder: Path)
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(("--entry-point", "fail"), "FAILED"), (("--entry-point", "hang", "--timeout", "1"), "KILLED")],
-    ids=["fails after its run was marked FINISHED", "hangs"],
+    [
+        pytest.param(("--entry-point", "fail"), "FAILED", id="fails after its run was marked FINISHED"),
+        pytest.param(("--entry-point", "hang", "--timeout", "1"), "KILLED", id="hangs", marks=pytest.mark.full),
+    ],
 )
 def test_a_plugins_run_that_does_not_end_well_exits_5(folder: Path, arguments: tuple[str, ...], status: str) -> None:
     said = inv("run", "--backend", "elsewhere", *arguments, cwd=folder)

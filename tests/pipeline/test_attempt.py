@@ -148,6 +148,7 @@ def test_beside_a_run_that_is_followed_another_job_is_run_and_both_are_on_record
     assert (ended["run"]["status"], ended["attempt"]["id"]) == ("KILLED", first["id"])
 
 
+@pytest.mark.full
 def test_while_a_run_is_followed_another_branchs_release_begins_beside_it(
     staged: Path, waiting: subprocess.Popen[str]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.pipeline import conclusion
+from mlops_tasks.pipeline import conclusion, history
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.settings import Settings, gates
 
@@ -128,6 +128,15 @@ def test_a_run_that_a_gate_kept_out_is_not_what_the_next_one_is_compared_with(tr
 
     with pytest.raises(errors.GateNotMet, match=rf"the run before on main 0\.8, run {accepted.run_id[:8]}"):
         conclude(tracked, tracked.log(metrics={"auc": 0.7}), "auc >= main", branch="main")
+
+
+def test_however_many_newer_ones_were_kept_out_the_last_good_run_counts(tracked: Any) -> None:
+    tracked.log(metrics={"auc": 0.95}, **{"mlops.gate": "met"})
+    for _ in range(history.LOOKED_AT[0] + 1):
+        tracked.log(metrics={"auc": 0.5}, **{"mlops.gate": "not met"})
+
+    with pytest.raises(errors.GateNotMet, match=r"compared with 0\.95"):
+        conclude(tracked, tracked.log("feature", metrics={"auc": 0.7}), "auc >= main", branch="feature")
 
 
 @pytest.mark.parametrize("metrics", [{"auc": float("nan")}, {"loss": 1.0}])

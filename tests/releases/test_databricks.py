@@ -123,6 +123,7 @@ def test_a_spark_job_that_fails_shows_its_trace_and_keeps_it(spark: Site) -> Non
     assert f"in: {spark.folder / run['log']}" in said.err
 
 
+@pytest.mark.full
 def test_a_spark_job_runs_a_script_that_is_no_entry_point(spark: Site) -> None:
     flags = ("--wheel-root", ROOTS["volume"], "--entry-point", "train.py", "-P", "text=a b", *FORCE)
     with sites.entered(spark.workspace):

@@ -229,7 +229,7 @@ def deploy_by_hand(folder: Path) -> list[str]:
 
 
 HELD = [
-    pytest.param("dbfs", signal.SIGINT, 130, *places.PUT_AND_MOVE[0], id="putting"),
+    pytest.param("dbfs", signal.SIGINT, 130, *places.PUT_AND_MOVE[0], id="putting", marks=pytest.mark.full),
     pytest.param("dbfs", signal.SIGTERM, 143, *places.PUT_AND_MOVE[1], id="moving into place"),
     pytest.param("dbfs", signal.SIGINT, 130, "GET", "/api/2.0/dbfs/list", id="looking", marks=pytest.mark.full),
     pytest.param("volume", signal.SIGTERM, 143, *places.UPLOAD[0], id="uploading"),

@@ -95,6 +95,7 @@ def test_five_commands_one_chain_and_release_leave_equal_records(tmp_path: Path)
     assert re.search(r"answer +42 +42 +42", released.out), released.out
 
 
+@pytest.mark.full
 def test_a_changed_library_is_really_the_one_that_runs(tmp_path: Path) -> None:
     python = f"python={sys.version_info[0]}.{sys.version_info[1]}"
     folder = make_repository(tmp_path / "repository", ENVIRONMENT=ENVIRONMENT.replace("python=3.10", python))

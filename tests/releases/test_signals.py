@@ -261,6 +261,7 @@ def test_ctrl_c_during_a_submit_whose_job_cannot_be_cancelled_says_that_it_may_g
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
+@pytest.mark.full
 def test_a_signal_during_the_upload_leaves_nothing_under_the_archives_name(site: Site, number: int, code: int) -> None:
     gate = threading.Event()
     fault = site.workspace.faults.add("POST", "/api/2.0/dbfs/put", gate=gate)
@@ -303,7 +304,7 @@ def test_a_crash_during_the_run_is_resumed_by_the_same_command_alone(
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        pytest.param(runs.SUCCESS, 0, id="well"),
+        pytest.param(runs.SUCCESS, 0, id="well", marks=FULL),
         pytest.param(runs.State("TERMINATED", "", "FAILED", "RUN_EXECUTION_ERROR"), 5, id="badly", marks=FULL),
     ],
 )
@@ -370,6 +371,7 @@ def test_what_a_crashed_command_submitted_is_found_whatever_the_next_one_is_told
     assert job_ends(site) == [runs.CANCELED]
 
 
+@pytest.mark.full
 def test_beside_a_job_that_was_submitted_just_before_a_crash_another_has_an_attempt_of_its_own(
     site: Site, running: subprocess.Popen[str]
 ) -> None:

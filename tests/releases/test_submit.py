@@ -45,10 +45,10 @@ def site(staged: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 LOST: list[Any] = [
-    pytest.param({"status": 500, "body": TROUBLE}, id="500"),
-    pytest.param({"status": 500}, id="500 without a word"),
+    pytest.param({"status": 500, "body": TROUBLE}, id="500", marks=pytest.mark.full),
+    pytest.param({"status": 500}, id="500 without a word", marks=pytest.mark.full),
     pytest.param({"status": 503}, id="503"),
-    pytest.param({"reset": True}, id="reset"),
+    pytest.param({"reset": True}, id="reset", marks=pytest.mark.full),
 ]
 """Answers that do not say whether there is a job."""
 
@@ -123,6 +123,7 @@ def test_a_submit_that_was_throttled_made_no_job_and_is_begun_again(site: Site) 
     assert site.runs("RUNNING") == []
 
 
+@pytest.mark.full
 def test_a_workspace_that_keeps_throttling_is_not_asked_for_ever(site: Site) -> None:
     site.workspace.faults.add("POST", SUBMIT, status=429, body=THROTTLED)
 

@@ -306,6 +306,7 @@ def test_wheels_that_need_each_other_come_in_that_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("installer", [pytest.param("pip", marks=pytest.mark.full), "uv"])
+@pytest.mark.full
 def test_a_local_version_moves_with_the_code_and_is_installed_and_satisfies_what_needs_it(
     tmp_path: Path, installer: str
 ) -> None:

@@ -254,6 +254,7 @@ def test_on_github_a_pull_request_is_released_compared_and_commented_on(machine:
     assert (machine.folder / body[-1]).read_text() == "| a comparison |\n"
 
 
+@pytest.mark.full
 def test_a_gate_that_is_not_met_fails_the_job_whose_comment_says_why(machine: Machine) -> None:
     (machine.programs / "inv").unlink()  # from here on it is the real one
     machine.env["MLOPS_REQUIRE"] = "auc >= 0.9"

@@ -44,17 +44,23 @@ def folder(tmp_path: Path) -> Path:
     return top
 
 
-@pytest.mark.parametrize("given", [[], ["--target", "local"], ["--env", "databricks"]], ids=["none", "target", "env"])
 @pytest.mark.parametrize("word", ["abcd" * 8, "abcd"], ids=["whole", "short"])
 @pytest.mark.parametrize("task", ["watch", "cancel"])
-def test_a_run_is_found_by_its_id_with_the_environment_that_it_is_of(
-    folder: Path, task: str, word: str, given: list[str]
-) -> None:
-    said = inv(task, word, *given, "--dry-run", "--json", cwd=folder)
+def test_a_run_is_found_by_its_id_with_the_environment_that_it_is_of(folder: Path, task: str, word: str) -> None:
+    said = inv(task, word, "--dry-run", "--json", cwd=folder)
 
     assert (said.code, said.json["environment"]) == (0, "dev"), said.err
-    here = given[-1] if given else "local"
-    assert f"run {word} was released to dev: its settings and login count, not {here}'s" in said.err
+    assert f"run {word} was released to dev: its settings and login count, not local's" in said.err
+
+
+@pytest.mark.parametrize("given", [["--target", "local"], ["--env", "databricks"]], ids=["target", "env"])
+@pytest.mark.parametrize("task", ["watch", "cancel"])
+def test_a_flag_that_contradicts_the_id_is_refused(folder: Path, task: str, given: list[str]) -> None:
+    said = inv(task, "abcd", *given, cwd=folder)
+
+    assert (said.code, said.out) == (2, "")
+    assert "is one of the environment dev" in said.err
+    assert "do: give `--env dev`" in said.err
 
 
 def test_a_run_that_its_gate_has_kept_out_ends_so_and_messages_name_its_environment(folder: Path) -> None:
