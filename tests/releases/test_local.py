@@ -92,7 +92,7 @@ def test_five_commands_one_chain_and_release_leave_equal_records(tmp_path: Path)
     assert without_ids_and_times(chained) == without_ids_and_times(record_of(folder))
     assert len({record["run"]["run_id"] for record in (alone, chained, record_of(folder))}) == 3
     assert len({record["run"]["experiment_id"] for record in (alone, chained, record_of(folder))}) == 1
-    assert re.search(r"answer +42 +42 +42", released.out), released.out
+    assert re.search(r"answer +42 = +42 +42", released.out), released.out
 
 
 @pytest.mark.full
