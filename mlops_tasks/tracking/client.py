@@ -334,7 +334,7 @@ class Tracking:
         os.environ.update(self.login)  # the only way to hand it to MLflow
         for name, level in LOGGED.items():
             logging.getLogger(name).setLevel(level)
-        with self._calling_mlflow(), uris.first_user(self.uri):
+        with self._calling_mlflow(), uris.first_user(self.uri), _without_news():
             from mlflow import MlflowClient
 
             if self.is_server:
@@ -407,6 +407,17 @@ class Tracking:
         known = (cure for words, cure in CURES.items() if words in said)
         code = getattr(fault, "error_code", "")
         return f"MLflow's tracking store refused: {said}", CODES.get(code) or next(known, OTHER_CURE)
+
+
+@contextlib.contextmanager
+def _without_news() -> Iterator[None]:
+    """Let nothing below a warning be logged: MLflow 2 tells of each of its 60 steps to a new database."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _foreign_faults() -> tuple[type[Exception], ...]:
