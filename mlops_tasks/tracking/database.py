@@ -34,7 +34,11 @@ def prepare(uri: str, artifacts: Path) -> None:
     # MLflow itself would write the working folder into a statement, which a quote in its path ends
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(uri, artifacts.as_uri())
+    # made elsewhere and moved: MLflow takes seconds for it, and never makes an end of a half-made one
+    made = path.with_name(f".{path.name}.new")
+    made.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{made}", artifacts.as_uri()).engine.dispose()
+    made.replace(path)
 
 
 def _follow_move(database: sqlite3.Connection, tables: set[str], artifacts: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_tasks.tracking import database
+from mlops_tasks.tracking.client import Tracking
 
 MADE_OF = """
 CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT);
@@ -62,3 +63,23 @@ def test_a_store_of_the_users_own_is_left_alone(tmp_path: Path) -> None:
     database.prepare("http://127.0.0.1:9", tmp_path / ".mlops" / "artifacts")
 
     assert path.read_bytes() == before
+
+
+def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.store.tracking import sqlalchemy_store
+
+    path, artifacts = tmp_path / "mlflow.db", tmp_path / "artifacts"
+    whole = sqlalchemy_store.SqlAlchemyStore
+
+    def cut_off(uri: str, _: str) -> None:
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as half, half:
+            half.execute("CREATE TABLE experiments (name TEXT)")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        database.prepare(f"sqlite:///{path}", artifacts)
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", whole)
+
+    assert Tracking(f"sqlite:///{path}", artifacts=artifacts).ensure_experiment("/a") == "1"
+    assert [each.name for each in tmp_path.glob("*.new")] == []
