@@ -20,6 +20,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How the system says that there is no room: a full disk, a quota, or the process's limit on file sizes."""
 
 
+BLOCK = 1 << 20
+"""The most bytes that are held of a file."""
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path`, and its mode, when the block ends well; it leaves no trace when not."""
@@ -37,7 +41,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = 1 << 20) -> None:
+def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], block: int = BLOCK) -> None:
     """Copy `source` into `target` with bounded memory, calling `moved` with the bytes of each block."""
     with source.open("rb") as stream:
         while data := stream.read(block):
@@ -70,10 +74,6 @@ def walk(
     return sorted(found)
 
 
-BLOCK = 1 << 20
-"""The most bytes that are held of a file."""
-
-
 def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
@@ -86,22 +86,24 @@ def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], P
         Path(target).symlink_to(leads_to(Path(source)))
         return "link", os.readlink(source)
     found = hashlib.sha256()
-    read_from = os.open(source, os.O_RDONLY)
-    try:
+    with _opened(source) as read_from, _opened(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as written_to:
         is_program = bool(os.fstat(read_from).st_mode & stat.S_IXUSR)
-        written_to = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            for block in _blocks(read_from):
-                found.update(block)
-                left = block
-                while left:
-                    left = left[os.write(written_to, left) :]
-            os.fchmod(written_to, 0o755 if is_program else 0o644)
-        finally:
-            os.close(written_to)
-    finally:
-        os.close(read_from)
+        for block in _blocks(read_from):
+            found.update(block)
+            left = block
+            while left:
+                left = left[os.write(written_to, left) :]
+        os.fchmod(written_to, 0o755 if is_program else 0o644)
     return "program" if is_program else "file", found.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    handle = os.open(path, flags)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _blocks(handle: int) -> Iterator[bytes]:
@@ -158,12 +160,9 @@ def sha256(data: bytes) -> str:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 (hex) of a file's content, read in blocks."""
     found = hashlib.sha256()
-    handle = os.open(path, os.O_RDONLY)
-    try:
+    with _opened(path) as handle:
         for block in _blocks(handle):
             found.update(block)
-    finally:
-        os.close(handle)
     return found.hexdigest()
 
 

@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent import futures
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Protocol, TypeVar, cast
@@ -86,6 +85,8 @@ def side_by_side(calls: Sequence[Callable[[], T]], *, at_once: int) -> list[T]:
     The first fault in that order is raised, or what cuts the waiting off, once the programs that the other calls wait
     for are ended.
     """
+    from concurrent import futures
+
     stopped = threading.Event()
     with futures.ThreadPoolExecutor(at_once, initializer=lambda: setattr(_BESIDE, "stopped", stopped)) as pool:
         made = [pool.submit(call) for call in calls]

@@ -16,7 +16,6 @@ from mlops_tasks.release import Release
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
 from mlops_tasks.steps.context import Context
-from mlops_tasks.tracking import process as mlflow_process
 
 if TYPE_CHECKING:
     from mlops_tasks.pipeline import plan, run_list, status
@@ -62,6 +61,8 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
+        from mlops_tasks.tracking import process as mlflow_process
+
         if not self.context.dry_run:
             self.context = replace(self.context, beside_builds=mlflow_process.begin_import)
         context = self._fill(_let_in(self._begin()), inputs)

@@ -35,7 +35,7 @@ APPLY: Mapping[str, Callable[[float, float], float]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": lambda left, right: left / right if right else math.nan,
+    "/": operator.truediv,
     MARGIN: lambda change, baseline: change * abs(baseline) if baseline else TINY,
 }
 
@@ -82,18 +82,8 @@ class Gate(NamedTuple):
 
     def bound(self, values: Mapping[str, float]) -> float:
         """What the metric is compared with, by the values of all references; NaN where that is no number."""
-        stack: list[float] = []
-        for term in self.expression:
-            if isinstance(term, Reference):
-                stack.append(values[term.name])
-            elif not isinstance(term, str):
-                stack.append(term)
-            elif term == NEGATE:
-                stack.append(-stack.pop())
-            else:
-                right, left = stack.pop(), stack.pop()
-                stack.append(APPLY[term](left, right))
-        return stack.pop()
+        *_, found = _work_out(self.expression, values)
+        return math.nan if found is None else found
 
     def is_met(self, value: float, bound: float) -> bool:
         """Whether the condition holds; with NaN on one side none does."""
@@ -154,21 +144,30 @@ def parse(text: str) -> Gate:
 
 def _is_never_a_number(expression: Iterable[Term]) -> bool:
     """Whether a part of it is no finite number, whatever values the references have."""
-    known: list[float | None] = []
+    return any(part is not None and not math.isfinite(part) for part in _work_out(expression, {}))
+
+
+def _work_out(expression: Iterable[Term], values: Mapping[str, float]) -> Iterator[float | None]:
+    """What each part of an expression comes to, the whole of it last; None for what a reference without value decides.
+
+    What is divided by 0 is NaN, whatever it is.
+    """
+    stack: list[float | None] = []
     for term in expression:
-        if not isinstance(term, str):
-            known.append(None if isinstance(term, Reference) else term)
+        if isinstance(term, Reference):
+            stack.append(values.get(term.name))
+        elif not isinstance(term, str):
+            stack.append(term)
         elif term == NEGATE:
-            known[-1] = None if known[-1] is None else -known[-1]
+            last = stack.pop()
+            stack.append(None if last is None else -last)
         else:
-            right, left = known.pop(), known.pop()
-            is_by_zero = term == "/" and right == 0
-            known.append(
-                math.nan if is_by_zero else None if left is None or right is None else APPLY[term](left, right)
-            )
-        if known[-1] is not None and not math.isfinite(known[-1]):
-            return True
-    return False
+            right, left = stack.pop(), stack.pop()
+            if term == "/" and right == 0:
+                stack.append(math.nan)
+            else:
+                stack.append(None if left is None or right is None else APPLY[term](left, right))
+        yield stack[-1]
 
 
 def _to_postfix(terms: Iterable[Term]) -> Iterator[Term]:

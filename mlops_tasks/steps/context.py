@@ -303,7 +303,6 @@ class Context:
             return self
         made = replace(self, settings=settings)
         vars(made).update({key: vars(self)[key] for key in ("facts", "places") if key in vars(self)})
-        vars(made)["warned"] = self.warned
         return made
 
     @cached_property
