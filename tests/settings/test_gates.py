@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlops_tasks import errors
@@ -54,13 +54,18 @@ def evaluate(tree: Any, values: dict[str, float]) -> float:
     return OPERATORS[tree[1]](evaluate(tree[0], values), evaluate(tree[2], values))
 
 
-def divides_by_zero(tree: Any) -> bool:
-    """Whether a part of it does, whatever the values are."""
+def has_a_part_that_is_no_number(tree: Any) -> bool:
+    """Whether a part comes to no finite number (1 / 0, .5 / 5e-324), whatever the values are."""
     if isinstance(tree, str):
         return False
-    names = {"main", "best", "prod"} & set(re.findall("[a-z]+", spell(tree[-1], " ")))
-    own = len(tree) == 3 and tree[1] == "/" and not names and evaluate(tree[2], {}) == 0
-    return own or any(divides_by_zero(each) for each in (tree[0], tree[-1]))
+    *_, last = tree
+    divides_by_zero = tree[1] == "/" and is_constant(last) and evaluate(last, {}) == 0
+    overflows = is_constant(tree) and not math.isfinite(evaluate(tree, {}))
+    return divides_by_zero or overflows or any(has_a_part_that_is_no_number(each) for each in (tree[0], last))
+
+
+def is_constant(tree: Any) -> bool:
+    return not {"main", "best", "prod"} & set(re.findall("[a-z]+", spell(tree, " ")))
 
 
 def is_same(left: float, right: float) -> bool:
@@ -68,9 +73,10 @@ def is_same(left: float, right: float) -> bool:
 
 
 @given(tree=trees(), blank=BLANKS, values=VALUES)
+@example(tree=(".5", "/", "5e-324"), blank="", values={"main": 0.0, "best": 0.0, "prod": 0.0})
 def test_an_expression_comes_to_what_a_plain_evaluator_says(tree: Any, blank: str, values: dict[str, float]) -> None:
     text = f"auc >={spell(tree, blank)}{blank}"
-    if divides_by_zero(tree):
+    if has_a_part_that_is_no_number(tree):
         with pytest.raises(ValueError, match="is no gate: a finite number, with no division by 0, is expected"):
             gates.parse(text)
         return
@@ -80,7 +86,11 @@ def test_an_expression_comes_to_what_a_plain_evaluator_says(tree: Any, blank: st
 
 
 @given(
-    terms=st.lists(st.one_of(NUMBERS, st.sampled_from(["main", "best", "-main", "- 3"])), min_size=1, max_size=8),
+    terms=st.lists(
+        st.one_of(NUMBERS.map(lambda text: repr(float(text))), st.sampled_from(["main", "best", "-main", "- 3"])),
+        min_size=1,
+        max_size=8,
+    ),
     signs=st.lists(st.sampled_from(["+", "-", "*"]), min_size=8, max_size=8),
     values=VALUES,
 )
