@@ -148,8 +148,7 @@ def ran_full(done: Completed) -> bool:
     """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
     from mlops_tasks import files
 
-    said = done.stdout + done.stderr
-    return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
+    return done.returncode == -signal.SIGXFSZ or files.says_full(done.stdout + done.stderr)
 
 
 def follow(
@@ -159,18 +158,18 @@ def follow(
     message: str,
     log: Path,
     show: Callable[[str], None],
-    warn: Callable[[str], None],
+    unkept: Callable[[OSError], None],
     timeout: float | None,
 ) -> int:
     """Run `command` in a process group of its own, wait for its end, and return its exit code.
 
     `message` is its first line of input. The input stays open after that: its end shows the program that nobody
-    follows any more. Output and errors go to `log` as they are and to `show` line by line; a log that cannot be kept
-    is told to `warn` and stops nothing. Raises TimedOut after `timeout` seconds. However the wait ends, no process of
+    follows any more. Output and errors go to `log` as they are and to `show` line by line; what keeps it from the log
+    goes to `unkept`, and stops nothing. Raises TimedOut after `timeout` seconds. However the wait ends, no process of
     the group is left.
     """
     child = _start(command, env, errors_to=subprocess.STDOUT)
-    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, warn), daemon=True)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept), daemon=True)
     reader.start()
     try:
         _tell(child, message)
@@ -275,7 +274,7 @@ LONGEST = 1 << 20
 """Bytes after which a line is shown though it has no end."""
 
 
-def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], warn: Callable[[str], None]) -> None:
+def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], unkept: Callable[[OSError], None]) -> None:
     """Read to the end whatever happens: a program whose output nobody takes dies of it."""
     lines = Lines(show)
     with stream, contextlib.ExitStack() as stack:
@@ -289,7 +288,7 @@ def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], warn: Calla
             try:
                 keep(data)
             except OSError as fault:
-                warn(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+                unkept(fault)
                 keep = len
             lines.add(data)
         lines.flush()

@@ -51,7 +51,7 @@ def test_what_ends_a_run_before_its_entry_point_is_a_sentence_and_no_traceback(
     command, log = [sys.executable, str(backend.CHILD)], tmp_path / "log"
 
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    quiet = {"show": lambda _: None, "warn": lambda _: None}
+    quiet = {"show": lambda _: None, "unkept": lambda _: None}
     code = processes.follow(command, env=env, message=json.dumps(job), log=log, timeout=None, **quiet)
 
     assert (code, left.read_text(), log.read_text()) == (1, reason, f"{reason}\n")
