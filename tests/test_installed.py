@@ -7,6 +7,7 @@ the one that comes last stays.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,15 @@ def test_they_stand_beside_the_tasks_of_a_tasks_py(installed: Path, repository: 
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("mine\n")
     assert "/Shared/repository/training/main" in said.stdout
+
+
+def test_what_an_installer_left_uncompiled_is_compiled_once_and_tasks_py_never(tmp_path: Path) -> None:
+    folder, installed = make_repository(tmp_path / "repository"), tmp_path / "installed"
+    shutil.copytree(ROOT / "mlops_tasks", installed / "mlops_tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    subprocess.run([sys.executable, "-m", "invoke", "--list"], cwd=folder, env=env, capture_output=True, check=True)
+
+    assert list((installed / "mlops_tasks" / "tasks").rglob("steps.*.pyc"))
+    assert not list(folder.rglob("*.pyc"))

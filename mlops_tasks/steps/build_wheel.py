@@ -150,12 +150,14 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     """Build the libraries side by side."""
     if not states:
         return {}
-    environ = building.environment(context.programs_environ)
     told = {library: Kept() for library in states}
-    calls = [partial(_build, context, library, state, environ, told[library]) for library, state in states.items()]
     try:
-        context.beside_builds()
-        with context.report.waiting(f"building {', '.join(library.name for library in states)}"):
+        with (
+            building.environments(building.environment(context.programs_environ), run=context.run) as beside,
+            context.report.waiting(f"building {', '.join(library.name for library in states)}"),
+        ):
+            context.beside_builds()
+            calls = [partial(_build, context, each, state, beside, told[each]) for each, state in states.items()]
             made = processes.side_by_side(calls, at_once=_at_once())
     finally:
         for each in told.values():
@@ -164,13 +166,14 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     return dict(zip(states, made, strict=True))
 
 
-def _build(context: Context, library: Path, state: LibraryState, environ: Mapping[str, str], report: Report) -> Built:
+def _build(
+    context: Context, library: Path, state: LibraryState, beside: building.Environments, report: Report
+) -> Built:
     name, wheelhouse, digest = context.relative(library), context.places.wheels, state.digest
     with building.built(
         library,
         top=context.top,
-        environ=environ,
-        run=context.run,
+        beside=beside,
         report=report,
         log_file=context.places.logs / f"build-{slugs.slug(name)}.log",
         left=state.sources.ignored,

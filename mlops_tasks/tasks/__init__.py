@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import invoke
 
-from mlops_tasks.tasks import compare, doctor, init, runs, steps, ui
+# Invoke has Python keep nothing compiled, for the sake of tasks.py alone: where the installer did not compile them
+# (uv, an editable install), our modules and MLflow's would be compiled anew at every start
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+from mlops_tasks.tasks import compare, doctor, init, runs, steps, ui  # noqa: E402
 
 namespace = invoke.Collection(
     steps.name,

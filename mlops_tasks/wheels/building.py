@@ -1,132 +1,27 @@
-"""A wheel built from a library: PEP 517 through `build`, isolated, with uv as its installer."""
+"""A wheel built from a library by its own build backend, in an environment of its own, which uv installs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import shutil
-import stat
 import sys
 import tempfile
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from mlops_tasks import errors, files, processes, redaction, uv
-from mlops_tasks.checkout import git
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import ignored, needs, sources, surroundings
+from mlops_tasks.wheels import copying, ignored, needs, sources, surroundings
 
-LARGE = 1 << 20
-"""Files of more bytes than this, outside the library (data sets), are linked and not copied."""
-
-_CARRIED = r"^(core\.(filemode|symlinks|autocrlf|eol|ignorecase|precomposeunicode)|filter\.)"
-"""The repository's own settings that decide which files git takes for changed: none of them holds a password."""
-
-
-def copy_library(library: Path, into: Path, *, top: Path, run: processes.Runner, brought: Sequence[str] = ()) -> Path:
-    """Copy the repository around `library` to `into`, without what git ignores: the library's folder in the copy.
-
-    The whole repository is copied, since a readme, a path dependency or the version may come from outside the
-    library's folder. Without git everything below `top` is. `brought` are files of the library that come along
-    although git ignores them.
-    """
-    around = git.top(library)
-    listed = git.list_all(around, runner=run) if around else None
-    tracked = None if listed is None else listed.files
-    if around is None or tracked is None:
-        around = top.resolve() if library.is_relative_to(top.resolve()) else library
-    names = files.walk(around, skip=sources.is_junk) if tracked is None else tracked
-    # git takes a symbolic link in the place of a file for a change; a hard link needs the same file system
-    link = os.symlink if tracked is None else os.link
-    inner = library.relative_to(around)
-    own = {name for name in names if Path(name).is_relative_to(inner)}
-    if own.isdisjoint((inner / mark).as_posix() for mark in sources.MARKS):  # git ignores the library itself
-        own = {(inner / name).as_posix() for name in sources.walk(library)}
-    own |= {(inner / name).as_posix() for name in brought}
-    for name in sorted({*names, *own}):
-        # somebody else's file in the clone that cannot be read is not missed
-        with contextlib.suppress(*([] if name in own else [PermissionError])):
-            _copy(around / name, into / name, around=around, link=None if name in own else link)
-    if listed is not None:
-        for name in listed.submodules:  # git takes a missing folder for a change
-            (into / name).mkdir(parents=True, exist_ok=True)
-        _copy_history(around, into, run)
-    return into / inner
-
-
-def _copy(source: Path, target: Path, *, around: Path, link: Callable[[Path, Path], None] | None) -> None:
-    def leads_to(link: Path) -> Path:
-        end = Path(os.path.realpath(link))
-        return link.readlink() if end.is_relative_to(around) else end
-
-    status = source.lstat()
-    if link is not None and stat.S_ISREG(status.st_mode) and status.st_size > LARGE:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            link(source, target)
-            return
-    files.copy(source, target, leads_to=leads_to)
-
-
-def _copy_history(top: Path, copy: Path, run: processes.Runner) -> None:
-    """Make a git directory in the copy with the original's HEAD, branches, tags and index, on the original's objects.
-
-    The original does not change, and no remote's URL (with its password) gets into the copy.
-    """
-    copied = ("index", "shallow", "info/attributes")
-    # a linked work tree has some of these files of its own and shares others
-    paths = [argument for name in ("objects", *copied) for argument in ("--git-path", name)]
-    form, objects, *found = _ask(run, top, "rev-parse", "--show-object-format", *paths).splitlines()
-    own = copy / ".git"
-    # references in another form than files would leave those below unread
-    _ask(run, copy, "-c", "init.defaultRefFormat=files", "init", "--quiet", "--template=", f"--object-format={form}")
-    (own / "objects" / "info").mkdir(exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(f"{(top / objects).resolve()}\n"))
-    originals = {name: (top / path).resolve() for name, path in zip(copied, found, strict=True)}
-    originals |= {path.name: path for path in originals["index"].parent.glob("sharedindex.*")}  # parts of a split index
-    for name, path in originals.items():
-        if path.exists():
-            (own / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, own / name)
-    listed = _ask(run, top, "for-each-ref", "--format=%(objectname) %(refname) %(HEAD)", "refs/heads", "refs/tags")
-    refs = [line.rstrip(" *") for line in listed.split("\n") if line]
-    (own / "packed-refs").write_bytes(os.fsencode("".join(f"{ref}\n" for ref in refs)))
-    branch = next((line.split(" ")[1] for line in listed.split("\n") if line.endswith("*")), "")
-    # a branch is not listed before its first commit; a detached HEAD has none
-    branch = branch or git.call("symbolic-ref", "--quiet", "HEAD", run=run, cwd=top).stdout.strip()
-    head = f"ref: {branch}" if branch else _ask(run, top, "rev-parse", "HEAD")
-    (own / "HEAD").write_bytes(os.fsencode(f"{head}\n"))
-    # git exits with 1 where there are none of these settings
-    settings = git.call("config", "--local", "-z", "--get-regexp", _CARRIED, run=run, cwd=top).stdout
-    with (own / "config").open("ab") as stream:
-        stream.writelines(os.fsencode(_spell(entry)) for entry in settings.split("\0") if entry)
-
-
-def _spell(setting: str) -> str:
-    """A setting as git's files have it, from the key, the line end and the value that `git config -z` lists."""
-    key, has_value, value = setting.partition("\n")
-    section, _, rest = key.partition(".")
-    inner, _, name = rest.rpartition(".")
-    return f"[{section}{inner and f' {_quote(inner)}'}]\n\t{name} = {_quote(value) if has_value else 'true'}\n"
-
-
-def _quote(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _ask(run: processes.Runner, folder: Path, *arguments: str) -> str:
-    done = git.call(*arguments, run=run, cwd=folder)
-    if done.returncode:
-        raise git.refused("git cannot prepare a clean copy of the sources", done, where=folder)
-    return done.stdout.strip()
-
-
-BUILD = "import os, runpy; os.umask(0o022); runpy.run_module('build', run_name='__main__', alter_sys=True)"
-"""`python -m build` under a fixed umask: setuptools keeps the modes of the files that it writes on the way."""
+UNDER_UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
+"""Before a backend's command: setuptools keeps the modes of the files that it writes on the way."""
 
 LAST_WORDS = 8
 """Lines of the backend's log that a failure shows."""
@@ -139,43 +34,145 @@ _WRONG_VERSION = re.compile(r"(?:invalid version:?|version number) ['\"`]([^'\"`
 _NONE = ignored.Ignored()
 
 
+class _Ended(Exception):
+    """The build has failed. `said` is the output of the program that did; `is_full` says that there was no room."""
+
+    def __init__(self, said: str, *, is_full: bool = False) -> None:
+        super().__init__(said)
+        self.said, self.is_full = said, is_full
+
+
+class Environments:
+    """Environments for build backends, each made once for all the libraries that ask for the same.
+
+    `environ` is that of `environment`; the backends get it too.
+    """
+
+    def __init__(self, folder: Path, *, environ: Mapping[str, str], run: processes.Runner) -> None:
+        self.environ, self.run = environ, run
+        self._folder = folder
+        self._made: dict[frozenset[str], Future[Path]] = {}
+        self._lock = threading.Lock()
+
+    def providing(self, requirements: frozenset[str], *, say: Callable[[str], None]) -> Path:
+        """The environment that has these requirements. Raises _Ended where they cannot be installed."""
+        with self._lock:
+            is_first = requirements not in self._made
+            made = self._made.setdefault(requirements, Future())
+            path = self._folder / str(len(self._made))
+        if is_first:
+            try:
+                made.set_result(self._make(path, requirements, say))
+            except BaseException as fault:  # noqa: BLE001 - raised for all who wait
+                made.set_exception(fault)
+        return made.result()
+
+    def _make(self, path: Path, requirements: frozenset[str], say: Callable[[str], None]) -> Path:
+        listed = path.with_suffix(".txt")
+        listed.write_text("\n".join([*uv.pip_lines(self.environ), *sorted(requirements)]), encoding="utf-8")
+        commands = [["venv", "--python", sys.executable, str(path)]]
+        if requirements:
+            commands.append(["pip", "install", "--python", str(path / "bin" / "python"), "-r", str(listed)])
+        for command in commands:
+            whole = [str(uv.find()), "--quiet", *command]
+            done = uv.run_reaching(whole, cwd=self._folder, env=self.environ, run=self.run, say=say)
+            if done.returncode:
+                raise _Ended(done.stdout + done.stderr, is_full=processes.ran_full(done))
+        return path
+
+
+@contextlib.contextmanager
+def environments(environ: Mapping[str, str], *, run: processes.Runner) -> Iterator[Environments]:
+    """Environments for the builds in the block, which are removed after it; `environ` is that of `environment`."""
+    import build
+    import pyproject_hooks
+
+    for category in (build.TypoWarning, getattr(pyproject_hooks, "BuildBackendWarning", build.TypoWarning)):
+        warnings.filterwarnings("always", category=category)
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+        said: list[str] | None = getattr(_BUILD, "said", None)
+        if said is None:
+            before(message, category, *more, **named)
+        else:
+            said.append(f"{category.__name__}: {message}\n")
+
+    warnings.showwarning = show
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True) as folder:
+            yield Environments(Path(folder), environ=environ, run=run)
+    finally:
+        warnings.showwarning = before
+
+
+_BUILD = threading.local()
+"""In a thread that builds: `said`, the parts of the library's log so far. `build` warns by Python's own warnings."""
+
+
 @contextlib.contextmanager
 def built(
-    library: Path,
-    *,
-    top: Path,
-    environ: Mapping[str, str],
-    run: processes.Runner,
-    report: Report,
-    log_file: Path,
-    left: ignored.Ignored = _NONE,
+    library: Path, *, top: Path, beside: Environments, report: Report, log_file: Path, left: ignored.Ignored = _NONE
 ) -> Iterator[Path]:
     """The wheel of `library`, in a folder that is removed after the block.
 
-    `environ` is that of `environment`. `left` are its files that git ignores. Warnings of the build backend are
-    reported. Raises StepFailed with the last cause in its log, which is then kept in `log_file`.
+    `left` are its files that git ignores. Warnings of the build backend are reported. Raises StepFailed with the last
+    cause in its log, which is then kept in `log_file`.
     """
     with contextlib.ExitStack() as stack:
         try:
             folder = tempfile.TemporaryDirectory(prefix="mlops-", ignore_cleanup_errors=True)
             work = Path(stack.enter_context(folder))
-            place = copy_library(library, work / "sources", top=top, run=run, brought=left.brought)
+            place = copying.copy_library(library, work / "sources", top=top, run=beside.run, brought=left.brought)
             out = work / "wheel"
             out.mkdir()
         except OSError as fault:
             raise not_copied("the sources", fault, where=library) from fault
-        command = [sys.executable, "-c", BUILD, "--wheel", "--installer", "uv", "--outdir", str(out), str(place)]
-        done = uv.run_reaching(command, cwd=out, env=environ, run=run, say=report.detail)
-        log = _without_copy(redaction.mask(done.stdout + done.stderr), work / "sources", place, library)
-        if done.returncode:
+        said, ended = _run_backend(place, out, beside, report.detail)
+        log = _without_copy(redaction.mask(said), work / "sources", place, library)
+        if ended is not None:
             told = _keep(log, log_file, report)
-            raise _failed("cannot be built", library, log, left, told=told, is_full=processes.ran_full(done))
+            raise _failed("cannot be built", library, log, left, told=told, is_full=ended.is_full)
         _show(log, library, report)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
             what, told = f"made {len(found)} wheels instead of one", _keep(log, log_file, report)
             raise _failed(what, library, log, left, told=told, is_full=False)
         yield found[0]
+
+
+def _run_backend(place: Path, out: Path, beside: Environments, say: Callable[[str], None]) -> tuple[str, _Ended | None]:
+    """Have the library's build backend make its wheel in `out`: all that is said, and how it failed, if it did."""
+    import build
+
+    said: list[str] = []
+    environment = Path()
+
+    def call(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        path = os.pathsep.join([str(environment / "bin"), beside.environ.get("PATH", os.defpath)])
+        env = {**beside.environ, "PATH": path, "PYTHONPATH": "", **(extra_environ or {})}
+        # the builder names an interpreter before it has read what has to be installed for it
+        command = [*UNDER_UMASK, str(environment / "bin" / "python"), *cmd[1:]]
+        done = beside.run(command, cwd=Path(cwd or place), env=env)
+        said.append(done.stdout + done.stderr)
+        if done.returncode:
+            raise _Ended("", is_full=processes.ran_full(done))
+
+    _BUILD.said = said
+    try:
+        builder = build.ProjectBuilder(place, runner=call)
+        requirements = frozenset(builder.build_system_requires)
+        environment = beside.providing(requirements, say=say)
+        more = builder.get_requires_for_build("wheel")
+        environment = beside.providing(requirements | more, say=say)
+        builder.build("wheel", out)
+    except (_Ended, build.BuildException, build.BuildBackendException, ValueError) as fault:
+        cause = getattr(fault, "exception", fault)  # `build` wraps what its runner has raised
+        ended = cause if isinstance(cause, _Ended) else _Ended(f"{getattr(cause, 'traceback', '')}\nERROR {fault}\n")
+        return "".join([*said, ended.said]), ended
+    finally:
+        _BUILD.said = None
+    return "".join(said), None
 
 
 def _keep(log: str, path: Path, report: Report) -> str:
@@ -237,7 +234,6 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **kept,
         **({"UV_CONSTRAINT": limits} if limits else {}),
-        "PATH": os.pathsep.join([str(uv.find().parent), environ.get("PATH", os.defpath)]),
         "SOURCE_DATE_EPOCH": surroundings.SOURCE_DATE_EPOCH,
         "NO_COLOR": "1",
     }

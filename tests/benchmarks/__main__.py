@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=7, help="how often each command is timed (default: 7)")
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}, against twice their bounds")
     given = parser.parse_args()
-    compileall.compile_dir(Path(mlops_tasks.__file__).parent, quiet=1)  # as pip does; inv itself writes no bytecode
+    compileall.compile_dir(Path(mlops_tasks.__file__).parent, quiet=1)  # as pip does
     factor = 2 if given.short else 1
     results = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as work:

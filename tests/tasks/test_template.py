@@ -73,9 +73,8 @@ def test_every_file_ships(tmp_path: Path) -> None:
     top = PACKAGE.parent
 
     with (
-        building.built(
-            top, top=top, environ=os.environ, run=processes.run_command, report=Report(), log_file=tmp_path / "log"
-        ) as wheel,
+        building.environments(os.environ, run=processes.run_command) as beside,
+        building.built(top, top=top, beside=beside, report=Report(), log_file=tmp_path / "log") as wheel,
         zipfile.ZipFile(wheel) as archive,
     ):
         shipped = set(archive.namelist())

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, processes
+from mlops_tasks import errors, processes, uv
 from mlops_tasks.processes import Completed
 from mlops_tasks.report import Report
 from mlops_tasks.wheels import building, ignored
@@ -109,16 +108,19 @@ def test_a_version_that_a_backend_refuses_is_named_whatever_the_backend(
 
 
 def fail(tmp_path: Path, log: str, report: Report | None = None) -> errors.ReleaseError:
-    """The error of a build that fails with this log."""
+    """The error of a build whose backend fails with this log, or what installs it where that says so."""
+    failing = "install" if uv.explain(log) or uv.NO_SOLUTION in log else "sh"
 
     def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
-        is_build = command[0] == sys.executable
-        return Completed(command, 1, "", log) if is_build else processes.run_command(command, cwd=cwd, env=env)
+        if command[0] == "git":
+            return processes.run_command(command, cwd=cwd, env=env)
+        return Completed(command, 1, "", log) if failing in command else Completed(command, 0, "", "")
 
     library, log_file = make_library(tmp_path), tmp_path / "logs" / "build.log"
     with (
+        building.environments({}, run=run) as beside,
         pytest.raises(errors.StepFailed) as caught,
-        building.built(library, top=tmp_path, environ={}, run=run, report=report or Report(), log_file=log_file),
+        building.built(library, top=tmp_path, beside=beside, report=report or Report(), log_file=log_file),
     ):
         pass
     return caught.value

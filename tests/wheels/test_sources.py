@@ -11,7 +11,7 @@ import pytest
 from mlops_tasks import errors, files, processes
 from mlops_tasks.checkout import git as ours
 from mlops_tasks.report import Report
-from mlops_tasks.wheels import building, sources
+from mlops_tasks.wheels import copying, sources
 from tests.support.repositories import commit, git, make_library, write
 
 
@@ -26,7 +26,7 @@ def find(
 
 
 def copy(library: Path, *, top: Path, into: Path) -> Path:
-    return building.copy_library(library, into, top=top, run=processes.run_command)
+    return copying.copy_library(library, into, top=top, run=processes.run_command)
 
 
 def say_version(folder: Path) -> tuple[str, str, str]:
@@ -294,7 +294,7 @@ def test_large_files_elsewhere_are_linked_and_the_librarys_own_copied(tmp_path: 
     top = tmp_path / "top"
     library = make_library(top)
     for path in (library / "mylib" / "model.bin", top / "data.bin"):
-        path.write_bytes(bytes(building.LARGE + 1))
+        path.write_bytes(bytes(copying.LARGE + 1))
     if with_git:
         commit(top)
 

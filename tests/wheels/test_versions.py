@@ -192,14 +192,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel with a folder for its scripts, which bears the version as well."""
     top = tmp_path_factory.mktemp("top")
     write(top / "lib", {"setup.py": SETUP, "my_lib/__init__.py": "A = 1\n", "my_tool": "#!python\nprint('hello')\n"})
-    with building.built(
-        top / "lib",
-        top=top,
-        environ=os.environ,
-        run=processes.run_command,
-        report=Report(),
-        log_file=top.parent / "log",
-    ) as wheel:
+    with (
+        building.environments(os.environ, run=processes.run_command) as beside,
+        building.built(top / "lib", top=top, beside=beside, report=Report(), log_file=top.parent / "log") as wheel,
+    ):
         return wheel.rename(top / wheel.name)
 
 

@@ -214,6 +214,7 @@ class LocalRuns:
         env.pop("VIRTUAL_ENV", None)
         if path is not None:
             env["VIRTUAL_ENV"] = str(path)
+            env.pop("PYTHONDONTWRITEBYTECODE", None)  # uv leaves it to the first run to compile MLflow
             folders.insert(0, str(path / "bin"))
         env["PATH"] = ":".join(folders)
         return env

@@ -289,6 +289,16 @@ with subprocess.Popen(["sleep", "60"]) as server:
 """
 
 
+def test_a_run_keeps_what_it_compiles_in_its_own_environment_alone(tmp_path: Path) -> None:
+    environ = {"PYTHONDONTWRITEBYTECODE": "1"}
+    runs = backend.LocalRuns(
+        places=state.StateFolder(tmp_path), environ=environ, run=processes.run_command, report=Report()
+    )
+
+    assert "PYTHONDONTWRITEBYTECODE" not in runs._child_environ(tmp_path / "environment")
+    assert runs._child_environ(None)["PYTHONDONTWRITEBYTECODE"] == "1"
+
+
 def test_no_proxy_stands_between_a_run_and_the_server_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
