@@ -146,6 +146,25 @@ def is_full(fault: OSError) -> bool:
     return fault.errno in FULL
 
 
+def says_full(text: str) -> bool:
+    """Whether a program's words are that there is no room, in the system's spelling or in SQLite's."""
+    return "database or disk is full" in text or any(os.strerror(number) in text for number in FULL)
+
+
+def is_writable(path: Path) -> bool:
+    """Whether the file can be written to, and others made beside it: a read-only disk refuses its owner too."""
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError:
+        return False
+    return os.access(path.parent, os.W_OK)
+
+
+def find_gone(path: Path) -> Path | None:
+    """The outermost folder on the way to `path` that is not there, or the path itself; None where all of it is."""
+    return next((each for each in reversed([path, *path.parents]) if not os.path.lexists(each)), None)
+
+
 def digest(inputs: Mapping[str, object]) -> str:
     """SHA-256 (hex) over `inputs` as JSON with sorted keys; texts may hold lone surrogates, tuples count as lists."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -148,8 +148,7 @@ def ran_full(done: Completed) -> bool:
     """Whether a program failed because there is no room: it says so, or a limit on file sizes has killed it."""
     from mlops_tasks import files
 
-    said = done.stdout + done.stderr
-    return done.returncode == -signal.SIGXFSZ or any(os.strerror(number) in said for number in files.FULL)
+    return done.returncode == -signal.SIGXFSZ or files.says_full(done.stdout + done.stderr)
 
 
 def follow(
@@ -159,7 +158,7 @@ def follow(
     message: str,
     log: Path,
     show: Callable[[str], None],
-    warn: Callable[[str], None],
+    unkept: Callable[[OSError], None],
     timeout: float | None,
     mend: Callable[[bytes], bytes] = bytes,
 ) -> int:
@@ -167,11 +166,11 @@ def follow(
 
     `message` is its first line of input. The input stays open after that: its end shows the program that nobody
     follows any more. Output and errors go to `log` as they are and to `show` line by line, both by way of `mend`, which
-    gets whole lines; a log that cannot be kept is told to `warn` and stops nothing. Raises TimedOut after `timeout`
+    gets whole lines; what keeps them from the log goes to `unkept`, and stops nothing. Raises TimedOut after `timeout`
     seconds. However the wait ends, no process of the group is left.
     """
     child = _start(command, env, errors_to=subprocess.STDOUT)
-    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, warn, mend), daemon=True)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept, mend), daemon=True)
     reader.start()
     try:
         _tell(child, message)
@@ -280,7 +279,7 @@ def _copy(
     stream: IO[bytes],
     log: Path,
     show: Callable[[str], None],
-    warn: Callable[[str], None],
+    unkept: Callable[[OSError], None],
     mend: Callable[[bytes], bytes],
 ) -> None:
     """Read to the end whatever happens: a program whose output nobody takes dies of it."""
@@ -294,7 +293,7 @@ def _copy(
             try:
                 keep(data)
             except OSError as fault:
-                warn(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+                unkept(fault)
                 keep = len
             lines.add(data)
         lines.flush()

@@ -30,6 +30,10 @@ class Limits(NamedTuple):
     pending: float | None = None
 
 
+REMOVED = "was removed while the run went on"
+"""Why a run failed whose folder, which stands before these words, is gone."""
+
+
 def stopped_after(limits: Limits) -> str:
     """Why a run was KILLED whose time was up."""
     return f"stopped after the timeout of {limits.timeout:g} s"

@@ -87,6 +87,12 @@ def call(
     return run(["git", "--no-optional-locks", *arguments], cwd=cwd, env={**kept, **(variables or {})})
 
 
+def typed(top: Path, *words: object) -> str:
+    """A git command for a message, which names its paths from `top` and works from where `inv` was called."""
+    is_here = Path.cwd().resolve() == top.resolve()
+    return errors.typed("git", *(() if is_here else ("-C", top)), *words)
+
+
 def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     """The work tree that `folder` is in, by three git processes at once; None where there is none, or no git program.
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from mlops_tasks import errors
 from mlops_tasks.checkout import git
 
 _LFS, _ANNEX = b"version https://git-lfs.github.com/spec/v1", b"/annex/objects/"
@@ -52,18 +51,18 @@ def find_submodule(path: Path, tree: git.WorkTree | None) -> Missing | None:
     """The submodule that is not checked out and that `path` is, or lies in."""
     for name in tree.submodules if tree is not None else ():
         if tree is not None and path.is_relative_to(tree.top / name):
-            return not_checked_out(name)
+            return not_checked_out(name, tree)
     return None
 
 
 def _find_submodules(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
     inside = [name for name in tree.submodules if any((tree.top / name).is_relative_to(each) for each in places)]
-    return [not_checked_out(name) for name in inside]
+    return [not_checked_out(name, tree) for name in inside]
 
 
-def not_checked_out(name: str) -> Missing:
+def not_checked_out(name: str, tree: git.WorkTree) -> Missing:
     """The submodule `name`, with the command that brings it."""
-    cure = errors.typed("git", "submodule", "update", "--init", name)
+    cure = git.typed(tree.top, "submodule", "update", "--init", name)
     return Missing(f"{name} is a submodule that is not checked out", f"`{cure}`")
 
 
@@ -72,7 +71,7 @@ def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
     if not inside:
         return []
     more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
-    add = errors.typed("git", "sparse-checkout", "add", Path(inside[0]).parent)
+    add = git.typed(tree.top, "sparse-checkout", "add", Path(inside[0]).parent)
     return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`{add}`")]
 
 

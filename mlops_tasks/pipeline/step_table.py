@@ -106,7 +106,7 @@ def _take_patch(context: Context, release: Release, inputs: Inputs) -> Release:
     from mlops_tasks.steps import deploy, patch
 
     if inputs.wheel_uris:
-        given = deploy.name_given(context, inputs.wheel_uris)
+        given = deploy.name_given(context, release, inputs.wheel_uris)
         release = release.with_step("deploy", BY_HAND, deployed=given)
     return patch.patch_project(context, release, in_place=inputs.in_place, diff=inputs.diff)
 

@@ -190,7 +190,7 @@ def _check_number(name: str, value: str, declared: Parameter, path: Path) -> Non
         raise errors.BadInput(
             f"the parameter {name} is a {declared.type}, and {value!r} is no number",
             where=path,
-            cure=f"pass -P {name}=NUMBER, or correct its type",
+            cure=f"pass -P {errors.typed(name)}=NUMBER, or correct its type",
         )
 
 
@@ -210,7 +210,9 @@ def _check_uri(name: str, value: str, kind: str, path: Path) -> None:
         kind, is_uri = "uri", False
     if kind == "uri" and not is_uri:
         raise errors.BadInput(
-            f"the parameter {name} is a URI, and {value!r} is none", where=path, cure=f"pass -P {name}=SCHEME://..."
+            f"the parameter {name} is a URI, and {value!r} is none",
+            where=path,
+            cure=f"pass -P {errors.typed(name)}=SCHEME://...",
         )
 
 

@@ -100,7 +100,8 @@ def _find(folder: Path) -> Path:
         ended = next((name for name in names if Path(name).stem.lower() == repository.MLPROJECT), None)
         if ended is not None:
             what = f"MLflow does not read {ended}: the file's name is MLproject, without an ending"
-            raise errors.BadInput(what, where=folder / ended, cure=errors.typed("git", "mv", ended, "MLproject"))
+            rename = errors.typed("mv", folder / ended, folder / "MLproject")  # which may be git's, or not yet
+            raise errors.BadInput(what, where=folder / ended, cure=f"`{rename}`")
         raise errors.BadInput("there is no MLproject file in this folder", where=folder, cure=cure)
     if len(found) > 1:
         raise errors.BadInput(

@@ -56,7 +56,7 @@ def name_deployed(wheels: Sequence[Wheel], folder: str) -> tuple[Deployed, ...]:
     return tuple(Deployed(each.distribution, f"{folder}/{Path(each.file).name}", each.sha256) for each in wheels)
 
 
-def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
+def name_given(context: Context, release: Release, given: Sequence[str]) -> tuple[Deployed, ...]:
     """Wheels that are in place already, by the URIs or paths that the user gave; BadInput for what is no wheel.
 
     The SHA-256 of a wheel that is not on this machine is unknown, and empty.
@@ -64,11 +64,11 @@ def name_given(context: Context, given: Sequence[str]) -> tuple[Deployed, ...]:
     deployed = []
     for uri in map(uris.from_cluster, given):
         distribution = wheel_files.read_distribution(uri, where="--wheel-uri")
-        context.target.check_given(uri)
-        place, sha256 = uri, ""
+        place, sha256, path = uri, "", uris.given_path(uri)
         if uris.is_here(uri):
-            path = uris.to_path(uri).resolve()
-            place, sha256 = context.relative(path), _hash_given(path)
+            place, sha256 = context.relative(path.resolve()), _hash_given(path.absolute())
+        steps = "deploy" if release.names else "name deploy"
+        context.target.check_given(uri, instead=f"`inv {steps} --wheel {errors.typed(path)}`")
         deployed.append(Deployed(distribution=distribution, uri=place, sha256=sha256))
     return tuple(deployed)
 

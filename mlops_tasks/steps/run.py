@@ -6,6 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors, files
+from mlops_tasks.backends.base import REMOVED
 from mlops_tasks.project import staging
 from mlops_tasks.release import Release, Run
 from mlops_tasks.report import Report
@@ -31,10 +32,11 @@ def judge(run: Run, release: Release | None, *, timeout: float | None, log: Path
         report.step("run", _describe(run))
         return
     why = f": {run.reason}" if run.reason else ""
+    shown_by = "the log" if log.exists() else "that page" if run.url else "its output"
     failed = errors.RunFailed(
         f"run {run.run_id} ended {run.status}{why}{'' if report.shows_output else _last_words(log)}",
         where=log if log.exists() else run.url,
-        cure=_cure(run, timeout, "the log" if log.exists() else "that page"),
+        cure=_cure(run, timeout, shown_by),
     )
     failed.release = release
     raise failed
@@ -61,6 +63,10 @@ def _is_same(name: PurePosixPath, missed: PurePosixPath) -> bool:
 
 
 def _cure(run: Run, timeout: float | None, shown_by: str) -> str:
+    if run.reason.endswith(REMOVED):
+        return "leave that folder alone while a command works, then `inv release`"
+    if run.backend == "local" and files.says_full(run.reason):
+        return "make room there, then `inv run`"
     if run.status != "KILLED":
         return f"fix what {shown_by} shows, then `inv release` (or `inv run`, if only parameters were wrong)"
     if timeout is None or not run.timed_out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +80,7 @@ def from_cluster(path: str) -> str:
 
     A file URL and `dbfs:/Volumes/x` name the same files there; any other text stays as it is.
     """
-    plain = str(to_path(path)) if path.startswith("file:") else path
+    plain = str(to_path(path)) if is_file_url(path) else path
     if plain.startswith(FUSE):
         plain = f"{DBFS}/{plain.removeprefix(FUSE).lstrip('/')}"
     if plain.startswith(f"{DBFS}{VOLUMES}"):
@@ -90,12 +91,27 @@ def from_cluster(path: str) -> str:
 def is_here(uri: str) -> bool:
     """Whether `uri`, a path or a file URL, names a file of this machine, and no place in a workspace."""
     place = from_cluster(uri)
-    return kind_of(place) == "folder" and (place.startswith("file:") or not has_scheme(place))
+    return kind_of(place) == "folder" and (is_file_url(place) or not has_scheme(place))
+
+
+def is_file_url(text: str) -> bool:
+    return text[:5].lower() == "file:"
 
 
 def to_path(uri: str) -> Path:
     """The path of a file on this machine, from a file URL or from the path itself."""
-    return Path(unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)
+    return Path(unquote(urlsplit(uri).path) if is_file_url(uri) else uri)
+
+
+def given_path(text: str) -> Path:
+    """The path of a file that the user names, by a file URL or by a path, whose `~` no shell has replaced."""
+    return Path(os.path.expanduser(to_path(text)))  # noqa: PTH111 - pathlib raises for a `~NAME` that is no user
+
+
+def name_of(uri: str) -> str:
+    """The file's own name, which a URL has quoted: `x-1.0+local-...whl` of `https://host/x-1.0%2Blocal-...whl`."""
+    name = to_path(uri).name if is_file_url(uri) else uri.rsplit("/", 1)[-1]
+    return unquote(name) if "://" in uri else name
 
 
 def volume_of(uri: str) -> str:

@@ -50,8 +50,11 @@ class Target(Protocol):
     def absolute_uri(self, uri: str) -> str:
         """A stored wheel's URI as the machine that runs the project can use it."""
 
-    def check_given(self, uri: str) -> None:
-        """Raise BadInput for a wheel, given by its URI, that a run here cannot read."""
+    def check_given(self, uri: str, *, instead: str) -> None:
+        """Raise BadInput for a wheel, given by its URI, that a run here cannot read.
+
+        The command `instead` deploys it.
+        """
 
     @property
     def is_remote(self) -> bool:

@@ -61,12 +61,12 @@ class DatabricksTarget:
     def absolute_uri(self, uri: str) -> str:
         return uri
 
-    def check_given(self, uri: str) -> None:
+    def check_given(self, uri: str, *, instead: str) -> None:
         if uris.is_here(uri):
             raise errors.BadInput(
                 f"{uri} is a file of this machine, and a run on Databricks cannot read it",
                 where="--wheel-uri",
-                cure=f"`inv deploy --wheel {errors.typed(uri)}` puts it into the workspace; or give its URI there",
+                cure=f"{instead} puts it into the workspace; or give its URI there",
             )
 
     def has_volume(self, path: str) -> bool:

@@ -53,7 +53,7 @@ class LocalTarget:
     def absolute_uri(self, uri: str) -> str:
         return (self.places.top / uri).as_uri() if uris.is_here(uri) and not uri.startswith("file:") else uri
 
-    def check_given(self, uri: str) -> None:
+    def check_given(self, uri: str, *, instead: str) -> None:
         if uris.kind_of(uri) != "folder" and not Path(uri).is_file():  # macOS has its disks below /Volumes
             raise errors.BadInput(
                 f"{uri} lies in a Databricks workspace, and a run on this machine cannot read it",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -44,7 +43,10 @@ def deploy(
     **flags: Any,
 ) -> None:
     """Step 3: put the wheels into the branch's wheel folder."""
-    _take(c, "deploy", flags, Inputs(wheels=tuple(Path(each).absolute() for each in wheel or ()), force=force))
+    from mlops_tasks.stores import uris
+
+    wheels = tuple(uris.given_path(each).absolute() for each in wheel or ())
+    _take(c, "deploy", flags, Inputs(wheels=wheels, force=force))
 
 
 @invoke.task(

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_tasks import errors, processes, redaction, slugs
+from mlops_tasks import errors, files, processes, redaction, slugs
 from mlops_tasks.release import Run
 from mlops_tasks.tracking import database, uris
 from mlops_tasks.tracking import process as mlflow_process
@@ -47,6 +47,8 @@ CURES = {
     "disk is full": NO_ROOM,
 }
 """What to do, by words in the store's message; the last two are SQLite's on a full disk."""
+CUT_OFF = ("readonly database", "disk I/O error", "no such table")
+"""What SQLite says of a database that was removed under it, or whose place another one has taken."""
 CODES = {
     "UNAUTHENTICATED": uris.LOGIN,
     "CUSTOMER_UNAUTHORIZED": uris.LOGIN,
@@ -390,8 +392,8 @@ class Tracking:
         """What is wrong, and what to do."""
         said = redaction.first_line(fault)
         path = uris.database_of(self.uri)
-        if path is not None and "_client" in vars(self) and not path.exists():
-            return f"the store was removed while it was in use: {said}", "leave that folder alone while a command works"
+        if path is not None and (found := _explain_file(path, said, is_open="_client" in vars(self))):
+            return found
         if isinstance(fault, ModuleNotFoundError):
             module = (fault.name or "").partition(".")[0]
             return f"MLflow needs {module} for this store: {said}", f"pip install {PACKAGES.get(module, module)}"
@@ -407,6 +409,24 @@ class Tracking:
         known = (cure for words, cure in CURES.items() if words in said)
         code = getattr(fault, "error_code", "")
         return f"MLflow's tracking store refused: {said}", CODES.get(code) or next(known, OTHER_CURE)
+
+
+def _explain_file(path: Path, said: str, *, is_open: bool) -> tuple[str, str] | None:
+    """What is wrong with a SQLite store's file, of which SQLite `said` something, and what to do; None if nothing is.
+
+    It may be made while it is opened: until it `is_open`, one that is not there may never have been there.
+    """
+    gone, is_cut_off = files.find_gone(path), any(words in said for words in CUT_OFF)
+    cure = "leave it alone while a command works, then `inv release`"
+    if gone is not None and (is_open or is_cut_off):
+        return f"{gone} was removed while it was in use", cure
+    if not is_cut_off or "I/O" in said:
+        return None
+    if not files.is_writable(path):
+        seen = f"`{errors.typed('ls', '-ld', path.parent, path)}` shows whose they are"
+        cure = f"make it and its folder writable for you ({seen}), or name another store by MLFLOW_TRACKING_URI"
+        return f"MLflow's database {path} cannot be written", cure
+    return f"MLflow's database {path} was removed or replaced while it was in use", cure
 
 
 @contextlib.contextmanager

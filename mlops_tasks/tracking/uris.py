@@ -26,7 +26,9 @@ def absolute(uri: str) -> str:
     Raises BadInput for a server without a scheme, which MLflow takes for a folder or for a store that it doesn't know.
     """
     if _BARE_SERVER.fullmatch(uri):
-        raise errors.BadInput(f"{uri} has no scheme", where=VARIABLE, cure=f"set {VARIABLE}=http://{uri}")
+        raise errors.BadInput(
+            f"{uri} has no scheme", where=VARIABLE, cure=f"set {VARIABLE}={errors.typed(f'http://{uri}')}"
+        )
     scheme, _, rest = uri.partition(":")
     if scheme.startswith("sqlite"):
         path, mark, query = rest.removeprefix("///").partition("?")

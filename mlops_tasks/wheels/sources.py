@@ -104,14 +104,14 @@ def _refuse_missing(pattern: Path, tree: git.WorkTree | None, report: Report, *,
     """Refuse the submodules that `pattern` names and that are not checked out, and tell of what is left out."""
     for name in tree.submodules if tree is not None else ():
         if tree is not None and _names(pattern, tree.top / name):
-            found = missing.not_checked_out(name)
+            found = missing.not_checked_out(name, tree)
             raise errors.BadInput(found.what, where=tree.top / name, cure=found.cure)
     for name in tree.left_out if tree is not None else ():
         folder = PurePath(name).parent
         if tree is None or PurePath(name).name not in MARKS or not _names(pattern, tree.top / folder, exactly=True):
             continue
         said = f"a sparse checkout leaves out the library {folder}"
-        cure = errors.typed("git", "sparse-checkout", "add", folder)
+        cure = git.typed(tree.top, "sparse-checkout", "add", folder)
         if not is_glob:
             raise errors.BadInput(said, where=tree.top / folder, cure=f"`{cure}`")
         report.warning(f"{said}, and no wheel of it is built: `{cure}`")

@@ -9,6 +9,7 @@ from packaging import utils
 
 from mlops_tasks import errors, files, redaction
 from mlops_tasks.release import Wheel
+from mlops_tasks.stores import uris
 from mlops_tasks.wheels import metadata
 
 
@@ -33,7 +34,7 @@ def read_distribution(uri: str, *, where: str) -> str:
             cure="leave the login out: pip and uv take it from ~/.netrc or a keyring",
         )
     try:
-        return utils.parse_wheel_filename(uri.rsplit("/", 1)[-1])[0]
+        return utils.parse_wheel_filename(uris.name_of(uri))[0]
     except utils.InvalidWheelFilename as fault:
         raise errors.BadInput(f"{fault}", where=f"{where} {uri}", cure="give the URI of a wheel file") from fault
 

@@ -52,7 +52,10 @@ def test_many_pointers_are_one_sentence(tmp_path: Path) -> None:
     assert [each.what for each in missing.find(tmp_path, "abc", tree=None)] == ["a is a Git LFS pointer (and 2 more)"]
 
 
-def test_submodules_and_what_a_sparse_checkout_leaves_out_count_where_they_belong_to_the_folder(tmp_path: Path) -> None:
+def test_submodules_and_what_a_sparse_checkout_leaves_out_count_where_they_belong_to_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     repository = tree(tmp_path, submodules=("libs/a/my sub", "other"), left_out=("libs/a/x/1", "libs/a/x/2", "rest/y"))
 
     found = missing.find(tmp_path / "libs" / "a", [], tree=repository)
@@ -63,6 +66,17 @@ def test_submodules_and_what_a_sparse_checkout_leaves_out_count_where_they_belon
     ]
     beside = missing.find(tmp_path / "libs" / "b", [], tree=repository, beside=[tmp_path / "other"])
     assert [each.what for each in beside] == ["other is a submodule that is not checked out"]
+
+
+def test_what_brings_a_submodule_works_as_typed_from_another_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+
+    found = missing.not_checked_out("libs/shared", tree(tmp_path))
+
+    assert found.cure == f"`git -C {tmp_path} submodule update --init libs/shared`"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_an_mlproject_file_with_an_ending_is_named_as_that(tmp_path: Path, name:
     with pytest.raises(errors.BadInput, match=f"MLflow does not read {name}") as caught:
         mlproject.load(write(tmp_path, name=name))
     assert caught.value.where == str(tmp_path / name)
-    assert caught.value.cure == f"git mv {name} MLproject"
+    assert caught.value.cure == f"`mv {tmp_path / name} {tmp_path / 'MLproject'}`"
 
 
 def test_an_empty_docker_env_is_passed_over_as_mlflow_does(tmp_path: Path) -> None:

@@ -122,14 +122,14 @@ def test_a_project_in_a_submodule_that_is_not_checked_out_is_refused_with_what_b
     with pytest.raises(errors.BadInput, match="the project is not there: p is a submodule that is not") as caught:
         _ = make_context(clone).project
 
-    assert (caught.value.where, caught.value.cure) == (str(clone / "p"), "`git submodule update --init p`")
+    assert (caught.value.where, caught.value.cure) == (str(clone / "p"), f"`git -C {clone} submodule update --init p`")
 
 
 def test_a_library_in_a_submodule_that_is_not_checked_out_is_refused_with_what_brings_it(clone: Path) -> None:
     with pytest.raises(errors.BadInput, match="libs/shared is a submodule that is not checked out") as caught:
         _ = make_context(clone, libraries=("libs/*",)).libraries
 
-    assert caught.value.cure == "`git submodule update --init libs/shared`"
+    assert caught.value.cure == f"`git -C {clone} submodule update --init libs/shared`"
 
 
 def test_mlflow_which_asks_for_a_home_as_it_is_imported_finds_one_where_the_user_has_none(

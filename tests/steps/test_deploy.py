@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -26,7 +28,7 @@ class NoStore(folder.FolderStore):
 
 def make_wheel(top: Path, name: str = "mylib", content: bytes = b"wheel") -> Wheel:
     path = top / "dist" / f"{name}-1.0-py3-none-any.whl"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
     file = path.relative_to(top).as_posix()
@@ -152,22 +154,35 @@ LAPTOPS = [
     "dist/mylib-1.0-py3-none-any.whl",
     "{top}/dist/mylib-1.0-py3-none-any.whl",
     "file://{top}/dist/mylib-1.0-py3-none-any.whl",
+    "FILE://{top}/dist/mylib-1.0-py3-none-any.whl",
+    "file:dist/mylib-1.0-py3-none-any.whl",
+    "~/dist/mylib-1.0-py3-none-any.whl",
 ]
 
 
 @pytest.mark.parametrize("uri", LAPTOPS)
 def test_a_laptops_wheel_is_never_named_to_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
-    make_wheel(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    named = uri.format(top=tmp_path)
+    top = tmp_path / "ada's wheels"
+    make_wheel(top)
+    monkeypatch.chdir(top)
+    monkeypatch.setenv("HOME", str(top))
+    named = uri.format(top=top if uri.startswith("{") else quote(str(top)))
 
     with pytest.raises(errors.BadInput, match="a run on Databricks cannot read it") as caught:
-        deploy.name_given(make_context(tmp_path, target="databricks"), [named])
+        deploy.name_given(make_context(top, target="databricks"), START, [named])
 
     assert caught.value.where == "--wheel-uri"
-    assert f"`inv deploy --wheel {named}`" in caught.value.cure
-    (given,) = deploy.name_given(make_context(tmp_path), [named])
+    *words, wheel = shlex.split(caught.value.cure.split("`")[1])
+    assert words == ["inv", "name", "deploy", "--wheel"], "deploy alone would be refused"
+    assert Path(wheel).is_file(), "the cure is the file's plain path"
+    (given,) = deploy.name_given(make_context(top), START, [named])
     assert (given.uri, given.distribution) == ("dist/mylib-1.0-py3-none-any.whl", "mylib")
+
+
+def test_a_laptops_wheel_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
+    for target in ("local", "databricks"):
+        with pytest.raises(errors.BadInput, match="there is no such wheel that can be read"):
+            deploy.name_given(make_context(tmp_path, target=target), START, ["no/mylib-1.0-py3-none-any.whl"])
 
 
 @pytest.mark.parametrize(
@@ -177,10 +192,11 @@ def test_a_laptops_wheel_is_never_named_to_a_cluster(tmp_path: Path, monkeypatch
         ("dbfs:/Volumes/a/b/c/mylib-1.0-py3-none-any.whl", "/Volumes/a/b/c/mylib-1.0-py3-none-any.whl"),
         ("/Workspace/w/mylib-1.0-py3-none-any.whl", "/Workspace/w/mylib-1.0-py3-none-any.whl"),
         ("https://host/mylib-1.0-py3-none-any.whl", "https://host/mylib-1.0-py3-none-any.whl"),
+        ("https://host/mylib-1.0%2Bd1-py3-none-any.whl", "https://host/mylib-1.0%2Bd1-py3-none-any.whl"),
     ],
 )
 def test_a_wheel_on_a_cluster_may_be_given_as_patch_itself_writes_it(tmp_path: Path, uri: str, place: str) -> None:
-    (given,) = deploy.name_given(make_context(tmp_path, target="databricks"), [uri])
+    (given,) = deploy.name_given(make_context(tmp_path, target="databricks"), START, [uri])
 
     assert (given.uri, given.sha256) == (place, "")
 
@@ -188,7 +204,7 @@ def test_a_wheel_on_a_cluster_may_be_given_as_patch_itself_writes_it(tmp_path: P
 @pytest.mark.parametrize("uri", ["/dbfs/w/mylib-1.0-py3-none-any.whl", "/Volumes/a/b/c/mylib-1.0-py3-none-any.whl"])
 def test_a_wheel_in_a_workspace_is_refused_for_a_run_on_this_machine(tmp_path: Path, uri: str) -> None:
     with pytest.raises(errors.BadInput, match="a run on this machine cannot read it"):
-        deploy.name_given(make_context(tmp_path), [uri])
+        deploy.name_given(make_context(tmp_path), START, [uri])
 
 
 def test_without_wheels_there_is_nothing_to_deploy_and_no_store_is_asked(tmp_path: Path) -> None:
@@ -202,5 +218,5 @@ def test_without_wheels_there_is_nothing_to_deploy_and_no_store_is_asked(tmp_pat
 
 def test_a_wheel_s_uri_with_a_login_is_refused_and_the_login_not_shown(tmp_path: Path) -> None:
     with pytest.raises(errors.BadInput, match="a login stands in the URI") as caught:
-        deploy.name_given(make_context(tmp_path), ["https://ada:pw@h/mylib-1.0-py3-none-any.whl"])
+        deploy.name_given(make_context(tmp_path), START, ["https://ada:pw@h/mylib-1.0-py3-none-any.whl"])
     assert "pw" not in str(caught.value.where)

@@ -28,6 +28,25 @@ def test_a_run_that_failed_brings_its_release_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reason", "cure"),
+    [
+        ("exit code 1: /r/.mlops/x was removed while the run went on", "leave that folder alone while a command works"),
+        ("exit code 1: No space left on device in /r/.mlops/x/runs", "make room there, then `inv run`"),
+        ("exit code 1: (sqlite3.OperationalError) database or disk is full", "make room there, then `inv run`"),
+        ("exit code 1: ValueError", "fix what its output shows"),
+    ],
+)
+def test_what_failed_a_run_here_is_not_always_the_project(tmp_path: Path, reason: str, cure: str) -> None:
+    failed = FAILED._replace(reason=reason, url="")
+
+    with pytest.raises(RunFailed) as caught:
+        run.judge(failed, None, timeout=None, log=tmp_path / "no.log", report=Report())
+
+    assert caught.value.cure.startswith(cure)
+    assert caught.value.where == ""
+
+
+@pytest.mark.parametrize(
     "said",
     [
         "FileNotFoundError: [Errno 2] No such file or directory: 'data/train.csv'",

@@ -20,7 +20,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
-from mlops_tasks import errors, locks
+from mlops_tasks import errors, files, locks
 from mlops_tasks.tracking import client as tracking
 from mlops_tasks.tracking import database, uris
 
@@ -316,6 +316,30 @@ def test_a_store_whose_driver_is_missing_says_what_to_install(tmp_path: Path) ->
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("said", ["attempt to write a readonly database", "disk I/O error"])
+def test_a_database_that_is_removed_while_it_is_opened_is_named(tmp_path: Path, said: str) -> None:
+    what, cure = make(tmp_path / "a")._explain(sqlite3.OperationalError(said))
+
+    assert what == f"{tmp_path}/a was removed while it was in use"
+    assert cure == "leave it alone while a command works, then `inv release`"
+
+
+def test_a_database_that_cannot_be_written_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"")
+    readonly = sqlite3.OperationalError("attempt to write a readonly database")
+    store = make(tmp_path)
+
+    replaced, _ = store._explain(readonly)
+    monkeypatch.setattr(files, "is_writable", lambda path: path != tmp_path / "mlflow.db")  # nothing stops root
+    unwritable, cure = store._explain(readonly)
+
+    assert replaced == f"MLflow's database {tmp_path}/mlflow.db was removed or replaced while it was in use"
+    assert unwritable == f"MLflow's database {tmp_path}/mlflow.db cannot be written"
+    assert f"`ls -ld {tmp_path} {tmp_path}/mlflow.db` shows whose they are" in cure
+
+
 @pytest.mark.full
 def test_a_store_that_is_removed_while_it_is_used_is_told_in_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -325,7 +349,7 @@ def test_a_store_that_is_removed_while_it_is_used_is_told_in_one_line(
     capfd.readouterr()
     shutil.rmtree(tmp_path / "a")
 
-    with pytest.raises(errors.WorkspaceError, match=r"the store was removed while it was in use: .*readonly") as caught:
+    with pytest.raises(errors.WorkspaceError, match=rf"{tmp_path}/a was removed while it was in use") as caught:
         store.end_run(run_id, "FINISHED")
 
     assert "raised as a result" not in str(caught.value)

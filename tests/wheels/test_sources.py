@@ -139,7 +139,7 @@ def test_a_library_in_a_submodule_that_is_not_checked_out_is_refused(tmp_path: P
     with pytest.raises(errors.BadInput, match="libs/shared is a submodule that is not checked out") as caught:
         find(tmp_path, pattern, tree=tree)
 
-    assert caught.value.cure == "`git submodule update --init libs/shared`"
+    assert caught.value.cure == f"`git -C {tmp_path} submodule update --init libs/shared`"
     assert find(tmp_path, "libs/one", "libs/o*", tree=tree) == (tmp_path / "libs" / "one",)
 
 
@@ -150,7 +150,7 @@ def test_a_library_that_a_sparse_checkout_leaves_out_is_told_and_refused_by_its_
 
     assert find(tmp_path, "libs/*", tree=tree, report=heard) == (one,)
 
-    cure = "`git sparse-checkout add libs/other`"
+    cure = f"`git -C {tmp_path} sparse-checkout add libs/other`"
     assert heard.lines == [f"a sparse checkout leaves out the library libs/other, and no wheel of it is built: {cure}"]
     with pytest.raises(errors.BadInput, match="leaves out the library libs/other"):
         find(tmp_path, "libs/other", tree=tree)

@@ -245,7 +245,7 @@ def place_wheels(named: Sequence[str], wheel_root: str) -> tuple[list[Deployed],
                 cure="name the wheel's file, or its URI in a volume, among workspace files or on DBFS",
             )
     top = Path.cwd()
-    here = wheel_files.read_given([uris.to_path(each) for each in named if uris.is_here(each)], top=top)
+    here = wheel_files.read_given([uris.given_path(each) for each in named if uris.is_here(each)], top=top)
     files = {top / each.file: each for each in here}
     folder = f"{wheel_root}/{metadata.content(here)}"
     deployed = [Deployed(wheel_files.read_distribution(uri, where=_place("wheels")), uri, "") for uri in there]

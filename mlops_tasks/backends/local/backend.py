@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mlops_tasks import errors, files, processes, redaction, state
 from mlops_tasks.backends import plugin
-from mlops_tasks.backends.base import Job, Limits, Submitted, TimedOut, stopped_after
+from mlops_tasks.backends.base import REMOVED, Job, Limits, Submitted, TimedOut, stopped_after
 from mlops_tasks.backends.databricks import entry
 from mlops_tasks.backends.local import environment
 from mlops_tasks.checkout import git
@@ -32,6 +32,9 @@ STRAYS = (
     *git.STRAYS,
 )
 """Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
+
+LOOKED_THROUGH = 200
+"""Lines of the log in which a fault's own line is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,7 @@ class LocalRuns:
         run_id, timed_out = submitted.run_id, False
         try:
             if submitted.backend == "local":
-                code, not_begun = self._execute(job, submitted, log=log)
-                reason = not_begun or _describe_exit(code, log)
+                reason = self._execute(job, submitted, log=log)
             else:
                 reason = "" if self._plugins.wait(job, run_id) else f"the backend {job.backend} says so"
             status = "FAILED" if reason else "FINISHED"
@@ -110,8 +112,8 @@ class LocalRuns:
     def find(self, run_id: str) -> tuple[Submitted, str]:
         raise not_remote()
 
-    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> tuple[int, str]:
-        """Run the entry point in the child program: its exit code, as a shell gives it, and why it did not begin.
+    def _execute(self, job: Job, submitted: Submitted, *, log: Path) -> str:
+        """Run the entry point in the child program: why it failed, or was not begun; empty where it ended well.
 
         A project that was patched in place runs where it is: it may hold anything, the whole repository too.
         """
@@ -123,6 +125,12 @@ class LocalRuns:
         ):
             python = str(path / "bin" / "python") if path else "python"
             not_begun = job.scratch / "not-begun"
+            unkept: list[OSError] = []
+
+            def tell_unkept(fault: OSError) -> None:
+                unkept.append(fault)
+                first(self.report.warning)(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+
             message = {
                 "project": str(work_folder),
                 "command": self._find_command(job, work_folder, python),
@@ -145,11 +153,13 @@ class LocalRuns:
                     message=json.dumps(message),
                     log=log,
                     show=first(self.report.output),
-                    warn=first(self.report.warning),
+                    unkept=tell_unkept,
                     timeout=job.limits.timeout,
                     mend=_naming_sources(work_folder, job.sources),
                 )
-                return code, _read_not_begun(not_begun, job.entry_point)
+                stood_on = [work_folder / job.project.mlproject, *([path / "bin" / "python"] if path else [])]
+                lacked = _read_not_begun(not_begun, job.entry_point)
+                return lacked or _describe_exit(code, log, stood_on=stood_on, unkept=unkept)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
 
@@ -271,10 +281,11 @@ def _read_not_begun(path: Path, entry_point: str) -> str:
     return f"the entry point {entry_point} was not begun: {said}"
 
 
-def _describe_exit(code: int, log: Path) -> str:
-    """Why the entry point failed: how it ended, and its last line; empty where it ended well.
+def _describe_exit(code: int, log: Path, *, stood_on: Iterable[Path], unkept: Iterable[OSError]) -> str:
+    """Why the entry point failed: how it ended, and what it lacked or its last line; empty where it ended well.
 
-    As shells count, a code above 128 is 128 and the number of the signal that ended the program.
+    It lacked a folder that it `stood_on`, or room, so that its log was `unkept`: the last line there is no cause. As
+    shells count, a code above 128 is 128 and the number of the signal that ended the program.
     """
     if code == 0:
         return ""
@@ -282,5 +293,19 @@ def _describe_exit(code: int, log: Path) -> str:
         how = f"the entry point was ended by {signal.Signals(code - 128).name}"
     except ValueError:
         how = f"the entry point ended with exit code {code}"
-    last = files.last_lines(log, 1)
-    return f"{how}: {last[0]}" if last else how
+    gone = next(filter(None, map(files.find_gone, stood_on)), None)
+    if gone is not None:
+        return f"{how}: {gone} {REMOVED}"
+    full = next(filter(files.is_full, unkept), None)
+    if full is not None:
+        return f"{how}: {full.strerror} in {log.parent}"
+    last = _last_line(log)
+    return f"{how}: {last}" if last else how
+
+
+def _last_line(log: Path) -> str:
+    """The last line, but for what SQLAlchemy adds to its own: the statement, its values and where to read of them."""
+    lines = files.last_lines(log, LOOKED_THROUGH)
+    if lines and lines[-1].startswith("(Background on this error at"):
+        lines = lines[: max((number for number, line in enumerate(lines) if line.startswith("[SQL:")), default=-1)]
+    return lines[-1] if lines else ""

@@ -111,7 +111,7 @@ def _check_path(name: str, value: str, project: mlproject.Project) -> None:
             raise errors.BadInput(
                 f"the parameter {name} is a path, and there is no {value} in {Path.cwd()}",
                 where=where,
-                cure=f"pass -P {name}={errors.typed(nearer) if nearer else 'PATH'}: "
+                cure=f"pass -P {errors.typed(name)}={errors.typed(nearer) if nearer else 'PATH'}: "
                 "a path counts from the folder in which `inv` is called",
             )
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import http.server
 import json
@@ -15,6 +16,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +321,17 @@ def test_no_proxy_stands_between_a_run_and_the_server_on_this_machine(
     assert done.returncode == 0, done.stderr
 
 
+SQLALCHEMY = """\
+Traceback (most recent call last):
+mlflow.exceptions.MlflowException: (raised as a result of Query-invoked autoflush)
+(sqlite3.OperationalError) no such table: a
+[SQL: SELECT *
+FROM a]
+[parameters: (1,)]
+(Background on this error at: https://sqlalche.me/e/20/e3q8)
+"""
+
+
 def make_runs(top: Path, **environ: str) -> backend.LocalRuns:
     return backend.LocalRuns(places=state.StateFolder(top), environ=environ, run=processes.run_command, report=Report())
 
@@ -348,7 +361,7 @@ def test_another_mlflow_logs_through_a_server_unless_it_logs_to_one(
     monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, is_same)))
 
     job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
-    assert runs._execute(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")[0] == 0
+    assert runs._execute(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log") == ""
 
     assert [each["through_server"] for each in messages] == [through_server]
 
@@ -360,6 +373,7 @@ def test_another_mlflow_logs_through_a_server_unless_it_logs_to_one(
         (3, "", "the entry point ended with exit code 3"),
         (1, "one\nValueError: no\n\n", "the entry point ended with exit code 1: ValueError: no"),
         (137, "Killed\n", "the entry point was ended by SIGKILL: Killed"),
+        (1, SQLALCHEMY, "the entry point ended with exit code 1: (sqlite3.OperationalError) no such table: a"),
     ],
 )
 def test_why_an_entry_point_failed_is_how_it_ended_and_its_last_line(
@@ -368,7 +382,43 @@ def test_why_an_entry_point_failed_is_how_it_ended_and_its_last_line(
     path = tmp_path / "run.log"
     path.write_text(log)
 
-    assert backend._describe_exit(code, path) == reason
+    assert backend._describe_exit(code, path, stood_on=[path], unkept=[]) == reason
+
+
+def test_a_folder_that_was_removed_under_a_run_is_why_it_failed(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text("FileNotFoundError: 'data.csv'\n")
+    stood_on = [tmp_path / "staged" / "training" / "MLproject", tmp_path / "environments"]
+
+    reason = backend._describe_exit(1, tmp_path / "run.log", stood_on=stood_on, unkept=[])
+
+    assert reason == f"the entry point ended with exit code 1: {tmp_path}/staged was removed while the run went on"
+
+
+class Heard(Report):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_the_last_line_that_fitted_into_a_log_is_no_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def follow(_: list[str], *, log: Path, unkept: Callable[[OSError], None], **__: object) -> int:
+        log.write_text("epoch 3 of 10\nepoch 4")
+        unkept(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return 1
+
+    monkeypatch.setattr(processes, "follow", follow)
+    monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, True)))
+    heard, log = Heard(), tmp_path / "run.log"
+    job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
+
+    reason = replace(make_runs(tmp_path), report=heard)._execute(
+        job, Submitted(run_id="r", experiment_id="1", backend="local"), log=log
+    )
+
+    assert reason == f"the entry point ended with exit code 1: No space left on device in {tmp_path}"
+    assert heard.lines == [f"the output cannot be kept in {log}: No space left on device; the run goes on"]
 
 
 TRACE = """\
@@ -388,7 +438,7 @@ def test_a_trace_leads_to_the_users_own_file_and_not_into_the_folder_that_is_rem
         message="",
         log=tmp_path / "log",
         show=shown.append,
-        warn=shown.append,
+        unkept=lambda fault: pytest.fail(str(fault)),
         timeout=60,
         mend=backend._naming_sources(work, sources),
     )
