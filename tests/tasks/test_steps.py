@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -119,6 +123,21 @@ def test_any_task_can_be_told_to_say_less_or_more(patched: Path, task: str) -> N
     assert (quiet.code, verbose.code) == (0, 0), quiet.err + verbose.err
     assert [line for line in quiet.err.splitlines() if not line.startswith("warning: ")] == []
     assert quiet.out == verbose.out
+
+
+@pytest.mark.parametrize(("stdout", "lines"), [(">&-", 0), ("> /dev/full", 1)], ids=["closed", "full"])
+def test_a_stdout_that_takes_nothing_stops_no_work(patched: Path, stdout: str, lines: int) -> None:
+    command = shlex.join([str(Path(sys.executable).with_name("inv")), "name", "--branch", f"stdout-{lines}"])
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        ["sh", "-c", f"exec {command} {stdout}"], cwd=patched, env=env, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: stdout takes no more: No space left on device") == lines
+    assert done.stderr.count("\n") == lines
+    record = patched / ".mlops" / "training" / "local" / "branches" / f"stdout-{lines}" / "release.json"
+    assert json.loads(record.read_text())["names"]["experiment"] == f"/Shared/repository/training/stdout-{lines}"
 
 
 def test_the_ui_says_when_its_port_cannot_be_used(patched: Path) -> None:

@@ -17,14 +17,17 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mlops_tasks import processes, state
+from mlops_tasks import errors, processes, state
 from mlops_tasks.backends.base import Submitted
 from mlops_tasks.backends.local import backend
+from mlops_tasks.release import Run
 from mlops_tasks.report import Report
 from tests.support import jobs
 from tests.support.inv import inv, start
@@ -55,6 +58,7 @@ with mlflow.start_run():
     mlflow.log_metric("answer", mylib.ANSWER)
 print("ARGS", json.dumps(sys.argv[1:]))
 """
+ENDED = Run(run_id="r", experiment_id="1", status="FAILED", backend="local", url="", entry_point="main")
 PYTHON_ENV = "name: training\npython_env: env.yaml\nentry_points: {main: {command: python train.py --text x}}\n"
 
 
@@ -342,6 +346,17 @@ def test_a_blank_address_of_a_tracking_server_is_none(tmp_path: Path) -> None:
     assert runs.tracking.uri == f"sqlite:///{tmp_path}/.mlops/mlflow.db"
 
 
+def test_an_mlflow_that_cannot_work_with_what_is_beside_inv_is_told_before_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "version", {"mlflow": "3.1.4", "sqlalchemy": "2.1.9"}.__getitem__)
+
+    with pytest.raises(errors.StepFailed, match=r"MLflow 3\.1\.4.*does not work with sqlalchemy 2\.1\.9") as caught:
+        _ = make_runs(tmp_path).tracking
+
+    assert caught.value.cure == "pip install 'sqlalchemy<2.1'"
+
+
 @pytest.mark.parametrize(
     ("is_same", "store", "through_server"),
     [(True, " ", False), (False, " ", True), (False, "http://127.0.0.1:1", False)],
@@ -364,6 +379,27 @@ def test_another_mlflow_logs_through_a_server_unless_it_logs_to_one(
     assert runs._execute(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log") == ""
 
     assert [each["through_server"] for each in messages] == [through_server]
+
+
+def test_an_entry_point_that_was_not_begun_is_told_so_and_not_by_an_exit_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def follow(command: list[str], *, message: str, **_: object) -> int:
+        write(tmp_path, {json.loads(message)["not_begun"]: "No module named 'botocore'\nmore in the log"})
+        return 1
+
+    monkeypatch.setattr(processes, "follow", follow)
+    monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, True)))
+    tracking = SimpleNamespace(
+        uri="", login={}, is_server=False, shown="", end_run=lambda *_: None, read_run=lambda *_, **__: ENDED
+    )
+    runs = make_runs(tmp_path)
+    vars(runs)["tracking"] = tracking
+
+    job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
+    found = runs.follow(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")
+
+    assert found.reason == "the entry point main was not begun: No module named 'botocore'"
 
 
 @pytest.mark.parametrize(
