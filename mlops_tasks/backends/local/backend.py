@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -47,17 +47,22 @@ class LocalRuns:
     report: Report
 
     def find_experiment(self, job: Job) -> str:
-        with self.report.waiting("opening MLflow's tracking store", short=True):
-            return self.tracking.find_experiment(job.experiment_id, job.experiment_name)
+        """Build the environment meanwhile: a new store takes as long, and what cannot be installed leaves no run."""
+        found = processes.begin(partial(self.tracking.find_experiment, job.experiment_id, job.experiment_name))
+        try:
+            if job.backend == "local":
+                with self._environment(job, self.report):
+                    pass
+        finally:  # two stores cannot be made at once in one process: it has ended before anybody tries again
+            with self.report.waiting("opening MLflow's tracking store", short=True):
+                experiment_id = found()
+        return experiment_id
 
     def submit(self, job: Job) -> Submitted:
-        """Build the environment first: a project that cannot be installed leaves no run behind."""
         track = self.tracking
         experiment_id = job.experiment_id or self.find_experiment(job)
         if job.backend != "local":
             return self._plugins.submit(job, experiment_id)
-        with self._environment(job, self.report):
-            pass
         tags = {**job.tags, "mlflow.project.backend": "local"}
         run_id = track.create_run(
             experiment_id, name=job.run_name, tags=tags, parameters=job.parameters, record=job.record
