@@ -5,6 +5,7 @@ import errno
 import http.client
 import itertools
 import os
+import re
 import signal
 import socket
 import sys
@@ -63,6 +64,18 @@ def test_the_message_is_the_first_line_of_the_input(tmp_path: Path) -> None:
     _, lines = follow(tmp_path, "print(input())", message="grüße 'x'")
 
     assert lines == ["grüße 'x'"]
+
+
+@given(st.lists(st.sampled_from([b"one", b"see http://h:1/a", b"see http://h:2/b", b"\n", b"\r", b"http"])), st.data())
+def test_the_lines_to_drop_are_dropped_however_they_come_in(words: list[bytes], data: st.DataObject) -> None:
+    text, sieve, passed = b"".join(words), processes._Sieve(re.compile(rb".*http://h:1/")), b""
+    kept = b"".join(line for line in text.splitlines(keepends=True) if b"h:1/" not in line or line[-1:] not in b"\r\n")
+
+    while text:
+        size = data.draw(st.integers(1, len(text)))
+        passed, text = passed + sieve.add(text[:size]), text[size:]
+
+    assert passed + sieve.rest() == kept
 
 
 def test_bytes_that_are_no_text_are_kept_as_they_are(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ STRAYS = (
 )
 """Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
 
+SERVER_PAGES = rb".*View (run|experiment)\b.* at: http://127\.0\.0\.1:%d/"
+"""What MLflow 2 prints at a run's end, whatever it is told: pages of the run's own server, which ends with it."""
 LOOKED_THROUGH = 200
 """Lines of the log in which a fault's own line is looked for."""
 
@@ -124,6 +128,7 @@ class LocalRuns:
             python = str(path / "bin" / "python") if path else "python"
             not_begun = job.scratch / "not-begun"
             unkept: list[OSError] = []
+            port = _find_free_port()
 
             def tell_unkept(fault: OSError) -> None:
                 unkept.append(fault)
@@ -142,6 +147,7 @@ class LocalRuns:
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not is_same_mlflow and not track.is_server,
+                "port": port,
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
@@ -153,6 +159,7 @@ class LocalRuns:
                     show=self.report.output,
                     unkept=tell_unkept,
                     timeout=job.limits.timeout,
+                    drop=re.compile(SERVER_PAGES % port),
                 )
                 stood_on = [work_folder / job.project.mlproject, *([path / "bin" / "python"] if path else [])]
                 lacked = _read_not_begun(not_begun, job.entry_point)
@@ -276,6 +283,12 @@ def _describe_exit(code: int, log: Path, *, stood_on: Iterable[Path], unkept: It
         return f"{how}: {full.strerror} in {log.parent}"
     last = _last_line(log)
     return f"{how}: {last}" if last else how
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _last_line(log: Path) -> str:
