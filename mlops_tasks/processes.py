@@ -160,17 +160,17 @@ def follow(
     show: Callable[[str], None],
     unkept: Callable[[OSError], None],
     timeout: float | None,
-    drop: re.Pattern[bytes] | None = None,
+    mend: Callable[[bytes], bytes] = bytes,
 ) -> int:
     """Run `command` in a process group of its own, wait for its end, and return its exit code.
 
     `message` is its first line of input. The input stays open after that: its end shows the program that nobody
-    follows any more. Output and errors go to `log` as they are and to `show` line by line; what keeps it from the log
-    goes to `unkept`, and stops nothing. Lines that `drop` matches go nowhere. Raises TimedOut after `timeout` seconds.
-    However the wait ends, no process of the group is left.
+    follows any more. Output and errors go to `log` as they are and to `show` line by line, both by way of `mend`, which
+    gets whole lines; what keeps them from the log goes to `unkept`, and stops nothing. Raises TimedOut after `timeout`
+    seconds. However the wait ends, no process of the group is left.
     """
     child = _start(command, env, errors_to=subprocess.STDOUT)
-    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept, drop), daemon=True)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept, mend), daemon=True)
     reader.start()
     try:
         _tell(child, message)
@@ -275,55 +275,46 @@ LONGEST = 1 << 20
 """Bytes after which a line is shown though it has no end."""
 
 
-class _Sieve:
-    """Bytes as they come, without the lines that `drop` matches: a line is held back until it ends, or is `rest`."""
-
-    def __init__(self, drop: re.Pattern[bytes] | None) -> None:
-        self._drop, self._held = drop, b""
-
-    def add(self, data: bytes) -> bytes:
-        if self._drop is None:
-            return data
-        *whole, self._held = _ENDS.split(self._held + data)
-        passed = b"".join(line for line in whole if not self._drop.match(line))
-        return passed + self.rest() if len(self._held) > LONGEST else passed
-
-    def rest(self) -> bytes:
-        """What is held back, and is no longer."""
-        rest, self._held = self._held, b""
-        return rest
-
-
 def _copy(
     stream: IO[bytes],
     log: Path,
     show: Callable[[str], None],
     unkept: Callable[[OSError], None],
-    drop: re.Pattern[bytes] | None,
+    mend: Callable[[bytes], bytes],
 ) -> None:
     """Read to the end whatever happens: a program whose output nobody takes dies of it."""
-    lines, sieve = Lines(show), _Sieve(drop)
+    lines = Lines(show)
     with stream, contextlib.ExitStack() as stack:
         keep = _open_log(log, stack)
-
-        def take(data: bytes) -> None:
-            nonlocal keep
+        for data in map(mend, _read_lines(stream)):
+            if not data:
+                lines.flush()
+                continue
             try:
                 keep(data)
             except OSError as fault:
                 unkept(fault)
                 keep = len
             lines.add(data)
-
-        while True:
-            while not select.select([stream], [], [], 1)[0]:
-                take(sieve.rest())
-                lines.flush()
-            data = cast("io.BufferedReader", stream).read1()
-            take(sieve.add(data) if data else sieve.rest())
-            if not data:
-                break
         lines.flush()
+
+
+def _read_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """What comes, in whole lines; after a second in which nothing has come what there is of one, and then nothing."""
+    rest = b""
+    while True:
+        while not select.select([stream], [], [], 1)[0]:
+            yield from (rest, b"") if rest else (b"",)
+            rest = b""
+        data = rest + cast("io.BufferedReader", stream).read1()
+        if data == rest:
+            break
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 if len(data) <= LONGEST else len(data)
+        rest = data[end:]
+        if end:
+            yield data[:end]
+    if rest:
+        yield rest
 
 
 def _open_log(log: Path, stack: contextlib.ExitStack) -> Callable[[bytes], object]:
@@ -331,8 +322,6 @@ def _open_log(log: Path, stack: contextlib.ExitStack) -> Callable[[bytes], objec
     opened: list[IO[bytes]] = []
 
     def keep(data: bytes) -> None:
-        if not data:
-            return
         if not opened:
             log.parent.mkdir(parents=True, exist_ok=True)
             opened.append(stack.enter_context(log.open("ab", buffering=0)))

@@ -5,7 +5,6 @@ import errno
 import http.client
 import itertools
 import os
-import re
 import signal
 import socket
 import sys
@@ -66,22 +65,33 @@ def test_the_message_is_the_first_line_of_the_input(tmp_path: Path) -> None:
     assert lines == ["grüße 'x'"]
 
 
-@given(st.lists(st.sampled_from([b"one", b"see http://h:1/a", b"see http://h:2/b", b"\n", b"\r", b"http"])), st.data())
-def test_the_lines_to_drop_are_dropped_however_they_come_in(words: list[bytes], data: st.DataObject) -> None:
-    text, sieve, passed = b"".join(words), processes._Sieve(re.compile(rb".*http://h:1/")), b""
-    kept = b"".join(line for line in text.splitlines(keepends=True) if b"h:1/" not in line or line[-1:] not in b"\r\n")
-
-    while text:
-        size = data.draw(st.integers(1, len(text)))
-        passed, text = passed + sieve.add(text[:size]), text[size:]
-
-    assert passed + sieve.rest() == kept
-
-
 def test_bytes_that_are_no_text_are_kept_as_they_are(tmp_path: Path) -> None:
     follow(tmp_path, "import sys; sys.stdout.buffer.write(b'\\xff\\n')")
 
     assert (tmp_path / "runs" / "run.log").read_bytes() == b"\xff\n"
+
+
+def test_output_is_mended_in_whole_lines_however_it_comes(tmp_path: Path) -> None:
+    pieces: list[bytes] = []
+
+    def mend(data: bytes) -> bytes:
+        pieces.append(data)
+        return data.replace(b"staged", b"yours")
+
+    processes.follow(
+        [sys.executable, "-c", "print('staged\\n' * 30_000 + 'staged', end='')"],
+        env=os.environ,
+        message="",
+        log=tmp_path / "log",
+        show=lambda _: None,
+        unkept=lambda fault: pytest.fail(str(fault)),
+        timeout=60,
+        mend=mend,
+    )
+
+    assert len(pieces) > 2  # more than a pipe holds
+    assert all(each.endswith(b"\n") for each in pieces[:-1] if each)
+    assert (tmp_path / "log").read_bytes().split() == [b"yours"] * 30_001
 
 
 def test_time_that_is_up_ends_the_child_and_all_that_it_started(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def take_run(context: Context, steps: staleness.Steps, inputs: Inputs) -> Releas
             submitted = going_on or context.target.runs_of(job.backend).submit(job)
             made.append(submitted)
             save_submitted(context, context.record, release, submitted, detached=inputs.detach)
+            _say_begun(context, job, submitted)
             if inputs.detach:
                 return _detach(context, release, submitted)
             context.report.begun(submitted.run_id)
@@ -262,12 +263,15 @@ def _detach(context: Context, release: Release, submitted: Submitted) -> Release
     return release
 
 
-def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path]:
-    log = log_file(context.record, submitted.run_id)
+def _say_begun(context: Context, job: Job, submitted: Submitted) -> None:
     name = f"{submitted.run_id} ({job.run_name})" if job.run_name else submitted.run_id
     commit = context.facts.commit[:7] if context.facts.commit else "no commit"
     commit += " dirty" if context.facts.dirty else ""
     context.report.detail(f"run {name}: {job.entry_point} on {context.target.display_name} ({commit})")
+
+
+def _follow(context: Context, job: Job, submitted: Submitted) -> tuple[Run, Path]:
+    log = log_file(context.record, submitted.run_id)
     found = context.target.runs_of(submitted.backend).follow(job, submitted, log=log)
     found = with_log(context, context.record, found)
     if found.log:

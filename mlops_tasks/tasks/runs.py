@@ -13,8 +13,7 @@ FOLLOWING = (*ENDING, "timeout", "require", "strict")
 NARROWING = ("project", "env", "target", "branch")
 """The flags that narrow the list of runs."""
 RUN_ID = {
-    "run_id": "MLflow's id of the run, or its first characters (default: the only one of the branch that goes on); "
-    "a word that names a task is taken as that task"
+    "run_id": "MLflow's id of the run, or its first characters (default: the only one of the branch that goes on)"
 }
 
 

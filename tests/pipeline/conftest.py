@@ -20,13 +20,14 @@ from tests.support.contexts import make_context
 
 
 class Shown(Report):
-    """A report that remembers the tables, the texts, the steps and the warnings."""
+    """A report that remembers the tables, the texts, the steps, the details and the warnings."""
 
     def __init__(self) -> None:
         self.tables: list[tuple[list[str], list[list[str]]]] = []
         self.texts: list[str] = []
         self.steps: list[str] = []
         self.warnings: list[str] = []
+        self.details: list[str] = []
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
@@ -38,6 +39,9 @@ class Shown(Report):
 
     def step(self, name: str, made: str) -> None:
         self.steps.append(f"{name} {made}")
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)

@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 
 from mlops_tasks import errors, locks, slugs
+from mlops_tasks.backends.base import Submitted
 from mlops_tasks.pipeline import attempt as attempts
 from mlops_tasks.pipeline import job_plan
 from mlops_tasks.pipeline.inputs import Inputs, Part
 from mlops_tasks.release import Attempt, Release, Run
+from tests.pipeline.conftest import Shown
 from tests.support.contexts import make_context
 from tests.support.inv import inv, read_until, start
 from tests.support.jobs import make_job
-from tests.support.repositories import git, make_repository, write
+from tests.support.repositories import commit, git, make_repository, write
 
 SETTINGS = "mlops: {project: training, libraries: [libs/*], env_manager: local}\n"
 MLPROJECT = """\
@@ -433,3 +435,53 @@ def test_an_attempt_is_sent_only_once_it_may_be_and_keeps_the_id_of_one_that_has
     assert (begun.attempt.id == "b2", begun.attempt.sent) == (is_kept, sent)
     assert (begun.attempt.host, begun.attempt.patch, begun.attempt.run_id) == ("https://x.net", "d1", None)
     assert begun.attempt.experiment_id == job.experiment_id == "7"
+
+
+SUBMITTED = Submitted(run_id="r1", experiment_id="1", backend="databricks", job_run_id=9)
+
+
+def make_runs_target(**methods: Any) -> SimpleNamespace:
+    """A target whose backend has these `methods`."""
+    runs = SimpleNamespace(**methods)
+    return SimpleNamespace(display_name="there", busy_cure="wait", is_remote=True, runs=runs, runs_of=lambda _: runs)
+
+
+def test_detaching_says_the_page_of_the_run_that_is_left(tmp_path: Path) -> None:
+    context = make_context(tmp_path, report=(shown := Shown()))
+    vars(context)["target"] = make_runs_target(page=lambda _: "https://x.net/#job/9")
+    release = Release(target="databricks", project="p", branch="main", attempt=Attempt(id="a1", job="0123"))
+
+    detached = attempts._detach(context, release, SUBMITTED)
+
+    assert shown.steps == ["run detached: run r1, job run 9\nhttps://x.net/#job/9"]
+    assert detached.attempt is not None
+    assert detached.attempt.url == "https://x.net/#job/9"
+
+
+@pytest.mark.parametrize("logged", [{}, {"own": "1"}], ids=["nothing", "a parameter of its own"])
+def test_a_run_that_finished_and_logged_nothing_of_its_own_is_warned_of(
+    tracked: Any, tmp_path: Path, logged: dict[str, str]
+) -> None:
+    job = make_job(tmp_path / "0123" / "p", MLPROJECT.replace("conda_", "# "), given="x")
+    found, context = tracked.log(parameters={"given": "x", **logged}), tracked.context()
+
+    attempts._explain(context, job, found, tmp_path / "log")
+
+    said = f"nothing was logged to run {found.run_id}: does a script set a tracking URI or an experiment of its own?"
+    assert context.report.warnings == ([] if logged else [said])
+
+
+@pytest.mark.parametrize("is_dirty", [True, False])
+def test_a_run_begins_with_the_commit_that_it_is_of_and_whether_more_than_that_is_in_it(
+    tmp_path: Path, is_dirty: bool
+) -> None:
+    write(tmp_path, {"a": "1", "b": ""})
+    commit(tmp_path)
+    write(tmp_path, {"a": "2" if is_dirty else "1"})
+    context = make_context(tmp_path, report=(shown := Shown()))
+    vars(context)["target"] = make_runs_target()
+
+    attempts._say_begun(context, make_job(tmp_path / ".git" / "p", MLPROJECT.replace("conda_", "# ")), SUBMITTED)
+
+    head = git("rev-parse", "HEAD", cwd=tmp_path)[:7]
+    assert shown.details == [f"run r1: main on there ({head}{' dirty' if is_dirty else ''})"]

@@ -48,6 +48,17 @@ def conclude(tracked: Any, run: Run, *require: str, **settings: Any) -> Release:
     return concluded
 
 
+def test_a_run_is_shown_beside_the_one_before_it_whatever_command_made_it(tracked: Any) -> None:
+    runs = [tracked.log(metrics={"auc": value}) for value in (0.8, 0.9)]
+    context = tracked.context()
+
+    conclusion.conclude(context, Release(target="local", project="p", branch="main", run=runs[1]))
+
+    ((columns, rows),) = context.report.tables
+    assert columns[1] == "this run"
+    assert ["auc", "0.9", "0.8"] in [[cell.split(" ")[0] for cell in row] for row in rows]
+
+
 def test_each_gate_is_told_with_the_runs_that_it_was_compared_with(tracked: Any) -> None:
     main = tracked.log(metrics={"auc": 0.8, "loss": 0.5})
     best = tracked.log("feature", metrics={"auc": 0.82})

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_tasks import errors
 from mlops_tasks.pipeline import job_plan
-from mlops_tasks.pipeline.inputs import NOTHING
+from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.release import Deployed, Patched, Release
 from mlops_tasks.settings import Settings
 from tests.support.contexts import make_context
@@ -87,6 +87,19 @@ def test_a_name_that_mlflow_does_not_record_is_refused_before_a_run_is_begun(fol
         job_plan.check_job(context, {"a b/c.d-e:f_1": "", name: "1"}, backend="local")
     with pytest.raises(errors.BadInput, match="MLflow records no tag of this name"):
         job_plan.check_job(context, {".hidden": "1"}, backend="local")
+
+
+@pytest.mark.parametrize("target", ["local", "databricks"])
+def test_a_plain_name_of_an_experiment_is_taken_here_and_refused_on_databricks(folder: Path, target: str) -> None:
+    context = make_context(folder, target=target)
+    release, inputs = Release(target=target, project="p", branch="main"), Inputs(experiment_name="My_Models")
+
+    if target == "local":
+        assert job_plan._experiment_name(context, release, inputs) == "My_Models"
+        return
+    with pytest.raises(errors.BadInput) as caught:
+        job_plan._experiment_name(context, release, inputs)
+    assert caught.value.where == "--experiment-name"
 
 
 def test_wheels_that_env_manager_local_leaves_out_are_named_once(folder: Path) -> None:

@@ -85,3 +85,4 @@ def test_of_many_packages_that_pypi_cannot_have_the_first_are_shown(tmp_path: Pa
     ]
     assert [each.strip() for each in lines[5:]] == [f"- {more}"] * bool(more)
     assert caught.value.where == f"{tmp_path / 'env.yaml'}:2:3"
+    assert "give `--env-manager conda`" in caught.value.cure

@@ -22,6 +22,7 @@ from tests.support.repositories import HATCHLING, commit, git, make_library, wri
 SETUPTOOLS = 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 FLIT = 'requires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
 POETRY = 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+PDM = 'requires = ["pdm-backend"]\nbuild-backend = "pdm.backend"\n'
 UV = 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n\n[tool.uv.build-backend]\nmodule-root = ""\n'
 
 
@@ -194,8 +195,22 @@ allow-direct-references = true
 """
 
 
-def test_a_library_that_another_needs_by_its_path_is_asked_for_by_name(tmp_path: Path) -> None:
-    app, common = make_library(tmp_path, "app", project=BY_PATH), make_library(tmp_path, "common")
+POETRY_PATH = '[tool.poetry.dependencies]\ncommon = {path = "../common"}\n'
+PDM_PATH = 'dependencies = ["common @ file:///${PROJECT_ROOT}/../common"]\n'
+
+
+@pytest.mark.parametrize(
+    ("system", "by_path"),
+    [
+        pytest.param(HATCHLING, BY_PATH, id="hatch"),
+        pytest.param(POETRY, POETRY_PATH, id="poetry", marks=pytest.mark.full),
+        pytest.param(PDM, PDM_PATH, id="pdm", marks=pytest.mark.full),
+    ],
+)
+def test_a_library_that_another_needs_by_its_path_is_asked_for_by_name(
+    tmp_path: Path, system: str, by_path: str
+) -> None:
+    app, common = make_library(tmp_path, "app", system=system, project=by_path), make_library(tmp_path, "common")
     heard = Heard()
 
     first = build(tmp_path, app, common, heard=heard)
@@ -208,7 +223,8 @@ def test_a_library_that_another_needs_by_its_path_is_asked_for_by_name(tmp_path:
 
     with pytest.raises(errors.BadInput, match="app needs common by a path of this machine") as caught:
         build(tmp_path, app, before=first)
-    assert caught.value.where == f"{app / 'pyproject.toml'}:9"
+    lines = (app / "pyproject.toml").read_text().splitlines()
+    assert caught.value.where == f"{app / 'pyproject.toml'}:{[('../common' in line) for line in lines].index(True) + 1}"
     assert "`libraries`" in caught.value.cure
 
 
@@ -463,6 +479,30 @@ def test_a_shallow_clone_can_be_built_from_and_is_told_where_the_version_comes_f
     assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib", heard=heard))
     said = "warning: libs/mylib takes its version from git, and the clone is shallow, without older tags: "
     assert heard.lines[0].startswith(f"{said}`git fetch --unshallow`")
+
+
+def test_a_local_version_that_a_shallow_clone_cannot_take_from_a_commit_is_told(tmp_path: Path) -> None:
+    make_library(tmp_path / "origin")
+    commit(tmp_path / "origin")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(clone)], check=True)
+    context = make_context(clone, local_version=True)
+
+    (found,) = build_wheel.find_missing(context, clone / "libs" / "mylib")
+
+    said = "libs/mylib: the clone is shallow and may lack the commit that last changed it, so its version ends in +d"
+    assert found.what.startswith(said)
+    assert found.cure.startswith("`git fetch --unshallow`")
+
+
+def test_a_pointer_in_the_place_of_a_librarys_file_is_told(tmp_path: Path) -> None:
+    library = make_library(tmp_path)
+    write(library, {"mylib/model.bin": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"})
+    commit(tmp_path)
+
+    found = [str(each) for each in build_wheel.find_missing(make_context(tmp_path), library)]
+
+    assert found == ["libs/mylib/mylib/model.bin is a Git LFS pointer: `git lfs pull`"]
 
 
 @pytest.mark.parametrize(

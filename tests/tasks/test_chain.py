@@ -100,6 +100,18 @@ def test_another_programs_variable_is_told_once_in_a_command_and_stops_nothing(
     assert "s3cret" not in said.err + said.out
 
 
+def test_a_ci_job_that_has_another_commit_than_its_own_checked_out_is_warned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ACTIONS": "true", "REF_NAME": "main", "REF_TYPE": "branch", "SHA": "0123456789" * 4}.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+
+    said = inv("name", "status", cwd=folder)
+
+    assert said.code == 0, said.err
+    assert said.err.count("warning: GITHUB_REF_NAME of GitHub Actions names the branch main, whose commit is") == 1
+
+
 def test_a_wheel_root_on_databricks_stops_no_rehearsal_and_is_said_to_be_left_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,13 @@ These fail where a new Invoke is built otherwise, before a user finds out; pypro
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from invoke.parser import Parser
 
 from mlops_tasks import namespace
+from mlops_tasks.settings import SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,19 @@ def test_the_flags_have_their_help_however_often_they_are_made() -> None:
 
     assert first == second
     assert all(meaning for _, flags in first for _, meaning in flags)
+
+
+def test_the_help_of_a_flag_says_what_counts_without_it() -> None:
+    for key, each in SETTINGS.items():
+        if isinstance(each.default, (str, int, float)) and each.default:
+            default = str(each.default).removesuffix(".0").replace("True", "true")
+            assert f"(default: {default})" in each.metadata["meaning"], key
+
+
+def test_the_help_of_a_flag_has_all_that_may_be_chosen() -> None:
+    for key in ("target", "compute", "env_manager"):
+        with pytest.raises(ValueError, match="must be one of") as caught:
+            SETTINGS[key].metadata["read"]("")
+        choices = re.findall(r"[a-z]+", str(caught.value).partition("must be one of ")[2].partition(", not")[0])
+        meaning = re.findall(r"[a-z]+", SETTINGS[key].metadata["meaning"].partition(":")[2].partition("(")[0])
+        assert set(meaning) - {"or"} == set(choices), key

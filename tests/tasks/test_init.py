@@ -150,7 +150,8 @@ def test_a_gitignore_of_their_own_stays_and_they_are_shown_what_to_add(tmp_path:
     init.write_template(tmp_path, report=heard)
 
     assert (tmp_path / ".gitignore").read_text() == "theirs\n"
-    assert {".gitignore is yours and stays as it is; add to it:", "    .mlops/"} <= set(heard.lines)
+    assert {".gitignore is yours and stays as it is; add to it:", "    mlruns/"} <= set(heard.lines)
+    assert "    .mlops/" not in heard.lines
 
 
 @pytest.mark.parametrize("repository", [True, False])

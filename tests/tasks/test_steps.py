@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlops_tasks import namespace
+from mlops_tasks import namespace, processes
 from tests.support.inv import inv
 from tests.support.repositories import LIBRARY, git, make_repository, write
 
@@ -120,6 +125,21 @@ def test_any_task_can_be_told_to_say_less_or_more(patched: Path, task: str) -> N
     assert quiet.out == verbose.out
 
 
+@pytest.mark.parametrize(("stdout", "lines"), [(">&-", 0), ("> /dev/full", 1)], ids=["closed", "full"])
+def test_a_stdout_that_takes_nothing_stops_no_work(patched: Path, stdout: str, lines: int) -> None:
+    command = shlex.join([str(Path(sys.executable).with_name("inv")), "name", "--branch", f"stdout-{lines}"])
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        ["sh", "-c", f"exec {command} {stdout}"], cwd=patched, env=env, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: stdout takes no more: No space left on device") == lines
+    assert done.stderr.count("\n") == lines
+    record = patched / ".mlops" / "training" / "local" / "branches" / f"stdout-{lines}" / "release.json"
+    assert json.loads(record.read_text())["names"]["experiment"] == f"/Shared/repository/training/stdout-{lines}"
+
+
 def test_the_ui_says_when_its_port_cannot_be_used(patched: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -141,6 +161,59 @@ def test_the_ui_shows_a_tracking_servers_address_without_its_password(
 
     assert plain.out == "https://tracking.example/mlflow\n"
     assert machine.json == {"url": "https://tracking.example/mlflow"}
+
+
+STORE = "http://tracking.example"
+
+
+@pytest.mark.parametrize(
+    ("store", "run", "page"),
+    [
+        pytest.param("", {"url": ""}, "{here}/#/experiments/7{runs}", id="the store of our own"),
+        pytest.param("", None, "{here}/#/experiments/7{runs}", id="a run that goes on"),
+        pytest.param(STORE, {"url": f"{STORE}/#/experiments/7/runs/r"}, f"{STORE}/#/experiments/7", id="a server"),
+        pytest.param(STORE, {"url": ""}, STORE, id="a run of another store"),
+    ],
+)
+def test_the_ui_leads_to_the_experiment_of_the_branchs_last_run_here(
+    patched: Path, monkeypatch: pytest.MonkeyPatch, store: str, run: dict[str, str] | None, page: str
+) -> None:
+    (path,) = (patched / ".mlops").glob("*/local/branches/main/release.json")
+    before = path.read_bytes()
+    facts = {"run_id": "r", "experiment_id": "7", "status": "FINISHED", "backend": "local", "entry_point": "main"}
+    made = {"attempt": {"id": "a", "experiment_id": "7"}, **({"run": {**facts, "metrics": {}, **run}} if run else {})}
+    path.write_text(json.dumps({**json.loads(before), **made}))
+    if store:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setenv("MLOPS_TARGET", "databricks")  # what is opened are the runs on this machine
+
+    said = inv("ui", "--dry-run", cwd=patched)
+
+    path.write_bytes(before)
+    runs = "" if metadata.version("mlflow").startswith("2.") else "/runs?workflowType=machine_learning"
+    assert said.out.strip().removeprefix("would open ") == page.format(here="http://127.0.0.1:5000", runs=runs)
+
+
+@pytest.mark.parametrize(("flags", "level"), [([], "warning"), (["--verbose"], None)])
+def test_the_ui_scrolls_no_line_for_each_request_over_its_address(
+    patched: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], level: str | None
+) -> None:
+    monkeypatch.delenv("UVICORN_LOG_LEVEL", raising=False)
+    given: list[str | None] = []
+
+    def serve(_: object, *, env: dict[str, str], quiet: bool) -> int:
+        assert not quiet
+        given.append(env.get("UVICORN_LOG_LEVEL"))
+        return 0
+
+    monkeypatch.setattr(processes, "serve", serve)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+
+    said = inv("ui", "--port", port, *flags, cwd=patched)
+
+    assert (said.code, given) == (0, [level]), said.err
 
 
 def test_wheels_that_need_each_other_are_named_in_that_order(tmp_path: Path) -> None:

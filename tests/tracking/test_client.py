@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -206,6 +207,18 @@ def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(store: track
     command = caught.value.cure.split("`")[1]
     assert shlex.split(command)[0] == f"MLFLOW_TRACKING_URI={store.uri}"
     assert shlex.split(command)[2:] == ["experiments", "restore", "--experiment-id", experiment_id]
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://prod"])
+def test_an_experiment_that_was_deleted_in_a_workspace_is_restored_in_that_workspace(uri: str) -> None:
+    deleted = SimpleNamespace(name="/Shared/gone", experiment_id="7", lifecycle_stage="deleted")
+
+    with pytest.raises(errors.BadInput) as caught:
+        tracking.Tracking(uri, artifacts=None)._active(deleted)
+
+    variable, _, *command = shlex.split(caught.value.cure.split("`")[1])
+    assert variable == f"MLFLOW_TRACKING_URI={uri}"
+    assert command == ["experiments", "restore", "--experiment-id", "7"]
 
 
 @pytest.mark.full

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -34,7 +34,7 @@ STRAYS = (
 )
 """Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
 
-SERVER_PAGES = rb".*View (run|experiment)\b.* at: http://127\.0\.0\.1:%d/"
+SERVER_PAGES = rb"[^\r\n]*View (?:run|experiment)\b[^\r\n]* at: http://127\.0\.0\.1:%d/[^\r\n]*\r?\n?"
 """What MLflow 2 prints at a run's end, whatever it is told: pages of the run's own server, which ends with it."""
 LOOKED_THROUGH = 200
 """Lines of the log in which a fault's own line is looked for."""
@@ -122,6 +122,7 @@ class LocalRuns:
         """
         track, folder = self.tracking, job.project.folder
         with (
+            self._until_output() as first,
             self._environment(job, Report()) as (path, is_same_mlflow),
             staging.disposable(folder) if job.is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
@@ -132,7 +133,7 @@ class LocalRuns:
 
             def tell_unkept(fault: OSError) -> None:
                 unkept.append(fault)
-                self.report.warning(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+                first(self.report.warning)(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
 
             message = {
                 "project": str(work_folder),
@@ -156,16 +157,31 @@ class LocalRuns:
                     env={**self._child_environ(path), **track.login},
                     message=json.dumps(message),
                     log=log,
-                    show=self.report.output,
+                    show=first(self.report.output),
                     unkept=tell_unkept,
                     timeout=job.limits.timeout,
-                    drop=re.compile(SERVER_PAGES % port),
+                    mend=_without_pages(port, _naming_sources(work_folder, job.sources)),
                 )
                 stood_on = [work_folder / job.project.mlproject, *([path / "bin" / "python"] if path else [])]
                 lacked = _read_not_begun(not_begun, job.entry_point)
                 return lacked or _describe_exit(code, log, stood_on=stood_on, unkept=unkept)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _until_output(self) -> Iterator[Callable[[Callable[[str], None]], Callable[[str], None]]]:
+        """Show that something is under way, until the first call of what the callable makes of a function."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.report.waiting("starting the entry point", short=True))
+
+            def first(say: Callable[[str], None]) -> Callable[[str], None]:
+                def say_after(text: str) -> None:
+                    stack.close()
+                    say(text)
+
+                return say_after
+
+            yield first
 
     def _find_command(self, job: Job, folder: Path, python: str) -> list[str] | None:
         """The program that runs the entry point, by MLflow's own words for it: here it is imported already.
@@ -253,6 +269,19 @@ def not_remote() -> errors.BadInput:
         where="target: local",
         cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
     )
+
+
+def _naming_sources(work_folder: Path, sources: Path) -> Callable[[bytes], bytes]:
+    """What names a place in a program by the user's own file: the folder that the run has is removed after it."""
+    folders = b"|".join({re.escape(os.fsencode(each)) for each in (work_folder, work_folder.resolve())})
+    place = re.compile(rb"(?:%b)(?=/[^\"':\n]+(?:\", line |:)\d)" % folders)
+    return lambda data: place.sub(lambda _: os.fsencode(sources), data)
+
+
+def _without_pages(port: int, mend: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """What `mend` makes of the lines that name no page of the run's own server at `port`."""
+    pages = re.compile(SERVER_PAGES % port)
+    return lambda data: mend(pages.sub(b"", data))
 
 
 def _read_not_begun(path: Path, entry_point: str) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import functools
+import http.server
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +17,12 @@ from tests.support.repositories import write
 from tests.support.tiny_wheels import make_index, make_wheel
 
 Build = Callable[..., dict[str, str]]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A folder of wheels as an index: the list of a folder's files is what pip reads."""
+
+    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
@@ -45,6 +54,24 @@ def build(tmp_path: Path) -> Build:
     return run
 
 
+def test_environments_that_were_moved_are_built_again_so_that_their_programs_start(tmp_path: Path) -> None:
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        if "venv" in command:
+            write(Path(command[-1]), {"bin/train": f"#!{command[-1]}/bin/python\n"})
+        return Completed(command, 0, "", "")
+
+    def first_line(folder: Path) -> str:
+        wanted = environment.Wanted(lines=("x",), mlflow="3.1", project=tmp_path, source=tmp_path / "env.yaml")
+        with environment.built(wanted, folder=folder, environ={}, run=run, report=report.Report()) as path:
+            assert path.parent == folder
+            return (path / "bin" / "train").read_text()
+
+    first_line(tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    assert first_line(tmp_path / "new").startswith(f"#!{tmp_path / 'new'}/")
+
+
 def test_the_running_mlflow_is_there_where_the_project_asks_for_none(build: Build) -> None:
     found = build("colorama")
 
@@ -71,7 +98,7 @@ def test_a_project_gets_the_mlflow_that_it_wants_by_whatever_says_so(build: Buil
     assert build(f"-c {limits}", "mlflow")["has"] == "2.9"
     assert build(f"mathlib @ {mine.as_uri()}")["has"] == "2.9"
     assert build(f"other @ {other.as_uri()}", "colorama")["has"] == "3.0"
-    assert build(f"mlflow-skinny==2.9 --hash=sha256:{sha256}")["has"] == "2.9"
+    assert build(f"mlflow_skinny==2.9 --hash=sha256:{sha256}")["has"] == "2.9"
     assert build(f"mlflow @ {(tmp_path / 'index' / 'mlflow-3.0-py3-none-any.whl').as_uri()}")["has"] == "3.0"
 
 
@@ -111,6 +138,22 @@ def test_the_projects_own_indexes_and_folders_of_wheels_are_searched(build: Buil
     lines = environment.read_lines(mlproject.load(project), report=report.Report())
 
     assert build(*lines, project=project)["vendored"] == "1.0"
+
+
+def test_of_two_indexes_each_package_comes_from_the_one_that_has_the_version_as_with_pip(
+    build: Build, tmp_path: Path
+) -> None:
+    for index, name, version in (("own", "acme", "1.0"), ("own", "shade", "0.1"), ("public", "shade", "0.4.6")):
+        make_wheel(tmp_path / "served" / index / name, name, version)
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        lines = (f"--extra-index-url {url}/own", "acme", "shade==0.4.6")
+        found = build(*lines, PIP_NO_INDEX="0", PIP_INDEX_URL=f"{url}/public", UV_CACHE_DIR=str(tmp_path / "cache"))
+        server.shutdown()
+
+    assert (found["acme"], found["shade"]) == ("1.0", "0.4.6")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +218,24 @@ def test_a_project_that_installs_itself_is_not_changed_by_it(
     write(project, {"own.py": "VALUE = 2\n"})
     again = build(*environment.read_lines(mlproject.load(project), report=report.Report()), project=project)
     assert again["path"] != found["path"]
+
+
+@pytest.mark.parametrize("is_conda", [True, False])
+def test_what_pypi_cannot_give_a_conda_environment_may_be_had_by_conda(tmp_path: Path, is_conda: bool) -> None:
+    def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
+        Path(command[-1] if "venv" in command else tmp_path).mkdir(exist_ok=True)
+        return Completed(command, 0 if "venv" in command else 1, "", "no such package")
+
+    wanted = environment.Wanted(
+        lines=("x",), mlflow="3.1", project=tmp_path, source=tmp_path / "env.yaml", is_conda=is_conda
+    )
+    with (
+        pytest.raises(errors.StepFailed) as caught,
+        environment.built(wanted, folder=tmp_path / "e", environ={}, run=run, report=report.Report()),
+    ):
+        pass
+
+    assert ("give `--env-manager conda`" in caught.value.cure) is is_conda
 
 
 def test_a_network_that_is_not_there_is_named_and_no_password_shown(tmp_path: Path) -> None:
