@@ -160,16 +160,17 @@ def follow(
     show: Callable[[str], None],
     unkept: Callable[[OSError], None],
     timeout: float | None,
+    mend: Callable[[bytes], bytes] = bytes,
 ) -> int:
     """Run `command` in a process group of its own, wait for its end, and return its exit code.
 
     `message` is its first line of input. The input stays open after that: its end shows the program that nobody
-    follows any more. Output and errors go to `log` as they are and to `show` line by line; what keeps it from the log
-    goes to `unkept`, and stops nothing. Raises TimedOut after `timeout` seconds. However the wait ends, no process of
-    the group is left.
+    follows any more. Output and errors go to `log` as they are and to `show` line by line, both by way of `mend`, which
+    gets whole lines; what keeps them from the log goes to `unkept`, and stops nothing. Raises TimedOut after `timeout`
+    seconds. However the wait ends, no process of the group is left.
     """
     child = _start(command, env, errors_to=subprocess.STDOUT)
-    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept), daemon=True)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, show, unkept, mend), daemon=True)
     reader.start()
     try:
         _tell(child, message)
@@ -274,17 +275,21 @@ LONGEST = 1 << 20
 """Bytes after which a line is shown though it has no end."""
 
 
-def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], unkept: Callable[[OSError], None]) -> None:
+def _copy(
+    stream: IO[bytes],
+    log: Path,
+    show: Callable[[str], None],
+    unkept: Callable[[OSError], None],
+    mend: Callable[[bytes], bytes],
+) -> None:
     """Read to the end whatever happens: a program whose output nobody takes dies of it."""
     lines = Lines(show)
     with stream, contextlib.ExitStack() as stack:
         keep = _open_log(log, stack)
-        while True:
-            while not select.select([stream], [], [], 1)[0]:
-                lines.flush()
-            data = cast("io.BufferedReader", stream).read1()
+        for data in map(mend, _read_lines(stream)):
             if not data:
-                break
+                lines.flush()
+                continue
             try:
                 keep(data)
             except OSError as fault:
@@ -292,6 +297,24 @@ def _copy(stream: IO[bytes], log: Path, show: Callable[[str], None], unkept: Cal
                 keep = len
             lines.add(data)
         lines.flush()
+
+
+def _read_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """What comes, in whole lines; after a second in which nothing has come what there is of one, and then nothing."""
+    rest = b""
+    while True:
+        while not select.select([stream], [], [], 1)[0]:
+            yield from (rest, b"") if rest else (b"",)
+            rest = b""
+        data = rest + cast("io.BufferedReader", stream).read1()
+        if data == rest:
+            break
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 if len(data) <= LONGEST else len(data)
+        rest = data[end:]
+        if end:
+            yield data[:end]
+    if rest:
+        yield rest
 
 
 def _open_log(log: Path, stack: contextlib.ExitStack) -> Callable[[bytes], object]:

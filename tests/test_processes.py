@@ -71,6 +71,29 @@ def test_bytes_that_are_no_text_are_kept_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "run.log").read_bytes() == b"\xff\n"
 
 
+def test_output_is_mended_in_whole_lines_however_it_comes(tmp_path: Path) -> None:
+    pieces: list[bytes] = []
+
+    def mend(data: bytes) -> bytes:
+        pieces.append(data)
+        return data.replace(b"staged", b"yours")
+
+    processes.follow(
+        [sys.executable, "-c", "print('staged\\n' * 30_000 + 'staged', end='')"],
+        env=os.environ,
+        message="",
+        log=tmp_path / "log",
+        show=lambda _: None,
+        unkept=lambda fault: pytest.fail(str(fault)),
+        timeout=60,
+        mend=mend,
+    )
+
+    assert len(pieces) > 2  # more than a pipe holds
+    assert all(each.endswith(b"\n") for each in pieces[:-1] if each)
+    assert (tmp_path / "log").read_bytes().split() == [b"yours"] * 30_001
+
+
 def test_time_that_is_up_ends_the_child_and_all_that_it_started(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlops_tasks import namespace
+from mlops_tasks import namespace, processes
 from tests.support.inv import inv
 from tests.support.repositories import LIBRARY, git, make_repository, write
 
@@ -160,6 +161,59 @@ def test_the_ui_shows_a_tracking_servers_address_without_its_password(
 
     assert plain.out == "https://tracking.example/mlflow\n"
     assert machine.json == {"url": "https://tracking.example/mlflow"}
+
+
+STORE = "http://tracking.example"
+
+
+@pytest.mark.parametrize(
+    ("store", "run", "page"),
+    [
+        pytest.param("", {"url": ""}, "{here}/#/experiments/7{runs}", id="the store of our own"),
+        pytest.param("", None, "{here}/#/experiments/7{runs}", id="a run that goes on"),
+        pytest.param(STORE, {"url": f"{STORE}/#/experiments/7/runs/r"}, f"{STORE}/#/experiments/7", id="a server"),
+        pytest.param(STORE, {"url": ""}, STORE, id="a run of another store"),
+    ],
+)
+def test_the_ui_leads_to_the_experiment_of_the_branchs_last_run_here(
+    patched: Path, monkeypatch: pytest.MonkeyPatch, store: str, run: dict[str, str] | None, page: str
+) -> None:
+    (path,) = (patched / ".mlops").glob("*/local/branches/main/release.json")
+    before = path.read_bytes()
+    facts = {"run_id": "r", "experiment_id": "7", "status": "FINISHED", "backend": "local", "entry_point": "main"}
+    made = {"attempt": {"id": "a", "experiment_id": "7"}, **({"run": {**facts, "metrics": {}, **run}} if run else {})}
+    path.write_text(json.dumps({**json.loads(before), **made}))
+    if store:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setenv("MLOPS_TARGET", "databricks")  # what is opened are the runs on this machine
+
+    said = inv("ui", "--dry-run", cwd=patched)
+
+    path.write_bytes(before)
+    runs = "" if metadata.version("mlflow").startswith("2.") else "/runs?workflowType=machine_learning"
+    assert said.out.strip().removeprefix("would open ") == page.format(here="http://127.0.0.1:5000", runs=runs)
+
+
+@pytest.mark.parametrize(("flags", "level"), [([], "warning"), (["--verbose"], None)])
+def test_the_ui_scrolls_no_line_for_each_request_over_its_address(
+    patched: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], level: str | None
+) -> None:
+    monkeypatch.delenv("UVICORN_LOG_LEVEL", raising=False)
+    given: list[str | None] = []
+
+    def serve(_: object, *, env: dict[str, str], quiet: bool) -> int:
+        assert not quiet
+        given.append(env.get("UVICORN_LOG_LEVEL"))
+        return 0
+
+    monkeypatch.setattr(processes, "serve", serve)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+
+    said = inv("ui", "--port", port, *flags, cwd=patched)
+
+    assert (said.code, given) == (0, [level]), said.err
 
 
 def test_wheels_that_need_each_other_are_named_in_that_order(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -118,6 +119,7 @@ class LocalRuns:
         """
         track, folder = self.tracking, job.project.folder
         with (
+            self._until_output() as first,
             self._environment(job, Report()) as (path, is_same_mlflow),
             staging.disposable(folder) if job.is_staged else contextlib.nullcontext(folder) as work_folder,
         ):
@@ -127,7 +129,7 @@ class LocalRuns:
 
             def tell_unkept(fault: OSError) -> None:
                 unkept.append(fault)
-                self.report.warning(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
+                first(self.report.warning)(f"the output cannot be kept in {log}: {fault.strerror}; the run goes on")
 
             message = {
                 "project": str(work_folder),
@@ -150,15 +152,31 @@ class LocalRuns:
                     env={**self._child_environ(path), **track.login},
                     message=json.dumps(message),
                     log=log,
-                    show=self.report.output,
+                    show=first(self.report.output),
                     unkept=tell_unkept,
                     timeout=job.limits.timeout,
+                    mend=_naming_sources(work_folder, job.sources),
                 )
                 stood_on = [work_folder / job.project.mlproject, *([path / "bin" / "python"] if path else [])]
                 lacked = _read_not_begun(not_begun, job.entry_point)
                 return lacked or _describe_exit(code, log, stood_on=stood_on, unkept=unkept)
             finally:
                 shutil.rmtree(job.scratch, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _until_output(self) -> Iterator[Callable[[Callable[[str], None]], Callable[[str], None]]]:
+        """Show that something is under way, until the first call of what the callable makes of a function."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.report.waiting("starting the entry point", short=True))
+
+            def first(say: Callable[[str], None]) -> Callable[[str], None]:
+                def say_after(text: str) -> None:
+                    stack.close()
+                    say(text)
+
+                return say_after
+
+            yield first
 
     def _find_command(self, job: Job, folder: Path, python: str) -> list[str] | None:
         """The program that runs the entry point, by MLflow's own words for it: here it is imported already.
@@ -246,6 +264,13 @@ def not_remote() -> errors.BadInput:
         where="target: local",
         cure="press Ctrl-C where it runs; for a run on Databricks give `--target databricks`",
     )
+
+
+def _naming_sources(work_folder: Path, sources: Path) -> Callable[[bytes], bytes]:
+    """What names a place in a program by the user's own file: the folder that the run has is removed after it."""
+    folders = b"|".join({re.escape(os.fsencode(each)) for each in (work_folder, work_folder.resolve())})
+    place = re.compile(rb"(?:%b)(?=/[^\"':\n]+(?:\", line |:)\d)" % folders)
+    return lambda data: place.sub(lambda _: os.fsencode(sources), data)
 
 
 def _read_not_begun(path: Path, entry_point: str) -> str:

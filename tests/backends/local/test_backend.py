@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -266,7 +266,7 @@ def test_the_ui_opens_on_the_local_store(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with start(folder, "ui", "--port", str(port)) as ui, contextlib.ExitStack() as stack:
+    with start(folder, "ui", "--verbose", "--port", str(port)) as ui, contextlib.ExitStack() as stack:
         stack.callback(ui.kill)
         assert ui.stderr is not None
         next(line for line in ui.stderr if "Uvicorn running on" in line or "Listening at" in line)
@@ -455,3 +455,70 @@ def test_the_last_line_that_fitted_into_a_log_is_no_cause(tmp_path: Path, monkey
 
     assert reason == f"the entry point ended with exit code 1: No space left on device in {tmp_path}"
     assert heard.lines == [f"the output cannot be kept in {log}: No space left on device; the run goes on"]
+
+
+TRACE = """\
+Traceback (most recent call last):
+  File "{folder}/steps/train.py", line 16, in <module>
+{folder}/steps/train.py:3: UserWarning: no
+FileNotFoundError: [Errno 2] No such file or directory: '{folder}/model.pkl'
+"""
+
+
+def test_a_trace_leads_to_the_users_own_file_and_not_into_the_folder_that_is_removed(tmp_path: Path) -> None:
+    work, sources, shown = tmp_path / ".run-x" / "churn", tmp_path / "ml" / "churn", list[str]()
+
+    processes.follow(
+        [sys.executable, "-c", f"print({TRACE.format(folder=work)!r}, end='')"],
+        env=os.environ,
+        message="",
+        log=tmp_path / "log",
+        show=shown.append,
+        unkept=lambda fault: pytest.fail(str(fault)),
+        timeout=60,
+        mend=backend._naming_sources(work, sources),
+    )
+
+    mended = TRACE.format(folder=sources).replace(f"'{sources}", f"'{work}")
+    assert (tmp_path / "log").read_text() == mended
+    assert shown == mended.splitlines()
+
+
+class Moving(Report):
+    """Writes down what is shown, and when something moves on the screen."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    @contextlib.contextmanager
+    def waiting(self, what: str, *, short: bool = False) -> Iterator[None]:
+        self.said.append(f"begin {what}" if short else what)
+        yield
+        self.said.append("end")
+
+    def output(self, line: str) -> None:
+        self.said.append(line)
+
+
+@pytest.mark.parametrize("lines", [["one", "two"], []], ids=["output", "no output"])
+def test_something_moves_until_the_entry_point_says_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    def follow(_: list[str], *, show: Callable[[str], None], **__: object) -> int:
+        report.said.append("started")
+        for line in lines:
+            show(line)
+        return 0
+
+    monkeypatch.setattr(processes, "follow", follow)
+    monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, True)))
+    report = Moving()
+    runs = backend.LocalRuns(places=state.StateFolder(tmp_path), environ={}, run=processes.run_command, report=report)
+
+    runs._execute(
+        jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x"),
+        Submitted(run_id="r", experiment_id="1", backend="local"),
+        log=tmp_path / "log",
+    )
+
+    assert report.said == ["begin starting the entry point", "started", "end", *lines]

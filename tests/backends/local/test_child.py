@@ -51,7 +51,9 @@ def test_what_ends_a_run_before_its_entry_point_is_a_sentence_and_no_traceback(
     command, log = [sys.executable, str(backend.CHILD)], tmp_path / "log"
 
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    quiet = {"show": lambda _: None, "unkept": lambda _: None}
-    code = processes.follow(command, env=env, message=json.dumps(job), log=log, timeout=None, **quiet)
+    said: list[object] = []
+    code = processes.follow(
+        command, env=env, message=json.dumps(job), log=log, show=said.append, unkept=said.append, timeout=None
+    )
 
     assert (code, left.read_text(), log.read_text()) == (1, reason, f"{reason}\n")
