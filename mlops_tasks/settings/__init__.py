@@ -69,7 +69,7 @@ class Settings:
         setting_types.text, "environment to release to: one of `environments` in invoke.yaml, or a target"
     )
     wheel_root: str | None = _setting(
-        setting_types.text,
+        setting_types.place,
         "where each repository's branches have their wheel folders (default: below .mlops; on databricks in your home "
         "among the workspace's files, or dbfs:/wheels for the backend databricks)",
     )

@@ -6,6 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ def text(raw: object) -> str:
     if not isinstance(raw, str) or not raw.strip():
         raise ValueError(f"must be text, not {show(raw)}")
     return raw.strip()
+
+
+def place(raw: object) -> str:
+    """A text; `~/` at its beginning is the user's home, as no shell has read it."""
+    found = text(raw)
+    return str(Path(found).expanduser()) if found.startswith("~/") else found
 
 
 def texts(raw: object) -> tuple[str, ...]:

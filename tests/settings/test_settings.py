@@ -192,3 +192,16 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
     settings = Settings.read(config={"project": "p"}, environ={"MLOPS_BRANCH": "", "MLOPS_TARGET": ""}, flags={})
 
     assert (settings.branch, settings.target) == (None, "local")
+
+
+def test_a_wheel_root_below_the_home_folder_is_there_as_no_shell_has_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    def read(root: str) -> str | None:
+        return Settings.read(config={"project": "p", "wheel_root": root}, environ={}, flags={}).wheel_root
+
+    assert [read("~/wheels"), read("dbfs:/~/wheels"), read("store/~")] == [
+        "/home/me/wheels",
+        "dbfs:/~/wheels",
+        "store/~",
+    ]
