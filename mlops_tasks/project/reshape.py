@@ -38,7 +38,7 @@ def reshape(
             report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
         return []
     content = cluster.read(spec)
-    if missing or not content.is_wrapped:
+    if missing or not (content.is_wrapped or content.is_flat):
         cluster.write_wrapped(spec, content, [*content.libraries, *({"whl": each.uri} for each in missing)])
     name = spec.relative_to(project.folder).as_posix()
     return [Reference(file=name, old="", new=each.uri) for each in missing]
