@@ -95,7 +95,7 @@ def test_mended_it_is_staged_for_databricks(
     staged = find_staged(mended)
     environment = yaml.safe_load((staged / "training_env.yaml").read_text())
     assert environment["dependencies"] == ["python=3.9", "scikit-learn", {"pip": ["mlflow", f"/dbfs/{place}"]}]
-    assert read_cluster(staged) == CLUSTER
+    assert read_cluster(staged) == {"new_cluster": CLUSTER, "libraries": []}
     assert (staged / "quality.csv").read_text() == DATA
 
     said = inv("patch", "--workers", cwd=mended)

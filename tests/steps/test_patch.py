@@ -219,7 +219,7 @@ def test_a_conda_project_gets_a_wrapped_cluster_spec(folder: Path, form: str) ->
         pytest.param('{ "image": "train:1", "gpus": 2 }', id="what another backend takes"),
     ],
 )
-def test_a_spec_without_libraries_stays_as_it_is_byte_for_byte(folder: Path, spec: str) -> None:
+def test_in_a_rehearsal_a_spec_without_libraries_stays_byte_for_byte(folder: Path, spec: str) -> None:
     (folder / "cluster.json").write_bytes(spec.encode())
 
     copy = staged(folder, run_patch(folder))
