@@ -17,7 +17,7 @@ from mlops_tasks.settings import SETTINGS
 TOP = Path(__file__).parents[1]
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OTHERS = {"lint", "test", "<task>", "--list", "--version", "--dry"}
+OTHERS = {"lint", "test", "<task>", "--list", "--version", "--dry", "--print-completion-script"}
 """What may follow `inv` beside our tasks: the repository's own, and Invoke's flags."""
 COMMAND = re.compile(r"\binv ((?:(?!`|&&|\||[#\"\]]|<| {3})[^\n])+)")
 

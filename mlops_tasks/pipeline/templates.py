@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_tasks import errors, state
 from mlops_tasks.release import Release, Run
-from mlops_tasks.settings import gates, projects
+from mlops_tasks.settings import projects
 from mlops_tasks.settings.projects import Reference
 from mlops_tasks.steps.context import Context
 
@@ -111,6 +111,8 @@ def _read(context: Context, release: Release, run: Run, named: Reference) -> str
 def _choose_metric(context: Context, run: Run, named: Reference, metrics: Mapping[str, float]) -> float:
     takes = f"{context.settings.listed_as} takes {named}, and run {run.run_id} of {named.project} has"
     if named.metric not in metrics:
+        from mlops_tasks.settings import gates
+
         near = gates.name_near(named.metric, metrics)
         raise errors.OutOfOrder(
             f"{takes} not logged {named.metric}{f'; did you mean {near}?' if near else ''}",

@@ -16,11 +16,11 @@ from mlops_tasks.checkout.branch import Facts, gather
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Report
 from mlops_tasks.settings import Settings
-from mlops_tasks.stores import base as stores
 from mlops_tasks.stores import uris
 
 if TYPE_CHECKING:
     from mlops_tasks.project import mlproject
+    from mlops_tasks.stores import base as stores
     from mlops_tasks.targets import base as targets
     from mlops_tasks.wheels import sources, versions
 

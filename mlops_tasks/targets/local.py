@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, processes, state
 from mlops_tasks.report import Report
-from mlops_tasks.stores import base as stores
-from mlops_tasks.stores import choosing, uris
+from mlops_tasks.stores import uris
 
 if TYPE_CHECKING:
     from mlops_tasks.backends.base import Asked
     from mlops_tasks.backends.local import backend as local_backend
     from mlops_tasks.project import mlproject
     from mlops_tasks.settings import Settings
+    from mlops_tasks.stores import base as stores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -48,6 +48,8 @@ class LocalTarget:
             return f"uid-{os.getuid()}"
 
     def store(self, wheel_root: str) -> stores.Store:
+        from mlops_tasks.stores import choosing
+
         return choosing.choose_local(wheel_root, top=self.places.top)
 
     def absolute_uri(self, uri: str) -> str:

@@ -60,6 +60,8 @@ class ReleaseTask(invoke.Task[Any]):
     user's own collection does.
     """
 
+    _signature: inspect.Signature | None = None
+
     def __init__(self, body: Callable[..., Any], *, settings: Iterable[str] = (), **kwargs: Any) -> None:
         self.settings = tuple(settings)
         self.flags = (*self.settings, *kwargs.get("help", ()))
@@ -77,11 +79,14 @@ class ReleaseTask(invoke.Task[Any]):
 
     def argspec(self, body: Callable[..., Any]) -> inspect.Signature:
         """The body's own flags, then those of the settings, then the switches: Invoke makes the flags of these."""
+        if self._signature is not None:  # asked for twice at every start
+            return self._signature
         signature: inspect.Signature = super().argspec(body)
         own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         keyword = inspect.Parameter.KEYWORD_ONLY
         added = (inspect.Parameter(key, keyword, default=value) for key, value in self._defaults().items())
-        return inspect.Signature([*own, *added])
+        self._signature = inspect.Signature([*own, *added])
+        return self._signature
 
     def _defaults(self) -> dict[str, Any]:
         """A truth value's flag can only be set; every other flag is absent until given."""

@@ -55,6 +55,12 @@ CODES = {
     "PERMISSION_DENIED": f"ask for that permission; for another user {uris.LOGIN}",
 }
 """What to do, by the code of a tracking server's refusal."""
+PAGE = re.compile(
+    r"(?:valid JSON format|error code 40[45] != 200)\. Response body: '\s*<"
+    r"(?:[^']*?<title[^>]*>\s*(?P<title>[\w .,:|&-]{1,80}))?",
+    re.IGNORECASE,
+)
+"""MLflow's message of a page of HTML in the place of an answer."""
 SERVE_ARTIFACTS = (
     "start it with --serve-artifacts and --artifacts-destination, and give a new --experiment-name: "
     "an experiment keeps the place that it was made with"
@@ -412,11 +418,8 @@ class Tracking:
             return f"MLflow needs {module} for this store: {said}", f"pip install {PACKAGES.get(module, module)}"
         if isinstance(fault, ImportError):
             return f"MLflow does not fit what it needs: {said}", "install versions of both that fit each other"
-        if self.is_server and isinstance(fault, OSError) and fault.filename:
-            what = (
-                f"the tracking server keeps artifacts in {fault.filename} on a disk of its own, and MLflow looks for it"
-            )
-            return f"{what} on this machine: {fault.strerror}", SERVE_ARTIFACTS
+        if self.is_server and (found := _explain_server(fault)):
+            return found
         if self.uri.startswith("databricks"):
             return f"MLflow's tracking store refused: {said}", "do what it says, or repeat"
         known = (cure for words, cure in CURES.items() if words in said)
@@ -440,6 +443,20 @@ def _explain_file(path: Path, said: str, *, is_open: bool) -> tuple[str, str] | 
         cure = f"make it and its folder writable for you ({seen}), or name another store by MLFLOW_TRACKING_URI"
         return f"MLflow's database {path} cannot be written", cure
     return f"MLflow's database {path} was removed or replaced while it was in use", cure
+
+
+def _explain_server(fault: Exception) -> tuple[str, str] | None:
+    """What is wrong with a tracking server, and what to do; None for what is said of any store."""
+    if isinstance(fault, OSError) and fault.filename:
+        what = f"the tracking server keeps artifacts in {fault.filename} on a disk of its own, and MLflow looks for it"
+        return f"{what} on this machine: {fault.strerror}", SERVE_ARTIFACTS
+    page = PAGE.search(str(fault))
+    if page is None:
+        return None
+    title = f" ({redaction.mask(page['title'].strip())})" if page["title"] else ""
+    what = f"a web page{title} came back where MLflow's API was expected: it may want a login, or that address is not"
+    cure = f"{uris.LOGIN}; or set {uris.VARIABLE} to MLflow's own address"
+    return f"{what} MLflow's", cure
 
 
 @contextlib.contextmanager

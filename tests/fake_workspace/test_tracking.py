@@ -61,6 +61,7 @@ def make_run(workspace: Workspace, name: str) -> tuple[str, str]:
     return experiment, run["run"]["info"]["run_id"]
 
 
+@pytest.mark.full  # each whole release does so too
 def test_mlflow_logs_and_reads_back(connected: Workspace, name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     experiment = mlflow.set_experiment(name)

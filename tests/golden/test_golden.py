@@ -311,6 +311,7 @@ def test_a_project_is_laid_down(tmp_path: Path) -> None:
     seen.check()
 
 
+@pytest.mark.full
 def test_steps_out_of_order(tmp_path: Path) -> None:
     seen = Recording("out-of-order", make_repository(tmp_path / "a repository", SETTINGS=QUICK))
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from mlops_tasks import errors
-from mlops_tasks.pipeline import conclusion, history
+from mlops_tasks.pipeline import attempt, conclusion, history, pipeline
+from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.release import Attempt, Release, Run
 from mlops_tasks.settings import Settings, gates
 
@@ -48,11 +49,14 @@ def conclude(tracked: Any, run: Run, *require: str, **settings: Any) -> Release:
     return concluded
 
 
-def test_a_run_is_shown_beside_the_one_before_it_whatever_command_made_it(tracked: Any) -> None:
+def test_the_step_run_shows_its_run_beside_the_one_before_it(tracked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [tracked.log(metrics={"auc": value}) for value in (0.8, 0.9)]
+    release = Release(target="local", project="p", branch="main", run=runs[1])
+    monkeypatch.setattr(attempt, "take_run", lambda *_: release)
     context = tracked.context()
+    context.project_folder.mkdir()
 
-    conclusion.conclude(context, Release(target="local", project="p", branch="main", run=runs[1]))
+    pipeline._take(context, "run", NOTHING)
 
     ((columns, rows),) = context.report.tables
     assert columns[1] == "this run"

@@ -116,6 +116,7 @@ def write_cluster(site: Site, spec: object) -> None:
     (site.folder / "training" / "cluster.json").write_text(json.dumps(spec))
 
 
+@pytest.mark.full
 def test_on_an_existing_cluster_the_changed_library_runs_and_nothing_stays(site: Site) -> None:
     cluster = site.workspace.compute.add_cluster()
     write_cluster(site, {"existing_cluster_id": cluster.cluster_id})

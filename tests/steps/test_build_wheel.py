@@ -467,31 +467,41 @@ def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_shallow_clone_can_be_built_from_and_is_told_where_the_version_comes_from_git(tmp_path: Path) -> None:
+@pytest.fixture
+def shallow(tmp_path: Path) -> Path:
+    """A library in a shallow clone, whose version comes from git."""
     library = make_library(tmp_path / "origin")
     write(library, {"setup.cfg": "# scm\n"})
     commit(tmp_path / "origin", "v1")
-    subprocess.run(
-        ["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(tmp_path / "clone")], check=True
-    )
-
-    heard = Heard()
-    assert wheels_of(build(tmp_path / "clone", tmp_path / "clone" / "libs" / "mylib", heard=heard))
-    said = "warning: libs/mylib takes its version from git, and the clone is shallow, without older tags: "
-    assert heard.lines[0].startswith(f"{said}`git fetch --unshallow`")
-
-
-def test_a_local_version_that_a_shallow_clone_cannot_take_from_a_commit_is_told(tmp_path: Path) -> None:
-    make_library(tmp_path / "origin")
-    commit(tmp_path / "origin")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'origin'}", str(clone)], check=True)
-    context = make_context(clone, local_version=True)
+    return clone / "libs" / "mylib"
 
-    (found,) = build_wheel.find_missing(context, clone / "libs" / "mylib")
 
-    said = "libs/mylib: the clone is shallow and may lack the commit that last changed it, so its version ends in +d"
+@pytest.mark.full
+def test_a_shallow_clone_can_be_built_from(shallow: Path) -> None:
+    assert wheels_of(build(shallow.parents[1], shallow))
+
+
+@pytest.mark.parametrize(
+    ("local_version", "said"),
+    [
+        (False, "libs/mylib takes its version from git, and the clone is shallow, without older tags"),
+        (
+            True,
+            "libs/mylib: the clone is shallow and may lack the commit that last changed it, so",
+        ),
+    ],
+)
+def test_a_version_that_a_shallow_clone_cannot_take_from_git_is_told_with_what_brings_it(
+    shallow: Path, local_version: bool, said: str
+) -> None:
+    context = make_context(shallow.parents[1], local_version=local_version)
+
+    (found,) = build_wheel.find_missing(context, shallow)
+
     assert found.what.startswith(said)
+    assert ("its version ends in +d" in found.what) is local_version
     assert found.cure.startswith("`git fetch --unshallow`")
 
 

@@ -443,11 +443,13 @@ class _Tired(http.server.BaseHTTPRequestHandler):
 
     logins: ClassVar[list[str]] = []
     status: ClassVar[int] = 400
+    page: ClassVar[bytes] = b""
 
     def do_GET(self) -> None:
         self.logins.append(self.headers.get("Authorization", ""))
         self.send_response(200 if self.path == "/" else self.status)
         self.end_headers()
+        self.wfile.write(self.page)
 
     do_POST = do_GET  # noqa: N815 - http.server's own spelling
 
@@ -470,6 +472,26 @@ def test_a_server_that_lets_nobody_in_is_told_with_the_variables_of_a_login(
         server.shutdown()
 
     assert caught.value.cure.startswith(cure)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_web_page_where_mlflows_api_was_expected_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_Tired, "status", status)
+    monkeypatch.setattr(
+        _Tired, "page", b"\n<!DOCTYPE html>\n<html><head><title> Sign in | Acme\n</title></head></html>"
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
+        with pytest.raises(errors.WorkspaceError) as caught:
+            store.ensure_experiment("/Shared/a")
+        server.shutdown()
+
+    assert caught.value.what.startswith("a web page (Sign in | Acme) came back where MLflow's API was expected")
+    assert "set MLFLOW_TRACKING_TOKEN" in caught.value.cure
+    assert "set MLFLOW_TRACKING_URI to MLflow's own address" in caught.value.cure
 
 
 def test_a_server_on_this_machine_is_asked_past_any_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ STRAYS = (
 )
 """Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
 
+SERVER_PAGES = rb"[^\r\n]*View (?:run|experiment)\b[^\r\n]* at: http://127\.0\.0\.1:%d/[^\r\n]*\r?\n?"
+"""What MLflow 2 prints at a run's end, whatever it is told: pages of the run's own server, which ends with it."""
 LOOKED_THROUGH = 200
 """Lines of the log in which a fault's own line is looked for."""
 
@@ -142,6 +145,7 @@ class LocalRuns:
             python = str(path / "bin" / "python") if path else "python"
             not_begun = job.scratch / "not-begun"
             unkept: list[OSError] = []
+            port = _find_free_port()
 
             def tell_unkept(fault: OSError) -> None:
                 unkept.append(fault)
@@ -160,6 +164,7 @@ class LocalRuns:
                 "env_manager": "local" if job.env_manager == "auto" else job.env_manager,
                 "tracking_uri": track.uri,
                 "through_server": not is_same_mlflow and not track.is_server,
+                "port": port,
                 "artifacts": self.places.artifacts.as_uri(),
             }
             try:
@@ -171,7 +176,7 @@ class LocalRuns:
                     show=first(self.report.output),
                     unkept=tell_unkept,
                     timeout=job.limits.timeout,
-                    mend=_naming_sources(work_folder, job.sources),
+                    mend=_without_pages(port, _naming_sources(work_folder, job.sources)),
                 )
                 stood_on = [work_folder / job.project.mlproject, *([path / "bin" / "python"] if path else [])]
                 lacked = _read_not_begun(not_begun, job.entry_point)
@@ -289,6 +294,12 @@ def _naming_sources(work_folder: Path, sources: Path) -> Callable[[bytes], bytes
     return lambda data: place.sub(lambda _: os.fsencode(sources), data)
 
 
+def _without_pages(port: int, mend: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """What `mend` makes of the lines that name no page of the run's own server at `port`."""
+    pages = re.compile(SERVER_PAGES % port)
+    return lambda data: mend(pages.sub(b"", data))
+
+
 def _read_not_begun(path: Path, entry_point: str) -> str:
     """Why the child program did not begin the entry point; empty where it did."""
     if not path.is_file():
@@ -317,6 +328,12 @@ def _describe_exit(code: int, log: Path, *, stood_on: Iterable[Path], unkept: It
         return f"{how}: {full.strerror} in {log.parent}"
     last = _last_line(log)
     return f"{how}: {last}" if last else how
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _last_line(log: Path) -> str:

@@ -15,7 +15,6 @@ import logging
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -120,9 +119,7 @@ def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
     if not job["through_server"]:
         yield job["tracking_uri"]
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = job["port"]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = {"MLFLOW_BACKEND_STORE_URI": job["tracking_uri"], "MLFLOW_DEFAULT_ARTIFACT_ROOT": job["artifacts"]}
     environ = {**os.environ, **stores}  # not on the command line: the store's URI may hold a password

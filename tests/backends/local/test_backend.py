@@ -336,6 +336,23 @@ FROM a]
 """
 
 
+@pytest.mark.parametrize(
+    ("line", "is_ours"),
+    [
+        ("🏃 View run calm-fox-1 at: http://127.0.0.1:4107/#/experiments/1/runs/2", True),
+        ("🧪 View experiment at: http://127.0.0.1:4107/#/experiments/1", True),
+        ("2026/11/29 15:50:21 INFO mlflow.tracking: 🧪 View experiment at: http://127.0.0.1:4107/#/x.", True),
+        ("🏃 View run calm-fox-1 at: http://127.0.0.1:5000/#/experiments/1/runs/2", False),
+        ("🏃 View run calm-fox-1 at: http://127.0.0.1:41070/#/experiments/1/runs/2", False),
+        ("asking http://127.0.0.1:4107/health", False),
+    ],
+)
+def test_pages_of_a_runs_own_server_are_not_shown_and_those_of_others_are(line: str, is_ours: bool) -> None:
+    mend = backend._without_pages(4107, bytes)
+
+    assert mend(f"one\n{line}\ntwo\n".encode()).decode() == ("one\ntwo\n" if is_ours else f"one\n{line}\ntwo\n")
+
+
 def make_runs(top: Path, **environ: str) -> backend.LocalRuns:
     return backend.LocalRuns(places=state.StateFolder(top), environ=environ, run=processes.run_command, report=Report())
 
