@@ -1,8 +1,8 @@
 """The cluster spec (JSON): its libraries, its forms, and the two of them that MLflow's Databricks backend understands.
 
 For a conda or python_env project that backend takes `libraries` only from the wrapped form, `{"new_cluster": {...},
-"libraries": [...]}`, and into the cluster of any other it writes settings of its own. For a databricks_spark_job project
-it sends the whole JSON as the cluster, so that form must be flat, and its libraries come from MLproject
+"libraries": [...]}`, and writes settings of its own into a cluster in any other. For a databricks_spark_job project it
+sends the whole JSON as the cluster, so that form must be flat, and its libraries come from MLproject
 (mlflow/projects/databricks.py). What an answer about a job's run shows as `{"cluster_spec": {...}}` is read as well.
 """
 

@@ -26,7 +26,8 @@ def reshape(
 ) -> list[Reference]:
     """Give the staged `project` and its cluster spec the form that the project's kind needs.
 
-    In a rehearsal, which has no cluster, a spec without libraries stays as it is. `workers` adds the wheels that the cluster would not install otherwise; their references are returned.
+    In a rehearsal, which has no cluster, a spec without libraries stays as it is. `workers` adds the wheels that the
+    cluster would not install otherwise; their references are returned.
     """
     is_spark = project.spark_job is not None
     roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
