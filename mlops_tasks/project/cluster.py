@@ -1,9 +1,9 @@
 """The cluster spec (JSON): its libraries, its forms, and the two of them that MLflow's Databricks backend understands.
 
 For a conda or python_env project that backend takes `libraries` only from the wrapped form, `{"new_cluster": {...},
-"libraries": [...]}`. For a databricks_spark_job project it sends the whole JSON as the cluster, so that form must be
-flat, and its libraries come from MLproject (mlflow/projects/databricks.py). What an answer about a job's run shows as
-`{"cluster_spec": {...}}` is read as well.
+"libraries": [...]}`, and writes settings of its own into a cluster in any other. For a databricks_spark_job project it
+sends the whole JSON as the cluster, so that form must be flat, and its libraries come from MLproject
+(mlflow/projects/databricks.py). What an answer about a job's run shows as `{"cluster_spec": {...}}` is read as well.
 """
 
 from __future__ import annotations
@@ -113,13 +113,15 @@ Form = Literal["flat", "wrapped", "cluster_spec"]
 class ClusterSpec:
     """`cluster` describes the cluster itself; `others` are the keys beside it and `libraries`.
 
-    `form` says how the file has it: with `new_cluster` or `existing_cluster_id`, or one of these inside `cluster_spec`.
+    `form` says how the file has it: with `new_cluster` or `existing_cluster_id`, or one of these inside `cluster_spec`;
+    `lists_libraries` whether it has that key, be it with nothing in it.
     """
 
     cluster: Mapping[str, Any]
     libraries: tuple[Mapping[str, Any], ...]
     others: Mapping[str, Any]
     form: Form
+    lists_libraries: bool = False
 
     @property
     def is_wrapped(self) -> bool:
@@ -128,7 +130,7 @@ class ClusterSpec:
     @property
     def is_flat(self) -> bool:
         """Whether the file has no more than the cluster and no libraries, as the spec of a Spark job must."""
-        return self.form == "flat" and not self.libraries
+        return self.form == "flat" and not self.lists_libraries
 
     @property
     def existing(self) -> Any:
@@ -168,7 +170,10 @@ def read_data(data: Any, shown: Path) -> ClusterSpec:
     cluster = rest if form == "flat" else data.get("new_cluster", {})
     if not isinstance(cluster, Mapping):
         raise _ill_formed("`new_cluster` must be an object", shown)
-    return ClusterSpec(cluster=cluster, libraries=tuple(libraries), others={} if form == "flat" else rest, form=form)
+    others = {} if form == "flat" else rest
+    return ClusterSpec(
+        cluster=cluster, libraries=tuple(libraries), others=others, form=form, lists_libraries="libraries" in data
+    )
 
 
 def _unwrap(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Form]:

@@ -21,11 +21,13 @@ def reshape(
     patches: Sequence[references.Patch],
     wheels: references.Wheels,
     workers: bool,
+    is_rehearsal: bool,
     report: Report,
 ) -> list[Reference]:
     """Give the staged `project` and its cluster spec the form that the project's kind needs.
 
-    `workers` adds the wheels that the cluster would not install otherwise; their references are returned.
+    In a rehearsal, which has no cluster, a spec without libraries stays as it is. `workers` adds the wheels that the
+    cluster would not install otherwise; their references are returned.
     """
     is_spark = project.spark_job is not None
     roles = {"cluster", "mlproject"} if is_spark else {"cluster"}
@@ -38,7 +40,7 @@ def reshape(
             report.warning("`workers` is set, but there is no cluster spec that could install the wheels on them")
         return []
     content = cluster.read(spec)
-    if missing or not content.is_wrapped:
+    if missing or not (content.is_wrapped or (is_rehearsal and content.is_flat)):
         cluster.write_wrapped(spec, content, [*content.libraries, *({"whl": each.uri} for each in missing)])
     name = spec.relative_to(project.folder).as_posix()
     return [Reference(file=name, old="", new=each.uri) for each in missing]

@@ -33,7 +33,7 @@ class _Inputs:
 
     `names` are the project's files, and `needed` those of them that are read and patched here. The cluster spec may
     lie outside the project's folder. The wheels have absolute URIs; the backend `brings_wheels` where a run gets them
-    whether or not the project's files name them.
+    whether or not the project's files name them. `is_rehearsal` is for a run on this machine, which has no cluster.
     """
 
     project: mlproject.Project
@@ -44,6 +44,7 @@ class _Inputs:
     workers: bool
     add_wheels: bool
     brings_wheels: bool
+    is_rehearsal: bool
 
     def named(self) -> dict[str, object]:
         """All inputs but the project's files, by what a person calls them."""
@@ -148,6 +149,7 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
         workers=settings.workers,
         add_wheels=settings.add_wheels,
         brings_wheels=target.is_databricks and context.backend == databricks.OWN_BACKEND,
+        is_rehearsal=not target.is_databricks,
     )
 
 
@@ -220,7 +222,15 @@ def _give_form(
     added = _add_wheels(inputs, patches, copy, report)
     staged = mlproject.load(copy)
     workers = inputs.workers and not (added and staged.spark_job is not None)
-    return added + reshape.reshape(staged, spec, patches=patches, wheels=inputs.wheels, workers=workers, report=report)
+    return added + reshape.reshape(
+        staged,
+        spec,
+        patches=patches,
+        wheels=inputs.wheels,
+        workers=workers,
+        is_rehearsal=inputs.is_rehearsal,
+        report=report,
+    )
 
 
 def _add_wheels(inputs: _Inputs, patches: Sequence[references.Patch], copy: Path, report: Report) -> list[Reference]:

@@ -220,7 +220,7 @@ class Tracking:
             )
             if any(own) or any(each.path != RECORD for each in self._client.list_artifacts(run_id)):
                 return True
-            by_parent = f"tags.`mlflow.parentRunId` = '{run_id}'"
+            by_parent = f"tags.`{CHILD}` = '{run_id}'"
             return bool(self._client.search_runs([run.info.experiment_id], by_parent, max_results=1))
 
     def read_tags(self, run_id: str) -> dict[str, str] | None:
@@ -256,6 +256,19 @@ class Tracking:
             there = self._client.get_run(run_id).info.status
             if there in GOING_ON or (overrule and status not in {"FINISHED", there}):
                 self._client.set_terminated(run_id, status)
+
+    def find_going_on(self, run_id: str) -> list[str]:
+        """The ids of the runs under the run that have no end, and of those under these."""
+        found: dict[str, None] = {}
+        todo = [run_id]
+        for each in todo:
+            with self._calling_mlflow():
+                experiment = self._client.get_run(each).info.experiment_id
+                under = f"tags.`{CHILD}` = '{each}' and attributes.status = 'RUNNING'"
+                children = [str(run.info.run_id) for run in self._client.search_runs([experiment], under)]
+            todo += [child for child in children if child not in found]
+            found |= dict.fromkeys(children)
+        return list(found)
 
     def search_runs(
         self,

@@ -14,6 +14,8 @@ from mlops_tasks import errors
 HELP = "set DATABRICKS_HOST and DATABRICKS_TOKEN, or give `--profile NAME` of ~/.databrickscfg"
 PREFIX = "DATABRICKS_"
 PAIR = {"host", "token"}
+HOSTS = {"host", "azure_workspace_resource_id", "azure_resource_id"}
+"""The settings of which each leads to a workspace's host."""
 NEUTRAL = {"cluster_id", "serverless_compute_id", "warehouse_id", "cli_path", "config_file", "config_profile"}
 NEUTRAL |= {"debug_headers", "debug_truncate_bytes", "rate_limit", "runtime_version"}
 """Settings in variables and profiles that neither lead to a host nor are credentials."""
@@ -61,6 +63,11 @@ class Credentials:
         """Whether there is a pair of host and token, and nothing else that could decide."""
         values = {key: value for key, value in self.values.items() if (key, value) != ("auth_type", "pat")}
         return set(values) == PAIR and not any(self.environ.get(each) for each in OTHER_CREDENTIALS)
+
+    @property
+    def leads_anywhere(self) -> bool:
+        """Whether anything leads to a host; on Databricks itself databricks-sdk knows it."""
+        return not HOSTS.isdisjoint(self.values) or "DATABRICKS_RUNTIME_VERSION" in self.environ
 
     @property
     def place(self) -> object:

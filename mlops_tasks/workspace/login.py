@@ -1,7 +1,7 @@
 """Login: the workspace's host and the user's credentials, as databricks-sdk resolves them, once for all clients.
 
-A plain pair of host and token, in the environment or in a profile, is read here: importing databricks-sdk takes a
-second. databricks-sdk resolves everything else.
+A plain pair of host and token, in the environment or in a profile, is read here, and so is that there is none:
+importing databricks-sdk takes a second. databricks-sdk resolves everything else.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def resolve(profile: str | None, environ: Mapping[str, str]) -> Login:
     host for something and can't.
     """
     found = credentials.find(profile, environ)
+    if not found.leads_anywhere:
+        raise errors.BadInput(_lacking(found), where=found.place, cure=credentials.HELP)
     return _plain_login(found) if found.is_plain else _sdk_login(found)
 
 
@@ -136,12 +138,17 @@ def _fresh_headers(config: Config) -> Mapping[str, str]:
             raise faults.refused_login(f"{config.host} {call}", said=str(fault)) from fault
 
 
+def _lacking(found: Credentials) -> str:
+    """What is missing where nothing leads to a host."""
+    if found.name:
+        return f"the profile {found.name} names no host"
+    return "no Databricks host is known" if found.values else "no Databricks login is known"
+
+
 def _explain(said: str, found: Credentials) -> str:
+    if credentials.HOSTS.isdisjoint(found.values):
+        return _lacking(found)
     plain = redaction.without_configuration(said).splitlines()[0]
-    if not {"host", "azure_workspace_resource_id", "azure_resource_id"} & set(found.values):
-        if found.name:
-            return f"the profile {found.name} names no host"
-        return "no Databricks host is known" if found.values else "no Databricks login is known"
     if "cannot configure default credentials" in plain:
         return f"no credentials for {found.host} are known"
     return f"no Databricks login: {plain}"

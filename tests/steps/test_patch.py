@@ -212,6 +212,21 @@ def test_a_conda_project_gets_a_wrapped_cluster_spec(folder: Path, form: str) ->
     assert spec_of(folder, release) == {"new_cluster": CLUSTER, "libraries": [{"whl": LIB.uri}]}
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param('\ufeff{"num_workers":  1,\r\n\t"spark_version": "16.4.x-scala2.12\\u0020"}', id="a cluster"),
+        pytest.param('{ "image": "train:1", "gpus": 2 }', id="what another backend takes"),
+    ],
+)
+def test_in_a_rehearsal_a_spec_without_libraries_stays_byte_for_byte(folder: Path, spec: str) -> None:
+    (folder / "cluster.json").write_bytes(spec.encode())
+
+    copy = staged(folder, run_patch(folder))
+
+    assert (copy / "cluster.json").read_bytes() == spec.encode()
+
+
 def test_workers_adds_the_wheels_that_the_spec_does_not_name(folder: Path) -> None:
     write(folder, cluster=json.dumps({"new_cluster": CLUSTER, "libraries": [{"whl": "x/core-0.1-py3-none-any.whl"}]}))
     assert spec_of(folder, run_patch(folder, deployed=[CORE, LIB]))["libraries"] == [{"whl": CORE.uri}]

@@ -103,6 +103,22 @@ def test_a_run_is_marked_once_and_keeps_an_end_of_its_own(store: tracking.Tracki
     assert (ended.experiment_id, ended.status, ended.metrics) == (experiment_id, "KILLED", {})
 
 
+def test_the_runs_that_a_run_started_and_that_have_no_end_are_found_down_to_the_last(store: tracking.Tracking) -> None:
+    experiment_id = store.ensure_experiment("/Shared/steps")
+
+    def start(parent: str) -> str:
+        return store.start_run(experiment_id, name=None, tags={"mlflow.parentRunId": parent} if parent else {})
+
+    run_id, other = start(""), start("")
+    steps = [start(run_id), start(run_id)]
+    inner, ended = start(steps[0]), start(run_id)
+    store.end_run(ended, "FINISHED")
+    start(other)
+    start(ended)
+
+    assert sorted(store.find_going_on(run_id)) == sorted([*steps, inner])
+
+
 @pytest.mark.parametrize(("overrule", "status"), [(True, "KILLED"), (False, "FINISHED")])
 def test_a_bad_end_overrules_a_good_one_where_it_is_to(store: tracking.Tracking, overrule: bool, status: str) -> None:
     run_id = create_run(store, store.ensure_experiment("/Shared/a"))

@@ -131,3 +131,19 @@ def test_constraints_of_pips_settings_hold_for_what_builds_a_wheel() -> None:
 
     assert building.environment(environ)["UV_CONSTRAINT"] == "/c.txt /b.txt"
     assert "UV_CONSTRAINT" not in building.environment({"PIP_CONFIG_FILE": "/dev/null"})
+
+
+def test_what_pip_may_not_take_ready_made_is_not_for_a_build_either(tmp_path: Path) -> None:
+    listed: list[str] = []
+
+    def run(command: Sequence[str], **_: object) -> processes.Completed:
+        if "-r" in command:
+            listed.extend(Path(command[-1]).read_text().splitlines())
+        return processes.Completed(command, 0, "", "")
+
+    environ = building.environment(
+        {"PIP_NO_BINARY": "cython", "PIP_ONLY_BINARY": "numpy", "PIP_CONFIG_FILE": "/dev/null"}
+    )
+    building.Environments(tmp_path, environ=environ, run=run).providing(frozenset({"setuptools"}), say=pytest.fail)
+
+    assert listed == ["--no-binary cython", "--only-binary numpy", "setuptools"]

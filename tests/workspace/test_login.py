@@ -206,11 +206,19 @@ def test_a_missing_login_and_a_missing_host_are_told_apart(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "databricks.sdk.config", None)  # its import takes a second, and is not needed
 
     with pytest.raises(errors.BadInput) as caught:
         login.resolve(None, {"HOME": str(home), **variables})
 
     assert caught.value.what == said
+
+
+def test_on_databricks_itself_databricks_sdk_is_asked(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    found = SimpleNamespace(host="https://x.net", auth_type="runtime")
+    monkeypatch.setattr(login, "_configure", lambda **_: found)
+
+    assert login.resolve(None, {"HOME": str(home), "DATABRICKS_RUNTIME_VERSION": "16.4"}).host == found.host
 
 
 def test_a_login_that_databricks_sdk_finds_no_host_for_is_told_as_that(

@@ -88,9 +88,9 @@ class LocalRuns:
             status, timed_out, reason = "KILLED", True, stopped_after(job.limits)
         except BaseException:
             with errors.warn_on_failure(self.report.warning):
-                self.tracking.end_run(run_id, "KILLED")
+                self._end(run_id, "KILLED", submitted.backend)
             raise
-        self.tracking.end_run(run_id, status)
+        self._end(run_id, status, submitted.backend)
         found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
         return found._replace(timed_out=timed_out, reason=reason)
 
@@ -105,8 +105,24 @@ class LocalRuns:
             return None
         backend = tags.get("mlflow.project.backend", "local")
         if backend == "local":
-            self.tracking.end_run(run_id, "KILLED", overrule=False)
+            self._end(run_id, "KILLED", backend, overrule=False)
         return self._read(run_id, entry_point=tags.get("mlflow.project.entryPoint", ""), backend=backend)
+
+    def _end(self, run_id: str, status: str, backend: str, *, overrule: bool = True) -> None:
+        """Give the run its end, and a bad one to the steps that it started too, whose processes have ended with it.
+
+        After a good end a step may go on in a session of its own, or the script has passed over that it failed.
+        """
+        self.tracking.end_run(run_id, status, overrule=overrule)
+        if backend != "local":
+            return
+        with errors.warn_on_failure(self.report.warning):
+            for each in self.tracking.find_going_on(run_id):
+                if status == "FINISHED":
+                    self.report.warning(f"run {each}, which this run started, has no end: did that step fail?")
+                else:
+                    self.tracking.end_run(each, status)
+                    self.report.detail(f"run {each}, which this run started, is now {status}")
 
     def page(self, submitted: Submitted) -> str:
         return ""

@@ -539,3 +539,49 @@ def test_something_moves_until_the_entry_point_says_something(
     )
 
     assert report.said == ["begin starting the entry point", "started", "end", *lines]
+
+
+class Store:
+    """A tracking store in which a run has started a step that has no end."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, str] = {}
+
+    def find_going_on(self, run_id: str) -> list[str]:
+        assert run_id == "r"
+        return ["step"]
+
+    def end_run(self, run_id: str, status: str, *, overrule: bool = True) -> None:
+        self.ended[run_id] = status
+
+    def read_run(self, run_id: str, *, entry_point: str, backend: str) -> Run:
+        return Run(run_id, "1", self.ended[run_id], backend, "", entry_point)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [("exit code 1", "FAILED"), (processes.TimedOut(), "KILLED"), (KeyboardInterrupt(), "KILLED"), ("", "FINISHED")],
+)
+def test_a_step_ends_as_the_run_that_started_it_and_is_told_after_a_good_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str | BaseException, status: str
+) -> None:
+    def execute(*_: object, log: Path) -> str:
+        if isinstance(reason, BaseException):
+            raise reason
+        return reason
+
+    heard, store = Heard(), Store()
+    monkeypatch.setattr(backend.LocalRuns, "_execute", execute)
+    monkeypatch.setattr(backend.LocalRuns, "tracking", store)
+    runs = replace(make_runs(tmp_path), report=heard)
+    job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
+    job = replace(job, limits=job.limits._replace(timeout=1))
+
+    with contextlib.suppress(KeyboardInterrupt):
+        runs.follow(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")
+
+    if status == "FINISHED":
+        assert store.ended == {"r": status}
+        assert heard.lines == ["run step, which this run started, has no end: did that step fail?"]
+    else:
+        assert store.ended == {"r": status, "step": status}
