@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -83,8 +84,8 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
     if inputs.wheels:
         given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
-    reading.look_ahead(context, release, force=inputs.force)
-    return deploy.deploy_wheels(context, release, wheel_folder(release))
+    look_ahead = functools.partial(reading.look_ahead, context, release, force=inputs.force)
+    return deploy.deploy_wheels(context, release, wheel_folder(release), before_writing=look_ahead)
 
 
 def _deploy_digest(context: Context, release: Release) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlops_tasks import errors, files
@@ -30,9 +30,12 @@ def deploy_digest(context: Context, release: Release, folder: str) -> str:
     return "gone"
 
 
-def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
+def deploy_wheels(
+    context: Context, release: Release, folder: str, *, before_writing: Callable[[], object] = lambda: None
+) -> Release:
     """A release with its wheels in `folder` of the store; a wheel that is there already is left alone.
 
+    `before_writing` is called where there is something to write, before the first byte.
     Raises OutOfOrder for a wheel that is gone or changed, and WorkspaceError where the store refuses, where it holds
     other content under a wheel's name, and where it does not hold afterwards what was written.
     """
@@ -43,6 +46,8 @@ def deploy_wheels(context: Context, release: Release, folder: str) -> Release:
     missing = _find_missing(context, wheels, folder)
     for wheel in missing:
         _check_source(wheel, context.top / wheel.file)
+    if missing:
+        before_writing()
     if missing and not context.dry_run:
         _write(context, missing, folder)
     counts = {"to write" if context.dry_run else "new": len(missing), "kept": len(wheels) - len(missing)}

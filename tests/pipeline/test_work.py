@@ -13,10 +13,12 @@ import yaml
 
 from mlops_tasks import Pipeline, ReleaseError, Settings, processes
 from mlops_tasks.doctor import checklist
+from mlops_tasks.pipeline.inputs import NOTHING, Inputs
 from mlops_tasks.wheels import sources
 from tests.fake_workspace.server import Workspace
 from tests.support.repositories import git, make_repository, write
 from tests.support.sites import SPARK, SPARK_CLUSTER
+from tests.support.tiny_wheels import make_wheel
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
@@ -160,3 +162,17 @@ def test_a_release_to_databricks_parses_each_file_once_and_looks_ahead_once(
 
     assert [calls[f"parsed {text}"] for text in texts.values()] == [1, 1]
     assert calls["preflight"] == 1
+
+
+def test_a_deploy_of_what_is_there_already_signs_in_and_looks_no_more(tmp_path: Path, workspace: Workspace) -> None:
+    folder = make_repository(tmp_path / "repository")
+    write(folder, {"training/MLproject": SPARK, "training/cluster.json": json.dumps(SPARK_CLUSTER)})
+    settings = Settings(project="training", target="databricks", wheel_root="dbfs:/wheels")
+    wheels = Inputs(wheels=(make_wheel(tmp_path, "mylib", "1.0"),))
+    for step, inputs in (("name", NOTHING), ("deploy", wheels)):
+        Pipeline(folder, settings, environ=workspace.environment).take(step, inputs)
+    workspace.requests.clear()
+
+    Pipeline(folder, settings, environ=workspace.environment).take("deploy", wheels)
+
+    assert [Path(entry.path).name for entry in workspace.requests] == ["Me", "list"]
