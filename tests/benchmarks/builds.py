@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,12 +16,20 @@ LOOP = 'for each in libs/*; do "$0" -m build --wheel --outdir dist $1 "$each"; d
 
 def rows(work: Path) -> Iterator[Row]:
     backend = work / "backend"
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "--target", backend, "hatchling"], check=True)
+
+    @functools.cache
+    def install() -> None:
+        subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "--target", backend, "hatchling"], check=True)
+
     for number, bound in ((1, 0.5), (8, 0.3)):
         folder = make_libraries(work / f"of {number}", number)
 
         def forget(folder: Path = folder) -> None:
             shutil.rmtree(folder / "dist", ignore_errors=True)
+
+        def prepare(folder: Path = folder) -> None:
+            install()
+            forget(folder)
 
         def forget_ours(folder: Path = folder) -> None:
             shutil.rmtree(folder / ".mlops", ignore_errors=True)
@@ -31,7 +40,7 @@ def rows(work: Path) -> Iterator[Row]:
             arguments=["bash", "-c", LOOP, PYTHON, "--no-isolation"],
             cwd=folder,
             environ={**PATH, "PYTHONPATH": str(backend)},
-            before=forget,
+            before=prepare,
         )
         yield Row(name=f"build-wheel, libraries: {number}", ours=ours, other=other, bound=bound, limit=bare)
         if number == 1:
