@@ -407,11 +407,10 @@ def test_an_entry_point_that_was_not_begun_is_told_so_and_not_by_an_exit_code_of
 
     monkeypatch.setattr(processes, "follow", follow)
     monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, True)))
-    tracking = SimpleNamespace(
-        uri="", login={}, is_server=False, shown="", end_run=lambda *_: None, read_run=lambda *_, **__: ENDED
-    )
+    answers: dict[str, object] = {"end_run": None, "find_going_on": [], "read_run": ENDED}
+    calls = {name: lambda *_, answer=answer, **__: answer for name, answer in answers.items()}
     runs = make_runs(tmp_path)
-    vars(runs)["tracking"] = tracking
+    vars(runs)["tracking"] = SimpleNamespace(uri="", login={}, is_server=False, shown="", **calls)
 
     job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
     found = runs.follow(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")
