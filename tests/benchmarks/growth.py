@@ -60,7 +60,7 @@ def _patches(work: Path) -> Iterator[Row]:
             other=Command(arguments=["cp", "-r", folder / "training", copied], cwd=folder, before=forget),
             bound=2.5,
         )
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # git may be at work in it
 
 
 def _wheels(work: Path) -> Iterator[Row]:

@@ -16,9 +16,12 @@ PYTHON = Path(sys.executable)
 PATH = {**os.environ, "PATH": f"{BESIDE}:{os.environ['PATH']}"}
 
 
-def make_libraries(folder: Path, number: int, *, size: int = 0, settings: str = repositories.SETTINGS) -> Path:
-    """A repository with so many libraries, each with `size` bytes that cannot be compressed."""
-    repositories.make_repository(folder, SETTINGS=settings)
+def make_libraries(folder: Path, number: int, *, size: int = 0, **texts: str) -> Path:
+    """A repository with so many libraries, each with `size` bytes that cannot be compressed.
+
+    `texts` are its other files, as `make_repository` takes them.
+    """
+    repositories.make_repository(folder, **texts)
     shutil.rmtree(folder / "libs")
     for index in range(number):
         name = f"lib{index:03}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +10,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.pairs import Command, Row
-from tests.benchmarks.places import BESIDE, INV, make_libraries
+from tests.benchmarks.places import INV, PYTHON, make_libraries
 from tests.fake_workspace.server import Workspace
+from tests.support import sites
 
 SETTINGS = "mlops:\n  project: training\n  libraries: [libs/*]\n  target: databricks\n  wheel_root: dbfs:/wheels\n"
+TEXTS = {"SETTINGS": SETTINGS, "MLPROJECT": sites.SPARK, "CLUSTER": json.dumps(sites.SPARK_CLUSTER)}
+DBFS = """\
+import sys
+from databricks_cli.dbfs.cli import dbfs_group
+from databricks_cli.sdk import ApiClient
+
+begin = ApiClient.__init__
+
+def keep_port(self, *positional, host, **named):
+    begin(self, *positional, host=host, **named)
+    self.url = f"{host}/api/"
+
+ApiClient.__init__ = keep_port
+sys.argv[0] = "dbfs"
+sys.exit(dbfs_group())
+"""
+"""The program `dbfs`, which would drop the port of a host."""
 LATENCY = 0.04
 """Seconds for each request."""
 MBIT = 125_000
@@ -29,7 +48,7 @@ def rows(work: Path) -> Iterator[Row]:
             shutil.rmtree(workspace.root / "dbfs" / "wheels", ignore_errors=True)
 
         for name, (number, size) in SETS.items():
-            folder = make_libraries(work / f"{number} of {size}", number, size=size, settings=SETTINGS)
+            folder = make_libraries(work / f"{number} of {size}", number, size=size, **TEXTS)
             subprocess.run([INV, "name", "build-wheel"], cwd=folder, env=environ, check=True, capture_output=True)
             (folder / "wheels").mkdir()
             for wheel in (folder / ".mlops" / "wheels").rglob("*.whl"):
@@ -38,7 +57,7 @@ def rows(work: Path) -> Iterator[Row]:
                 workspace.faults.shape(latency=LATENCY, bandwidth=speed * MBIT)
                 ours = Command(arguments=[INV, "deploy"], cwd=folder, environ=environ, before=forget)
                 there = "dbfs:/wheels/theirs"
-                copy: list[str | Path] = [BESIDE / "dbfs", "cp", "-r", "--overwrite", folder / "wheels", there]
+                copy: list[str | Path] = [PYTHON, "-c", DBFS, "cp", "-r", "--overwrite", folder / "wheels", there]
                 yield Row(
                     name=f"deploy {name}, {speed} Mbit/s",
                     ours=ours,
