@@ -145,7 +145,7 @@ class Settings:
         600.0,
     )
     at_once: int = _setting(setting_types.count, "runs of a sweep that go on at a time (default: 2)", 2)
-    parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 4)", 4)
+    parallel_uploads: int = _setting(setting_types.count, "wheels that are uploaded at a time (default: 8)", 8)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     foreign: tuple[str, ...] = field(default=(), compare=False)
     environments: Mapping[str, Environment] = field(default_factory=dict, compare=False)

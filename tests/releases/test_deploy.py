@@ -71,17 +71,17 @@ def test_as_many_uploads_as_were_asked_for_are_under_way_at_once(
 ) -> None:
     gate = threading.Event()
     method, path = place.calls[0]
-    held = [workspace.faults.add(method, path, call=number, gate=gate) for number in range(1, 6)]
-    deploying = threading.Thread(target=deploy_to, args=(place, tmp_path, make_wheels(tmp_path, 8)))
+    held = [workspace.faults.add(method, path, call=number, gate=gate) for number in range(1, 10)]
+    deploying = threading.Thread(target=deploy_to, args=(place, tmp_path, make_wheels(tmp_path, 12)))
     deploying.start()
 
-    for fault in held[:4]:
+    for fault in held[:8]:
         assert fault.met.wait()
-    assert not held[4].met.wait(0.1)
+    assert not held[8].met.wait(0.1)
     gate.set()
     deploying.join()
 
-    assert len(place.files()) == 8
+    assert len(place.files()) == 12
 
 
 def test_what_is_there_is_not_written_again(workspace: Workspace, place: Place, tmp_path: Path) -> None:
@@ -144,16 +144,16 @@ def test_a_store_that_kept_less_is_found_out(place: Place, tmp_path: Path, monke
 def test_the_first_fault_is_told_and_ends_the_other_uploads(
     workspace: Workspace, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three uploads hang while the fourth is refused: none of them is waited for, and no further one begins."""
+    """Seven uploads hang while the eighth is refused: none of them is waited for, and no further one begins."""
     monkeypatch.setattr(stores, "GRACE", 0.2)
     gate = threading.Event()
     method, path = place.calls[0]
-    held = [workspace.faults.add(method, path, call=number, gate=gate) for number in (1, 2, 3)]
+    held = [workspace.faults.add(method, path, call=number, gate=gate) for number in range(1, 8)]
     body = {"error_code": "PERMISSION_DENIED", "message": "no more"}
-    workspace.faults.add(method, path, call=4, status=403, body=body)
+    workspace.faults.add(method, path, call=8, status=403, body=body)
 
     with pytest.raises(errors.WorkspaceError, match="permission denied: no more"):
-        deploy_to(place, tmp_path, make_wheels(tmp_path, 6, 10 * MEGABYTE))
+        deploy_to(place, tmp_path, make_wheels(tmp_path, 10, 10 * MEGABYTE))
 
     assert all(fault.met.is_set() for fault in held)
     left = [thread for thread in threading.enumerate() if thread.name.endswith("(work)")]
