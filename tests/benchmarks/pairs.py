@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,27 +72,33 @@ def compare(row: Row, pairs: int) -> Result:
     return Result(row, medians[0], medians[1], limit)
 
 
+TIMER = """\
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=2)
+_, status, usage = os.wait4(program.pid, 0)
+seconds = time.perf_counter() - begun
+print(json.dumps([seconds, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+"""
+"""Times a program. Linux counts to a program's memory that of whoever started it, so a small one does."""
+
+
 def take(command: Command) -> Timed:
     """Run it once. SystemExit with what it has said where it fails."""
     command.before()
-    with tempfile.TemporaryFile() as said:
-        begun = time.perf_counter()
-        program = subprocess.Popen(
-            [str(word) for word in command.arguments],
-            cwd=command.cwd,
-            env=None if command.environ is None else dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(program.pid, 0)
-        seconds = time.perf_counter() - begun
-        program.returncode = os.waitstatus_to_exitcode(status)
-        if program.returncode:
-            said.seek(0)
-            what = " ".join(map(str, command.arguments))
-            sys.exit(f"{what} ended with {program.returncode}:\n{said.read().decode()}")
-    return Timed(seconds, usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+    words = [str(word) for word in command.arguments]
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", TIMER, *words],
+        cwd=command.cwd,
+        env=None if command.environ is None else dict(command.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, memory, code = json.loads(done.stdout)
+    if code:
+        sys.exit(f"{' '.join(words)} ended with {code}:\n{done.stderr}")
+    return Timed(seconds, memory / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 
 
 def show(rows: Sequence[Sequence[str]]) -> str:
