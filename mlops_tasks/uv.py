@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,8 @@ def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path])
     if settings.get("no-index", "").lower() in _TRUE:
         found["UV_DEFAULT_INDEX"] = NO_INDEX
         found.pop("UV_INDEX", None)
-    if settings.get("keyring-provider") in _KEYRINGS:
+    provider = settings.get("keyring-provider", "auto")
+    if provider in _KEYRINGS or (provider == "auto" and shutil.which("keyring", path=environ.get("PATH", os.defpath))):
         found["UV_KEYRING_PROVIDER"] = "subprocess"
     if bundle := next((environ[name] for name in _CERTIFICATES if environ.get(name)), ""):
         found.setdefault("SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE", bundle)

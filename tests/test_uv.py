@@ -19,6 +19,16 @@ def read(tmp_path: Path, *texts: str, **environ: str) -> dict[str, str]:
     return uv.index_variables(environ, config_files=files)
 
 
+def test_a_keyring_that_pip_would_find_is_asked_unless_it_is_disabled(tmp_path: Path) -> None:
+    program = tmp_path / "keyring"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+
+    assert read(tmp_path, PATH=str(tmp_path)) == {"UV_KEYRING_PROVIDER": "subprocess"}
+    assert read(tmp_path, "[global]\nkeyring-provider = disabled\n", PATH=str(tmp_path)) == {}
+    assert read(tmp_path, PATH="/nowhere") == {}
+
+
 def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
     text = (
         f"[global]\nindex-url = {SECRET}\nextra-index-url = https://a/simple\n  https://b/simple\n"
