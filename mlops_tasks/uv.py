@@ -128,8 +128,8 @@ def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path])
     if settings.get("no-index", "").lower() in _TRUE:
         found["UV_DEFAULT_INDEX"] = NO_INDEX
         found.pop("UV_INDEX", None)
-    provider = settings.get("keyring-provider", "auto")
-    if provider in _KEYRINGS or (provider == "auto" and shutil.which("keyring", path=environ.get("PATH", os.defpath))):
+    provider = settings.get("keyring-provider", "")
+    if provider in _KEYRINGS or (not provider and shutil.which("keyring", path=environ.get("PATH", ""))):
         found["UV_KEYRING_PROVIDER"] = "subprocess"
     if bundle := next((environ[name] for name in _CERTIFICATES if environ.get(name)), ""):
         found.setdefault("SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE", bundle)
