@@ -36,6 +36,7 @@ def _take_name(context: Context, release: Release, inputs: Inputs) -> Release:
         user=context.target.user,
         report=context.report,
         may_be_plain=not context.target.is_databricks,
+        origin=context.settings.origins.get("experiment", "experiment"),
     )
     _name_digest(context, made)  # it keeps what has decided the names
     return made
