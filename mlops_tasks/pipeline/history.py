@@ -255,6 +255,7 @@ def name_experiment(context: Context, branch: str) -> str:
         template=settings.experiment,
         user=context.target.user,
         may_be_plain=not context.target.is_databricks,
+        origin=settings.origins.get("experiment", "experiment"),
     )
 
 

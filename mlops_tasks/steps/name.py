@@ -12,6 +12,8 @@ from mlops_tasks.report import Report
 from mlops_tasks.stores import uris
 
 FIELDS = ("repository", "project", "branch", "user", "target", "environment")
+LONGEST = 500
+"""As many characters the name of an experiment may have in MLflow."""
 
 
 class Owner(NamedTuple):
@@ -45,12 +47,15 @@ def choose_names(
     user: Callable[[], str],
     report: Report,
     may_be_plain: bool = False,
+    origin: str = "experiment",
 ) -> Release:
-    """A release with its names; `user` is asked only where `template` has `{user}`.
+    """A release with its names; `user` is asked only where `template`, which is from `origin`, has `{user}`.
 
     Raises BadInput for a template with unknown fields, or one whose name is not absolute, unless it `may_be_plain`.
     """
-    experiment = choose_experiment(release, owner, template=template, user=user, may_be_plain=may_be_plain)
+    experiment = choose_experiment(
+        release, owner, template=template, user=user, may_be_plain=may_be_plain, origin=origin
+    )
     folder = f"{wheel_root.rstrip('/')}/{slugs.name(owner.repository)}/{slugs.slug(release.branch)}"
     report.step("name", experiment)
     report.debug(f"wheels go to {folder}")
@@ -59,7 +64,13 @@ def choose_names(
 
 
 def choose_experiment(
-    release: Release, owner: Owner, *, template: str, user: Callable[[], str], may_be_plain: bool
+    release: Release,
+    owner: Owner,
+    *,
+    template: str,
+    user: Callable[[], str],
+    may_be_plain: bool,
+    origin: str = "experiment",
 ) -> str:
     """The name of the experiment, as `choose_names` chooses it."""
     values = {
@@ -69,9 +80,10 @@ def choose_experiment(
         "target": release.target,
         "environment": slugs.name(release.released_to),
     }
-    if "user" in _fields_of(template):
+    where = f"{origin}: {template}"
+    if "user" in _fields_of(template, where):
         values["user"] = user().replace("/", "-")
-    return check(template.format(**values), where=f"experiment: {template}", may_be_plain=may_be_plain)
+    return check(template.format(**values), where=where, may_be_plain=may_be_plain)
 
 
 def _last_part(project: str) -> str:
@@ -81,8 +93,7 @@ def _last_part(project: str) -> str:
     return project.rstrip("/").replace("#", "/").rsplit("/", 1)[-1].removesuffix(".git")
 
 
-def _fields_of(template: str) -> set[str]:
-    where = f"experiment: {template}"
+def _fields_of(template: str, where: str) -> set[str]:
     try:
         parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as fault:
@@ -102,6 +113,12 @@ def check(name: str, *, where: str, may_be_plain: bool) -> str:
     A leading /Workspace is stripped: MLflow creates such a name once, then fails.
     """
     name = uris.without_workspace(name)
+    if len(name) > LONGEST:
+        raise errors.BadInput(
+            f"the experiment's name would have {len(name)} characters, and MLflow takes {LONGEST} at most",
+            where=where.partition(": ")[0],
+            cure="choose a shorter name",
+        )
     if may_be_plain and "/" not in name and name.strip():
         return name
     if not name.startswith("/") or {"", ".", ".."} & set(name.split("/")[1:]):

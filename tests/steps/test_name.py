@@ -236,6 +236,23 @@ def test_a_template_that_makes_no_legal_name_is_refused(template: str, said: str
     assert "{repository}, {project}, {branch}, {user}, {target}" in caught.value.cure
 
 
+@pytest.mark.parametrize("form", ["/Shared/{}", "/Workspace/Shared/{}", "{}"])
+def test_a_name_that_is_longer_than_mlflow_takes_is_refused_without_repeating_it(form: str) -> None:
+    longest = "x" * (500 - len("/Shared/" if "/" in form else ""))
+    template, longer = form.format(longest), form.format(longest + "x")
+    chosen: dict[str, Any] = {"user": str, "may_be_plain": True, "origin": "MLOPS_EXPERIMENT (environment)"}
+    release, owner = Release(target="local", project="p", branch="main"), name.Owner("library", "training")
+    assert len(name.choose_experiment(release, owner, template=template, **chosen)) == 500
+
+    with pytest.raises(errors.BadInput, match="would have 501 characters, and MLflow takes 500 at most") as caught:
+        name.choose_experiment(release, owner, template=longer, **chosen)
+
+    assert (caught.value.where, caught.value.cure) == ("MLOPS_EXPERIMENT (environment)", "choose a shorter name")
+    with pytest.raises(errors.BadInput) as caught:
+        name.check(longer, where="--experiment-name", may_be_plain=True)
+    assert caught.value.where == "--experiment-name"
+
+
 @pytest.mark.parametrize("plain", ["My_Models", "a b"])
 def test_a_plain_name_is_fine_where_the_target_takes_it(plain: str) -> None:
     assert name.check(plain, where="x", may_be_plain=True) == plain
