@@ -157,6 +157,7 @@ def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     """The parameters of each run that the inputs ask for, once all is right that can be known without the target."""
     from mlops_tasks.pipeline import job_plan, sweep
     from mlops_tasks.project import cluster, environment, references
+    from mlops_tasks.steps import patch
 
     project, settings = context.project, context.settings
     swept = sweep.check(context, inputs)
@@ -168,6 +169,7 @@ def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
     _ = context.libraries
+    patch.check_misspelt(context)
     return resolved
 
 
