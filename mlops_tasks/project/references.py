@@ -115,7 +115,7 @@ def patch(document: Document, wheels: Wheels) -> Patch:
     check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
     if document.role in {"conda", "python"}:
         lines = [entry.value for entry in _find_entries(document.original, new, document.role)]
-        check_other_files(lines, document.original.parent, names=wheels.names, placeholder=wheels.placeholder)
+        check_other_files(lines, document.original, names=wheels.names, placeholder=wheels.placeholder)
     return Patch(document=document, old=old, new=new, changes=tuple(changes))
 
 
@@ -189,13 +189,14 @@ def check_unread(path: Path, placeholder: str, *, cure: str) -> None:
 
 
 def check_other_files(
-    lines: Iterable[str], folder: Path, *, names: Mapping[str, Path | None], placeholder: str
+    lines: Sequence[str], source: Path, *, names: Mapping[str, Path | None], placeholder: str
 ) -> None:
     """Raise BadInput for a reference in a file that a `-r` or `-c` of `lines` names: an installer would look it up.
 
+    So is a relative path to nothing, there and in the `lines` themselves, which stand in the environment YAML `source`.
     `names` are the normalised names of our distributions, with their libraries' folders.
     """
-    for path in requirements.find_other_files(lines, folder):
+    for path in requirements.find_other_files(lines, source.parent):
         for number, line in enumerate(texts.read(path).removeprefix(texts.BOM).splitlines(), start=1):
             text = requirements.without_comment(line)
             if _is_near(text, placeholder):
@@ -211,6 +212,23 @@ def check_other_files(
                     where=f"{path}:{number}",
                     cure="move that line into the environment YAML, beside the line that names this file",
                 )
+    _check_lost(lines, source, placeholder)
+
+
+def _check_lost(lines: Iterable[str], source: Path, placeholder: str) -> None:
+    """Refuse a path to nothing; the wheels that the YAML itself names are looked for where they are patched."""
+    for line in requirements.expand(lines, source):
+        text, is_own = line.text, line.source == source
+        if placeholder in text or _is_near(text, placeholder):
+            continue
+        if is_own and requirements.read_wheel(text, placeholder=placeholder) is not None:
+            continue
+        if (lost := requirements.find_lost(line, base=source.parent)) is not None:
+            raise errors.BadInput(
+                f"there is nothing at the path that this names: {text} ({lost})",
+                where=line.place,
+                cure="correct the path, or take the line out; a wheel of `libraries` is named in the environment YAML",
+            )
 
 
 def _is_reference(text: str, folder: Path, names: Mapping[str, Path | None], placeholder: str) -> bool:

@@ -398,6 +398,7 @@ def test_the_diff_shows_what_became_of_the_sources(folder: Path, in_place: bool)
 
 def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused(folder: Path) -> None:
     write(folder, env=CONDA + "  - -e ../lib\n", MLproject=MLPROJECT.replace("train.py", "../train.py"))
+    (folder.parent / "lib").mkdir()
     said = Said()
     run_patch(folder, to=said)
     assert [warning.split(":")[0] for warning in said.warnings] == ["MLproject", "env.yaml"]
@@ -513,6 +514,20 @@ def test_a_near_miss_in_another_file_of_requirements_never_reaches_a_package_ind
         run_patch(folder)
 
     assert caught.value.where == f"{folder / 'sub' / 'last.txt'}:1"
+
+
+def test_a_path_to_nothing_is_refused_where_it_stands(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "more.txt").write_text("./../vend\n")
+    write(folder, env="dependencies:\n- pip:\n  - WHEELPATH\n  - -r sub/more.txt\n")
+    with pytest.raises(errors.BadInput, match=rf"nothing at the path .*: \./\.\./vend \({folder}/vend\)") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'sub' / 'more.txt'}:1"
+
+    write(folder, env="dependencies:\n- pip:\n  - WHEELPATH\n  - -e ./vend\n")
+    with pytest.raises(errors.BadInput, match="nothing at the path") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:4"
 
 
 def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(folder: Path) -> None:
