@@ -8,10 +8,12 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from mlops_tasks import errors, files, processes, redaction
 
@@ -72,7 +74,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
     indexes = index_variables(environ, config_files=pip_config_files(environ, Path(sys.prefix)))
     own = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_NO_SOURCES": "1", **_config(environ)}
-    return {**own, **environ, **indexes, "UV_PYTHON_DOWNLOADS": "never"}
+    # uv would look for the files that it is given from the folder that it is called in
+    listed = {name: " ".join(map(_absolute, environ[name].split())) for name in _LISTS_OF_FILES if environ.get(name)}
+    return {**own, **environ, **indexes, **listed, "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def deciding(environ: Mapping[str, str]) -> dict[str, str]:
@@ -80,7 +84,7 @@ def deciding(environ: Mapping[str, str]) -> dict[str, str]:
     found = {name: environ[name] for name in _DECIDING if environ.get(name)}
     found["lines"] = "\n".join(pip_lines(environ))
     for name in _LISTS_OF_FILES:
-        paths = [Path(each) for each in environ.get(name, "").split()]
+        paths = [_to_path(each) for each in environ.get(name, "").split()]
         found |= {str(path): files.file_sha256(path) for path in paths if path.is_file()}
     return found
 
@@ -127,7 +131,8 @@ def index_variables(environ: Mapping[str, str], *, config_files: Sequence[Path])
     if settings.get("no-index", "").lower() in _TRUE:
         found["UV_DEFAULT_INDEX"] = NO_INDEX
         found.pop("UV_INDEX", None)
-    if settings.get("keyring-provider") in _KEYRINGS:
+    provider = settings.get("keyring-provider", "")
+    if provider in _KEYRINGS or (not provider and shutil.which("keyring", path=environ.get("PATH", ""))):
         found["UV_KEYRING_PROVIDER"] = "subprocess"
     if bundle := next((environ[name] for name in _CERTIFICATES if environ.get(name)), ""):
         found.setdefault("SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE", bundle)
@@ -150,7 +155,15 @@ def _settings(environ: Mapping[str, str], config_files: Sequence[Path]) -> dict[
 
 
 def _absolute(value: str) -> str:
-    return value if "://" in value else str(Path(value).expanduser().absolute())
+    """A place as uv takes it among others: a path with a blank, at which it would be split, is a URL."""
+    if "://" in value:
+        return value
+    path = Path(value).expanduser().absolute()
+    return path.as_uri() if " " in str(path) else str(path)
+
+
+def _to_path(value: str) -> Path:
+    return Path(unquote(value.removeprefix("file://"))) if value.startswith("file://") else Path(value)
 
 
 def _read(config_files: Iterable[Path]) -> dict[str, str]:

@@ -19,6 +19,32 @@ def read(tmp_path: Path, *texts: str, **environ: str) -> dict[str, str]:
     return uv.index_variables(environ, config_files=files)
 
 
+@pytest.mark.parametrize("variable", ["PIP_CONSTRAINT", "UV_CONSTRAINT"])
+def test_a_constraint_counts_from_the_users_own_folder_whatever_that_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    (folder / "c.txt").write_text("colorama==0.4.4\n")
+    monkeypatch.chdir(folder)
+
+    found = uv.environment({variable: "c.txt", "PIP_CONFIG_FILE": "/dev/null"})
+
+    assert found["UV_CONSTRAINT"] == (folder / "c.txt").as_uri()
+    assert uv.environment(found)["UV_CONSTRAINT"] == found["UV_CONSTRAINT"]
+    assert str(folder / "c.txt") in uv.deciding(found)
+
+
+def test_a_keyring_that_pip_would_find_is_asked_unless_it_is_disabled(tmp_path: Path) -> None:
+    program = tmp_path / "keyring"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+
+    assert read(tmp_path, PATH=str(tmp_path)) == {"UV_KEYRING_PROVIDER": "subprocess"}
+    assert read(tmp_path, "[global]\nkeyring-provider = disabled\n", PATH=str(tmp_path)) == {}
+    assert read(tmp_path, PATH="/nowhere") == {}
+
+
 def test_each_of_pips_settings_becomes_uvs_variable(tmp_path: Path) -> None:
     text = (
         f"[global]\nindex-url = {SECRET}\nextra-index-url = https://a/simple\n  https://b/simple\n"

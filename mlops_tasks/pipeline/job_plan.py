@@ -31,7 +31,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
 
     Raises BadInput for an entry point or parameters that the project does not take, OutOfOrder without a staged copy.
     """
-    from mlops_tasks.project import entry_points, mlproject
+    from mlops_tasks.project import mlproject
 
     if release.patched is None:
         raise errors.OutOfOrder("there is no staged project to run", cure="`inv patch`")
@@ -41,7 +41,7 @@ def prepare(context: Context, release: Release, inputs: Inputs) -> Job:
     project = mlproject.load(context.top / release.patched.project_dir)
     backend = context.backend
     given = choose_parameters(context, more=inputs.part.parameters if inputs.part else {}, say=True)
-    parameters = entry_points.resolve(context.project, settings.entry_point, given)
+    parameters = resolve(context, given, more=inputs.part.parameters if inputs.part else {})
     check_job(context, parameters, backend=backend)
     _warn_of_uninstalled(context, release)
     return Job(
@@ -101,6 +101,25 @@ def choose_parameters(context: Context, *, more: Mapping[str, str] | None = None
         else:
             context.say_once(f"{key} ({origins[key]}) is left out: {lacks}")
     return given
+
+
+def resolve(context: Context, given: Mapping[str, str], *, more: Iterable[str] = ()) -> Mapping[str, str]:
+    """The `given` parameters, checked and completed with the defaults; those that there are `more` come by --sweep.
+
+    A message on a value that nobody typed with -P names the place that it comes from.
+    """
+    from mlops_tasks.project import entry_points
+    from mlops_tasks.settings import projects
+
+    settings = context.settings
+    known = {name: settings.origins.get(f"parameters.{name}", "") for name in given}
+    places = {
+        name: projects.place(settings.origins, "parameters", name)
+        for name, origin in known.items()
+        if origin and not origin.startswith(REPEATED["parameters"])
+    }
+    places |= dict.fromkeys(more, "--sweep")
+    return entry_points.resolve(context.project, settings.entry_point, given, places=places)
 
 
 def check_job(context: Context, parameters: Mapping[str, str], *, backend: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mlops_tasks import errors, files, record, redaction
 from mlops_tasks.pipeline import job_plan, staleness, step_table
 from mlops_tasks.pipeline.inputs import NOTHING
-from mlops_tasks.project import cluster, entry_points, mlproject, staging
+from mlops_tasks.project import cluster, mlproject, staging
 from mlops_tasks.project.text import source
 from mlops_tasks.release import Attempt, Release
 from mlops_tasks.report import Report
@@ -79,7 +79,7 @@ def _compare(context: Context, last: Release, release: Release, report: Report, 
     deployed = deploy.name_deployed(release.wheels or (), step_table.wheel_folder(release))
     release = patch.patch_project(context, release.with_step("deploy", "", deployed=deployed))
     given, entry_point = job_plan.choose_parameters(context), context.settings.entry_point
-    parameters = entry_points.resolve(context.project, entry_point, given)
+    parameters = job_plan.resolve(context, given)
     now = _facts(release, entry_point, context.backend, parameters, swept)
     attempt = last.attempt or Attempt("")
     then = _facts(last, attempt.entry_point, attempt.backend, attempt.parameters, swept)

@@ -156,11 +156,12 @@ def check_inputs(context: Context, inputs: Inputs) -> None:
 def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     """The parameters of each run that the inputs ask for, once all is right that can be known without the target."""
     from mlops_tasks.pipeline import job_plan, sweep
-    from mlops_tasks.project import cluster, entry_points, environment, references
+    from mlops_tasks.project import cluster, environment, references
+    from mlops_tasks.steps import patch
 
     project, settings = context.project, context.settings
-    several = [job_plan.choose_parameters(context, more=each) for each in sweep.check(context, inputs)]
-    resolved = [entry_points.resolve(project, settings.entry_point, each) for each in several]
+    swept = sweep.check(context, inputs)
+    resolved = [job_plan.resolve(context, job_plan.choose_parameters(context, more=each), more=each) for each in swept]
     if project.environment_file is not None:
         lines = environment.load(project.environment_file, kind=project.kind).pip
         folder, placeholder = project.environment_file.parent, settings.placeholder
@@ -168,6 +169,7 @@ def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
     _ = context.libraries
+    patch.check_misspelt(context)
     return resolved
 
 

@@ -8,6 +8,7 @@ import shlex
 import string
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from mlops_tasks import errors
@@ -21,15 +22,18 @@ NUMBERS = {"float", "int", "integer"}
 EXACT = decimal.Context(prec=100, traps=[])
 EXPANDED = set("$`~")
 """A shell changes a word that holds one of these."""
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
-def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
+def resolve(
+    project: Project, entry_point: str, parameters: Mapping[str, str], *, places: Mapping[str, str] = NOWHERE
+) -> Mapping[str, str]:
     """The parameters of a run of `entry_point`: `parameters` completed with the defaults, all as text.
 
     A script (`train.py`, `check.sh`) takes any parameters; a Spark job runs Python scripts alone. Those that an entry
     point does not declare are passed on after its command, as `mlflow run` does. Raises BadInput for an unknown entry
     point, for a parameter that is probably misspelt, has no value or one of another type, and for a command that
-    cannot run.
+    cannot run. `places` says of parameters that nobody typed where their values stand.
     """
     path = project.folder / project.mlproject
     if project.spark_job is not None and project.spark_job.python_file is not None:
@@ -46,7 +50,7 @@ def resolve(project: Project, entry_point: str, parameters: Mapping[str, str]) -
                     where=path,
                     cure="correct the name, or declare it under the entry point's `parameters:`",
                 )
-        return _complete(entry_point, found.parameters, parameters, path)
+        return _complete(entry_point, found.parameters, parameters, path, places)
     if PurePosixPath(entry_point).suffix in (SCRIPTS if project.spark_job is None else {".py"}):
         if not (project.folder / entry_point).is_file():
             known = _nearest(entry_point, project.entry_points)
@@ -166,7 +170,11 @@ def _check_placeholders(entry_point: EntryPoint, place: str, path: Path) -> None
 
 
 def _complete(
-    entry_point: str, declared: Mapping[str, Parameter], given: Mapping[str, str], path: Path
+    entry_point: str,
+    declared: Mapping[str, Parameter],
+    given: Mapping[str, str],
+    path: Path,
+    places: Mapping[str, str],
 ) -> Mapping[str, str]:
     missing = [name for name, each in declared.items() if name not in given and each.default is None]
     if missing:
@@ -177,20 +185,23 @@ def _complete(
         )
     values = {name: given.get(name, each.default or "") for name, each in declared.items()}
     for name, value in values.items():
-        _check_uri(name, value, declared[name].type, path)
+        place = places.get(name, "") if name in given else ""
+        _check_uri(name, value, declared[name].type, path, place)
         if name in given:
-            _check_number(name, value, declared[name], path)
+            _check_number(name, value, declared[name], path, place)
     return {**values, **{name: value for name, value in given.items() if name not in declared}}
 
 
-def _check_number(name: str, value: str, declared: Parameter, path: Path) -> None:
+def _check_number(name: str, value: str, declared: Parameter, path: Path, place: str) -> None:
     """Refuse a value that is no number where the type is one, but for a type that the default itself does not keep."""
     is_kept = declared.default is None or _is_number(declared.default)
     if declared.type in NUMBERS and is_kept and not _is_number(value):
         raise errors.BadInput(
             f"the parameter {name} is a {declared.type}, and {value!r} is no number",
-            where=path,
-            cure=f"pass -P {errors.typed(name)}=NUMBER, or correct its type",
+            where=place or path,
+            cure=f"write a number there, or correct its type in {path.name}"
+            if place
+            else f"pass -P {errors.typed(name)}=NUMBER, or correct its type",
         )
 
 
@@ -202,7 +213,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_uri(name: str, value: str, kind: str, path: Path) -> None:
+def _check_uri(name: str, value: str, kind: str, path: Path, place: str) -> None:
     """Refuse a parameter of type uri without a scheme, as MLflow does."""
     try:
         is_uri = kind not in {"path", "uri"} or bool(urlsplit(value).scheme)
@@ -211,8 +222,8 @@ def _check_uri(name: str, value: str, kind: str, path: Path) -> None:
     if kind == "uri" and not is_uri:
         raise errors.BadInput(
             f"the parameter {name} is a URI, and {value!r} is none",
-            where=path,
-            cure=f"pass -P {errors.typed(name)}=SCHEME://...",
+            where=place or path,
+            cure="write SCHEME://... there" if place else f"pass -P {errors.typed(name)}=SCHEME://...",
         )
 
 

@@ -226,6 +226,40 @@ def check_paths(patch: Patch) -> None:
             )
 
 
+def check_misspelt(documents: Iterable[Document], placeholder: str, *, are_unnamed: bool) -> list[tuple[str, str]]:
+    """What is nearly the placeholder and may stay, each with its place before it: a cluster looks for no index.
+
+    Raises BadInput for what an installer would look up, and for all where the wheels `are_unnamed` otherwise.
+    """
+    found = [(document.role, *each) for document in documents for each in find_misspelt(document, placeholder)]
+    cure = f"write {placeholder} there, or take the entry out"
+    if found and are_unnamed:
+        raise errors.BadInput(
+            f"nothing in the project refers to a deployed wheel; is {placeholder} meant by "
+            + ", ".join(dict.fromkeys(entry for _, _, entry in found)),
+            where=", ".join(place for _, place, _ in found),
+            cure=cure,
+        )
+    for role, place, entry in found:
+        if role != "cluster":
+            what = f"a package index would be asked for {entry}; is {placeholder} meant?"
+            raise errors.BadInput(what, where=place, cure=cure)
+    return [(place, entry) for _, place, entry in found]
+
+
+def names_any(documents: Iterable[Document], names: Mapping[str, Path | None], placeholder: str) -> bool:
+    """Whether an entry is the placeholder, or names a wheel or library of `names` (as `Wheels.names` has them)."""
+    for document in documents:
+        path = document.original
+        for entry in _find_entries(path, texts.read(path), document.role):
+            parts = requirements.read_wheel(entry.value, placeholder=placeholder)
+            if parts is None and not entry.is_uri:
+                parts = requirements.read_library(entry.value, path.parent, names)
+            if parts is not None and (parts.stands_for_all or parts.distribution in names):
+                return True
+    return False
+
+
 def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]:
     """The document's texts that are nearly the placeholder, each with its place before it, wherever they stand.
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging import utils
+
 from mlops_tasks import errors, files
 from mlops_tasks.checkout import missing
 from mlops_tasks.checkout.missing import Missing
@@ -22,7 +24,7 @@ from mlops_tasks.report import Report
 from mlops_tasks.steps.context import Context, Lost
 from mlops_tasks.stores import uris
 from mlops_tasks.targets import databricks
-from mlops_tasks.wheels import ignored
+from mlops_tasks.wheels import ignored, sources
 
 _PATH = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:)[^/].*")
 
@@ -62,7 +64,7 @@ def patch_digest(context: Context, release: Release) -> str:
     """The digest over everything that decides how the patched project looks; another one where its copy has changed."""
     copy = context.top / release.patched.project_dir if release.patched else None
     is_staged = copy is not None and copy.is_relative_to(context.staged_root)
-    if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+    if copy is not None and is_staged and not staging.is_as_settled(copy):
         context.decided_by["patch"] = {context.relative(copy): Lost("" if copy.is_dir() else "gone")}
         return "changed"
     return _digest(context, _read_inputs(context, release, report=Report()))
@@ -115,6 +117,19 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
     return release.with_step("patch", digest, patched=patched)
 
 
+def check_misspelt(context: Context) -> None:
+    """Raise what the step would refuse as nearly the placeholder, before there are wheels."""
+    project, spec, placeholder = context.project, context.cluster_spec, context.settings.placeholder
+    documents = references.find_documents(project, project.folder, spec=spec, original=spec)
+    names: dict[str, Path | None] = {
+        utils.canonicalize_name(sources.read_name(each)): each for each in context.libraries
+    }
+    are_unnamed = (
+        bool(names) and not _brings_wheels(context) and not references.names_any(documents, names, placeholder)
+    )
+    references.check_misspelt(documents, placeholder, are_unnamed=are_unnamed)
+
+
 def find_missing(context: Context, names: Sequence[str]) -> list[Missing]:
     """What is missing of the project's files `names`; one at a git URI has come with its submodules."""
     folder = context.project.folder
@@ -148,9 +163,13 @@ def _read_inputs(context: Context, release: Release, *, report: Report) -> _Inpu
         ),
         workers=settings.workers,
         add_wheels=settings.add_wheels,
-        brings_wheels=target.is_databricks and context.backend == databricks.OWN_BACKEND,
+        brings_wheels=_brings_wheels(context),
         is_rehearsal=not target.is_databricks,
     )
+
+
+def _brings_wheels(context: Context) -> bool:
+    return context.target.is_databricks and context.backend == databricks.OWN_BACKEND
 
 
 def _check_sources(inputs: _Inputs) -> None:
@@ -207,7 +226,8 @@ def _patch_copy(context: Context, inputs: _Inputs, copy: Path, *, diff: bool) ->
     if not inputs.brings_wheels:
         _warn_of_unnamed(changes, wheels, report)
         _warn_of_drivers(inputs.project, changes, patches, report)
-    _ask_about_misspelt(patches, wheels.placeholder, report)
+    for place, entry in _check_misspelt(inputs, patches, are_unnamed=False):
+        report.warning(f"{place}: {entry} stays as it is; is {wheels.placeholder} meant?")
     _warn_of_ways_out(inputs.project, copy, report)
     _warn_of_unread(inputs.project, report)
     if diff:
@@ -238,7 +258,7 @@ def _add_wheels(inputs: _Inputs, patches: Sequence[references.Patch], copy: Path
     deployed = inputs.wheels.deployed
     if not deployed or any(each.changes for each in patches):
         return []
-    _check_misspelt(inputs, patches)
+    _check_misspelt(inputs, patches, are_unnamed=True)
     if not inputs.add_wheels:
         _check_named(inputs, patches)
     added = addition.add(mlproject.load(copy), deployed)
@@ -315,7 +335,7 @@ def _check_environment(project: mlproject.Project) -> None:
 def _check_named(inputs: _Inputs, patches: Sequence[references.Patch]) -> None:
     wheels = inputs.wheels
     if wheels.deployed and not any(each.changes for each in patches):
-        _check_misspelt(inputs, patches)
+        _check_misspelt(inputs, patches, are_unnamed=True)
         raise errors.BadInput(
             "nothing in the project refers to a deployed wheel, so a run would not use what was deployed",
             where=", ".join(each.document.name for each in patches),
@@ -323,34 +343,11 @@ def _check_named(inputs: _Inputs, patches: Sequence[references.Patch]) -> None:
         )
 
 
-def _check_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> None:
-    """Refuse what is nearly the placeholder where nothing else refers to the wheels: an installer would look it up."""
-    found = _find_misspelt(inputs, patches)
-    if found:
-        raise errors.BadInput(
-            f"nothing in the project refers to a deployed wheel; is {inputs.wheels.placeholder} meant by "
-            + ", ".join(dict.fromkeys(entry for _, entry in found)),
-            where=", ".join(place for place, _ in found),
-            cure=f"write {inputs.wheels.placeholder} there, or take the entry out",
-        )
-
-
-def _ask_about_misspelt(patches: Sequence[references.Patch], placeholder: str, report: Report) -> None:
-    """Warn of what is nearly the placeholder; refuse it where an installer would ask a package index for it."""
-    for each in patches:
-        for place, entry in references.find_misspelt(each.document, placeholder):
-            if each.document.role != "cluster":
-                raise errors.BadInput(
-                    f"a package index would be asked for {entry}; is {placeholder} meant?",
-                    where=place,
-                    cure=f"write {placeholder} there, or take the entry out",
-                )
-            report.warning(f"{place}: {entry} stays as it is; is {placeholder} meant?")
-
-
-def _find_misspelt(inputs: _Inputs, patches: Sequence[references.Patch]) -> list[tuple[str, str]]:
+def _check_misspelt(
+    inputs: _Inputs, patches: Sequence[references.Patch], *, are_unnamed: bool
+) -> list[tuple[str, str]]:
     documents = [each.document for each in patches]
-    return [found for each in documents for found in references.find_misspelt(each, inputs.wheels.placeholder)]
+    return references.check_misspelt(documents, inputs.wheels.placeholder, are_unnamed=are_unnamed)
 
 
 def _warn_of_unnamed(changes: Sequence[Reference], wheels: references.Wheels, report: Report) -> None:

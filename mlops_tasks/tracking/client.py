@@ -116,6 +116,11 @@ class Tracking:
     def is_server(self) -> bool:
         return self.uri.startswith(("http://", "https://"))
 
+    def find_gone(self) -> Path | None:
+        """What is gone of a SQLite store, which goes on unnoticed in a file without a name; None where it is there."""
+        path = uris.database_of(self.uri)
+        return files.find_gone(path) if path else None
+
     def find_experiment(self, experiment_id: str | None, name: str | None) -> str:
         """The id of the experiment that is given by its id or else by its name, for runs to be made under.
 

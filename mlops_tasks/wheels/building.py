@@ -35,11 +35,14 @@ _NONE = ignored.Ignored()
 
 
 class _Ended(Exception):
-    """The build has failed. `said` is the output of the program that did; `is_full` says that there was no room."""
+    """The build has failed. `said` is the output of the program that did; `is_full` says that there was no room.
 
-    def __init__(self, said: str, *, is_full: bool = False) -> None:
+    `lacks_tools` says that what the backend asks for cannot be installed.
+    """
+
+    def __init__(self, said: str, *, is_full: bool = False, lacks_tools: bool = False) -> None:
         super().__init__(said)
-        self.said, self.is_full = said, is_full
+        self.said, self.is_full, self.lacks_tools = said, is_full, lacks_tools
 
 
 class Environments:
@@ -77,7 +80,8 @@ class Environments:
             whole = [str(uv.find()), "--quiet", *command]
             done = uv.run_reaching(whole, cwd=self._folder, env=self.environ, run=self.run, say=say)
             if done.returncode:
-                raise _Ended(done.stdout + done.stderr, is_full=processes.ran_full(done))
+                said = (done.stdout + done.stderr).replace(f"{self._folder}/", "")
+                raise _Ended(said, is_full=processes.ran_full(done), lacks_tools="install" in command)
         return path
 
 
@@ -132,12 +136,12 @@ def built(
         log = _without_copy(redaction.mask(said), work / "sources", place, library)
         if ended is not None:
             told = _keep(log, log_file, report)
-            raise _failed("cannot be built", library, log, left, told=told, is_full=ended.is_full)
+            raise _failed("cannot be built", library, log, left, told=told, ended=ended)
         _show(log, library, report)
         found = list(out.glob("*.whl"))
         if len(found) != 1:
             what, told = f"made {len(found)} wheels instead of one", _keep(log, log_file, report)
-            raise _failed(what, library, log, left, told=told, is_full=False)
+            raise _failed(what, library, log, left, told=told)
         yield found[0]
 
 
@@ -251,7 +255,7 @@ def _wrong_version(library: Path, log: str) -> str:
 
 
 def _failed(
-    what: str, library: Path, log: str, left: ignored.Ignored, *, told: str, is_full: bool
+    what: str, library: Path, log: str, left: ignored.Ignored, *, told: str, ended: _Ended | None = None
 ) -> errors.ReleaseError:
     """The error with the last cause first; `told` is where the whole log is."""
     if version := _wrong_version(library, log):
@@ -264,10 +268,10 @@ def _failed(
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
     if fault := uv.explain(log):
         what, said, first = f"{what}: {fault.what}", f"\n{uv.last_cause(log)}{told}", fault.cure
-    elif uv.NO_SOLUTION in log:
+    elif ended and ended.lacks_tools:
         what, said = f"{what}: what builds it cannot be installed", f"\n{uv.last_cause(log)}{told}"
         first = "correct `requires` under [build-system] in its pyproject.toml"
-    first = "make room" if is_full else first
+    first = "make room" if ended and ended.is_full else first
     return errors.StepFailed(
         f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,38 @@ def test_wheels_that_env_manager_local_leaves_out_are_named_once(folder: Path) -
 
     said = "env_manager local installs nothing, and this interpreter lacks: my-lib"
     assert [line for line in heard.lines if line.startswith("env_manager")] == [said]
+
+
+NUMBER = "name: x\nentry_points: {main: {parameters: {c: {type: float, default: 1}, u: {type: uri, default: 'a:b'}}, "
+NUMBER += 'command: "python train.py {c} {u}"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "where", "cure"),
+    [
+        ({"config": {"parameters": {"c": "abc"}}}, {}, "mlops.parameters.c (configuration)", "write a number there"),
+        ({"config": {"parameters": {"u": "x"}}}, {}, "mlops.parameters.u (configuration)", "write SCHEME://... there"),
+        (
+            {"environ": {"MLOPS_PARAMETERS": '{"c": "abc"}'}},
+            {},
+            "MLOPS_PARAMETERS (environment) c",
+            "write a number there",
+        ),
+        ({"flags": {"parameters": ["c=abc"]}}, {}, "MLproject", "pass -P c=NUMBER"),
+        ({}, {"c": "abc"}, "--sweep", "write a number there"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_where_it_comes_from(
+    folder: Path, settings: dict[str, dict[str, object]], more: dict[str, str], where: str, cure: str
+) -> None:
+    (folder / "p" / "MLproject").write_text(NUMBER)
+    sources: dict[str, Any] = {"environ": {}, "flags": {}, **settings}
+    config = {"project": "p", "branch": "main", **sources.pop("config", {})}
+    context = make_context(folder).with_settings(Settings.read(config=config, **sources))
+    given = job_plan.choose_parameters(context, more=more)
+
+    with pytest.raises(errors.BadInput) as caught:
+        job_plan.resolve(context, given, more=more)
+
+    assert str(caught.value.where).endswith(where)
+    assert caught.value.cure.startswith(cure)

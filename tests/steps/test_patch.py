@@ -11,6 +11,8 @@ import yaml
 
 from mlops_tasks import errors, report
 from mlops_tasks.backends.local import environment
+from mlops_tasks.pipeline import step_table
+from mlops_tasks.pipeline.inputs import NOTHING
 from mlops_tasks.project import mlproject
 from mlops_tasks.release import Deployed, Reference, Release, Wheel
 from mlops_tasks.steps import patch
@@ -593,6 +595,38 @@ def test_a_near_miss_is_asked_about_and_nothing_is_added_beside_it(folder: Path,
         "env.yaml:2:3",
         "cluster.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pip", "library", "said"),
+    [
+        pytest.param("WHEELSPATH", "", "refers to a deployed wheel; is WHEELPATH meant by WHEELSPATH", id="YAML alone"),
+        pytest.param("mlflow", "WHEEL_PATH", "refers to a deployed wheel; is WHEELPATH meant by", id="cluster alone"),
+        pytest.param("WHEELSPATH, WHEELPATH", "", "index would be asked for WHEELSPATH", id="YAML, beside a right one"),
+        pytest.param("WHEELPATH", "WHEEL_PATH", "", id="cluster, beside a right one"),
+        pytest.param("my-lib", "WHEEL_PATH", "", id="cluster, beside the library's name"),
+        pytest.param("my_lib-2.0-py3-none-any.whl", "WHEEL_PATH", "", id="cluster, beside the wheel"),
+        pytest.param("mlflow", "", "", id="the wheels are added"),
+    ],
+)
+def test_a_near_miss_is_refused_before_the_first_step_as_patch_would_refuse_it(
+    folder: Path, pip: str, library: str, said: str
+) -> None:
+    spec = {"new_cluster": CLUSTER, "libraries": [{"whl": library}] if library else []}
+    write(folder, env=f"dependencies:\n- pip: [{pip}]\n", cluster=json.dumps(spec))
+    (folder.parent / "mine").mkdir()
+    (folder.parent / "mine" / "pyproject.toml").write_text('[build-system]\n[project]\nname = "My.Lib"\n')
+    context = make_context(folder.parent, libraries=("mine",))
+    if not said:
+        step_table.check_files(context, NOTHING)
+        run_patch(folder)
+        return
+    raised = []
+    for refuse in (lambda: step_table.check_files(context, NOTHING), lambda: run_patch(folder)):
+        with pytest.raises(errors.BadInput, match=said) as caught:
+            refuse()
+        raised.append((str(caught.value), caught.value.where, caught.value.cure))
+    assert raised[0] == raised[1]
 
 
 def test_a_parameter_that_is_called_like_the_placeholder_is_no_near_miss(folder: Path) -> None:

@@ -40,6 +40,13 @@ def test_a_build_that_fails_tells_whose_fault_it_is(tmp_path: Path, log: str, wh
     assert caught.cure.startswith(cure)
 
 
+def test_what_cannot_be_installed_for_a_build_is_told_with_its_place_and_without_ours(tmp_path: Path) -> None:
+    caught = fail(tmp_path, "error: Distribution not found at: file://{folder}/foo\n", is_install=True)
+
+    assert "what builds it cannot be installed:\nDistribution not found at: file://foo\n" in caught.what
+    assert caught.cure.startswith("correct `requires` under [build-system]")
+
+
 LONG = """\
 * Getting build dependencies for wheel...
 running egg_info
@@ -104,17 +111,18 @@ def test_a_version_that_a_backend_refuses_is_named_whatever_the_backend(
     write(library, {"pyproject.toml": "[project]\n", file: text})
 
     with pytest.raises(errors.BadInput, match=r"gives itself the version .1\.0-x_y"):
-        raise building._failed("fails", library, log, NOTHING_LEFT, told="", is_full=False)
+        raise building._failed("fails", library, log, NOTHING_LEFT, told="")
 
 
-def fail(tmp_path: Path, log: str, report: Report | None = None) -> errors.ReleaseError:
+def fail(tmp_path: Path, log: str, report: Report | None = None, *, is_install: bool = False) -> errors.ReleaseError:
     """The error of a build whose backend fails with this log, or what installs it where that says so."""
-    failing = "install" if uv.explain(log) or uv.NO_SOLUTION in log else "sh"
+    failing = "install" if is_install or uv.explain(log) or uv.NO_SOLUTION in log else "sh"
 
     def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Completed:
         if command[0] == "git":
             return processes.run_command(command, cwd=cwd, env=env)
-        return Completed(command, 1, "", log) if failing in command else Completed(command, 0, "", "")
+        said = log.format(folder=cwd) if is_install else log
+        return Completed(command, 1, "", said) if failing in command else Completed(command, 0, "", "")
 
     library, log_file = make_library(tmp_path), tmp_path / "logs" / "build.log"
     with (

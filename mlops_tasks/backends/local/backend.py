@@ -34,8 +34,8 @@ STRAYS = (
 )
 """Variables of the user's shell that would lead the rehearsal into another run, environment or repository."""
 
-SERVER_PAGES = rb"[^\r\n]*View (?:run|experiment)\b[^\r\n]* at: http://127\.0\.0\.1:%d/[^\r\n]*\r?\n?"
-"""What MLflow 2 prints at a run's end, whatever it is told: pages of the run's own server, which ends with it."""
+SERVER_PAGE = re.compile(rb"View (?:run|experiment)\b")
+"""In what MLflow 2 prints at a run's end, whatever it is told: pages of the run's own server, which ends with it."""
 LOOKED_THROUGH = 200
 """Lines of the log in which a fault's own line is looked for."""
 
@@ -91,6 +91,8 @@ class LocalRuns:
                 self._end(run_id, "KILLED", submitted.backend)
             raise
         self._end(run_id, status, submitted.backend)
+        if gone := self.tracking.find_gone():
+            self.report.warning(f"{gone} was removed while the run went on: what it has logged is lost")
         found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
         return found._replace(timed_out=timed_out, reason=reason)
 
@@ -295,14 +297,21 @@ def not_remote() -> errors.BadInput:
 def _naming_sources(work_folder: Path, sources: Path) -> Callable[[bytes], bytes]:
     """What names a place in a program by the user's own file: the folder that the run has is removed after it."""
     folders = b"|".join({re.escape(os.fsencode(each)) for each in (work_folder, work_folder.resolve())})
-    place = re.compile(rb"(?:%b)(?=/[^\"':\n]+(?:\", line |:)\d)" % folders)
+    place = re.compile(rb"(?:%b)(?=/[^\"':\n]{1,1000}(?:\", line |:)\d)" % folders)  # a line may have a megabyte
     return lambda data: place.sub(lambda _: os.fsencode(sources), data)
 
 
 def _without_pages(port: int, mend: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     """What `mend` makes of the lines that name no page of the run's own server at `port`."""
-    pages = re.compile(SERVER_PAGES % port)
-    return lambda data: mend(pages.sub(b"", data))
+    address = b" at: http://127.0.0.1:%d/" % port
+
+    def without(data: bytes) -> bytes:
+        if address in data:
+            lines = data.splitlines(keepends=True)
+            data = b"".join(line for line in lines if not (address in line and SERVER_PAGE.search(line)))
+        return mend(data)
+
+    return without
 
 
 def _read_not_begun(path: Path, entry_point: str) -> str:

@@ -353,6 +353,30 @@ def test_pages_of_a_runs_own_server_are_not_shown_and_those_of_others_are(line: 
     assert mend(f"one\n{line}\ntwo\n".encode()).decode() == ("one\ntwo\n" if is_ours else f"one\n{line}\ntwo\n")
 
 
+@pytest.mark.timeout(30)
+def test_a_line_of_a_megabyte_is_mended_in_no_time(tmp_path: Path) -> None:
+    mend = backend._without_pages(4107, backend._naming_sources(tmp_path / "work", tmp_path / "sources"))
+
+    for line in (b"x" * processes.LONGEST, f"{tmp_path}/work/a b ".encode() * 20_000, b"View run " * 100_000):
+        assert mend(line) == line
+
+
+def test_a_store_that_was_removed_under_a_run_that_ended_well_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    runs = replace(make_runs(tmp_path), report=heard)
+    answers: dict[str, object] = {"end_run": None, "find_going_on": [], "find_gone": tmp_path / ".mlops"}
+    calls = {name: lambda *_, answer=answer, **__: answer for name, answer in answers.items()}
+    vars(runs)["tracking"] = SimpleNamespace(read_run=lambda *_, **__: ENDED, shown="", **calls)
+    monkeypatch.setattr(backend.LocalRuns, "_execute", lambda *_, **__: "")
+
+    job = jobs.make_job(tmp_path / "p", jobs.ENTRY_POINTS, text="x")
+    runs.follow(job, Submitted(run_id="r", experiment_id="1", backend="local"), log=tmp_path / "log")
+
+    assert heard.lines == [f"{tmp_path / '.mlops'} was removed while the run went on: what it has logged is lost"]
+
+
 def make_runs(top: Path, **environ: str) -> backend.LocalRuns:
     return backend.LocalRuns(places=state.StateFolder(top), environ=environ, run=processes.run_command, report=Report())
 
@@ -407,7 +431,7 @@ def test_an_entry_point_that_was_not_begun_is_told_so_and_not_by_an_exit_code_of
 
     monkeypatch.setattr(processes, "follow", follow)
     monkeypatch.setattr(backend.LocalRuns, "_environment", lambda *_: contextlib.nullcontext((None, True)))
-    answers: dict[str, object] = {"end_run": None, "find_going_on": [], "read_run": ENDED}
+    answers: dict[str, object] = {"end_run": None, "find_going_on": [], "find_gone": None, "read_run": ENDED}
     calls = {name: lambda *_, answer=answer, **__: answer for name, answer in answers.items()}
     runs = make_runs(tmp_path)
     vars(runs)["tracking"] = SimpleNamespace(uri="", login={}, is_server=False, shown="", **calls)
@@ -545,6 +569,8 @@ class Store:
 
     def __init__(self) -> None:
         self.ended: dict[str, str] = {}
+
+    def find_gone(self) -> None: ...
 
     def find_going_on(self, run_id: str) -> list[str]:
         assert run_id == "r"
