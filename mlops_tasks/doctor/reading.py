@@ -57,13 +57,19 @@ def look_ahead(context: Context, release: Release, *, force: bool) -> None:
 
 def examine(context: Context, release: Release | None, *, login: bool = False) -> Findings:
     """The findings of all checks, the login's first if `login` is set. No target but Databricks is asked anything."""
-    subject, target = read_subject(context, release), context.target
+    target = context.target
+    refused = _find_refusal(context) if login and target.is_databricks else None
+    subject = read_subject(context, release, is_signed_in=refused is None)
     if login:  # in a release the steps themselves say it
         subject = replace(subject, missing=tuple(_find_missing(context)))
     if target.is_databricks:
-        log_in = target.check if login else None
+
+        def log_in() -> None:
+            if refused is not None:
+                raise refused
+
         ask = Questions(
-            log_in=log_in,
+            log_in=log_in if login else None,
             has_volume=target.has_volume,
             has_file=target.is_reachable,
             runtimes=target.runtimes,
@@ -74,8 +80,16 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
     return checklist.check(subject)
 
 
-def read_subject(context: Context, release: Release | None) -> Subject:
-    """Everything known at this point, without asking the workspace."""
+def _find_refusal(context: Context) -> errors.ReleaseError | None:
+    try:
+        context.target.check()
+    except errors.ReleaseError as fault:
+        return fault
+    return None
+
+
+def read_subject(context: Context, release: Release | None, *, is_signed_in: bool = False) -> Subject:
+    """Everything known at this point; the workspace is asked for the user's own folder alone, by who `is_signed_in`."""
     settings, names = context.settings, release.names if release else None
     faults: list[errors.BadInput] = []
 
@@ -109,7 +123,7 @@ def read_subject(context: Context, release: Release | None) -> Subject:
         tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
-        wheel_root=_wheel_root(context, choice.backend),
+        wheel_root=_wheel_root(context, choice.backend, is_signed_in=is_signed_in),
         project=project,
         project_text=_text(project.folder / project.mlproject) if project is not None else None,
         cluster=spec,
@@ -167,12 +181,15 @@ def _text(path: Path | None) -> Text | None:
     return None
 
 
-def _wheel_root(context: Context, backend: str) -> str:
-    """The place for wheels on Databricks: its default there while the settings name a local folder."""
-    if context.target.is_databricks and context.settings.wheel_root is not None:
+def _wheel_root(context: Context, backend: str, *, is_signed_in: bool) -> str:
+    """The place for wheels on Databricks: its default there while the settings name none or a local folder."""
+    root = context.settings.wheel_root
+    if context.target.is_databricks and root is not None and not context.has_root_of_another_target:
         return context.wheel_root
-    root = context.settings.wheel_root or context.wheel_root
-    if uris.kind_of(root) != "folder":
+    if context.target.is_databricks and is_signed_in:
+        with contextlib.suppress(errors.BadInput):  # no backend is known: a fault of the cluster spec, told as that
+            return context.wheel_root
+    if root is not None and uris.kind_of(root) != "folder":
         return root
     return databricks.DBFS_ROOT if backend == MLFLOW_BACKEND else f"{uris.home_of('you')}/.mlops/wheels"
 

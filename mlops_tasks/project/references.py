@@ -196,9 +196,16 @@ def check_other_files(
     `names` are the normalised names of our distributions, with their libraries' folders.
     """
     for path in requirements.find_other_files(lines, folder):
-        for number, line in enumerate(texts.read(path).splitlines(), start=1):
-            text = line.partition(" #")[0].strip()
-            if not text.startswith("#") and _is_reference(text, path.parent, names, placeholder):
+        for number, line in enumerate(texts.read(path).removeprefix(texts.BOM).splitlines(), start=1):
+            text = requirements.without_comment(line)
+            if _is_near(text, placeholder):
+                raise errors.BadInput(
+                    f"a package index would be asked for {text}; is {placeholder} meant?",
+                    where=f"{path}:{number}",
+                    cure=f"write {placeholder} into the environment YAML, whose own lines alone are patched, "
+                    "and take this line out",
+                )
+            if _is_reference(text, path.parent, names, placeholder):
                 raise errors.BadInput(
                     f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
                     where=f"{path}:{number}",
@@ -209,7 +216,7 @@ def check_other_files(
 def _is_reference(text: str, folder: Path, names: Mapping[str, Path | None], placeholder: str) -> bool:
     parts = requirements.read_wheel(text, placeholder=placeholder)
     if parts is None and (named := requirements.parse(text)) and (named.url is None or named.name not in names):
-        return _is_near(text, placeholder)  # an index would be asked for it
+        return False  # an index would be asked for it
     own = parts or requirements.read_library(text, folder, names)
     return placeholder in text or (own is not None and own.distribution in names)
 
@@ -279,11 +286,12 @@ def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]
 
 
 def _is_near(value: str, placeholder: str) -> bool:
+    if requirements.read_wheel(value, placeholder=placeholder) is not None:
+        return False  # the placeholder itself, or a wheel
     found = requirements.parse(value)
     name = found.name if found is not None else value.rsplit("/", 1)[-1]
-    return placeholder not in value and bool(
-        difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ()
-    )
+    near = difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ()
+    return name != placeholder and bool(near)
 
 
 def _plain(text: str) -> str:

@@ -64,7 +64,7 @@ def patch_digest(context: Context, release: Release) -> str:
     """The digest over everything that decides how the patched project looks; another one where its copy has changed."""
     copy = context.top / release.patched.project_dir if release.patched else None
     is_staged = copy is not None and copy.is_relative_to(context.staged_root)
-    if not context.dry_run and copy is not None and is_staged and not staging.is_as_settled(copy):
+    if copy is not None and is_staged and not staging.is_as_settled(copy):
         context.decided_by["patch"] = {context.relative(copy): Lost("" if copy.is_dir() else "gone")}
         return "changed"
     return _digest(context, _read_inputs(context, release, report=Report()))

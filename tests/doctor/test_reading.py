@@ -104,6 +104,19 @@ def test_what_the_databricks_target_refuses_is_a_fault_as_well(tmp_path: Path) -
     assert [each.what for each in found.unreadable] == ["the backend kubernetes does not run on the databricks target"]
 
 
+@pytest.mark.parametrize("settings", [{}, {"wheel_root": "somewhere"}])
+def test_without_a_login_the_files_are_examined_all_the_same(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = make_repository(tmp_path / "repository", CLUSTER='{"spark_version": "foo"}')
+    known: Mapping[str, Any] = {"project": "training", "libraries": ("libs/*",), "target": "databricks", **settings}
+    pipeline = Pipeline(folder, Settings(**known), environ={"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
+
+    found = reading.examine(pipeline.context, None, login=True)
+
+    said = [each.what for each in found.of("error")]
+    assert "no Databricks login is known" in said
+    assert any("foo" in each for each in said), said
+
+
 def test_a_cluster_spec_from_elsewhere_is_the_one_that_counts(tmp_path: Path) -> None:
     folder = make_repository(tmp_path)
     write(folder, {"big.json": '{"spark_version": "16.4.x-scala2.12"}'})

@@ -215,6 +215,24 @@ def test_a_staged_copy_that_was_changed_is_named(folder: Path) -> None:
     assert states(folder)["patch"] == ("stale", (str(copy.relative_to(folder)),))
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_dry_run_too_is_refused_without_the_staged_copy_as_patch_left_it(folder: Path, *, is_gone: bool) -> None:
+    (copy,) = (folder / ".mlops").glob("*/local/staged/*/training")
+    if is_gone:
+        shutil.rmtree(copy.parent.parent)
+    else:
+        (copy / "train.py").unlink()
+    settings = Settings(project="training", libraries=("libs/*",))
+
+    with pytest.raises(ReleaseError) as caught:
+        Pipeline(folder, settings, dry_run=True).take("run")
+
+    assert caught.value.exit_code == ExitCode.OUT_OF_ORDER
+    how = " (gone)" if is_gone else ""
+    assert caught.value.what == f"changed since patch ran: {copy.relative_to(folder)}{how}"
+    assert caught.value.cure.startswith("`inv patch`")
+
+
 def test_where_it_is_not_known_what_changed_the_step_is_stale_all_the_same(folder: Path) -> None:
     next((folder / ".mlops").rglob("inputs.json")).write_text("[")
     write(folder, {MODULE: "ANSWER = 43\n"})

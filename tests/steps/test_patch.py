@@ -484,8 +484,6 @@ def test_in_place_a_link_stays_one(folder: Path) -> None:
     "line",
     [
         "WHEELPATH",
-        "wheelpath",
-        "Wheels-Path>=1",
         "/dbfs/libs/my_lib-1.0-py3-none-any.whl",
         "my-lib @ file:///w/my_lib-1.0-py3-none-any.whl",
         "my_lib @ git+https://host/lib",
@@ -502,6 +500,19 @@ def test_a_wheel_named_in_another_file_of_requirements_is_refused_with_its_line(
         run_patch(folder)
 
     assert caught.value.where == f"{folder / 'last.txt'}:2"
+
+
+@pytest.mark.parametrize("line", ["wheelpath", "Wheels-Path>=1", "WHEELPATHS", "WHEELSPATH  # ours", "libs/wheel-path"])
+def test_a_near_miss_in_another_file_of_requirements_never_reaches_a_package_index(folder: Path, line: str) -> None:
+    write(folder, env="dependencies:\n- pip: [WHEELPATH, -r more.txt]\n")
+    (folder / "sub").mkdir()
+    (folder / "more.txt").write_text("mlflow\n-r sub/last.txt\n")
+    (folder / "sub" / "last.txt").write_text(f"{line}\n")
+
+    with pytest.raises(errors.BadInput, match=r"a package index would be asked for .*; is WHEELPATH meant") as caught:
+        run_patch(folder)
+
+    assert caught.value.where == f"{folder / 'sub' / 'last.txt'}:1"
 
 
 def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(folder: Path) -> None:
