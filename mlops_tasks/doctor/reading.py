@@ -119,8 +119,8 @@ def read_subject(context: Context, release: Release | None, *, is_signed_in: boo
     ours = _own_names(context, built)
     listed = tried(lambda: environment.load(environment_file, kind=kind) if environment_file else None)
     if listed is not None and environment_file is not None:
-        folder, placeholder = environment_file.parent, settings.placeholder
-        tried(lambda: references.check_other_files(listed.pip, folder, names=ours, placeholder=placeholder))
+        source, placeholder = environment_file, settings.placeholder
+        tried(lambda: references.check_other_files(listed.pip, source, names=ours, placeholder=placeholder))
     return Subject(
         today=datetime.now(timezone.utc).date(),
         wheel_root=_wheel_root(context, choice.backend, is_signed_in=is_signed_in),

@@ -164,8 +164,8 @@ def check_files(context: Context, inputs: Inputs) -> list[Mapping[str, str]]:
     resolved = [job_plan.resolve(context, job_plan.choose_parameters(context, more=each), more=each) for each in swept]
     if project.environment_file is not None:
         lines = environment.load(project.environment_file, kind=project.kind).pip
-        folder, placeholder = project.environment_file.parent, settings.placeholder
-        references.check_other_files(lines, folder, names={}, placeholder=placeholder)  # by their names: in patch
+        source, placeholder = project.environment_file, settings.placeholder
+        references.check_other_files(lines, source, names={}, placeholder=placeholder)  # by their names: in patch
     if context.cluster_spec is not None:
         cluster.read(context.cluster_spec)
     _ = context.libraries

@@ -115,7 +115,7 @@ def patch(document: Document, wheels: Wheels) -> Patch:
     check_leftovers(document.original, new, role=document.role, placeholder=wheels.placeholder)
     if document.role in {"conda", "python"}:
         lines = [entry.value for entry in _find_entries(document.original, new, document.role)]
-        check_other_files(lines, document.original.parent, names=wheels.names, placeholder=wheels.placeholder)
+        check_other_files(lines, document.original, names=wheels.names, placeholder=wheels.placeholder)
     return Patch(document=document, old=old, new=new, changes=tuple(changes))
 
 
@@ -191,27 +191,52 @@ def check_unread(path: Path, placeholder: str, *, cure: str) -> None:
 
 
 def check_other_files(
-    lines: Iterable[str], folder: Path, *, names: Mapping[str, Path | None], placeholder: str
+    lines: Sequence[str], source: Path, *, names: Mapping[str, Path | None], placeholder: str
 ) -> None:
     """Raise BadInput for a reference in a file that a `-r` or `-c` of `lines` names: an installer would look it up.
 
+    So is a relative path to nothing, there and in the `lines` themselves, which stand in the environment YAML `source`.
     `names` are the normalised names of our distributions, with their libraries' folders.
     """
-    for path in requirements.find_other_files(lines, folder):
-        for number, line in enumerate(texts.read(path).splitlines(), start=1):
-            text = line.partition(" #")[0].strip()
-            if not text.startswith("#") and _is_reference(text, path.parent, names, placeholder):
+    for path in requirements.find_other_files(lines, source.parent):
+        for number, line in enumerate(texts.read(path).removeprefix(texts.BOM).splitlines(), start=1):
+            text = requirements.without_comment(line)
+            if _is_near(text, placeholder):
+                raise errors.BadInput(
+                    f"a package index would be asked for {text}; is {placeholder} meant?",
+                    where=f"{path}:{number}",
+                    cure=f"write {placeholder} into the environment YAML, whose own lines alone are patched, "
+                    "and take this line out",
+                )
+            if _is_reference(text, path.parent, names, placeholder):
                 raise errors.BadInput(
                     f"{text} names a wheel in a file of requirements, and only the environment's own lines are patched",
                     where=f"{path}:{number}",
                     cure="move that line into the environment YAML, beside the line that names this file",
                 )
+    _check_lost(lines, source, placeholder)
+
+
+def _check_lost(lines: Iterable[str], source: Path, placeholder: str) -> None:
+    """Refuse a path to nothing; the wheels that the YAML itself names are looked for where they are patched."""
+    for line in requirements.expand(lines, source):
+        text, is_own = line.text, line.source == source
+        if placeholder in text or _is_near(text, placeholder):
+            continue
+        if is_own and requirements.read_wheel(text, placeholder=placeholder) is not None:
+            continue
+        if (lost := requirements.find_lost(line, base=source.parent)) is not None:
+            raise errors.BadInput(
+                f"there is nothing at the path that this names: {text} ({lost})",
+                where=line.place,
+                cure="correct the path, or take the line out; a wheel of `libraries` is named in the environment YAML",
+            )
 
 
 def _is_reference(text: str, folder: Path, names: Mapping[str, Path | None], placeholder: str) -> bool:
     parts = requirements.read_wheel(text, placeholder=placeholder)
     if parts is None and (named := requirements.parse(text)) and (named.url is None or named.name not in names):
-        return _is_near(text, placeholder)  # an index would be asked for it
+        return False  # an index would be asked for it
     own = parts or requirements.read_library(text, folder, names)
     return placeholder in text or (own is not None and own.distribution in names)
 
@@ -282,8 +307,9 @@ def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]
 
 def _is_near(value: str, placeholder: str) -> bool:
     """Whether a text is the placeholder but for a letter or two, which may be more of them."""
-    if re.search(rf"{re.escape(placeholder)}(?!\w)", value):
-        return False  # it is the placeholder itself
+    is_itself = re.search(rf"{re.escape(placeholder)}(?!\w)", value) is not None
+    if is_itself or requirements.read_wheel(value, placeholder=placeholder) is not None:
+        return False
     found = requirements.parse(value)
     name = found.name if found is not None else value.rsplit("/", 1)[-1]
     return bool(difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ())

@@ -24,6 +24,7 @@ _PATH_OPTION = re.compile(
     r"(?P<flag>-e|--editable|-f|--find-links|-i|--index-url|--extra-index-url)(?:\s*=\s*|\s*)(?P<value>\S.*)"
 )
 _LOCAL = re.compile(r"(?P<path>[^\s\[;#](?:[^\[;#]*[^\s\[;#])?)(?P<rest>(?:\[[^]]*\])?(?:\s*;.*|\s+[-#].*)?)")
+_DECIDES = re.compile(r"[;$@'\"\\]|\s-")
 _PATH = re.compile(r"\.{1,2}(?:/|$)|[^@]*/|[^@]*\.(?:whl|zip|tar\.gz)$")
 
 
@@ -195,6 +196,38 @@ def located(line: Line, *, base: Path) -> str:
         raise errors.BadInput(
             f"pip cannot read this requirement: {text}", where=line.place, cure="write it as name==version, say"
         )
+    found = _read_local(text, [line.source.parent, base])
+    if found is None:
+        return text
+    return f"{found.flag + ' ' if found.flag else ''}{found.path.as_uri()}{found.rest}"
+
+
+def find_lost(line: Line, *, base: Path) -> Path | None:
+    """Where the line's relative path leads to (as `located` reads it) if nothing is there to be installed.
+
+    None for a line of which more than the path decides: a marker, a variable, pip's options.
+    """
+    text = line.text.strip()
+    found = _read_local(text, [line.source.parent, base])
+    if found is None or not found.is_package or found.path.exists():
+        return None
+    return None if _DECIDES.search(text.removeprefix(found.flag).strip()) else found.path
+
+
+class _Local(NamedTuple):
+    """A relative path in a line, as a whole one, between the option before it and what follows it."""
+
+    flag: str
+    path: Path
+    rest: str
+
+    @property
+    def is_package(self) -> bool:
+        return self.flag in {"", "-e", "--editable"}
+
+
+def _read_local(text: str, folders: Iterable[Path]) -> _Local | None:
+    """The path from the first of `folders` that has it, else from the first one; None where `text` has none."""
     option = _PATH_OPTION.fullmatch(text)
     value = option["value"] if option else text
     local = _LOCAL.fullmatch(value)
@@ -204,14 +237,10 @@ def located(line: Line, *, base: Path) -> str:
         or value.startswith(("/", "-"))
         or (not option and not _PATH.match(local["path"]))
     ):
-        return text
-    paths = [Path(os.path.normpath(folder / local["path"])) for folder in (line.source.parent, base)]
-    path = next((each for each in paths if _is_usable(each, is_package=_names_package(option))), paths[0])
-    return f"{option['flag'] + ' ' if option else ''}{path.as_uri()}{local['rest']}"
-
-
-def _names_package(option: re.Match[str] | None) -> bool:
-    return option is None or option["flag"] in {"-e", "--editable"}
+        return None
+    flag = option["flag"] if option else ""
+    found = [_Local(flag, Path(os.path.normpath(each / local["path"])), local["rest"]) for each in folders]
+    return next((each for each in found if _is_usable(each.path, is_package=each.is_package)), found[0])
 
 
 def _is_usable(path: Path, *, is_package: bool) -> bool:

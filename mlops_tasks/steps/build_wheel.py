@@ -117,7 +117,7 @@ def find_missing(context: Context, library: Path) -> Iterator[Missing]:
     yield from missing.find(library, found.names, tree=context.facts.tree, shown=name, beside=beside)
     if left := found.ignored.missed:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        cure = "name it in the setting `include`, or `git add --force` it"
+        cure = f"`include: [{left[0]}]` in the settings (it counts from {name}), or `git add --force` it"
         yield Missing(f"git ignores {name}/{left[0]}{more}, so the wheel has no such file", cure)
     for folder in found.unreadable:
         said = f"{context.relative(Path(folder))} cannot be read, and nothing in it comes along"

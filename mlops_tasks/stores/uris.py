@@ -57,6 +57,34 @@ def check_remote(root: str) -> Kind:
     )
 
 
+def find_fault(uri: str) -> tuple[str, str] | None:
+    """Why no run can install the wheel that `uri` (as `from_cluster` spells it) names, by its spelling, and the cure.
+
+    A path and a file URL have none, there or not.
+    """
+    kind, scheme = kind_of(uri), uri.partition(":")[0].lower() if has_scheme(uri) else ""
+    if kind == "folder":
+        return _find_fault_of_scheme(scheme, uri)
+    if {".", ".."} & set(uri.split("/")):
+        return "the place of a wheel in a workspace has no `.` and no `..`", "write it as it is without them"
+    if kind == "dbfs" and not re.fullmatch(_FORMS["dbfs"], uri):
+        return "this names no file on DBFS", f"write {_respell(uri) or 'dbfs:/FOLDER/NAME.whl'}"
+    if kind == "volume" and not re.fullmatch(_FORMS["volume"], uri.rpartition("/")[0]):
+        return "this names no file in a volume", "write /Volumes/CATALOG/SCHEMA/VOLUME/NAME.whl"
+    return None
+
+
+def _find_fault_of_scheme(scheme: str, uri: str) -> tuple[str, str] | None:
+    if scheme in {"http", "https"}:
+        rest = uri.partition(":")[2]
+        is_whole = re.match(r"//[^/?#]", rest) is not None
+        return None if is_whole else (f"no host follows {scheme}://", f"write {scheme}://{rest.lstrip('/')}")
+    if scheme not in {"", "file"}:
+        known = "give one of https, on Databricks also of dbfs:/, /Volumes/ or /Workspace/"
+        return f"neither pip nor uv knows the scheme {scheme}", f"{known}; or the file: `inv name deploy --wheel FILE`"
+    return None
+
+
 def _respell(root: str) -> str | None:
     """How what was probably meant is written: DBFS has three spellings, and the API takes one."""
     if found := re.match(r"(?:dbfs:)?/*(/Volumes|/Workspace)(?=/|$)(.*)", root):

@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,8 @@ CODES = {
     "PERMISSION_DENIED": f"ask for that permission; for another user {uris.LOGIN}",
 }
 """What to do, by the code of a tracking server's refusal."""
+REFUSALS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+"""Those codes by the status of an answer: what stands before a server has codes of its own, or none."""
 PAGE = re.compile(
     r"(?:valid JSON format|error code 40[45] != 200)\. Response body: '\s*<"
     r"(?:[^']*?<title[^>]*>\s*(?P<title>[\w .,:|&-]{1,80}))?",
@@ -428,7 +431,9 @@ class Tracking:
         if self.uri.startswith("databricks"):
             return f"MLflow's tracking store refused: {said}", "do what it says, or repeat"
         known = (cure for words, cure in CURES.items() if words in said)
-        code = getattr(fault, "error_code", "")
+        code, status = getattr(fault, "error_code", ""), _read_status(fault)
+        if code not in CODES and status in REFUSALS:
+            code, said = REFUSALS[status], f"{status} {said.removeprefix('INTERNAL_ERROR: ')}"
         return f"MLflow's tracking store refused: {said}", CODES.get(code) or next(known, OTHER_CURE)
 
 
@@ -462,6 +467,16 @@ def _explain_server(fault: Exception) -> tuple[str, str] | None:
     what = f"a web page{title} came back where MLflow's API was expected: it may want a login, or that address is not"
     cure = f"{uris.LOGIN}; or set {uris.VARIABLE} to MLflow's own address"
     return f"{what} MLflow's", cure
+
+
+def _read_status(fault: Exception) -> int:
+    """The status of the answer that MLflow raised `fault` for; 0 where there was none.
+
+    MLflow keeps no status of an answer in JSON: it is read where MLflow looked at the answer.
+    """
+    frames = (frame.f_locals for frame, _ in traceback.walk_tb(fault.__traceback__))
+    answers = [getattr(fault, "response", None), *(each.get("response") for each in frames)]
+    return next((status for each in answers if isinstance(status := getattr(each, "status_code", None), int)), 0)
 
 
 @contextlib.contextmanager

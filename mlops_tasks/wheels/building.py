@@ -31,6 +31,8 @@ _WARNING = re.compile(r"\w+Warning:|^\s*WARNING\b")
 """In small letters setuptools and compilers warn of nothing: patterns without a match, unused variables."""
 _FILE = re.compile(r"^\S+\.py:\d+: ")
 _WRONG_VERSION = re.compile(r"(?:invalid version:?|version number) ['\"`]([^'\"`]+)['\"`]", re.IGNORECASE)
+_UNSET = re.compile(r"""os(?:\.py)?>?", line \d+, in __getitem__\n(?:[ \t]+.*\n)*KeyError: b?'(\w+)'\Z""")
+"""A program took a variable from os.environ that is not there, and ended by that."""
 _NONE = ignored.Ignored()
 
 
@@ -243,26 +245,29 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _wrong_version(library: Path, log: str) -> str:
+def _wrong_version(library: Path, log: str) -> str | None:
     """The version that no build takes: the settings have it, or else the log names it."""
     written = sources.read_version(library)
     try:
-        Version(written or "0")
+        Version("0" if written is None else written)
     except InvalidVersion:
         return written
     found = _WRONG_VERSION.search(log)
-    return found[1] if found else ""
+    return found[1] if found else None
 
 
 def _failed(
     what: str, library: Path, log: str, left: ignored.Ignored, *, told: str, ended: _Ended | None = None
 ) -> errors.ReleaseError:
     """The error with the last cause first; `told` is where the whole log is."""
-    if version := _wrong_version(library, log):
+    if (version := _wrong_version(library, log)) is not None:
         return needs.wrong_version(library, version)
     lines = "".join(f"\n  | {line}" for line in log.rstrip().splitlines()[-LAST_WORDS:])
     said = f" {_last_cause(log)}{lines}{told}"
-    first = "correct what the build backend says"
+    first, where = "correct what the build backend says", str(library)
+    if unset := _UNSET.search(log.rpartition("KeyError: ")[0] + _last_cause(log)):
+        where = sources.find_variable(library, unset[1])
+        what, first = f"{what}: it asks for the variable {unset[1]}, which is not set", f"set {unset[1]}"
     named = [name for name in (*left.missed, *left.others) if re.search(rf"\b{re.escape(Path(name).name)}\b", log)]
     if named:  # the build has a clean copy
         first = f"name {named[0]}, which git ignores, in the setting `include` (or `git add --force` it)"
@@ -273,5 +278,5 @@ def _failed(
         first = "correct `requires` under [build-system] in its pyproject.toml"
     first = "make room" if ended and ended.is_full else first
     return errors.StepFailed(
-        f"the library {library.name} {what}:{said}", where=library, cure=f"{first}, then `inv build-wheel`"
+        f"the library {library.name} {what}:{said}", where=where, cure=f"{first}, then `inv build-wheel`"
     )

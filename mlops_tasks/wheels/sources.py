@@ -27,6 +27,8 @@ _SECTIONS = re.compile(r"^\[(?:project|tool\.poetry)\][^\n]*\n(.*?)(?=^\[|\Z)", 
 _NO_PACKAGE = re.compile(r"^\[tool\.(?:uv|poetry)\]\s(?:[^\[]*\n)?\s*package(?:-mode)?\s*=\s*false\b", re.MULTILINE)
 """A project that calls itself none to be installed."""
 _SETUP = re.compile(r"^\[(?:metadata|options)\b", re.MULTILINE)
+_WHOLE = r"(?=[ \t]*(?:[,)#;}]|$))(?!\s*[+%.])"
+"""After a text in a program that is all of a value, and no part of an expression."""
 _FILE = re.compile(r"""["']([\w.-]+(?:/[\w.-]+)*)["']""")
 _IMPORTED = re.compile(r"^\s*(?:from|import)\s+(\w[\w.]*)", re.MULTILINE)
 _OUTSIDE = re.compile(r"""\.\./[^"'\0\n,;\]}]+""")
@@ -62,7 +64,7 @@ def find_libraries(
                     where=path,
                     cure=f"correct the setting `libraries` ({pattern}/* means the folders in it)",
                 )
-            elif (path / MARKS[0]).is_file():
+            elif (path / MARKS[0]).is_file() or _has_package(path / "setup.cfg"):
                 report.detail(f"{files.relative(path, base)} is passed over: it {_why_none(path)}")
     if not found:
         said = f"nothing with a pyproject.toml matches {', '.join(patterns)}" if patterns else "`libraries` is empty"
@@ -227,18 +229,21 @@ def read_name(library: Path) -> str:
     return _read(library, "name", r"[\w.-]+") or library.name
 
 
-def read_version(library: Path) -> str:
-    """The version, where the library's settings say it plainly; else nothing."""
-    return _read(library, "version", r"[^\s\"'():]+")
+def read_version(library: Path) -> str | None:
+    """The version, in whatever form, where the library's settings say it plainly; else None."""
+    return _read(library, "version", r"[^\s\"'():]+", in_toml=r"[^\"'\n]*")
 
 
-def _read(library: Path, key: str, form: str) -> str:
+def _read(library: Path, key: str, form: str, *, in_toml: str = "") -> str | None:
     texts = _texts(library)
     about = "".join(_SECTIONS.findall(texts.get("pyproject.toml", "")))
-    quoted, plain = rf"""(?:^|[(,\s]){key}\s*=\s*["']({form})["']""", rf"^{key}\s*=\s*({form})\s*$"
-    places = ((quoted, about), (plain, texts.get("setup.cfg", "")), (quoted, texts.get("setup.py", "")))
+    places = (
+        (rf"""^[ \t]*{key}[ \t]*=[ \t]*["']({in_toml or form})["']""", about),
+        (rf"^{key}\s*=\s*({form})\s*$", texts.get("setup.cfg", "")),
+        (rf"""(?:^|[(,\s]){key}\s*=\s*["']({form})["']{_WHOLE}""", texts.get("setup.py", "")),
+    )
     found = (match for pattern, text in places if (match := re.search(pattern, text, re.MULTILINE)))
-    return next((match[1] for match in found), "")
+    return next((match[1] for match in found), None)
 
 
 def find_need(library: Path, name: str) -> str:
@@ -247,14 +252,20 @@ def find_need(library: Path, name: str) -> str:
 
 
 def find_version(library: Path, version: str) -> str:
-    """`file:line` of the first line in the library's settings that has the text `version`."""
-    return _find_line(library, re.escape(version))
+    """`file:line` of the first line in the library's settings that has the text `version`, or the empty version."""
+    return _find_line(library, re.escape(version) or r"""^\s*version\s*=\s*["']{2}""")
 
 
-def _find_line(library: Path, pattern: str) -> str:
-    """The place of the first line that matches, else the last of the files of settings."""
+def find_variable(library: Path, name: str) -> str:
+    """`file:line` of the first line of the programs in the library's folder that names the variable."""
+    programs = sorted(path.name for path in library.glob("*.py"))
+    return _find_line(library, rf"""["']{name}["']""", *programs, *MARKS)
+
+
+def _find_line(library: Path, pattern: str, *named: str) -> str:
+    """The place of the first line that matches in the files of settings or those `named`, else the last of them."""
     place = str(library)
-    for file, text in _texts(library).items():
+    for file, text in _texts(library, *named).items():
         place = str(library / file)
         for number, line in enumerate(text.splitlines(), start=1):
             if re.search(pattern, line, re.IGNORECASE):
@@ -338,10 +349,13 @@ def _is_library(path: Path) -> bool:
     about = path / MARKS[0]
     if (path / MARKS[1]).is_file() or not about.is_file():
         return (path / MARKS[1]).is_file()
-    setup = path / "setup.cfg"
-    in_setup = setup.is_file() and _SETUP.search(_text(setup)) is not None
     text = _text(about)
-    return in_setup or (_ABOUT.search(text) is not None and _NO_PACKAGE.search(text) is None)
+    return _has_package(path / "setup.cfg") or (_ABOUT.search(text) is not None and _NO_PACKAGE.search(text) is None)
+
+
+def _has_package(setup: Path) -> bool:
+    """Whether there is a setup.cfg that describes a package, not only settings of tools."""
+    return setup.is_file() and _SETUP.search(_text(setup)) is not None
 
 
 def is_junk(path: Path) -> bool:

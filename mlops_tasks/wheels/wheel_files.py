@@ -27,6 +27,10 @@ def read_given(paths: Sequence[Path], *, top: Path) -> tuple[Wheel, ...]:
 
 def read_distribution(uri: str, *, where: str) -> str:
     """The distribution of the wheel that `uri` names. Raises BadInput, which names `where`, for what is no wheel."""
+    fault = None if uris.to_path(uri).is_file() else uris.find_fault(uri)  # macOS has its disks below /Volumes
+    if fault is not None:
+        what, cure = map(redaction.mask, fault)
+        raise errors.BadInput(f"{what} ({uris.name_of(uri)})", where=where, cure=cure)
     if redaction.strip(uri) != uri:
         raise errors.BadInput(
             "a login stands in the URI, and what names a wheel is staged and recorded",

@@ -182,6 +182,41 @@ def test_what_pip_cannot_read_is_refused_with_its_line(tmp_path: Path, text: str
     assert caught.value.where == f"{tmp_path / 'r.txt'}:2"
 
 
+@pytest.mark.parametrize("text", ["./../vend", "-e vend[x]", "lib/x-1.zip", "./vend  # ours", "x-1-py3-none-any.whl"])
+def test_a_relative_path_to_nothing_is_lost(tmp_path: Path, text: str) -> None:
+    (tmp_path / "envs").mkdir()
+    line = requirements.Line(text, tmp_path / "envs" / "more.txt")
+    lost = requirements.find_lost(line, base=tmp_path)
+
+    assert lost is not None
+    assert not lost.exists()
+    for folder in (tmp_path, tmp_path / "envs"):
+        for name in ("vend", "lib"):
+            (folder / name).mkdir()
+        for name in ("lib/x-1.zip", "x-1-py3-none-any.whl"):
+            (folder / name).touch()
+    assert requirements.find_lost(line, base=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("numpy", "x @ file:gone", "/gone", "-e git+https://h/x", "https://h/x.whl", "./gone ; python_version < '3'"),
+        *(
+            "${HOME}/gone",
+            "-r gone.txt",
+            "-f gone",
+            "-i gone/simple",
+            "x --global-option=a/b",
+            "./gone --hash=sha256:0",
+        ),
+        "-e git@host:a/b",
+    ],
+)
+def test_what_may_be_answered_elsewhere_is_not_lost(tmp_path: Path, text: str) -> None:
+    assert requirements.find_lost(requirements.Line(text, tmp_path / "r.txt"), base=tmp_path) is None
+
+
 @given(st.text(alphabet="ab1.-/ []#;:@'\"e", max_size=12))
 def test_any_line_is_located_in_a_line(text: str) -> None:
     assert "\n" not in requirements.located(requirements.Line(text, Path("/here/r.txt")), base=Path("/there"))

@@ -152,9 +152,9 @@ def test_what_the_backend_warns_of_and_what_git_ignores_is_said_with_the_users_o
     library = tmp_path / "libs" / "mylib"
 
     first = build(tmp_path, library, heard=heard)
-    second = build(tmp_path, library, before=first, heard=brought, include=("mylib/*_pb2.py",))
+    second = build(tmp_path, library, before=first, heard=brought, include=("mylib/a_pb2.py",))
 
-    cure = "name it in the setting `include`, or `git add --force` it"
+    cure = "`include: [mylib/a_pb2.py]` in the settings (it counts from libs/mylib), or `git add --force` it"
     assert heard.lines[:2] == [
         f"warning: git ignores libs/mylib/mylib/a_pb2.py, so the wheel has no such file: {cure}",
         f"warning: mylib: the build says UserWarning: {library} is shallow",

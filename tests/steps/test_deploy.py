@@ -220,3 +220,21 @@ def test_a_wheel_s_uri_with_a_login_is_refused_and_the_login_not_shown(tmp_path:
     with pytest.raises(errors.BadInput, match="a login stands in the URI") as caught:
         deploy.name_given(make_context(tmp_path), START, ["https://ada:pw@h/mylib-1.0-py3-none-any.whl"])
     assert "pw" not in str(caught.value.where)
+
+
+@pytest.mark.parametrize("uri", ["http:/h/{}", "dbfs:wheels/{}", "/dbfs/../etc/{}", "s3://b/{}", "abfss://c@a/{}"])
+@pytest.mark.parametrize("target", ["local", "databricks"])
+def test_a_wheel_s_uri_that_no_installer_takes_is_refused_and_is_no_login(
+    tmp_path: Path, uri: str, target: str
+) -> None:
+    name = "mylib-1.0-py3-none-any.whl"
+    with pytest.raises(errors.BadInput, match=rf" \({name}\)") as caught:
+        deploy.name_given(make_context(tmp_path, target=target), START, [uri.format(name)])
+    assert "login" not in str(caught.value)
+    assert caught.value.where == "--wheel-uri"
+
+
+def test_a_login_in_a_uri_without_a_host_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput, match="no host follows https://") as caught:
+        deploy.name_given(make_context(tmp_path), START, ["https:/ada:pw@h/mylib-1.0-py3-none-any.whl"])
+    assert "pw" not in f"{caught.value} {caught.value.where} {caught.value.cure}"

@@ -398,6 +398,7 @@ def test_the_diff_shows_what_became_of_the_sources(folder: Path, in_place: bool)
 
 def test_ways_out_of_the_folder_are_said_and_an_environment_out_there_is_refused(folder: Path) -> None:
     write(folder, env=CONDA + "  - -e ../lib\n", MLproject=MLPROJECT.replace("train.py", "../train.py"))
+    (folder.parent / "lib").mkdir()
     said = Said()
     run_patch(folder, to=said)
     assert [warning.split(":")[0] for warning in said.warnings] == ["MLproject", "env.yaml"]
@@ -484,8 +485,6 @@ def test_in_place_a_link_stays_one(folder: Path) -> None:
     "line",
     [
         "WHEELPATH",
-        "wheelpath",
-        "Wheels-Path>=1",
         "/dbfs/libs/my_lib-1.0-py3-none-any.whl",
         "my-lib @ file:///w/my_lib-1.0-py3-none-any.whl",
         "my_lib @ git+https://host/lib",
@@ -502,6 +501,33 @@ def test_a_wheel_named_in_another_file_of_requirements_is_refused_with_its_line(
         run_patch(folder)
 
     assert caught.value.where == f"{folder / 'last.txt'}:2"
+
+
+@pytest.mark.parametrize("line", ["wheelpath", "Wheels-Path>=1", "WHEELPATHS", "WHEELSPATH  # ours", "libs/wheel-path"])
+def test_a_near_miss_in_another_file_of_requirements_never_reaches_a_package_index(folder: Path, line: str) -> None:
+    write(folder, env="dependencies:\n- pip: [WHEELPATH, -r more.txt]\n")
+    (folder / "sub").mkdir()
+    (folder / "more.txt").write_text("mlflow\n-r sub/last.txt\n")
+    (folder / "sub" / "last.txt").write_text(f"{line}\n")
+
+    with pytest.raises(errors.BadInput, match=r"a package index would be asked for .*; is WHEELPATH meant") as caught:
+        run_patch(folder)
+
+    assert caught.value.where == f"{folder / 'sub' / 'last.txt'}:1"
+
+
+def test_a_path_to_nothing_is_refused_where_it_stands(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "more.txt").write_text("./../vend\n")
+    write(folder, env="dependencies:\n- pip:\n  - WHEELPATH\n  - -r sub/more.txt\n")
+    with pytest.raises(errors.BadInput, match=rf"nothing at the path .*: \./\.\./vend \({folder}/vend\)") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'sub' / 'more.txt'}:1"
+
+    write(folder, env="dependencies:\n- pip:\n  - WHEELPATH\n  - -e ./vend\n")
+    with pytest.raises(errors.BadInput, match="nothing at the path") as caught:
+        run_patch(folder)
+    assert caught.value.where == f"{folder / 'env.yaml'}:4"
 
 
 def test_other_files_of_requirements_that_name_no_wheel_of_ours_are_left_alone(folder: Path) -> None:

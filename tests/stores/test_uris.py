@@ -65,6 +65,43 @@ def test_a_root_for_wheels_is_a_folder_or_a_place_in_a_workspace_however_that_is
     assert uris.is_folder(root) is is_folder
 
 
+@pytest.mark.parametrize(
+    ("uri", "said", "cure"),
+    [
+        ("http:/h/x.whl", "no host follows http://", "write http://h/x.whl"),
+        ("HTTPS:h/x.whl", "no host follows https://", "write https://h/x.whl"),
+        ("https:///h/x.whl", "no host follows https://", "write https://h/x.whl"),
+        ("dbfs:wheels/x.whl", "no file on DBFS", "write dbfs:/wheels/x.whl"),
+        ("dbfs:x.whl", "no file on DBFS", "write dbfs:/x.whl"),
+        ("dbfs://wheels/x.whl", "no file on DBFS", "write dbfs:/wheels/x.whl"),
+        ("dbfs:/dbfs/x.whl", "no file on DBFS", "write dbfs:/x.whl"),
+        ("/dbfs/../etc/x.whl", "no `.` and no `..`", "without them"),
+        ("/Volumes/a/b/c/../x.whl", "no `.` and no `..`", "without them"),
+        ("/Workspace/./x.whl", "no `.` and no `..`", "without them"),
+        ("/Volumes/a/b/x.whl", "no file in a volume", "write /Volumes/CATALOG/SCHEMA/VOLUME/NAME.whl"),
+        *[(f"{each}://c@b/x.whl", f"the scheme {each}", "of dbfs:/") for each in ("s3", "gs", "abfss", "ftp")],
+    ],
+)
+def test_a_wheels_uri_that_no_installer_takes_has_a_fault_and_a_cure(uri: str, said: str, cure: str) -> None:
+    fault = uris.find_fault(uris.from_cluster(uri))
+
+    assert fault is not None
+    assert said in fault[0]
+    assert cure in fault[1]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *["http://h/x.whl", "HTTPS://h:8080/a/../x.whl?sig=/../#sha256=0", "https://ada:pw@h/x.whl", "https://[::1]/x"],
+        *["dbfs:/x.whl", "/dbfs/w//x.whl", "file:/dbfs/w/x.whl", "dbfs:/Volumes/a/b/c/x.whl", "/Workspace/x.whl"],
+        *["/Volumes/a/b/c/d/x.whl", "dbfs:/a..b/x.whl", "../x.whl", "./a:b/x.whl", "C:/x.whl", "file:dist/x.whl"],
+    ],
+)
+def test_a_wheels_uri_that_some_installer_takes_has_no_fault(uri: str) -> None:
+    assert uris.find_fault(uris.from_cluster(uri)) is None
+
+
 NAMES = ["a b", "%2F", "x.whl", "..", "é", "?", "#", "[", "dbfs"]
 PARTS = st.sampled_from(["/", "//", "dbfs:", "file:", "/dbfs/", "/Volumes/", "/Workspace/", *NAMES])
 

@@ -457,17 +457,24 @@ class _Tired(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("status", "cure"),
-    [(401, "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME"), (403, "ask for that permission")],
+    ("status", "page", "what", "cure"),
+    [
+        (401, b"", "error code 401", "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME"),
+        (403, b"", "error code 403", "ask for that permission"),
+        (401, b'{"message": "Unauthorized"}', "refused: 401 Unauthorized", "set MLFLOW_TRACKING_TOKEN"),
+        (403, b'{"error_code": "X", "message": "Not you"}', "refused: 403 X: Not you", "ask for that permission"),
+        (400, b'{"message": "Unauthorized"}', "refused: INTERNAL_ERROR: Unauthorized", "see what that store says"),
+    ],
 )
 def test_a_server_that_lets_nobody_in_is_told_with_the_variables_of_a_login(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, cure: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, page: bytes, what: str, cure: str
 ) -> None:
     monkeypatch.setattr(_Tired, "status", status)
+    monkeypatch.setattr(_Tired, "page", page)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Tired) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         store = tracking.Tracking(f"http://127.0.0.1:{server.server_address[1]}", artifacts=tmp_path)
-        with pytest.raises(errors.WorkspaceError, match=f"{status}") as caught:
+        with pytest.raises(errors.WorkspaceError, match=what) as caught:
             store.ensure_experiment("/Shared/a")
         server.shutdown()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_the_cause_is_the_last_line_that_names_an_error_else_the_last_line(log: 
     [
         ("pyproject.toml", '[project]\nversion = "1.0-x_y"\n', "configuration error: `project.version` must be pep440"),
         ("setup.cfg", "[metadata]\nversion = 1.0-x_y\n", "it failed"),
+        ("setup.cfg", "[metadata]\nversion = 1.0-x_y\n", "ValueError: invalid config: `project.version`."),
         ("setup.cfg", "", "ValueError: Invalid version `1.0-x_y` from field `project.version`"),
         ("setup.cfg", "", "InvalidVersion: Version number '1.0-x_y' does not match PEP 440 rules"),
         ("setup.cfg", "", "packaging.version.InvalidVersion: Invalid version: '1.0-x_y'"),
@@ -112,6 +114,44 @@ def test_a_version_that_a_backend_refuses_is_named_whatever_the_backend(
 
     with pytest.raises(errors.BadInput, match=r"gives itself the version .1\.0-x_y"):
         raise building._failed("fails", library, log, NOTHING_LEFT, told="")
+
+
+@pytest.mark.parametrize("version", ["1.0 beta", "release 7", ""])
+def test_a_version_that_setuptools_does_not_name_is_told_with_its_line(tmp_path: Path, version: str) -> None:
+    write(tmp_path, {"pyproject.toml": f'[project]\nname = "versions"\nversion = "{version}"\n'})
+
+    caught = building._failed(
+        "fails",
+        tmp_path,
+        "ValueError: invalid pyproject.toml config: `project.version`.",
+        NOTHING_LEFT,
+        told="",
+    )
+
+    assert isinstance(caught, errors.BadInput)
+    assert f"gives itself the version {version!r}" in caught.what
+    assert caught.where == f"{tmp_path / 'pyproject.toml'}:3"
+
+
+ASKS = 'import os\nfrom setuptools import setup\nsetup(name="x", version="1.0." + os.environ["BUILD_NUMBER"])\n'
+
+
+@pytest.mark.parametrize("file", ["setup.py", "hatch_build.py"])
+def test_a_variable_that_a_build_asks_for_and_that_is_not_set_is_named(tmp_path: Path, file: str) -> None:
+    write(tmp_path, {"pyproject.toml": "[project]\n", file: ASKS})
+
+    def fails(program: str, then: str = "") -> errors.ReleaseError:
+        log = processes.run_command([sys.executable, "-c", program], env={}).stderr + then
+        return building._failed("cannot be built", tmp_path, log, NOTHING_LEFT, told="")
+
+    takes = 'import os; os.environ["BUILD_NUMBER"]'
+    caught = fails(takes, "\nERROR Backend subprocess exited\n")
+
+    assert "cannot be built: it asks for the variable BUILD_NUMBER, which is not set: KeyError: 'BUILD" in caught.what
+    assert caught.where == f"{tmp_path / file}:3"
+    assert caught.cure == "set BUILD_NUMBER, then `inv build-wheel`"
+    assert "asks for" not in fails(takes, "ValueError: no\n").what
+    assert "asks for" not in fails('{}["BUILD_NUMBER"]').what
 
 
 def fail(tmp_path: Path, log: str, report: Report | None = None, *, is_install: bool = False) -> errors.ReleaseError:

@@ -504,6 +504,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         ("setup.cfg", "[metadata]\nname = my_lib\n", "my_lib"),
         ("setup.py", 'setup(version="1", name="my-lib")\n', "my-lib"),
         ("setup.py", "setup(name=NAME)\n", "folder"),
+        ("setup.py", 'setup(name="my-" + NAME)\n', "folder"),
         ("setup.py", "setup(\n    name = 'my-lib',\n)\n", "my-lib"),
     ],
 )
@@ -511,3 +512,36 @@ def test_a_librarys_name_is_read_where_it_stands_plainly(tmp_path: Path, file: s
     write(tmp_path, {f"folder/{file}": text})
 
     assert sources.read_name(tmp_path / "folder") == name
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "version"),
+    [
+        ("pyproject.toml", '[project]\nversion = "1.0 beta"  # soon\n', "1.0 beta"),
+        ("pyproject.toml", '[project]\nname = "x"\nversion = ""\n', ""),
+        ("pyproject.toml", '[project]\n# version = "see there"\ndynamic = ["version"]\n', None),
+        ("setup.cfg", "[metadata]\nversion = attr: mylib.VERSION\n", None),
+        ("setup.py", 'setup(version="1.0")\n', "1.0"),
+        ("setup.py", 'setup(\n    version="1.0",  # ours\n)\n', "1.0"),
+        ("setup.py", 'VERSION = "2"\nversion = "1.0"\n\nsetup(version=version)\n', "1.0"),
+        ("setup.py", 'setup(version="1.0."+os.environ["NUMBER"])\n', None),
+        ("setup.py", 'setup(version="1.0."\n    + NUMBER)\n', None),
+        ("setup.py", 'setup(version="1.0.{}".format(NUMBER))\n', None),
+        ("setup.py", 'setup(version="1.0.%s" % NUMBER)\n', None),
+        ("setup.py", 'setup(version="1.0." "7")\n', None),
+        ("setup.py", 'setup(version="1.0" if FINAL else NUMBER)\n', None),
+    ],
+)
+def test_a_version_is_read_where_it_stands_whole(tmp_path: Path, file: str, text: str, version: str | None) -> None:
+    write(tmp_path, {file: text})
+
+    assert sources.read_version(tmp_path) == version
+
+
+def test_a_folder_with_setup_cfg_alone_is_passed_over_and_told_where_it_describes_a_package(tmp_path: Path) -> None:
+    one = make_library(tmp_path, "one")
+    write(tmp_path / "libs", {"old/setup.cfg": "[metadata]\nname = old\n", "notes/setup.cfg": "[flake8]\n"})
+    heard = Heard()
+
+    assert find(tmp_path, "libs/*", report=heard) == (one,)
+    assert heard.lines == ["libs/old is passed over: it has neither pyproject.toml nor setup.py"]
