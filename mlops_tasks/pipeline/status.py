@@ -100,7 +100,7 @@ def show_status(context: Context, steps: staleness.Steps, release: Release | Non
 def _show_steps(context: Context, steps: staleness.Steps, release: Release | None) -> tuple[StepState, ...]:
     if release is None:
         found = tuple(StepState(step, "has not run") for step in steps)
-        title = f"{context.project_name} on {context.settings.environment}"
+        title = f"{context.project_name} on {context.settings.environment}, branch {context.facts.branch}"
         context.report.table(title, ["step", "state"], [[each.step, each.state] for each in found])
         return found
     states: dict[str, StepState] = {}

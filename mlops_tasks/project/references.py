@@ -168,12 +168,14 @@ def _find_changes(
 def check_leftovers(path: Path, text: str, *, role: Role, placeholder: str) -> None:
     """Raise BadInput for a placeholder that is left anywhere but in a comment."""
     for scalar in _scalars(_parse(path, text, role)):
-        if placeholder in (scalar.value or ""):
-            raise errors.BadInput(
-                f"the placeholder {placeholder} cannot be replaced here: {scalar.value}",
-                where=texts.show_place(path, text, scalar.start),
-                cure=f"let it end an entry of its own in {WHERE}",
-            )
+        value = (scalar.value or "").strip()
+        if placeholder not in value:
+            continue
+        what = f"the placeholder {placeholder} cannot be replaced here: {value}"
+        cure = f"let it end an entry of its own in {WHERE}"
+        if _is_near(value, placeholder):
+            what, cure = f"is {placeholder} meant by {value}?", f"write {placeholder} there, or take the entry out"
+        raise errors.BadInput(what, where=texts.show_place(path, text, scalar.start), cure=cure)
 
 
 def check_unread(path: Path, placeholder: str, *, cure: str) -> None:
@@ -304,12 +306,13 @@ def find_misspelt(document: Document, placeholder: str) -> list[tuple[str, str]]
 
 
 def _is_near(value: str, placeholder: str) -> bool:
-    if requirements.read_wheel(value, placeholder=placeholder) is not None:
-        return False  # the placeholder itself, or a wheel
+    """Whether a text is the placeholder but for a letter or two, which may be more of them."""
+    is_itself = re.search(rf"{re.escape(placeholder)}(?!\w)", value) is not None
+    if is_itself or requirements.read_wheel(value, placeholder=placeholder) is not None:
+        return False
     found = requirements.parse(value)
     name = found.name if found is not None else value.rsplit("/", 1)[-1]
-    near = difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ()
-    return name != placeholder and bool(near)
+    return bool(difflib.get_close_matches(_plain(name), [_plain(placeholder)], cutoff=0.85) if name else ())
 
 
 def _plain(text: str) -> str:

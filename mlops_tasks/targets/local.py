@@ -109,9 +109,11 @@ class LocalTarget:
         _ = self.runs.tracking  # refuses a store that the local target does not write to
 
     def check_detaching(self) -> None:
-        from mlops_tasks.backends.local import backend as local_backend
-
-        raise local_backend.not_remote()
+        raise errors.BadInput(
+            "a run on this machine ends with the command that follows it",
+            where="--detach",
+            cure="leave --detach out, or give `--target databricks`",
+        )
 
     def runs_of(self, backend: str) -> local_backend.LocalRuns:
         return self.runs

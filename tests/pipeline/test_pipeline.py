@@ -155,8 +155,10 @@ def test_several_dry_releases_at_once_do_not_fall_over_each_other(fetching: Path
 
 
 def test_a_release_that_cannot_detach_is_refused_before_its_first_step(folder: Path) -> None:
-    with pytest.raises(ReleaseError, match="ends with the command"):
+    with pytest.raises(ReleaseError, match="ends with the command") as caught:
         pipeline(folder).release(mlops_tasks.Inputs(detach=True))
+
+    assert caught.value.cure.startswith("leave --detach out")
 
     assert pipeline(folder).load() is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mlops_tasks.pipeline import status
 from mlops_tasks.pipeline.pipeline import STEPS
 from mlops_tasks.pipeline.status import StepState
 from mlops_tasks.release import Attempt, Checked, Release, Run
+from mlops_tasks.report import Report
 from tests.support.contexts import make_context
 from tests.support.repositories import make_repository, put_back, write
 
@@ -151,6 +152,22 @@ def test_before_the_first_step_none_has_run(tmp_path: Path) -> None:
 
     steps = ("name", "build-wheel", "deploy", "patch", "run")
     assert shown == {"steps": {step: {"state": "has not run"} for step in steps}}
+
+
+def test_the_table_is_headed_by_the_branch_that_was_asked_for(folder: Path) -> None:
+    titles: list[str] = []
+
+    class Headed(Report):
+        def table(
+            self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
+        ) -> None:
+            titles.append(title)
+
+    for branch in ("new", "main"):
+        settings = Settings(project="training", libraries=("libs/*",), branch=branch)
+        Pipeline(folder, settings, report=Headed()).show_status()
+
+    assert titles == ["training on local, branch new", "training on local, branch main"]
 
 
 def test_the_files_that_made_a_step_stale_are_named_and_later_steps_stand_behind_it(folder: Path) -> None:

@@ -348,6 +348,24 @@ def test_a_leftover_placeholder_is_refused_with_its_place(text: str, place: str)
         references.check_leftovers(Path("file"), text, role="conda", placeholder="WHEELPATH")
 
 
+@pytest.mark.parametrize("entry", ["WHEELPATHS", "dbfs:/wheels/WHEELPATHS"])
+def test_a_placeholder_with_a_letter_more_is_asked_about(entry: str) -> None:
+    text = f"dependencies:\n- pip:\n  - {entry}\n"
+
+    with pytest.raises(errors.BadInput, match=f"is WHEELPATH meant by {entry}\\?") as caught:
+        references.check_leftovers(Path("file"), text, role="conda", placeholder="WHEELPATH")
+
+    assert caught.value.where == "file:3:5"
+    assert caught.value.cure == "write WHEELPATH there, or take the entry out"
+
+
+@pytest.mark.parametrize(
+    "entry", ["WHEELPATH", "x/WHEELPATH", "MYWHEELPATH", "WHEELPATH ; os_name != 'x'", "-r WHEELPATH"]
+)
+def test_the_placeholder_itself_is_no_near_miss(entry: str) -> None:
+    assert not references._is_near(entry, "WHEELPATH")
+
+
 def test_a_placeholder_in_a_comment_is_no_leftover() -> None:
     references.check_leftovers(Path("file"), "a: 1  # WHEELPATH\n", role="conda", placeholder="WHEELPATH")
 
