@@ -68,6 +68,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("mlproject", "arguments", "given"),
     [
@@ -77,14 +78,9 @@ def record_of(folder: Path) -> dict[str, Any]:
             ["-P", 'text=it\'s "q" $HOME'],
             ["--text", 'it\'s "q" $HOME', "fixed"],
             id="entry points",
-            marks=pytest.mark.full,
         ),
         pytest.param(
-            SPARK_ENTRY_POINTS,
-            ["--entry-point", "job.py", "-P", "text=a b"],
-            ["--text", "a b"],
-            id="a script",
-            marks=pytest.mark.full,
+            SPARK_ENTRY_POINTS, ["--entry-point", "job.py", "-P", "text=a b"], ["--text", "a b"], id="a script"
         ),
     ],
 )
