@@ -92,7 +92,7 @@ class LocalRuns:
             raise
         self._end(run_id, status, submitted.backend)
         if gone := self.tracking.find_gone():
-            self.report.warning(f"{gone} was removed while the run went on: what it has logged is lost")
+            self.report.warning(f"{gone} {REMOVED}: what it has logged is lost")
         found = self._read(run_id, entry_point=job.entry_point, backend=submitted.backend)
         return found._replace(timed_out=timed_out, reason=reason)
 
