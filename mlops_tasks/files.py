@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -50,9 +51,9 @@ def copy_stream(source: Path, target: BinaryIO, moved: Callable[[int], None], bl
 
 
 def walk(
-    folder: Path,
+    folder: str | Path,
     *,
-    skip: Callable[[Path], bool] | None = None,
+    skip: Callable[[os.DirEntry[str]], bool] | None = None,
     onerror: Callable[[OSError], None] | None = None,
 ) -> list[str]:
     """The files and links below `folder`, as sorted relative paths.
@@ -60,18 +61,28 @@ def walk(
     Links to folders count as links and are not entered, nor is a folder that `skip` is true of. A folder that cannot
     be read is handed to `onerror`, or passed over.
     """
-
-    def is_in(base: str, name: str) -> bool:
-        return skip is None or not skip(Path(base, name))
-
     found: list[str] = []
-    for base, folders, names in os.walk(folder, onerror=onerror):
-        links = {name for name in folders if os.path.islink(f"{base}/{name}")}
-        folders[:] = [name for name in folders if name not in links and is_in(base, name)]
-        inside = Path(base).relative_to(folder).as_posix()
-        around = "" if inside == "." else f"{inside}/"
-        found += [f"{around}{name}" for name in (*names, *links) if is_in(base, name)]
+    folders = [("", os.fspath(folder))]
+    while folders:
+        around, path = folders.pop()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if skip is not None and skip(entry):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((f"{around}{entry.name}/", entry.path))
+                    else:
+                        found.append(f"{around}{entry.name}")
+        except OSError as fault:
+            if onerror is not None:
+                onerror(fault)
     return sorted(found)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry))
 
 
 def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
@@ -80,36 +91,38 @@ def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], P
     Returns the `fingerprint` of what was copied, taken on the way. The target's folder is made. Of the mode only the
     owner's executable bit is kept (0755 or 0644): the others depend on the umask of whoever made the source.
     """
-    if not os.path.isdir(os.path.dirname(target)):
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
     if leads_to is not None and os.path.islink(source):
-        Path(target).symlink_to(leads_to(Path(source)))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(leads_to(Path(source)), target)
         return "link", os.readlink(source)
     found = hashlib.sha256()
-    with _opened(source) as read_from, _opened(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as written_to:
-        is_program = bool(os.fstat(read_from).st_mode & stat.S_IXUSR)
-        for block in _blocks(read_from):
-            found.update(block)
-            left = block
-            while left:
-                left = left[os.write(written_to, left) :]
-        os.fchmod(written_to, 0o755 if is_program else 0o644)
+    read_from = os.open(source, os.O_RDONLY)
+    try:
+        status = os.fstat(read_from)
+        is_program = bool(status.st_mode & stat.S_IXUSR)
+        written_to = _create(target, 0o755 if is_program else 0o644)
+        try:
+            while block := os.read(read_from, min(BLOCK, status.st_size + 1)):
+                found.update(block)
+                while block:
+                    block = block[os.write(written_to, block) :]
+        finally:
+            os.close(written_to)
+    finally:
+        os.close(read_from)
     return "program" if is_program else "file", found.hexdigest()
 
 
-@contextlib.contextmanager
-def _opened(path: str | Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    handle = os.open(path, flags)
+def _create(path: str | Path, mode: int) -> int:
+    """A handle to write to the file, which is emptied or made, its folder too."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _blocks(handle: int) -> Iterator[bytes]:
-    size = min(BLOCK, os.fstat(handle).st_size + 1)
-    while block := os.read(handle, size):
-        yield block
+        handle = os.open(path, flags)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle = os.open(path, flags)
+    os.fchmod(handle, mode)  # whatever the umask is
+    return handle
 
 
 LAST_BYTES = 1 << 16
@@ -165,10 +178,12 @@ def find_gone(path: Path) -> Path | None:
     return next((each for each in reversed([path, *path.parents]) if not os.path.lexists(each)), None)
 
 
+_DIGESTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def digest(inputs: Mapping[str, object]) -> str:
     """SHA-256 (hex) over `inputs` as JSON with sorted keys; texts may hold lone surrogates, tuples count as lists."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return sha256(text.encode("ascii"))
+    return sha256(_DIGESTED.encode(inputs).encode("ascii"))
 
 
 def sha256(data: bytes) -> str:
@@ -178,10 +193,17 @@ def sha256(data: bytes) -> str:
 
 def file_sha256(path: str | Path) -> str:
     """SHA-256 (hex) of a file's content, read in blocks."""
+    return _sha256(path, os.stat(path).st_size)
+
+
+def _sha256(path: str | Path, size: int) -> str:
     found = hashlib.sha256()
-    with _opened(path) as handle:
-        for block in _blocks(handle):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        while block := os.read(handle, min(BLOCK, size + 1)):
             found.update(block)
+    finally:
+        os.close(handle)
     return found.hexdigest()
 
 
@@ -190,9 +212,35 @@ def fingerprint(path: str | Path) -> tuple[str, str]:
 
     Two empty texts for pipes and the like: reading one waits for ever.
     """
-    mode = os.lstat(path).st_mode
-    if stat.S_ISLNK(mode):
+    return _fingerprint(path, os.lstat(path))
+
+
+def _fingerprint(path: str | Path, status: os.stat_result) -> tuple[str, str]:
+    if stat.S_ISLNK(status.st_mode):
         return "link", os.readlink(path)
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         return "", ""
-    return "program" if mode & stat.S_IXUSR else "file", file_sha256(path)
+    return "program" if status.st_mode & stat.S_IXUSR else "file", _sha256(path, status.st_size)
+
+
+CLOCK_STEP = 2.0
+"""Seconds by which the times of two writes may differ and still be told as one: what FAT keeps, the coarsest."""
+
+
+class Fingerprints:
+    """The `fingerprint` of each file, taken once for as long as the file's inode, size and times stay as they were."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], tuple[str, str]]] = {}
+
+    def __call__(self, path: str) -> tuple[str, str]:
+        status = os.lstat(path)
+        now = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        before, known = self._known.get(path, ((), ("", "")))
+        if before == now:
+            return known
+        looked_at = time.time()
+        found = _fingerprint(path, status)
+        if max(status.st_mtime, status.st_ctime) + CLOCK_STEP < looked_at:  # else a write could leave no trace
+            self._known[path] = now, found
+        return found

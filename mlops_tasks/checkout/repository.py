@@ -15,7 +15,7 @@ MLPROJECT = "mlproject"
 def list_projects(top: Path, tree: git.WorkTree | None, *, runner: processes.Runner) -> list[str]:
     """The folders below `top`, as relative paths, that hold an MLproject file which git does not ignore."""
     if tree is None:
-        names = files.walk(top, skip=lambda path: path.name.startswith("."))
+        names = files.walk(top, skip=lambda entry: entry.name.startswith("."))
     else:
         names = git.find_named(tree, MLPROJECT, runner=runner)
     found = (name.rpartition("/") for name in names)

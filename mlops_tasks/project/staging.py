@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors, files, locks, processes
@@ -44,7 +44,7 @@ def list_files(
         report.warning(f"git ignores the project's folder itself, so all of it is staged: {folder}")
         listed = None
     if listed is None:
-        found = files.walk(folder, skip=_is_left_out, onerror=_refuse)
+        found = files.walk(folder, skip=lambda entry: _is_left_out(entry.name, entry.path), onerror=_refuse)
     else:
         found = _without_left_out(folder, listed)
     brought = [name for pattern in include for name in _expand(folder, pattern, report)]
@@ -85,8 +85,10 @@ def describe_left_behind(left: Sequence[str], names: Iterable[str]) -> str:
     return ", ".join(shown) + more
 
 
-def _is_made_again(path: Path) -> bool:
-    return path.name in MADE_AGAIN or path.suffix == ".pyc" or _is_built(path)
+def _is_made_again(entry: os.DirEntry[str]) -> bool:
+    if entry.name in MADE_AGAIN or entry.name.endswith((".pyc", ".egg-info")):
+        return True
+    return files.is_folder(entry) and _is_environment(entry.path)
 
 
 def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
@@ -95,19 +97,20 @@ def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
 
     def is_left_out(name: str) -> bool:
         if name not in known:
-            known[name] = is_left_out(name.rpartition("/")[0]) or _is_left_out(folder / name)
+            around, _, own = name.rpartition("/")
+            known[name] = is_left_out(around) or _is_left_out(own, f"{folder}/{name}")
         return known[name]
 
     return [name for name in names if not is_left_out(name)]
 
 
-def _is_left_out(path: Path) -> bool:
-    return path.name in LEFT_OUT or _is_built(path)
+def _is_left_out(name: str, path: str) -> bool:
+    """Whether it may be a secret or a result, what setuptools makes beside its sources, or an environment."""
+    return name in LEFT_OUT or name.endswith(".egg-info") or _is_environment(path)
 
 
-def _is_built(path: Path) -> bool:
-    """Whether it is what setuptools makes beside its sources, or an environment of Python's."""
-    return path.name.endswith(".egg-info") or os.path.exists(f"{path}/pyvenv.cfg")
+def _is_environment(path: str) -> bool:
+    return os.path.exists(f"{path}/pyvenv.cfg")
 
 
 def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
@@ -141,13 +144,17 @@ DIGEST_LENGTH = 16
 _MODES = {"program": "755", "file": "644"}
 
 
-def hash_files(folder: Path, names: Sequence[str]) -> dict[str, str]:
+Look = Callable[[str], tuple[str, str]]
+"""What gives a file's fingerprint: `files.fingerprint`, or one command's `files.Fingerprints`."""
+
+
+def hash_files(folder: Path, names: Sequence[str], *, look: Look = files.fingerprint) -> dict[str, str]:
     """For each file its mode (755 or 644) and SHA-256, for each link its target.
 
     Raises StepFailed for a file that cannot be read.
     """
     try:
-        found = {name: files.fingerprint(f"{folder}/{name}") for name in names}
+        found = {name: look(f"{folder}/{name}") for name in names}
     except OSError as fault:
         raise errors.StepFailed(
             f"a file of the project cannot be read: {fault.strerror}",
@@ -176,20 +183,30 @@ def drafted(folder: Path, names: Sequence[str], *, staged_root: Path) -> Iterato
         yield draft
 
 
-def settle(draft: Path, source: Path, hashes: Mapping[str, str], *, staged_root: Path, report: Report) -> Path:
+def settle(
+    draft: Path,
+    source: Path,
+    hashes: Mapping[str, str],
+    *,
+    staged_root: Path,
+    report: Report,
+    look: Look = files.fingerprint,
+) -> Path:
     """The path `<staged_root>/<digest>/<name>` of the draft with the other files of `source`, whose `hashes` are known.
 
     Nothing is copied where the same content is there already.
     """
-    others = [name for name in hashes if not os.path.lexists(draft / name)]
+    own_names = files.walk(draft)
+    there = {*own_names, *(str(folder) for name in own_names for folder in PurePosixPath(name).parents)}
+    others = [name for name in hashes if name not in there]
     for name in [name for name in others if not hashes[name]]:
         report.warning(f"{name} is neither a file nor a link, and is not staged")
         others.remove(name)
     with _translated(source), locks.lock_folder(staged_root):
-        own = hash_files(draft, files.walk(draft))
+        own = hash_files(draft, own_names)
         others_hashed = {name: _in_a_copy(source, name, hashes[name]) for name in others}
         final = staged_root / _name(draft.name, {**own, **others_hashed}) / draft.name
-        if not is_as_settled(final):
+        if not is_as_settled(final, look=look):
             copied = {name: _copy(source, name, draft) for name in others}
             for base, _, _ in os.walk(draft.parent):
                 Path(base).chmod(0o755)
@@ -202,13 +219,13 @@ def settle(draft: Path, source: Path, hashes: Mapping[str, str], *, staged_root:
     return final
 
 
-def is_as_settled(folder: Path) -> bool:
+def is_as_settled(folder: Path, *, look: Look = files.fingerprint) -> bool:
     """Whether the staged `folder` is there and still has the content that it is named by."""
     is_named = re.fullmatch(rf"[0-9a-f]{{{DIGEST_LENGTH}}}", folder.parent.name) is not None
     return (
         is_named
         and folder.is_dir()
-        and _name(folder.name, hash_files(folder, files.walk(folder))) == folder.parent.name
+        and _name(folder.name, hash_files(folder, files.walk(folder), look=look)) == folder.parent.name
     )
 
 

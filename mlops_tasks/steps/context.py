@@ -241,6 +241,10 @@ class Context:
         return {}
 
     @cached_property
+    def fingerprints(self) -> files.Fingerprints:
+        return files.Fingerprints()
+
+    @cached_property
     def programs_environ(self) -> Mapping[str, str]:
         """`environ` for programs that need a home, and for MLflow, which asks for one as soon as it is imported."""
         found = self.places.complete(self.environ)

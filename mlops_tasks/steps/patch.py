@@ -64,7 +64,7 @@ def patch_digest(context: Context, release: Release) -> str:
     """The digest over everything that decides how the patched project looks; another one where its copy has changed."""
     copy = context.top / release.patched.project_dir if release.patched else None
     is_staged = copy is not None and copy.is_relative_to(context.staged_root)
-    if copy is not None and is_staged and not staging.is_as_settled(copy):
+    if copy is not None and is_staged and not staging.is_as_settled(copy, look=context.fingerprints):
         context.decided_by["patch"] = {context.relative(copy): Lost("" if copy.is_dir() else "gone")}
         return "changed"
     return _digest(context, _read_inputs(context, release, report=Report()))
@@ -80,7 +80,7 @@ def _digest(context: Context, inputs: _Inputs) -> str:
 def _hash(context: Context, inputs: _Inputs) -> dict[str, str]:
     folder = inputs.project.folder
     if folder not in context.project_hashes:
-        context.project_hashes[folder] = staging.hash_files(folder, inputs.names)
+        context.project_hashes[folder] = staging.hash_files(folder, inputs.names, look=context.fingerprints)
     return context.project_hashes[folder]
 
 
@@ -109,7 +109,14 @@ def patch_project(context: Context, release: Release, *, in_place: bool = False,
         with staging.drafted(folder, inputs.needed, staged_root=staged_root) as draft:
             changes = _patch_copy(context, inputs, draft, diff=diff)
             hashes = _hash(context, inputs)
-            folder = staging.settle(draft, folder, hashes, staged_root=staged_root, report=context.report)
+            folder = staging.settle(
+                draft,
+                folder,
+                hashes,
+                staged_root=staged_root,
+                report=context.report,
+                look=context.fingerprints,
+            )
         _say_left_behind(inputs, context.report)
     digest = _digest(context, inputs)  # at the end: a later step compares with the sources as --in-place leaves them
     patched = Patched(project_dir=Path(os.path.relpath(folder, context.top)).as_posix(), references=tuple(changes))

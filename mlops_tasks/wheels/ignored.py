@@ -59,8 +59,8 @@ class Folders:
         self._own = {parent for path in known for parent in path.parents}
         self._packages = {library / folder for folder in _packages(names)}
 
-    def is_beside(self, path: Path) -> bool:
-        return path.is_dir() and path not in self._own and self._packages.isdisjoint(path.parents)
+    def is_beside(self, folder: Path) -> bool:
+        return folder not in self._own and self._packages.isdisjoint(folder.parents)
 
 
 def sort(

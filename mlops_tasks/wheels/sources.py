@@ -164,7 +164,9 @@ def look_at(
         unreadable: list[OSError] = []
         folders = ignored.Folders(library, known)
         everything = files.walk(
-            library, skip=lambda path: is_junk(path) or folders.is_beside(path), onerror=unreadable.append
+            library,
+            skip=lambda entry: is_junk(entry) or (files.is_folder(entry) and folders.is_beside(Path(entry.path))),
+            onerror=unreadable.append,
         )
         shipping = {**texts, **_texts(library, "MANIFEST.in")}
         left = ignored.sort(library, names=known, everything=everything, texts=shipping, include=include)
@@ -358,14 +360,14 @@ def _has_package(setup: Path) -> bool:
     return setup.is_file() and _SETUP.search(_text(setup)) is not None
 
 
-def is_junk(path: Path) -> bool:
-    """Whether tools have made `path`, or it is neither a file nor a folder."""
-    if not path.is_dir():
+def is_junk(entry: os.DirEntry[str]) -> bool:
+    """Whether tools have made it, or it is neither a file nor a folder."""
+    if not files.is_folder(entry):
         # pipes and sockets: reading one waits for ever
-        return path.name.endswith(".pyc") or not (path.is_symlink() or path.is_file())
-    if path.name in _BUILT:
-        return _is_library(path.parent)
-    return path.name in _JUNK or path.name.endswith(".egg-info") or (path / "pyvenv.cfg").exists()
+        return entry.name.endswith(".pyc") or not (entry.is_symlink() or entry.is_file())
+    if entry.name in _BUILT:
+        return _is_library(Path(entry.path).parent)
+    return entry.name in _JUNK or entry.name.endswith(".egg-info") or Path(entry.path, "pyvenv.cfg").exists()
 
 
 def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, files, processes, report
+from mlops_tasks import errors, processes, report
 from mlops_tasks.project import staging
 
 
@@ -164,14 +164,13 @@ def test_the_hashes_tell_content_mode_and_where_links_lead(tmp_path: Path) -> No
     assert [name for name in names if before[name] != after[name]] == ["src/run.sh", "link"]
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> str:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    def refuse(path: str) -> tuple[str, str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
 
     project = make_project(tmp_path)
-    monkeypatch.setattr(files, "file_sha256", refuse)
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
-        staging.hash_files(project, ["MLproject"])
+        staging.hash_files(project, ["MLproject"], look=refuse)
     assert caught.value.where == str(project / "MLproject")
 
 

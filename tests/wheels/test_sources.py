@@ -484,7 +484,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(files, "file_sha256", refuse)
+    monkeypatch.setattr(files, "fingerprint", refuse)
 
     with pytest.raises(errors.StepFailed, match="cannot be read: Permission denied") as caught:
         digest(library)
