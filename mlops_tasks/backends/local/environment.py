@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mlops_tasks import errors, files, locks, processes, state, uv
+from mlops_tasks.backends.local import bytecode
 from mlops_tasks.project import environment, mlproject, requirements, staging
 from mlops_tasks.report import Report
 from mlops_tasks.tracking import bounds
@@ -78,6 +79,7 @@ def built(
             with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
                 _Building(path=path, wanted=wanted, env=env, run=run, say=report.detail).build(names)
+                bytecode.bring(path, beside=_by_last_use(folder))
                 (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)
@@ -213,7 +215,11 @@ def _imports_pyspark(folder: Path) -> bool:
 
 def _prune(folder: Path) -> None:
     """Remove the environments that were not used for longest, with their locks, but none that is in use."""
-    names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
-    paths = sorted((folder / name for name in names), key=state.last_used, reverse=True)
-    for path in paths[state.KEPT :]:
+    for path in _by_last_use(folder)[state.KEPT :]:
         locks.remove_unused(path, path.with_suffix(".lock"))
+
+
+def _by_last_use(folder: Path) -> list[Path]:
+    """The environments below `folder`, the last used one first; one that was being built may not be there yet."""
+    names = {path.stem for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}(\.lock)?", path.name)}
+    return sorted((folder / name for name in names), key=state.last_used, reverse=True)
