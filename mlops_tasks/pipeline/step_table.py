@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -78,14 +77,18 @@ def _build_digest(context: Context, release: Release) -> str:
 
 
 def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
-    from mlops_tasks.doctor import reading
     from mlops_tasks.steps import deploy
     from mlops_tasks.wheels import wheel_files
 
     if inputs.wheels:
         given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
-    look_ahead = functools.partial(reading.look_ahead, context, release, force=inputs.force)
+
+    def look_ahead() -> None:
+        from mlops_tasks.doctor import reading
+
+        reading.look_ahead(context, release, force=inputs.force)
+
     return deploy.deploy_wheels(context, release, wheel_folder(release), before_writing=look_ahead)
 
 

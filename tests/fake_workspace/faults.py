@@ -63,6 +63,10 @@ class Fault:
         return Answer(status=self.status, body=json.dumps(self.body).encode(), headers=headers)
 
 
+BUFFERED = 0.005
+"""Seconds of traffic that a line goes on carrying while the workspace is busy with what has arrived."""
+
+
 class Line:
     """The line to the workspace, shared by all connections: `latency` in seconds, `bandwidth` in bytes a second."""
 
@@ -77,7 +81,7 @@ class Line:
         if self.bandwidth is None:
             return
         with self._lock:
-            self._free = max(self._free, time.monotonic()) + size / self.bandwidth
+            self._free = max(self._free, time.monotonic() - BUFFERED) + size / self.bandwidth
             free = self._free
         time.sleep(max(0.0, free - time.monotonic()))
 
