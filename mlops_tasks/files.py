@@ -88,18 +88,21 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
-    Returns the `fingerprint` of what was copied, taken on the way. The target's folder is made. Of the mode only the
-    owner's executable bit is kept (0755 or 0644): the others depend on the umask of whoever made the source.
+    Returns the `fingerprint` of what was copied, taken on the way; of pipes and the like nothing is. The target's
+    folder is made. Of the mode only the owner's executable bit is kept (0755 or 0644): the others depend on the umask
+    of whoever made the source.
     """
-    if leads_to is not None and os.path.islink(source):
+    status = os.stat(source) if leads_to is None else os.lstat(source)
+    if leads_to is not None and stat.S_ISLNK(status.st_mode):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(leads_to(Path(source)), target)
         return "link", os.readlink(source)
+    if not stat.S_ISREG(status.st_mode):
+        return "", ""
+    is_program = bool(status.st_mode & stat.S_IXUSR)
     found = hashlib.sha256()
     read_from = os.open(source, os.O_RDONLY)
     try:
-        status = os.fstat(read_from)
-        is_program = bool(status.st_mode & stat.S_IXUSR)
         written_to = _create(target, 0o755 if is_program else 0o644)
         try:
             while block := os.read(read_from, min(BLOCK, status.st_size + 1)):

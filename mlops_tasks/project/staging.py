@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -262,10 +261,7 @@ def _copy(folder: Path, name: str, copy: Path) -> str:
     def leads_to(link: Path) -> Path:
         return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
 
-    source = f"{folder}/{name}"
-    if stat.S_IFMT(os.lstat(source).st_mode) not in {stat.S_IFREG, stat.S_IFLNK}:
-        return ""
-    kind, content = files.copy(source, f"{copy}/{name}", leads_to=leads_to)
+    kind, content = files.copy(f"{folder}/{name}", f"{copy}/{name}", leads_to=leads_to)
     return _in_a_copy(folder, name, _show(kind, content))
 
 
