@@ -63,8 +63,6 @@ class Pipeline:
         """Take the five steps in order, once everything that can be read has been read."""
         from mlops_tasks.tracking import process as mlflow_process
 
-        if not self.context.dry_run:
-            self.context = replace(self.context, beside_builds=mlflow_process.begin_import)
         context = self._fill(_let_in(self._begin()), inputs)
         with context.places.usable():
             step_table.check_inputs(context, inputs)
@@ -75,6 +73,8 @@ class Pipeline:
 
                 # the step run would be refused only after the four steps before it
                 attempt.refuse_going_on(context, STEPS, inputs)
+        if not context.dry_run:
+            mlflow_process.begin_import()
         context.record.begin()
         inputs = inputs._replace(command="release")
         for step in STEPS:

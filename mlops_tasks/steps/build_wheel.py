@@ -156,7 +156,6 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
             building.environments(building.environment(context.programs_environ), run=context.run) as beside,
             context.report.waiting(f"building {', '.join(library.name for library in states)}"),
         ):
-            context.beside_builds()
             calls = [partial(_build, context, each, state, beside, told[each]) for each, state in states.items()]
             made = processes.side_by_side(calls, at_once=_at_once())
     finally:

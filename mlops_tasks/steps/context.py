@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,8 +47,7 @@ class Context:
     """What one command works with: its settings, and the facts that its steps share.
 
     `root` is the folder that holds tasks.py: relative paths in the settings count from there. `warned` is what has been
-    warned of or said once so far: each is shown once, however many steps find it. `beside_builds` is called where
-    wheels are about to be built: what a later step needs can be had ready meanwhile.
+    warned of or said once so far: each is shown once, however many steps find it.
     """
 
     root: Path
@@ -58,7 +57,6 @@ class Context:
     environ: Mapping[str, str]
     dry_run: bool
     warned: set[str] = field(default_factory=set)
-    beside_builds: Callable[[], object] = lambda: None
 
     @cached_property
     def facts(self) -> Facts:

@@ -11,14 +11,12 @@ if __name__ == "__main__":
 
 import contextlib
 import json
-import logging
 import os
 import pathlib
 import signal
 import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,6 +55,8 @@ def _run_command(job: Mapping[str, Any]) -> int:
 
 
 def _run_project(job: Mapping[str, Any], uri: str) -> int:
+    import logging
+
     import mlflow
     from mlflow.exceptions import ExecutionException
 
@@ -134,6 +134,8 @@ def _tracking(job: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wait_for_server(server: "subprocess.Popen[bytes]", port: int) -> None:
+    import urllib.request  # a twentieth of a second that most runs need not wait for
+
     give_up = time.monotonic() + SERVER_WITHIN
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
     while server.poll() is None and time.monotonic() < give_up:
