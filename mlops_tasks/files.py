@@ -26,15 +26,19 @@ BLOCK = 1 << 20
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path`, and its mode, when the block ends well; it leaves no trace when not."""
+def written_whole(path: Path, *, is_kept: bool = True) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path`, and its mode, when the block ends well; it leaves no trace when not.
+
+    Unless it `is_kept` it may be gone after the machine has stopped.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_kept:
+                os.fsync(stream.fileno())
         if path.exists():
             shutil.copymode(path, temporary)
         temporary.replace(path)
@@ -66,23 +70,30 @@ def walk(
     while folders:
         around, path = folders.pop()
         try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if skip is not None and skip(entry):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append((f"{around}{entry.name}/", entry.path))
-                    else:
-                        found.append(f"{around}{entry.name}")
+            with os.scandir(path) as listed:
+                entries = list(listed)
         except OSError as fault:
             if onerror is not None:
                 onerror(fault)
+            continue
+        for entry in entries:
+            if skip is not None and skip(entry):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((f"{around}{entry.name}/", entry.path))
+            else:
+                found.append(f"{around}{entry.name}")
     return sorted(found)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether it is a folder or a link to one."""
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry))
+
+
+def is_environment(folder: str) -> bool:
+    """Whether the folder is a virtual environment of Python's; one that cannot be looked into is none."""
+    return os.path.exists(f"{folder}/pyvenv.cfg")
 
 
 def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:

@@ -60,3 +60,16 @@ def test_a_walk_enters_no_link_and_is_not_stopped_by_one_that_leads_to_itself(tm
     (tmp_path / "folder").symlink_to("in")
     assert files.walk(tmp_path, skip=files.is_folder) == ["loop"]
     assert files.walk(tmp_path) == ["folder", "in/deep/file", "loop"]
+
+
+def test_a_walk_that_cannot_judge_an_entry_drops_no_other(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"")
+
+    def judge(entry: os.DirEntry[str]) -> bool:
+        if entry.name == "b":
+            raise PermissionError(entry.path)
+        return False
+
+    with pytest.raises(PermissionError):
+        files.walk(tmp_path, skip=judge, onerror=lambda fault: None)

@@ -87,7 +87,7 @@ def describe_left_behind(left: Sequence[str], names: Iterable[str]) -> str:
 def _is_made_again(entry: os.DirEntry[str]) -> bool:
     if entry.name in MADE_AGAIN or entry.name.endswith((".pyc", ".egg-info")):
         return True
-    return files.is_folder(entry) and _is_environment(entry.path)
+    return files.is_folder(entry) and files.is_environment(entry.path)
 
 
 def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
@@ -105,11 +105,7 @@ def _without_left_out(folder: Path, names: Iterable[str]) -> list[str]:
 
 def _is_left_out(name: str, path: str) -> bool:
     """Whether it may be a secret or a result, what setuptools makes beside its sources, or an environment."""
-    return name in LEFT_OUT or name.endswith(".egg-info") or _is_environment(path)
-
-
-def _is_environment(path: str) -> bool:
-    return os.path.exists(f"{path}/pyvenv.cfg")
+    return name in LEFT_OUT or name.endswith(".egg-info") or files.is_environment(path)
 
 
 def _expand(folder: Path, pattern: str, report: Report) -> list[str]:
@@ -195,14 +191,12 @@ def settle(
 
     Nothing is copied where the same content is there already.
     """
-    own_names = files.walk(draft)
-    there = {*own_names, *(str(folder) for name in own_names for folder in PurePosixPath(name).parents)}
-    others = [name for name in hashes if name not in there]
+    others = [name for name in hashes if not os.path.lexists(f"{draft}/{name}")]  # the disk may ignore case
     for name in [name for name in others if not hashes[name]]:
         report.warning(f"{name} is neither a file nor a link, and is not staged")
         others.remove(name)
     with _translated(source), locks.lock_folder(staged_root):
-        own = hash_files(draft, own_names)
+        own = hash_files(draft, files.walk(draft))
         others_hashed = {name: _in_a_copy(source, name, hashes[name]) for name in others}
         final = staged_root / _name(draft.name, {**own, **others_hashed}) / draft.name
         if not is_as_settled(final, look=look):

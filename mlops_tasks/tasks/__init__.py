@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
+import io
 import sys
 
 import invoke
@@ -12,10 +14,25 @@ import invoke
 # (uv, an editable install), our modules and MLflow's would be compiled anew at every start
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-# a process that has MLflow in it spends more than a second at its end on freeing what goes with the process anyway
-atexit.register(gc.freeze)
-
 from mlops_tasks.tasks import compare, doctor, init, runs, steps, ui  # noqa: E402
+
+
+def _end_at_once() -> None:
+    """Leave to the system what goes with the process: to free it takes more than a second where MLflow is in it.
+
+    The user's own tasks may leave it to the end to write and close their files. What is written is flushed here, and
+    what their modules hold is let go of: Python empties each module that is still there when all else is done.
+    """
+    for each in gc.get_objects():
+        if type(each) in {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}:
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+                each.flush()
+    modules: list[object] = list(sys.modules.values())
+    modules.append(modules)  # so that they stay: nothing looks for such circles any more
+    gc.freeze()
+
+
+atexit.register(_end_at_once)
 
 namespace = invoke.Collection(
     steps.name,

@@ -367,7 +367,7 @@ def is_junk(entry: os.DirEntry[str]) -> bool:
         return entry.name.endswith(".pyc") or not (entry.is_symlink() or entry.is_file())
     if entry.name in _BUILT:
         return _is_library(Path(entry.path).parent)
-    return entry.name in _JUNK or entry.name.endswith(".egg-info") or Path(entry.path, "pyvenv.cfg").exists()
+    return entry.name in _JUNK or entry.name.endswith(".egg-info") or files.is_environment(entry.path)
 
 
 def _hash_all(folder: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -53,6 +53,24 @@ def test_what_was_written_into_the_draft_gives_it_its_own_place(tmp_path: Path) 
     assert names_in(patched) == ["MLproject", "cluster.json", "src"]
 
 
+def test_a_patched_file_stays_where_the_disk_ignores_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, root = make_project(tmp_path), tmp_path / "staged"
+    (project / "conda.yaml").write_text("unpatched\n")
+    real = os.path.lexists
+
+    def is_there(path: str) -> bool:
+        folder, name = os.path.split(path)
+        return real(path) or (real(folder) and name.lower() in {each.name.lower() for each in Path(folder).iterdir()})
+
+    monkeypatch.setattr(os.path, "lexists", is_there)
+    with staging.drafted(project, (), staged_root=root) as draft:
+        (draft / "Conda.yaml").write_text("patched\n")
+        hashes = staging.hash_files(project, ["MLproject", "conda.yaml"])
+        patched = staging.settle(draft, project, hashes, staged_root=root, report=report.Report())
+
+    assert names_in(patched) == ["Conda.yaml", "MLproject"]
+
+
 def test_nothing_is_copied_where_the_same_content_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, root = make_project(tmp_path), tmp_path / "staged"
     first = stage(project, root, ["MLproject", "src/run.sh"])

@@ -23,21 +23,22 @@ _SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", 
 
 
 def bring(environment: Path, *, beside: Sequence[Path]) -> None:
-    """Give `environment` what is compiled in the first one of those `beside` it that was used, and in this process.
+    """Give `environment` what is compiled in this process, and in the first of those `beside` it that was used.
 
-    A compiled file is taken for a source of the same bytes alone. What cannot be read or written is left to Python.
+    A compiled file is taken for a source of the same bytes alone. What cannot be read or written is left to Python, and
+    so is what the variables PYTHONPYCACHEPREFIX and PYTHONOPTIMIZE have Python keep elsewhere.
     """
     site = environment / _SITE
-    for sources in (_compiled_in(beside, environment), _imported()):
+    for sources in (_compiled_in(beside), _imported()):
         for root, name in sources:
             with contextlib.suppress(OSError):
                 _take_over(f"{root}/{name}", f"{site}/{name}")
 
 
-def _compiled_in(environments: Sequence[Path], but: Path) -> Iterator[tuple[str, str]]:
+def _compiled_in(environments: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """The sources that are compiled in the first of the environments that has some: their root, and their names."""
     ending = f".{sys.implementation.cache_tag}.pyc"
-    for site in (each / _SITE for each in environments if each != but):
+    for site in (each / _SITE for each in environments):
         compiled = [name for name in files.walk(site) if name.endswith(ending)]
         for name in compiled:
             folder, _, own = name.rpartition("__pycache__/")
@@ -50,9 +51,9 @@ def _imported() -> Iterator[tuple[str, str]]:
     """The sources of the modules in this process that are installed, MLflow's mostly: their root, and their names."""
     sites = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
     for module in list(sys.modules.values()):  # another thread may be importing
-        file = getattr(module, "__file__", None) or ""
+        file = getattr(module, "__dict__", {}).get("__file__")  # to ask the module itself may run its code
         for site in sites:
-            if file.startswith(f"{site}/") and file.endswith(".py"):
+            if isinstance(file, str) and file.startswith(f"{site}/") and file.endswith(".py"):
                 yield site, file.removeprefix(f"{site}/")
 
 
@@ -74,7 +75,9 @@ def _take_over(compiled: str, source: str) -> None:
         return
     code = _read(cached)
     if code[: _HEADER.size] == _header(before) and _read(source) == _read(compiled):
-        with open(target, "wb") as stream:
+        with files.written_whole(
+            Path(target), is_kept=False
+        ) as stream:  # a file that is cut off would stop each import
             stream.write(_header(status) + code[_HEADER.size :])
 
 

@@ -79,7 +79,7 @@ def built(
             with report.waiting(f"building the environment ({len(wanted.lines)} requirements)"):
                 shutil.rmtree(path, ignore_errors=True)
                 _Building(path=path, wanted=wanted, env=env, run=run, say=report.detail).build(names)
-                bytecode.bring(path, beside=_by_last_use(folder))
+                bytecode.bring(path, beside=list(filter(_is_complete, _by_last_use(folder))))
                 (path / COMPLETE).write_text(str(path), encoding="utf-8")
         done()
         os.utime(path)

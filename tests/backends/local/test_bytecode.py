@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import py_compile
+import resource
 import subprocess
 import sys
 import sysconfig
+import types
 from importlib import util
 from pathlib import Path
 
@@ -15,6 +17,13 @@ import pytest
 from mlops_tasks.backends.local import bytecode
 
 SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+
+
+@pytest.fixture(autouse=True)
+def compiled_beside_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.delenv("PYTHONOPTIMIZE", raising=False)
 
 
 def make_environment(folder: Path, **modules: str) -> Path:
@@ -58,7 +67,7 @@ def test_what_was_compiled_of_the_same_source_is_taken_over(tmp_path: Path, is_l
         (new / SITE / "mylib" / "__init__.py").unlink()
         (new / SITE / "mylib" / "__init__.py").hardlink_to(old / SITE / "mylib" / "__init__.py")
 
-    bytecode.bring(new, beside=[new, old])
+    bytecode.bring(new, beside=[old])
 
     assert imported(new, "mylib.VALUE") == "compiled"
 
@@ -97,3 +106,35 @@ def test_what_this_process_has_imported_is_taken_over(tmp_path: Path) -> None:
     bytecode.bring(new, beside=[])
 
     assert is_compiled(new, "pytest")
+
+
+def test_what_has_no_room_is_not_left_half_written(tmp_path: Path) -> None:
+    text = "".join(f"a{number} = {number}\n" for number in range(20_000))
+    old, new = (make_environment(tmp_path / name, mylib=text) for name in ("old", "newer"))
+    py_compile.compile(str(old / SITE / "mylib" / "__init__.py"), doraise=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        bytecode.bring(new, beside=[old])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert not list((new / SITE / "mylib").rglob("*.p*c*"))
+    assert imported(new, "mylib.a7") == "7"
+
+
+def test_no_module_is_asked_for_what_it_would_have_to_run_code_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lazy(types.ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise ImportError(f"no extra for {name}")
+
+    odd = types.ModuleType("odd")
+    odd.__file__ = tmp_path  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "lazy", Lazy("lazy"))
+    monkeypatch.setitem(sys.modules, "odd", odd)
+
+    bytecode.bring(tmp_path / "new", beside=[])
+
+    assert not (tmp_path / "new").exists()
