@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+    __str__ = int.__repr__  # Python 3.10 would write the name
+
 
 class ReleaseError(Exception):
     """A failure that a person can act on.
