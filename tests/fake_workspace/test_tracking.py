@@ -84,6 +84,7 @@ def test_mlflow_logs_and_reads_back(connected: Workspace, name: str, tmp_path: P
     assert tree.get_status(name).object_id == int(experiment.experiment_id)
 
 
+@pytest.mark.full
 def test_mlflow_falls_back_to_signed_urls(connected: Workspace, name: str) -> None:
     connected.faults.add(".*", "/api/2.0/fs/", status=403, body={"error_code": "PERMISSION_DENIED", "message": "no"})
     mlflow.set_experiment(name)

@@ -458,6 +458,7 @@ def test_a_password_in_pips_settings_is_not_in_what_a_failure_says(
 ) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://ada:s3cret@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
     with pytest.raises(errors.StepFailed) as caught:
