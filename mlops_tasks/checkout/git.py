@@ -63,7 +63,8 @@ class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
 
     `files` are those that git tracks or would track, `submodules` those that are not checked out, `left_out` the files
-    that a sparse checkout leaves out, all relative to `top`. `remotes` has the URL of each remote, by its name.
+    that a sparse checkout leaves out, all relative to `top`. That one goes by folders where it `has_cones`, else by
+    patterns. `remotes` has the URL of each remote, by its name.
     """
 
     top: Path
@@ -72,6 +73,7 @@ class WorkTree(NamedTuple):
     dirty: bool
     submodules: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    has_cones: bool = True
     files: tuple[str, ...] = ()
     remotes: Mapping[str, str] = MappingProxyType({})
 
@@ -111,13 +113,15 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
     headers = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = headers.get("branch.oid", "(initial)"), headers.get("branch.head", "(detached)")
     changed = any(not line.startswith("# branch.") and line != f"? {OWN}" for line in lines)
+    left_out = tuple(_left_out(around, entries))
     return WorkTree(
         top=around,
         branch=None if branch == "(detached)" else branch,
         commit=None if commit == "(initial)" else commit,
         dirty=changed or bool(_changed_unseen(around, entries, runner)),
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
-        left_out=tuple(_left_out(around, entries)),
+        left_out=left_out,
+        has_cones=not left_out or _has_cones(around, runner),
         files=tuple(each.name for each in entries),
         remotes=remotes(),
     )
@@ -141,6 +145,10 @@ def list_changes(folder: Path, *paths: str, runner: processes.Runner, exactly: b
 
 def _left_out(folder: Path, entries: list[Entry]) -> list[str]:
     return [each.name for each in entries if each.is_skipped and not os.path.lexists(folder / each.name)]
+
+
+def _has_cones(folder: Path, runner: processes.Runner) -> bool:
+    return call("config", "--type=bool", "core.sparseCheckoutCone", run=runner, cwd=folder).stdout.strip() == "true"
 
 
 def cut_at(folder: Path, *, runner: processes.Runner) -> list[str]:

@@ -71,7 +71,9 @@ def _find_left_out(places: Sequence[Path], tree: git.WorkTree) -> list[Missing]:
     if not inside:
         return []
     more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
-    add = git.typed(tree.top, "sparse-checkout", "add", Path(inside[0]).parent)
+    # where it goes by patterns, one of a folder does not bring what another leaves out of that folder
+    brings = Path(inside[0]).parent if tree.has_cones else f"/{inside[0]}"
+    add = git.typed(tree.top, "sparse-checkout", "add", brings)
     return [Missing(f"a sparse checkout leaves out {inside[0]}{more}", f"`{add}`")]
 
 

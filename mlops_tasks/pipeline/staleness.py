@@ -94,11 +94,11 @@ def remember(context: Context, step: str, release: Release) -> None:
     """Keep what has decided the step that was just taken, for `explain`. What cannot be kept is not explained."""
     if step not in context.decided_by:
         return
-    parts = {name: files.digest({"": value})[:16] for name, value in context.decided_by[step].items()}
-    before = _read_inputs(context)
-    kept = {**before, step: {"digest": release.digests.get(step), "parts": parts}}
-    if kept == before:
+    before, digest = _read_inputs(context), release.digests.get(step)
+    if digest == before.get(step, {}).get("digest"):
         return
+    parts = {name: files.digest({"": value})[:16] for name, value in context.decided_by[step].items()}
+    kept = {**before, step: {"digest": digest, "parts": parts}}
     with contextlib.suppress(OSError), files.written_whole(context.record_folder / INPUTS) as stream:
         stream.write(json.dumps(kept, indent=0).encode("ascii"))
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from mlops_tasks import processes
 from mlops_tasks.checkout import git, missing
-from tests.support.repositories import write
+from tests.support.repositories import commit, write
+from tests.support.repositories import git as run
 
 LFS = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
 
@@ -66,6 +69,24 @@ def test_submodules_and_what_a_sparse_checkout_leaves_out_count_where_they_belon
     ]
     beside = missing.find(tmp_path / "libs" / "b", [], tree=repository, beside=[tmp_path / "other"])
     assert [each.what for each in beside] == ["other is a submodule that is not checked out"]
+
+
+@pytest.mark.parametrize("mode", ["--cone", "--no-cone"])
+def test_what_a_sparse_checkout_leaves_out_is_brought_by_the_command_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    write(tmp_path, {"libs/a/pkg/data.csv": "1", "libs/a/pkg/a.py": "", "b/rest": ""})
+    commit(tmp_path)
+    run("sparse-checkout", "set", mode, *(["b"] if mode == "--cone" else ["/*", "!*.csv"]), cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def find() -> list[missing.Missing]:
+        return missing.find(tmp_path / "libs", [], tree=git.read(tmp_path, runner=processes.run_command))
+
+    (found,) = find()
+    run(*shlex.split(found.cure.strip("`"))[1:], cwd=tmp_path)
+    assert find() == []
+    assert (tmp_path / "libs" / "a" / "pkg" / "data.csv").read_text() == "1"
 
 
 def test_what_brings_a_submodule_works_as_typed_from_another_folder_too(
