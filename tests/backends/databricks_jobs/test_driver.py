@@ -346,7 +346,8 @@ weakref.finalize(a, print, "finalized")
 kept.self = kept
 """,
     "fork": """
-import atexit, os, sys
+import atexit, os, sys, warnings
+warnings.simplefilter("ignore")  # a kernel has threads, and Python 3.12 warns of forks beside them
 atexit.register(lambda: print("at exit", flush=True))
 child = os.fork()
 if child:
