@@ -7,6 +7,7 @@ import contextlib
 import gc
 import io
 import sys
+from pathlib import Path
 
 import invoke
 
@@ -20,16 +21,24 @@ from mlops_tasks.tasks import compare, doctor, init, runs, steps, ui  # noqa: E4
 def _end_at_once() -> None:
     """Leave to the system what goes with the process: to free it takes more than a second where MLflow is in it.
 
-    The user's own tasks may leave it to the end to write and close their files. What is written is flushed here, and
-    what their modules hold is let go of: Python empties each module that is still there when all else is done.
+    The user's own tasks may leave it to the end to write and close their files. Where any file is open, all that is
+    written is flushed, and what modules hold is let go of: Python empties each one that is still there at last.
     """
-    for each in gc.get_objects():
-        if type(each) in {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
-                each.flush()
-    modules: list[object] = list(sys.modules.values())
-    modules.append(modules)  # so that they stay: nothing looks for such circles any more
+    if _has_open_files():
+        for each in gc.get_objects():
+            if type(each) in {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}:
+                with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+                    each.flush()
+        modules: list[object] = list(sys.modules.values())
+        modules.append(modules)  # so that they stay: nothing looks for such circles any more
     gc.freeze()
+
+
+def _has_open_files() -> bool:
+    """Whether any is open beside the three standard streams and the folder that lists them."""
+    with contextlib.suppress(OSError):
+        return len(list(Path("/dev/fd").iterdir())) > len([sys.stdin, sys.stdout, sys.stderr]) + 1
+    return True
 
 
 atexit.register(_end_at_once)
