@@ -37,7 +37,7 @@ def _end_at_once() -> None:
 def _has_open_files() -> bool:
     """Whether any is open beside the three standard streams and the folder that lists them."""
     with contextlib.suppress(OSError):
-        return len(list(Path("/dev/fd").iterdir())) > len([sys.stdin, sys.stdout, sys.stderr]) + 1
+        return len({each.name for each in Path("/dev/fd").iterdir()} - {"0", "1", "2"}) > 1
     return True
 
 

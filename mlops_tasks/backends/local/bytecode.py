@@ -75,9 +75,8 @@ def _take_over(compiled: str, source: str) -> None:
         return
     code = _read(cached)
     if code[: _HEADER.size] == _header(before) and _read(source) == _read(compiled):
-        with files.written_whole(
-            Path(target), is_kept=False
-        ) as stream:  # a file that is cut off would stop each import
+        # whole or not at all: one that is cut off would stop each import
+        with files.written_whole(Path(target), is_kept=False) as stream:
             stream.write(_header(status) + code[_HEADER.size :])
 
 
