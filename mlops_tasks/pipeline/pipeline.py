@@ -61,8 +61,6 @@ class Pipeline:
 
     def release(self, inputs: Inputs = NOTHING) -> Release:
         """Take the five steps in order, once everything that can be read has been read."""
-        from mlops_tasks.tracking import process as mlflow_process
-
         context = self._fill(_let_in(self._begin()), inputs)
         with context.places.usable():
             step_table.check_inputs(context, inputs)
@@ -74,6 +72,8 @@ class Pipeline:
                 # the step run would be refused only after the four steps before it
                 attempt.refuse_going_on(context, STEPS, inputs)
         if not context.dry_run:
+            from mlops_tasks.tracking import process as mlflow_process
+
             mlflow_process.begin_import()
         context.record.begin()
         inputs = inputs._replace(command="release")
