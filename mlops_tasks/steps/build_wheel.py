@@ -6,8 +6,7 @@ import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-from packaging import utils
+from typing import TYPE_CHECKING
 
 from mlops_tasks import errors, files, processes, slugs
 from mlops_tasks.checkout import git, missing
@@ -15,7 +14,10 @@ from mlops_tasks.checkout.missing import Missing
 from mlops_tasks.release import Release, Wheel
 from mlops_tasks.report import Kept, Report
 from mlops_tasks.steps.context import Context, LibraryState, Lost
-from mlops_tasks.wheels import building, needs, sources, surroundings, syntax, versions, wheel_files
+from mlops_tasks.wheels import sources, surroundings
+
+if TYPE_CHECKING:
+    from mlops_tasks.wheels import building
 
 
 def build_digest(context: Context, release: Release) -> str:
@@ -53,15 +55,27 @@ def build_wheels(context: Context, release: Release) -> Release:
         # of a remote target the doctor asks, by the cluster's Python
         if not context.target.is_remote and wheel not in (release.wheels or ()):
             _refuse_fault(library, context.top / wheel.file)
-    wheels = wheel_files.order(list(found.values()), context.top)
-    beside = {utils.canonicalize_name(wheel.distribution) for wheel in wheels}
-    for library, (_, asked) in built.items():
-        needs.refuse_paths(library, sorted(asked - beside))
+    wheels = _order(found, {library: asked for library, (_, asked) in built.items()}, context.top)
     _report(wheels, {context.relative(library) for library in built}, context.report)
     states = {context.relative(library): state for library, state in looked.items()}
     context.decided_by["build-wheel"] = _parts(states)
     digest = _combine({name: state.digest for name, state in states.items()})
     return release.with_step("build-wheel", digest, wheels=wheels)
+
+
+def _order(wheels: Mapping[Path, Wheel], asked: Mapping[Path, frozenset[str]], top: Path) -> tuple[Wheel, ...]:
+    """The wheels in dependency order. What a library has `asked` for by a path must be among them."""
+    if len(wheels) <= 1 and not any(asked.values()):
+        return tuple(wheels.values())  # what else is to be known of a wheel takes longer to import
+    from packaging import utils
+
+    from mlops_tasks.wheels import needs, wheel_files
+
+    ordered = wheel_files.order(list(wheels.values()), top)
+    beside = {utils.canonicalize_name(wheel.distribution) for wheel in ordered}
+    for library, names in asked.items():
+        needs.refuse_paths(library, sorted(names - beside))
+    return ordered
 
 
 def _find_built(context: Context, release: Release, name: str, state: LibraryState) -> Wheel | None:
@@ -101,6 +115,8 @@ def _look_at(context: Context, library: Path) -> LibraryState:
         found = sources.look_at(library, environ=context.environ, run=context.run, include=context.settings.include)
         digest, local = found.digest, None
         if context.settings.local_version:
+            from mlops_tasks.wheels import versions
+
             local = versions.of_digest(digest)
             if not found.varies:
                 local = versions.choose_local(library, list(found.outside), digest=digest, run=context.run)
@@ -150,6 +166,8 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     """Build the libraries side by side."""
     if not states:
         return {}
+    from mlops_tasks.wheels import building
+
     told = {library: Kept() for library in states}
     try:
         with (
@@ -168,6 +186,8 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
 def _build(
     context: Context, library: Path, state: LibraryState, beside: building.Environments, report: Report
 ) -> Built:
+    from mlops_tasks.wheels import building, needs, versions, wheel_files
+
     name, wheelhouse, digest = context.relative(library), context.places.wheels, state.digest
     with building.built(
         library,
@@ -199,6 +219,8 @@ def _build(
 
 
 def _refuse_fault(library: Path, wheel: Path) -> None:
+    from mlops_tasks.wheels import syntax
+
     if fault := syntax.find_fault(wheel):
         raise errors.BadInput(
             f"a module of the library {library.name} does not compile: {fault.what}",

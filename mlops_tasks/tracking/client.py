@@ -364,7 +364,8 @@ class Tracking:
         for name, level in LOGGED.items():
             logging.getLogger(name).setLevel(level)
         with self._calling_mlflow(), uris.first_user(self.uri), _without_news():
-            from mlflow import MlflowClient
+            with mlflow_process.importing():
+                from mlflow import MlflowClient
 
             if self.is_server:
                 uris.check_reachable(self.uri)

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from packaging import tags, utils
-
 from mlops_tasks import processes
 from mlops_tasks.checkout import git
 
@@ -44,6 +42,9 @@ _FROM_GIT = re.compile(
 """Build plugins that take a version from git; a chance match means no more than a needless build after a commit."""
 _CALLS_GIT = re.compile(r"""(?<![\w/@.-])git(?![\w+@.:/-])|["'/]\.git\b|\bdulwich\b|\bpygit2\b""")
 """A command, an import, or the repository's folder; no address."""
+
+FOR_ANY = ("-py3-none-any.whl", "-py2.py3-none-any.whl")
+"""How the names of most wheels end."""
 
 _COMPILES = re.compile(r"ext[-_]modules|cffi|cython|pybind11|nanobind|maturin|meson|scikit-build|setuptools[-_]rust")
 _FLAGS = {
@@ -108,6 +109,10 @@ def describe_git(library: Path, *, run: processes.Runner) -> list[str]:
 
 def fits_here(file_name: str) -> bool:
     """Whether a build here can give a wheel of that name: one for any Python, or one for the Python that runs."""
+    if file_name.endswith(FOR_ANY):
+        return True
+    from packaging import tags, utils  # which takes longer than to look at a library
+
     found = utils.parse_wheel_filename(file_name)[3]
     if all((each.abi, each.platform) == ("none", "any") and len(each.interpreter) == len("py3") for each in found):
         return True
