@@ -105,8 +105,11 @@ def _kill_group(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def begin(call: Callable[[], T]) -> Callable[[], T]:
-    """Make `call` in a thread, beside what follows. The answer waits for its result, and raises what it has raised."""
+def begin(call: Callable[[], T], *, is_awaited: bool = True) -> Callable[[], T]:
+    """Make `call` in a thread, beside what follows. The answer waits for its result, and raises what it has raised.
+
+    Unless it `is_awaited` the process may end before it, as where it waits for a network.
+    """
     results: list[T] = []
     raised: list[BaseException] = []
 
@@ -116,7 +119,7 @@ def begin(call: Callable[[], T]) -> Callable[[], T]:
         except BaseException as fault:  # noqa: BLE001 - raised for who waits
             raised.append(fault)
 
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=make, daemon=not is_awaited)
     thread.start()
 
     def wait() -> T:

@@ -62,9 +62,9 @@ class Entry(NamedTuple):
 class WorkTree(NamedTuple):
     """`branch` is None on a detached HEAD; `commit` is None before the first one. Untracked files count as dirty.
 
-    `files` are those that git tracks or would track, `submodules` those that are not checked out, `left_out` the files
-    that a sparse checkout leaves out, all relative to `top`. That one goes by folders where it `has_cones`, else by
-    patterns. `remotes` has the URL of each remote, by its name.
+    `entries` are the files that git tracks or would track, `submodules` those that are not checked out, `left_out` the
+    files that a sparse checkout leaves out, all relative to `top`. That one goes by folders where it `has_cones`, else
+    by patterns. `remotes` has the URL of each remote, by its name.
     """
 
     top: Path
@@ -74,7 +74,7 @@ class WorkTree(NamedTuple):
     submodules: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     has_cones: bool = True
-    files: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
     remotes: Mapping[str, str] = MappingProxyType({})
 
 
@@ -122,7 +122,7 @@ def read(folder: Path, *, runner: processes.Runner) -> WorkTree | None:
         submodules=tuple(each.name for each in entries if each.mode == SUBMODULE and is_empty(around / each.name)),
         left_out=left_out,
         has_cones=not left_out or _has_cones(around, runner),
-        files=tuple(each.name for each in entries),
+        entries=tuple(entries),
         remotes=remotes(),
     )
 
@@ -238,7 +238,7 @@ def _remotes(folder: Path, run: processes.Runner) -> dict[str, str]:
 
 def find_named(tree: WorkTree, name: str, *, runner: processes.Runner) -> list[str]:
     """The files of the work tree that are called `name`, in any letter case; in submodules those that are tracked."""
-    found = {each for each in tree.files if each.rpartition("/")[2].lower() == name}
+    found = {each.name for each in tree.entries if each.name.rpartition("/")[2].lower() == name}
     if (tree.top / ".gitmodules").is_file():
         wanted = ("--cached", "--recurse-submodules", "-z", "--", f":(icase,glob)**/{name}")
         inner = _list(tree.top, "ls-files", *wanted, run=runner)
@@ -246,12 +246,16 @@ def find_named(tree: WorkTree, name: str, *, runner: processes.Runner) -> list[s
     return sorted(each for each in found if os.path.lexists(tree.top / each))
 
 
-def list_files(folder: Path, *, runner: processes.Runner) -> list[str] | None:
+def list_files(folder: Path, *, runner: processes.Runner, tree: WorkTree | None = None) -> list[str] | None:
     """The files below `folder` that git tracks or would track, as sorted relative paths; None where git knows none.
 
     A file that was just deleted is not among them; the files of a submodule are. None stands for a folder outside of
-    a work tree and for a machine without git.
+    a work tree and for a machine without git. Of the `tree` that has just been read, git is not asked again.
     """
+    if tree is not None and top(folder) == tree.top:
+        around = "" if folder.resolve() == tree.top else f"{folder.resolve().relative_to(tree.top).as_posix()}/"
+        inside = [each._replace(name=each.name[len(around) :]) for each in tree.entries if each.name.startswith(around)]
+        return _listing(folder, inside, runner).files
     listed = list_all(folder, runner=runner)
     return None if listed is None else listed.files
 
@@ -266,8 +270,10 @@ class Listing(NamedTuple):
 def list_all(folder: Path, *, runner: processes.Runner) -> Listing | None:
     """What `list_files` lists, and where submodules are missing."""
     listed = _entries(folder, "--cached", "--others", "--exclude-standard", run=runner)
-    if listed is None:
-        return None
+    return None if listed is None else _listing(folder, listed, runner)
+
+
+def _listing(folder: Path, listed: Iterable[Entry], runner: processes.Runner) -> Listing:
     found: set[str] = set()
     missing: set[str] = set()
     for each in listed:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from packaging import utils
 
-from mlops_tasks import errors
+from mlops_tasks import errors, processes
 from mlops_tasks.backends.databricks_jobs import backend as databricks_jobs
 from mlops_tasks.backends.databricks_jobs import compute as computes
 from mlops_tasks.backends.databricks_jobs.compute import Compute
@@ -68,11 +68,12 @@ def examine(context: Context, release: Release | None, *, login: bool = False) -
             if refused is not None:
                 raise refused
 
+        asks = subject.spark_version is not None and refused is None
         ask = Questions(
             log_in=log_in if login else None,
             has_volume=target.has_volume,
             has_file=target.is_reachable,
-            runtimes=target.runtimes,
+            runtimes=processes.begin(target.runtimes, is_awaited=False) if asks else target.runtimes,
             node_types=target.node_types,
             cluster=target.find_cluster,
         )

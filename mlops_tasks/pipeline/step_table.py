@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mlops_tasks import errors, redaction
+from mlops_tasks import errors, processes, redaction
 from mlops_tasks.pipeline.inputs import BY_HAND, Inputs
 from mlops_tasks.pipeline.staleness import Step
 from mlops_tasks.release import Release
@@ -84,10 +86,13 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
         given = wheel_files.read_given(inputs.wheels, top=context.top)
         release = release.with_step("build-wheel", BY_HAND, wheels=given)
 
-    def look_ahead() -> None:
-        from mlops_tasks.doctor import reading
+    def load() -> ModuleType:
+        return importlib.import_module("mlops_tasks.doctor.reading")
 
-        reading.look_ahead(context, release, force=inputs.force)
+    loaded = processes.begin(load) if context.target.is_databricks else load  # while the store is asked what it has
+
+    def look_ahead() -> None:
+        loaded().look_ahead(context, release, force=inputs.force)
 
     return deploy.deploy_wheels(context, release, wheel_folder(release), before_writing=look_ahead)
 

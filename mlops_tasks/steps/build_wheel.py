@@ -112,7 +112,8 @@ def _parts(states: Mapping[str, LibraryState]) -> dict[str, object]:
 
 def _look_at(context: Context, library: Path) -> LibraryState:
     if library not in context.library_states:
-        found = sources.look_at(library, environ=context.environ, run=context.run, include=context.settings.include)
+        include, tree = context.settings.include, None if context.has_built else context.facts.tree
+        found = sources.look_at(library, environ=context.environ, run=context.run, include=include, tree=tree)
         digest, local = found.digest, None
         if context.settings.local_version:
             from mlops_tasks.wheels import versions
@@ -179,6 +180,7 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     finally:
         for each in told.values():
             each.tell(context.report)
+    context.has_built.append(True)
     context.library_states.clear()  # a build can write into any sources: the next step looks again
     return dict(zip(states, made, strict=True))
 

@@ -234,6 +234,11 @@ class Context:
         return {}
 
     @cached_property
+    def has_built(self) -> list[bool]:
+        """Empty until this command has built something: a build can add files to the work tree."""
+        return []
+
+    @cached_property
     def project_hashes(self) -> dict[Path, dict[str, str]]:
         """The project's files with their modes and contents, by its folder: looked at once, and again once patched."""
         return {}

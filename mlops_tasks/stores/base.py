@@ -78,32 +78,31 @@ class Stopped(Exception):
     """Raised in a write that is no longer wanted."""
 
 
+CONFIRMED = 8
+"""How many files are looked at and moved into place, at most, while others are on their way."""
+
+
 def write_files(
     sources: Sequence[Path], folder: str, *, store: Store, parallel: int, moved: Callable[[int], None]
 ) -> None:
     """Write `sources` into `folder`, `parallel` at a time. The first error, or Ctrl-C, ends all of it.
 
-    A write then ends at its next block. One that hangs in the network is left behind in a daemon thread: a thread
-    pool's would hold up the end of the process.
+    A file makes room for the next one with its last byte, so that the line is in use while the store is asked what it
+    got. A write that is to end does so at its next block. One that hangs in the network is left behind in a daemon
+    thread: a thread pool's would hold up the end of the process.
     """
     import queue
 
-    stopped = threading.Event()
+    line = _Line(parallel, moved)
     todo = deque(sources)
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
-    def count(size: int) -> None:
-        if not stopped.is_set():
-            moved(size)
-        elif size > 0:
-            raise Stopped
-
     def work() -> None:
         with contextlib.suppress(IndexError):  # none is left to write
-            while not stopped.is_set():
-                ended.put(_write(todo.popleft(), folder, store, count))
+            while not line.stopped.is_set():
+                ended.put(line.find_fault(todo.popleft(), folder, store))
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel, len(sources)))]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel + CONFIRMED, len(sources)))]
     try:
         for thread in threads:
             thread.start()
@@ -111,15 +110,42 @@ def write_files(
             if (fault := ended.get()) is not None:
                 raise fault
     finally:
-        stopped.set()
+        line.stopped.set()
         deadline = time.monotonic() + GRACE
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _write(source: Path, folder: str, store: Store, moved: Callable[[int], None]) -> BaseException | None:
-    try:
-        store.write(source, folder, moved)
-    except BaseException as fault:  # noqa: BLE001 - raised by `write_files`
-        return fault
-    return None
+class _Line:
+    """Room for `parallel` files at a time; once it is `stopped` none of them goes on."""
+
+    def __init__(self, parallel: int, moved: Callable[[int], None]) -> None:
+        self.stopped = threading.Event()
+        self._room = threading.Semaphore(parallel)
+        self._moved = moved
+
+    def find_fault(self, source: Path, folder: str, store: Store) -> BaseException | None:
+        """Write the file: what went wrong, if anything did."""
+        try:
+            self._write(source, folder, store)
+        except BaseException as fault:  # noqa: BLE001 - raised by `write_files`
+            return fault
+        return None
+
+    def _write(self, source: Path, folder: str, store: Store) -> None:
+        left = source.stat().st_size
+        with contextlib.ExitStack() as sending:
+            sending.enter_context(self._room)
+
+            def count(size: int) -> None:
+                nonlocal left
+                if not self.stopped.is_set():
+                    self._moved(size)
+                elif size > 0:
+                    raise Stopped
+                left -= size
+                if left <= 0:
+                    sending.close()
+
+            if not self.stopped.is_set():
+                store.write(source, folder, count)

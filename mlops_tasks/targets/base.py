@@ -45,6 +45,9 @@ class Target(Protocol):
     def user(self) -> str:
         """The user's name there, for experiment names."""
 
+    def begin_sign_in(self) -> None:
+        """Sign in beside what follows; what is wrong with the login is told where it is needed first."""
+
     def store(self, wheel_root: str) -> Store: ...
 
     def absolute_uri(self, uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +55,10 @@ class DatabricksTarget:
 
     def user(self) -> str:
         return self.workspace.user
+
+    def begin_sign_in(self) -> None:
+        with contextlib.suppress(errors.ReleaseError):
+            self.workspace.begin_sign_in()
 
     def store(self, wheel_root: str) -> stores.Store:
         return choosing.choose_remote(wheel_root, workspace=self.workspace)

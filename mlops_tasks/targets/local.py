@@ -47,6 +47,8 @@ class LocalTarget:
         except (KeyError, OSError):
             return f"uid-{os.getuid()}"
 
+    def begin_sign_in(self) -> None: ...
+
     def store(self, wheel_root: str) -> stores.Store:
         from mlops_tasks.stores import choosing
 

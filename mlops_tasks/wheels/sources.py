@@ -151,16 +151,21 @@ class Sources(NamedTuple):
 
 
 def look_at(
-    library: Path, *, environ: Mapping[str, str], run: processes.Runner, include: Sequence[str] = ()
+    library: Path,
+    *,
+    environ: Mapping[str, str],
+    run: processes.Runner,
+    include: Sequence[str] = (),
+    tree: git.WorkTree | None = None,
 ) -> Sources:
     """The sources of a wheel of `library`: contents, paths and executable bits decide it, never times.
 
     Files outside the folder that its settings name or its links lead to count too, the variables that its build
-    reads, and git where the build asks it. `include` are globs of files that count although git ignores them. Raises
-    StepFailed for a file that cannot be read.
+    reads, and git where the build asks it. `include` are globs of files that count although git ignores them. `tree`
+    is the work tree around it, if that has just been read. Raises StepFailed for a file that cannot be read.
     """
     try:
-        known, texts = list_files(library, run=run), _texts(library)
+        known, texts = list_files(library, run=run, tree=tree), _texts(library)
         unreadable: list[OSError] = []
         folders = ignored.Folders(library, known)
         everything = files.walk(
@@ -208,9 +213,9 @@ def _beyond(library: Path, outside: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def list_files(library: Path, *, run: processes.Runner) -> list[str]:
+def list_files(library: Path, *, run: processes.Runner, tree: git.WorkTree | None = None) -> list[str]:
     """The library's files, sorted: those that git tracks or would track, without git all but what tools make."""
-    names = git.list_files(library, runner=run) or []
+    names = git.list_files(library, runner=run, tree=tree) or []
     return names if any(name in MARKS for name in names) else walk(library)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from mlops_tasks import processes
 from mlops_tasks.report import Report
 from mlops_tasks.workspace import faults
 from mlops_tasks.workspace.login import ANSWER_WITHIN, PROBE_WITHIN, Login
@@ -107,7 +108,15 @@ class Workspace:
     @cached_property
     def user(self) -> str:
         """The user's name there, from the first call: its error says whether host, token or network are bad."""
-        return self.persist("signing in", self._ask_user)
+        return self._signing_in()
+
+    def begin_sign_in(self) -> None:
+        """Sign in beside what follows, until `user` is asked for."""
+        _ = self._signing_in
+
+    @cached_property
+    def _signing_in(self) -> Callable[[], str]:
+        return processes.begin(lambda: self.persist("signing in", self._ask_user), is_awaited=False)
 
     def _ask_user(self) -> str:
         try:

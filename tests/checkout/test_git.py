@@ -328,3 +328,21 @@ def test_a_git_folder_that_leads_nowhere_is_told_with_the_way_out(tmp_path: Path
 
     assert said in caught.value.what
     assert caught.value.cure == f"{cure}rm -r '{folder}/.git' and give `--branch NAME`"
+
+
+@pytest.mark.parametrize("name", ["", "inner", "inner/deeper", "sub", "ignored"])
+def test_a_tree_that_was_just_read_lists_the_files_that_git_would(repository: Path, git: Git, name: str) -> None:
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository), "sub", cwd=repository)
+    (repository / ".gitignore").write_text("*.ignored\nignored/\n")
+    for each in ("inner/größe", "inner/deeper/a b", "inner/x.ignored", "innermost/other", "ignored/file", "sub/new"):
+        (repository / each).parent.mkdir(exist_ok=True)
+        (repository / each).write_text("")
+    git("add", "inner", "sub", cwd=repository)
+    (repository / "inner" / "untracked").write_text("")
+    folder = repository / name
+    listed = ours.list_files(folder, runner=processes.run_command)
+
+    found = ours.list_files(folder, runner=processes.run_command, tree=read(repository))
+
+    assert found == listed
+    assert bool(found) is (name != "ignored")

@@ -15,6 +15,7 @@ from tests.support import places, workspaces
 
 pytest_plugins = ["tests.fake_workspace.fixture"]
 
+ME = "/api/2.0/preview/scim/v2/Me"
 MKDIRS = "/api/2.0/dbfs/mkdirs"
 THROUGH_CLI = pytest.param(MKDIRS, lambda ours: ours.dbfs.mkdirs("dbfs:/made"), id="databricks-cli")
 THROUGH_SDK = pytest.param(
@@ -186,7 +187,7 @@ def test_in_haste_little_is_repeated_and_the_login_not_tried_again(workspace: Wo
         ours.in_haste().dbfs.mkdirs("dbfs:/made")
 
     assert len(workspace.requests.of("POST", MKDIRS)) == 2
-    assert len(workspace.requests.of("GET", "/api/2.0/preview/scim/v2/Me")) == 1
+    assert len(workspace.requests.of("GET", ME)) == 1
     assert api.HASTY.answer_within < api.PATIENT.answer_within
 
 
@@ -210,6 +211,27 @@ def test_the_credentials_of_each_try_are_fresh(workspace: Workspace, ours: works
     ours.dbfs.mkdirs("dbfs:/made")
 
     assert [entry.user for entry in workspace.requests] == ["ada", "ada", "grace"]
+
+
+def test_what_follows_goes_on_while_the_login_is_tried(workspace: Workspace, ours: workspaces.Ours) -> None:
+    answered = threading.Event()
+    workspace.faults.add("GET", ME, gate=answered)
+
+    ours.begin_sign_in()
+
+    answered.set()
+    assert ours.user == "ada@example.com"
+    assert len(workspace.requests.of("GET", ME)) == 1
+
+
+def test_a_bad_login_is_told_where_it_is_needed(workspace: Workspace, ours: workspaces.Ours) -> None:
+    workspace.faults.add("GET", ME, status=403)
+
+    ours.begin_sign_in()
+
+    with pytest.raises(errors.WorkspaceError, match="403"):
+        ours.dbfs.mkdirs("dbfs:/made")
+    assert not workspace.requests.of("POST", MKDIRS)
 
 
 def test_a_workspace_says_once_what_clusters_can_be_made_of(ours: workspaces.Ours, workspace: Workspace) -> None:

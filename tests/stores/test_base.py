@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_tasks.stores import base, folder
+
+WITHIN = 30
+"""Seconds for what another thread does at once."""
+
+
+class Watched(folder.FolderStore):
+    """A store that tells of each file that is on its way, and waits after the last byte until it may go on."""
+
+    def __init__(self, top: Path) -> None:
+        super().__init__(top=top)
+        self.may_end = threading.Event()
+        self.sending = 0
+        self.most = 0
+        self.begun: list[str] = []
+        self.all_begun = threading.Event()
+        self._lock = threading.Lock()
+
+    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+        with self._lock:
+            self.begun.append(source.name)
+            self.sending += 1
+            self.most = max(self.most, self.sending)
+        size = source.stat().st_size
+        moved(size - 1)
+        with self._lock:
+            self.sending -= 1
+        moved(1)
+        if len(self.begun) == 3:
+            self.all_begun.set()
+        assert self.may_end.wait(WITHIN)
+        return f"{folder}/{source.name}"
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / name for name in ("a", "b", "c")]
+    for each in made:
+        each.write_bytes(b"1234")
+    return made
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_file_makes_room_for_the_next_with_its_last_byte(tmp_path: Path, sources: list[Path], parallel: int) -> None:
+    store = Watched(tmp_path)
+    counted: list[int] = []
+    writing = threading.Thread(
+        target=base.write_files,
+        args=(sources, "f"),
+        kwargs={"store": store, "parallel": parallel, "moved": counted.append},
+    )
+    writing.start()
+
+    assert store.all_begun.wait(WITHIN)  # none has ended yet
+
+    store.may_end.set()
+    writing.join(WITHIN)
+    assert not writing.is_alive()
+    assert store.most <= parallel
+    assert sum(counted) == 12
+
+
+def test_a_file_that_fails_makes_room_too_and_is_told(tmp_path: Path, sources: list[Path]) -> None:
+    sources[0].unlink()
+
+    with pytest.raises(FileNotFoundError):
+        base.write_files(sources[:1], "f", store=Watched(tmp_path), parallel=1, moved=lambda size: None)
