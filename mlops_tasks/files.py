@@ -96,35 +96,53 @@ def is_environment(folder: str) -> bool:
     return os.path.exists(f"{folder}/pyvenv.cfg")
 
 
-def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> tuple[str, str]:
+def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> None:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
-    Returns the `fingerprint` of what was copied, taken on the way; of pipes and the like nothing is. The target's
-    folder is made. Of the mode only the owner's executable bit is kept (0755 or 0644): the others depend on the umask
-    of whoever made the source.
+    The target's folder is made. Of pipes and the like nothing is copied. Of the mode only the owner's executable bit
+    is kept (0755 or 0644): the others depend on the umask of whoever made the source.
     """
     status = os.stat(source) if leads_to is None else os.lstat(source)
     if leads_to is not None and stat.S_ISLNK(status.st_mode):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.symlink(leads_to(Path(source)), target)
-        return "link", os.readlink(source)
+        return
     if not stat.S_ISREG(status.st_mode):
-        return "", ""
-    is_program = bool(status.st_mode & stat.S_IXUSR)
-    found = hashlib.sha256()
+        return
     read_from = os.open(source, os.O_RDONLY)
     try:
-        written_to = _create(target, 0o755 if is_program else 0o644)
+        written_to = _create(target, 0o755 if status.st_mode & stat.S_IXUSR else 0o644)
         try:
-            while block := os.read(read_from, min(BLOCK, status.st_size + 1)):
-                found.update(block)
-                while block:
-                    block = block[os.write(written_to, block) :]
+            if status.st_size <= BLOCK or not _copy_within_system(read_from, written_to, status.st_size):
+                while block := os.read(read_from, min(BLOCK, status.st_size + 1)):
+                    while block:
+                        block = block[os.write(written_to, block) :]
         finally:
             os.close(written_to)
     finally:
         os.close(read_from)
-    return "program" if is_program else "file", found.hexdigest()
+
+
+CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ETXTBSY)
+"""How a system says that it cannot copy between two files by itself."""
+
+
+def _copy_within_system(read_from: int, written_to: int, size: int) -> bool:
+    """Copy by the system's own means, by reference where the file system can; False, and no byte copied, where not."""
+    if not hasattr(os, "copy_file_range"):  # Linux alone has it
+        return False
+    left = size
+    try:
+        while left and (copied := os.copy_file_range(read_from, written_to, left)):
+            left -= copied
+    except OSError as fault:
+        if fault.errno not in CANNOT_COPY:
+            raise
+    if left:
+        os.lseek(read_from, 0, os.SEEK_SET)
+        os.lseek(written_to, 0, os.SEEK_SET)
+        os.ftruncate(written_to, 0)
+    return not left
 
 
 def _create(path: str | Path, mode: int) -> int:
@@ -249,12 +267,27 @@ class Fingerprints:
 
     def __call__(self, path: str) -> tuple[str, str]:
         status = os.lstat(path)
-        now = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        before, known = self._known.get(path, ((), ("", "")))
-        if before == now:
+        known = self._recall(path, status)
+        if known is not None:
             return known
         looked_at = time.time()
         found = _fingerprint(path, status)
         if max(status.st_mtime, status.st_ctime) + CLOCK_STEP < looked_at:  # else a write could leave no trace
-            self._known[path] = now, found
+            self._known[path] = _state(status), found
         return found
+
+    def copy(self, source: str, target: str, *, leads_to: Callable[[Path], Path]) -> tuple[str, str]:
+        """Do as `copy` does; the answer is the fingerprint of what was copied, and two empty texts of pipes."""
+        before = self._recall(source, os.lstat(source))
+        copy(source, target, leads_to=leads_to)
+        if before is not None and before == self._recall(source, os.lstat(source)):
+            return before
+        return fingerprint(target) if os.path.lexists(target) else ("", "")
+
+    def _recall(self, path: str, status: os.stat_result) -> tuple[str, str] | None:
+        state, found = self._known.get(path, (None, ("", "")))
+        return found if state == _state(status) else None
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns

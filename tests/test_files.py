@@ -1,10 +1,12 @@
-"""Files are hashed once for each state they are in, and walked without following links."""
+"""Files are copied whole, hashed once for each state they are in, and walked without following links."""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +75,81 @@ def test_a_walk_that_cannot_judge_an_entry_drops_no_other(tmp_path: Path) -> Non
 
     with pytest.raises(PermissionError):
         files.walk(tmp_path, skip=judge, onerror=lambda fault: None)
+
+
+LARGE = bytes(range(256)) * (1 + files.BLOCK // 256)
+
+
+def lead_nowhere(link: Path) -> Path:
+    raise AssertionError(link)
+
+
+def refuse_to_copy(*arguments: object) -> int:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+def stop_half_way(read_from: int, written_to: int, size: int) -> int:
+    return os.write(written_to, os.read(read_from, 1000)) if size == len(LARGE) else 0
+
+
+@pytest.mark.parametrize("copy_file_range", [None, refuse_to_copy, stop_half_way, "missing"])
+def test_a_large_file_is_copied_whole_whatever_the_system_can_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy_file_range: Any
+) -> None:
+    (tmp_path / "model.bin").write_bytes(LARGE)
+    if copy_file_range == "missing":
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    elif copy_file_range is not None:
+        monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
+
+    files.copy(tmp_path / "model.bin", tmp_path / "in" / "copy.bin", leads_to=lead_nowhere)
+
+    assert (tmp_path / "in" / "copy.bin").read_bytes() == LARGE
+
+
+def test_a_fault_of_the_disk_is_raised_and_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.bin").write_bytes(LARGE)
+
+    def be_full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "copy_file_range", be_full, raising=False)
+
+    with pytest.raises(OSError, match="No space left"):
+        files.copy(tmp_path / "model.bin", tmp_path / "copy.bin", leads_to=lead_nowhere)
+
+
+def test_a_known_file_is_copied_without_being_read_for_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = str(tmp_path / "data.csv"), str(tmp_path / "copy.csv")
+    Path(source).write_bytes(b"1,2\n")
+    wait_out_the_clock(monkeypatch)
+    look = files.Fingerprints()
+    known = look(source)
+    monkeypatch.setattr(files, "fingerprint", lead_nowhere)
+
+    assert look.copy(source, target, leads_to=lead_nowhere) == known
+    assert Path(target).read_bytes() == b"1,2\n"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_was_copied_of_a_file_that_changes_is_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    source, target = tmp_path / "data.csv", tmp_path / "copy.csv"
+    source.write_bytes(b"1,2\n")
+    wait_out_the_clock(monkeypatch)
+    look = files.Fingerprints()
+    if is_known:
+        look(str(source))
+    copy = files.copy
+
+    def change_and_copy(*arguments: Any, **named: Any) -> None:
+        source.write_bytes(b"another\n")
+        copy(*arguments, **named)
+
+    monkeypatch.setattr(files, "copy", change_and_copy)
+
+    assert look.copy(str(source), str(target), leads_to=lead_nowhere) == files.fingerprint(target)
+    assert target.read_bytes() == b"another\n"

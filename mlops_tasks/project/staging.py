@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mlops_tasks import errors, files, locks, processes
@@ -185,12 +186,13 @@ def settle(
     *,
     staged_root: Path,
     report: Report,
-    look: Look = files.fingerprint,
+    look: files.Fingerprints | None = None,
 ) -> Path:
     """The path `<staged_root>/<digest>/<name>` of the draft with the other files of `source`, whose `hashes` are known.
 
-    Nothing is copied where the same content is there already.
+    Nothing is copied where the same content is there already. What `look` knows of is not read again to be told apart.
     """
+    look = look or files.Fingerprints()
     others = [name for name in hashes if not os.path.lexists(f"{draft}/{name}")]  # the disk may ignore case
     for name in [name for name in others if not hashes[name]]:
         report.warning(f"{name} is neither a file nor a link, and is not staged")
@@ -200,7 +202,7 @@ def settle(
         others_hashed = {name: _in_a_copy(source, name, hashes[name]) for name in others}
         final = staged_root / _name(draft.name, {**own, **others_hashed}) / draft.name
         if not is_as_settled(final, look=look):
-            copied = {name: _copy(source, name, draft) for name in others}
+            copied = {name: _copy(source, name, draft, look) for name in others}
             for base, _, _ in os.walk(draft.parent):
                 Path(base).chmod(0o755)
             final = staged_root / _name(draft.name, {**own, **copied}) / draft.name
@@ -230,7 +232,7 @@ def disposable(folder: Path) -> Iterator[Path]:
         with _translated(folder, "inv run"):
             copy.mkdir()
             for name in files.walk(folder):
-                _copy(folder, name, copy)
+                files.copy(f"{folder}/{name}", f"{copy}/{name}", leads_to=partial(_link_in_a_copy, folder))
         yield copy
 
 
@@ -249,14 +251,16 @@ def separate_from_git(staged_root: Path, *, run: processes.Runner) -> None:
             raise git.refused("no git repository can be made around the staged copies", done, where=staged_root)
 
 
-def _copy(folder: Path, name: str, copy: Path) -> str:
+def _copy(folder: Path, name: str, copy: Path, look: files.Fingerprints) -> str:
     """What `hash_files` tells of the copy that is made of the file, or of the link; of a pipe, nothing and none."""
-
-    def leads_to(link: Path) -> Path:
-        return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
-
-    kind, content = files.copy(f"{folder}/{name}", f"{copy}/{name}", leads_to=leads_to)
+    leads_to = partial(_link_in_a_copy, folder)
+    kind, content = look.copy(f"{folder}/{name}", f"{copy}/{name}", leads_to=leads_to)
     return _in_a_copy(folder, name, _show(kind, content))
+
+
+def _link_in_a_copy(folder: Path, link: Path) -> Path:
+    """Where a link in `folder` leads in a copy of it."""
+    return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
 
 
 def _in_a_copy(folder: Path, name: str, shown: str) -> str:

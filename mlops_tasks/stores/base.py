@@ -41,10 +41,13 @@ class Store(Protocol):
     def read(self, uri: str) -> bytes:
         """The file's bytes; ApiError that `is_missing` where a workspace has none of that name."""
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         """Put `source` into `folder` under its own name, whole or not at all, and return its URI.
 
-        `moved` is called with the number of bytes of each block that was sent.
+        `moved` is called with the number of bytes of each block that was sent, and `arrived` where all of them have
+        arrived and more is to be asked.
         """
 
 
@@ -87,8 +90,8 @@ def write_files(
 ) -> None:
     """Write `sources` into `folder`, `parallel` at a time. The first error, or Ctrl-C, ends all of it.
 
-    A file makes room for the next one with its last byte, so that the line is in use while the store is asked what it
-    got. A write that is to end does so at its next block. One that hangs in the network is left behind in a daemon
+    A file makes room for the next one when it has arrived, so that the line is in use while the store is asked what it
+    has got. A write that is to end does so at its next block. One that hangs in the network is left behind in a daemon
     thread: a thread pool's would hold up the end of the process.
     """
     import queue
@@ -133,19 +136,14 @@ class _Line:
         return None
 
     def _write(self, source: Path, folder: str, store: Store) -> None:
-        left = source.stat().st_size
         with contextlib.ExitStack() as sending:
             sending.enter_context(self._room)
 
             def count(size: int) -> None:
-                nonlocal left
                 if not self.stopped.is_set():
                     self._moved(size)
                 elif size > 0:
                     raise Stopped
-                left -= size
-                if left <= 0:
-                    sending.close()
 
             if not self.stopped.is_set():
-                store.write(source, folder, count)
+                store.write(source, folder, count, sending.close)

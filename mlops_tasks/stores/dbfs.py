@@ -41,7 +41,9 @@ class DbfsStore:
     def _read_block(self, uri: str, offset: int) -> bytes:
         return base64.b64decode(self._workspace.dbfs.read(uri, offset=offset, length=BLOCK)["data"])
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         """One streamed form under a temporary name, moved into place once it is whole.
 
         databricks-cli would hold the file in memory, or send it in blocks, and append a block twice when the answer
@@ -50,6 +52,7 @@ class DbfsStore:
         uri = f"{folder}/{source.name}"
         temporary = f"{folder}/.{source.name}.{os.urandom(4).hex()}.part"
         self._workspace.persist(f"writing {source.name}", lambda: self._put(source, temporary, moved))
+        arrived()
         kept, sent = self._workspace.dbfs.get_status(temporary)["file_size"], source.stat().st_size
         if kept != sent:
             raise errors.WorkspaceError(

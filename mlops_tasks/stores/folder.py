@@ -41,7 +41,9 @@ class FolderStore:
         except OSError as fault:
             raise _refused("cannot be read", path, fault) from fault
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         path = self._top / folder / source.name
         try:
             if path.exists() and files.file_sha256(path) != files.file_sha256(source):

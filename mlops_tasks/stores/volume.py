@@ -39,7 +39,9 @@ class VolumeStore:
 
         return self._workspace.ask(f"reading {uri}", get)
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         """One streamed request, which the Files API takes whole or not at all, up to 5 GiB."""
         uri = f"{folder}/{source.name}"
 

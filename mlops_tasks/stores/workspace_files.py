@@ -42,7 +42,9 @@ class WorkspaceFilesStore:
 
         return self._workspace.ask(f"reading {uri}", get)
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         """One streamed form: databricks-sdk's own would hold the whole file in memory."""
         uri = f"{folder}/{source.name}"
 

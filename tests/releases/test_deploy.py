@@ -130,8 +130,8 @@ def test_several_deploys_of_the_same_wheels_at_once_all_end_well(place: Place, t
 def test_a_store_that_kept_less_is_found_out(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = place.store.write
 
-    def write_and_lose(source: Path, folder: str, moved: Callable[[int], None]) -> str:
-        uri = write(source, folder, moved)
+    def write_and_lose(source: Path, folder: str, *more: Callable[..., None]) -> str:
+        uri = write(source, folder, *more)
         (place.disk / source.name).write_bytes(b"w")
         return uri
 

@@ -13,7 +13,7 @@ WITHIN = 30
 
 
 class Watched(folder.FolderStore):
-    """A store that tells of each file that is on its way, and waits after the last byte until it may go on."""
+    """A store that tells of each file that is on its way, and waits after it has arrived until it may go on."""
 
     def __init__(self, top: Path) -> None:
         super().__init__(top=top)
@@ -24,16 +24,17 @@ class Watched(folder.FolderStore):
         self.all_begun = threading.Event()
         self._lock = threading.Lock()
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         with self._lock:
             self.begun.append(source.name)
             self.sending += 1
             self.most = max(self.most, self.sending)
-        size = source.stat().st_size
-        moved(size - 1)
+        moved(source.stat().st_size)
         with self._lock:
             self.sending -= 1
-        moved(1)
+        arrived()
         if len(self.begun) == 3:
             self.all_begun.set()
         assert self.may_end.wait(WITHIN)
@@ -49,7 +50,7 @@ def sources(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
-def test_a_file_makes_room_for_the_next_with_its_last_byte(tmp_path: Path, sources: list[Path], parallel: int) -> None:
+def test_a_file_makes_room_for_the_next_when_it_has_arrived(tmp_path: Path, sources: list[Path], parallel: int) -> None:
     store = Watched(tmp_path)
     counted: list[int] = []
     writing = threading.Thread(
@@ -66,6 +67,14 @@ def test_a_file_makes_room_for_the_next_with_its_last_byte(tmp_path: Path, sourc
     assert not writing.is_alive()
     assert store.most <= parallel
     assert sum(counted) == 12
+
+
+def test_a_file_that_the_store_says_nothing_of_makes_room_when_it_is_written(
+    tmp_path: Path, sources: list[Path]
+) -> None:
+    base.write_files(sources, "f", store=folder.FolderStore(top=tmp_path), parallel=1, moved=lambda size: None)
+
+    assert sorted(each.name for each in (tmp_path / "f").iterdir()) == ["a", "b", "c"]
 
 
 def test_a_file_that_fails_makes_room_too_and_is_told(tmp_path: Path, sources: list[Path]) -> None:

@@ -43,7 +43,9 @@ class Store:
 
     def make_folder(self, folder: str) -> None: ...
 
-    def write(self, source: Path, folder: str, moved: Callable[[int], None]) -> str:
+    def write(
+        self, source: Path, folder: str, moved: Callable[[int], None], arrived: Callable[[], object] = lambda: None
+    ) -> str:
         raise NotImplementedError
 
 
