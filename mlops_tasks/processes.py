@@ -131,6 +131,17 @@ def begin(call: Callable[[], T], *, is_awaited: bool = True) -> Callable[[], T]:
     return wait
 
 
+def begin_import(load: Callable[[], T]) -> Callable[[], T]:
+    """Do as `begin` does with a call that imports modules.
+
+    Python finds out its own paths first: while one thread does so, some versions hand another one half of them.
+    """
+    import sysconfig
+
+    sysconfig.get_config_vars()
+    return begin(load)
+
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from functools import partial
@@ -269,3 +270,13 @@ def test_a_fault_ends_the_programs_of_the_calls_beside_it(tmp_path: Path, is_beg
     with pytest.raises(LookupError):
         processes.side_by_side([fail, run], at_once=2)
     assert ended == [-signal.SIGKILL]
+
+
+def test_python_has_found_out_its_paths_before_a_second_thread_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread finds them out, uv.find in another one was handed a None for a part of a file's name."""
+    done: list[str] = []
+    monkeypatch.setattr(sysconfig, "get_config_vars", lambda: done.append("paths"))
+
+    processes.begin_import(lambda: done.append("import"))()
+
+    assert done == ["paths", "import"]

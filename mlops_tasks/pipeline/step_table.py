@@ -89,7 +89,8 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
     def load() -> ModuleType:
         return importlib.import_module("mlops_tasks.doctor.reading")
 
-    loaded = processes.begin(load) if context.target.is_databricks else load  # while the store is asked what it has
+    # while the store is asked what it has
+    loaded = processes.begin_import(load) if context.target.is_databricks else load
 
     def look_ahead() -> None:
         loaded().look_ahead(context, release, force=inputs.force)

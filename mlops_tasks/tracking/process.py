@@ -23,7 +23,7 @@ def begin_import() -> None:
             for name in WANTED:
                 importlib.import_module(name)
 
-    processes.begin(load)
+    processes.begin_import(load)
 
 
 @contextlib.contextmanager
