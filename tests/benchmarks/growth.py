@@ -44,7 +44,7 @@ def _patches(work: Path) -> Iterator[Row]:
         for index in range(number):
             path = folder / "training" / "data" / str(index // 200) / f"{index}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes((b"%d\n" % index) * (size // 8))
+            path.write_bytes((b"%d\n" % index).ljust(size, b"."))
         repositories.commit(folder)
         subprocess.run([INV, "name", "build-wheel", "deploy"], cwd=folder, check=True, capture_output=True)
         copied = folder / ".mlops" / "copied"
