@@ -78,7 +78,7 @@ def _surroundings(work: Path) -> Row:
         def forget(folder: Path = folder) -> None:
             shutil.rmtree(folder / ".mlops", ignore_errors=True)
 
-        steps = [INV, "name", "build-wheel", "deploy", "patch"]
+        steps: list[str | Path] = [INV, "name", "build-wheel", "deploy", "patch"]
         sides.append(Command(arguments=steps, cwd=folder, before=forget))
     return Row(name="to patch, files around the project: 50000 / 0", ours=sides[0], other=sides[1], bound=10.0)
 
