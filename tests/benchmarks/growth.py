@@ -1,4 +1,4 @@
-"""How the cost grows with the project's files, the wheels and the earlier runs."""
+"""How the cost grows with the project's files, those of the repository around it, the wheels and the earlier runs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ for number in range(1, int(sys.argv[2])):
 
 def rows(work: Path) -> Iterator[Row]:
     yield from _patches(work)
+    yield _surroundings(work)
     yield from _wheels(work)
     yield from _comparisons(work)
 
@@ -44,7 +45,7 @@ def _patches(work: Path) -> Iterator[Row]:
         for index in range(number):
             path = folder / "training" / "data" / str(index // 200) / f"{index}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes((b"%d\n" % index) * (size // 8))
+            path.write_bytes((b"%d\n" % index).ljust(size, b"."))
         repositories.commit(folder)
         subprocess.run([INV, "name", "build-wheel", "deploy"], cwd=folder, check=True, capture_output=True)
         copied = folder / ".mlops" / "copied"
@@ -61,6 +62,33 @@ def _patches(work: Path) -> Iterator[Row]:
             bound=2.5,
         )
         shutil.rmtree(folder, ignore_errors=True)  # git may be at work in it
+
+
+def _surroundings(work: Path) -> Row:
+    """Up to `patch`, all anew, and without a library, whose building would hide what the files around it cost."""
+    sides = []
+    for number in (50_000, 0):
+        folder = repositories.make_repository(work / f"{number} around", SETTINGS=NO_LIBRARIES, **PROJECT)
+        for index in range(number):
+            path = folder / "around" / str(index // 200) / f"{index}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{index}\n")
+        _pack(folder)
+
+        def forget(folder: Path = folder) -> None:
+            shutil.rmtree(folder / ".mlops", ignore_errors=True)
+
+        steps: list[str | Path] = [INV, "name", "build-wheel", "deploy", "patch"]
+        sides.append(Command(arguments=steps, cwd=folder, before=forget))
+    return Row(name="to patch, files around the project: 50000 / 0", ours=sides[0], other=sides[1], bound=10.0)
+
+
+def _pack(folder: Path) -> None:
+    """Commit all, as a clone has it, and leave git nothing to do in the background while others are timed."""
+    repositories.git("config", "gc.auto", "0", cwd=folder)
+    repositories.git("add", ".", cwd=folder)
+    repositories.git("commit", "-q", "--allow-empty", "-m", "all", cwd=folder)
+    repositories.git("gc", "-q", cwd=folder)
 
 
 def _wheels(work: Path) -> Iterator[Row]:
