@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import http.client
 import itertools
 import os
@@ -11,6 +12,7 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -280,3 +282,42 @@ def test_python_has_found_out_its_paths_before_a_second_thread_imports(monkeypat
     processes.begin_import(lambda: done.append("import"))()
 
     assert done == ["paths", "import"]
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+def test_no_garbage_is_looked_for_during_an_import_and_afterwards_it_is(collecting: None) -> None:
+    with processes.importing():
+        assert not gc.isenabled()
+
+    assert gc.isenabled()
+
+
+def test_who_looks_for_no_garbage_does_not_after_the_import_either(collecting: None) -> None:
+    gc.disable()
+
+    with processes.importing():
+        pass
+
+    assert not gc.isenabled()
+
+
+def test_an_import_that_fails_leaves_garbage_to_be_looked_for(collecting: None) -> None:
+    with pytest.raises(ImportError), processes.importing():
+        raise ImportError
+
+    assert gc.isenabled()
+
+
+def test_what_was_imported_is_not_looked_through_again(collecting: None) -> None:
+    before = gc.get_freeze_count()
+
+    with processes.importing():
+        made: list[list[int]] = [[] for _ in range(1000)]
+
+    assert gc.get_freeze_count() >= before + len(made)

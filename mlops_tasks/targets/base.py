@@ -45,8 +45,11 @@ class Target(Protocol):
     def user(self) -> str:
         """The user's name there, for experiment names."""
 
-    def begin_sign_in(self) -> None:
-        """Sign in beside what follows; what is wrong with the login is told where it is needed first."""
+    def prepare(self, wheel_root: str | None) -> None:
+        """Sign in, and import what the store of that root needs, beside what follows.
+
+        What is wrong with the login is told where it is needed first.
+        """
 
     def store(self, wheel_root: str) -> Store: ...
 

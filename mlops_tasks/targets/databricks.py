@@ -56,9 +56,13 @@ class DatabricksTarget:
     def user(self) -> str:
         return self.workspace.user
 
-    def begin_sign_in(self) -> None:
+    def prepare(self, wheel_root: str | None) -> None:
+        from mlops_tasks.workspace import api
+
         with contextlib.suppress(errors.ReleaseError):
             self.workspace.begin_sign_in()
+        if uris.kind_of(wheel_root or "") in {"volume", "workspace"}:
+            processes.begin_import(api.import_sdk, is_awaited=False)
 
     def store(self, wheel_root: str) -> stores.Store:
         return choosing.choose_remote(wheel_root, workspace=self.workspace)

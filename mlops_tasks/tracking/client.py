@@ -364,7 +364,7 @@ class Tracking:
         for name, level in LOGGED.items():
             logging.getLogger(name).setLevel(level)
         with self._calling_mlflow(), uris.first_user(self.uri), _without_news():
-            with mlflow_process.importing():
+            with processes.importing():
                 from mlflow import MlflowClient
 
             if self.is_server:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import os
 import sys
@@ -19,24 +18,11 @@ def begin_import() -> None:
     """Import MLflow, 2 s of work, beside what follows. A fault is met again, and told, where MLflow is used first."""
 
     def load() -> None:
-        with importing():
+        with processes.importing():
             for name in WANTED:
                 importlib.import_module(name)
 
     processes.begin_import(load)
-
-
-@contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """Look for no garbage while MLflow is imported, which takes a fifth of the time, nor later among what it brings."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

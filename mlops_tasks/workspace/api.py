@@ -90,6 +90,12 @@ T = TypeVar("T")
 ME = "/api/2.0/preview/scim/v2/Me"
 
 
+def import_sdk() -> None:
+    """Import databricks-sdk, half a second of work."""
+    with processes.importing():
+        import databricks.sdk  # noqa: F401
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
     """Each client is made after the login has been tried, so that a bad login fails in the same words everywhere."""
@@ -171,19 +177,22 @@ class Workspace:
 
     @cached_property
     def sdk(self) -> WorkspaceClient:
-        return self._open_sdk(within=self.patience.answer_within)
-
-    @cached_property
-    def _sdk_for_uploads(self) -> WorkspaceClient:
-        """A client of its own: databricks-sdk has one time limit per client."""
-        return self._open_sdk(within=self.patience.upload_within)
-
-    def _open_sdk(self, *, within: float) -> WorkspaceClient:
+        import_sdk()
         from databricks.sdk import WorkspaceClient
 
         _ = self.user
         config = self.login.config()
-        config.http_timeout_seconds = within  # a client reads it when it is made
+        config.http_timeout_seconds = self.patience.answer_within  # a client reads it when it is made
+        return WorkspaceClient(config=config)
+
+    @cached_property
+    def _sdk_for_uploads(self) -> WorkspaceClient:
+        """A client of its own: databricks-sdk has one time limit per client."""
+        from databricks.sdk import WorkspaceClient
+
+        # a new configuration would ask the host anew what it is
+        config = self.sdk.config.copy()  # type: ignore[no-untyped-call]
+        config.http_timeout_seconds = self.patience.upload_within
         return WorkspaceClient(config=config)
 
     @cached_property

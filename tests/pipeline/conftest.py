@@ -61,7 +61,7 @@ class Tracked:
             runs=SimpleNamespace(tracking=self.store),
             user=lambda: "ada",
             check=lambda: None,
-            begin_sign_in=lambda: None,
+            prepare=lambda wheel_root: None,
             is_databricks=False,
             is_remote=False,
         )
