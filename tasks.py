@@ -12,7 +12,7 @@ PYTHON = shlex.quote(sys.executable)
 
 @task(
     help={
-        "quick": "answer within three minutes: no whole commands, builds or servers",
+        "quick": "answer in one minute or two: no whole commands, builds or servers",
         "coverage": "with the coverage gate, which makes the tests a third slower",
     }
 )

@@ -36,9 +36,10 @@ CI_VARIABLES = {
 SLOW = {
     *("tests.support.inv", "tests.support.sites"),  # whole `inv` commands
     *("mlops_tasks.steps.build_wheel", "mlops_tasks.wheels.building"),  # wheels
-    *("tests.fake_workspace.environments", "tests.fake_workspace.mlflow_server"),  # clusters, and servers of MLflow
+    *("tests.fake_workspace.environments", "tests.support.benches"),  # clusters
+    "tests.fake_workspace.mlflow_server",
 }
-"""Modules whose use takes seconds: `--quick` leaves out the test modules that import one of them."""
+"""Modules whose use takes seconds: `--quick` leaves out the test modules that import one of them, and the mark slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Function) -> None:
     """Skip a slow test before its fixtures are made; pytest's summary counts all of these in one line."""
-    if item.config.getoption("--quick") and _is_slow(item.module):
+    if item.config.getoption("--quick") and (item.get_closest_marker("slow") or _is_slow(item.module)):
         pytest.skip("not quick: whole `inv` commands, builds, clusters, servers of MLflow; `inv test` runs them all")
 
 

@@ -18,6 +18,8 @@ import uv
 from mlops_tasks import __version__
 from tests.support.repositories import make_repository
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -97,6 +97,7 @@ def test_output_is_mended_in_whole_lines_however_it_comes(tmp_path: Path) -> Non
     assert (tmp_path / "log").read_bytes().split() == [b"yours"] * 30_001
 
 
+@pytest.mark.slow
 def test_time_that_is_up_ends_the_child_and_all_that_it_started(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"

@@ -177,6 +177,7 @@ def test_gates_that_want_a_value_between_two_say_nothing_of_what_is_better() -> 
     assert comparison.directions_of(required) == {"auc": 1}
 
 
+@pytest.mark.slow
 def test_a_run_stands_beside_main_and_the_last_of_the_earlier_ones(tracked: Any) -> None:
     first = tracked.log("feature", metrics={"auc": 0.7})
     main = tracked.log(metrics={"auc": 0.8})

@@ -89,6 +89,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_release_asks_git_twelve_times_at_most_and_reads_its_record_once(
     folder: Path, calls: collections.Counter[str]
 ) -> None:

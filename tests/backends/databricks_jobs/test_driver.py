@@ -26,6 +26,8 @@ from hypothesis import Phase, given, settings, strategies
 from tests.support.repositories import write
 from tests.support.tiny_wheels import make_index, make_wheel
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[3]
 CELL = TOP / "tests" / "fake_workspace" / "programs" / "cell.py"
 DRIVER = TOP / "mlops_tasks" / "backends" / "databricks_jobs" / "driver.py"
