@@ -96,7 +96,7 @@ def is_environment(folder: str) -> bool:
     return os.path.exists(f"{folder}/pyvenv.cfg")
 
 
-def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], Path] | None) -> None:
+def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], str | Path] | None) -> None:
     """Copy a file, or a link as one that leads to `leads_to(source)`; with None the file behind the link is copied.
 
     The target's folder is made. Of pipes and the like nothing is copied. Of the mode only the owner's executable bit
@@ -123,10 +123,6 @@ def copy(source: str | Path, target: str | Path, *, leads_to: Callable[[Path], P
         os.close(read_from)
 
 
-CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ETXTBSY)
-"""How a system says that it cannot copy between two files by itself."""
-
-
 def _copy_within_system(read_from: int, written_to: int, size: int) -> bool:
     """Copy by the system's own means, by reference where the file system can; False, and no byte copied, where not."""
     if not hasattr(os, "copy_file_range"):  # Linux alone has it
@@ -136,8 +132,10 @@ def _copy_within_system(read_from: int, written_to: int, size: int) -> bool:
         while left and (copied := os.copy_file_range(read_from, written_to, left)):
             left -= copied
     except OSError as fault:
-        if fault.errno not in CANNOT_COPY:
-            raise
+        if is_full(fault) or fault.errno == errno.EIO:
+            raise  # with any other it says, in one of many ways, that it cannot
+    if not left:
+        left = size - os.fstat(written_to).st_size
     if left:
         os.lseek(read_from, 0, os.SEEK_SET)
         os.lseek(written_to, 0, os.SEEK_SET)
@@ -276,7 +274,7 @@ class Fingerprints:
             self._known[path] = _state(status), found
         return found
 
-    def copy(self, source: str, target: str, *, leads_to: Callable[[Path], Path]) -> tuple[str, str]:
+    def copy(self, source: str, target: str, *, leads_to: Callable[[Path], str | Path]) -> tuple[str, str]:
         """Do as `copy` does; the answer is the fingerprint of what was copied, and two empty texts of pipes."""
         before = self._recall(source, os.lstat(source))
         copy(source, target, leads_to=leads_to)

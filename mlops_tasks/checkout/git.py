@@ -255,7 +255,8 @@ def list_files(folder: Path, *, runner: processes.Runner, tree: WorkTree | None 
     if tree is not None and top(folder) == tree.top:
         around = "" if folder.resolve() == tree.top else f"{folder.resolve().relative_to(tree.top).as_posix()}/"
         inside = [each._replace(name=each.name[len(around) :]) for each in tree.entries if each.name.startswith(around)]
-        return _listing(folder, inside, runner).files
+        if inside:  # else the folder may be spelt otherwise than in git, where the disk ignores case
+            return _listing(folder, inside, runner).files
     listed = list_all(folder, runner=runner)
     return None if listed is None else listed.files
 

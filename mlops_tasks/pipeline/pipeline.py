@@ -63,7 +63,6 @@ class Pipeline:
         """Take the five steps in order, once everything that can be read has been read."""
         context = self._fill(_let_in(self._begin()), inputs)
         with context.places.usable():
-            context.target.prepare(context.settings.wheel_root)
             step_table.check_inputs(context, inputs)
             if inputs.detach:
                 context.target.check_detaching()
@@ -232,8 +231,6 @@ def _let_in(context: Context) -> Context:
 def _take(context: Context, step: str, inputs: Inputs) -> Release:
     with context.places.usable():
         _make_folder(context)
-        if step in {"deploy", "run"}:
-            context.target.prepare(context.settings.wheel_root)
         if step == "run" and inputs.sweep and not context.dry_run:
             from mlops_tasks.pipeline import sweep
 

@@ -29,6 +29,8 @@ class Step(NamedTuple):
 
 
 Steps = Mapping[str, Step]
+SENDING = ("deploy", "run")
+"""The steps that ask the target for something in any case."""
 
 
 def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
@@ -37,6 +39,8 @@ def begin(context: Context, steps: Steps, step: str, inputs: Inputs) -> Release:
         context.warn_once(context.facts.doubt)
     release = context.record.load() or _start(context, steps, step, inputs)
     chain = list(stands_on(steps, step, release, inputs))
+    if step in SENDING:
+        context.target.prepare(release.names.wheel_folder if release.names else "")
     stale = find_stale(context, steps, chain, release)
     if stale:
         first, because = stale[0], show(explain(context, stale[0], release))

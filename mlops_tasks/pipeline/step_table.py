@@ -89,8 +89,8 @@ def _take_deploy(context: Context, release: Release, inputs: Inputs) -> Release:
     def load() -> ModuleType:
         return importlib.import_module("mlops_tasks.doctor.reading")
 
-    # while the store is asked what it has
-    loaded = processes.begin_import(load) if context.target.is_databricks else load
+    asks = context.target.is_databricks and release.wheels not in [(), *context.preflighted]
+    loaded = processes.begin_import(load) if asks else load  # while the store is asked what it has
 
     def look_ahead() -> None:
         loaded().look_ahead(context, release, force=inputs.force)
@@ -156,6 +156,7 @@ def check_inputs(context: Context, inputs: Inputs) -> None:
     from mlops_tasks.pipeline import job_plan
 
     resolved = check_files(context, inputs)
+    context.target.prepare()
     _ = context.wheel_root
     for parameters in resolved:
         job_plan.check_job(context, parameters, backend=context.backend)

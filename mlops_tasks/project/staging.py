@@ -258,9 +258,9 @@ def _copy(folder: Path, name: str, copy: Path, look: files.Fingerprints) -> str:
     return _in_a_copy(folder, name, _show(kind, content))
 
 
-def _link_in_a_copy(folder: Path, link: Path) -> Path:
-    """Where a link in `folder` leads in a copy of it."""
-    return Path(_leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link)))
+def _link_in_a_copy(folder: Path, link: Path) -> str:
+    """Where a link in `folder` leads in a copy of it: a text, since a path would be another spelling of `./data`."""
+    return _leads_to(folder, link.relative_to(folder).as_posix(), os.readlink(link))
 
 
 def _in_a_copy(folder: Path, name: str, shown: str) -> str:

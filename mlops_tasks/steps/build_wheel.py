@@ -66,7 +66,7 @@ def build_wheels(context: Context, release: Release) -> Release:
 def _order(wheels: Mapping[Path, Wheel], asked: Mapping[Path, frozenset[str]], top: Path) -> tuple[Wheel, ...]:
     """The wheels in dependency order. What a library has `asked` for by a path must be among them."""
     if len(wheels) <= 1 and not any(asked.values()):
-        return tuple(wheels.values())  # what else is to be known of a wheel takes longer to import
+        return tuple(wheels.values())  # one needs no order, and to import what reads a wheel takes 20 ms
     from packaging import utils
 
     from mlops_tasks.wheels import needs, wheel_files
@@ -112,7 +112,7 @@ def _parts(states: Mapping[str, LibraryState]) -> dict[str, object]:
 
 def _look_at(context: Context, library: Path) -> LibraryState:
     if library not in context.library_states:
-        include, tree = context.settings.include, None if context.has_built else context.facts.tree
+        include, tree = context.settings.include, None if context.has_taken_time else context.facts.tree
         found = sources.look_at(library, environ=context.environ, run=context.run, include=include, tree=tree)
         digest, local = found.digest, None
         if context.settings.local_version:
@@ -180,7 +180,7 @@ def _build_all(context: Context, states: Mapping[Path, LibraryState]) -> dict[Pa
     finally:
         for each in told.values():
             each.tell(context.report)
-    context.has_built.append(True)
+    context.has_taken_time.append("a build")
     context.library_states.clear()  # a build can write into any sources: the next step looks again
     return dict(zip(states, made, strict=True))
 

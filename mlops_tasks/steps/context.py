@@ -234,8 +234,11 @@ class Context:
         return {}
 
     @cached_property
-    def has_built(self) -> list[bool]:
-        """Empty until this command has built something: a build can add files to the work tree."""
+    def has_taken_time(self) -> list[str]:
+        """What has gone on since the work tree was read, so that files can have come.
+
+        A list, as a Context is frozen.
+        """
         return []
 
     @cached_property
@@ -281,6 +284,7 @@ class Context:
 
     def say_waiting(self, text: str) -> None:
         """Say that another command is waited for, once however many locks it and its processes hold meanwhile."""
+        self.has_taken_time.append(text)
         if _WAITING not in self.warned:
             self.report.detail(text)
         self.warned.add(_WAITING)

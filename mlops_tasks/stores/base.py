@@ -81,8 +81,8 @@ class Stopped(Exception):
     """Raised in a write that is no longer wanted."""
 
 
-CONFIRMED = 8
-"""How many files are looked at and moved into place, at most, while others are on their way."""
+THREADS = 16
+"""As many as a session keeps connections. There are more only where more uploads are asked for."""
 
 
 def write_files(
@@ -105,7 +105,8 @@ def write_files(
             while not line.stopped.is_set():
                 ended.put(line.find_fault(todo.popleft(), folder, store))
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(parallel + CONFIRMED, len(sources)))]
+    number = min(max(parallel, THREADS), 2 * parallel, len(sources))
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(number)]
     try:
         for thread in threads:
             thread.start()

@@ -45,8 +45,8 @@ class Target(Protocol):
     def user(self) -> str:
         """The user's name there, for experiment names."""
 
-    def prepare(self, wheel_root: str | None) -> None:
-        """Sign in, and import what the store of that root needs, beside what follows.
+    def prepare(self, folder: str = "") -> None:
+        """Begin to sign in, and to import what the store of the wheel folder needs, beside what follows.
 
         What is wrong with the login is told where it is needed first.
         """

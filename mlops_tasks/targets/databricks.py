@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,13 +57,14 @@ class DatabricksTarget:
     def user(self) -> str:
         return self.workspace.user
 
-    def prepare(self, wheel_root: str | None) -> None:
-        from mlops_tasks.workspace import api
+    def prepare(self, folder: str = "") -> None:
+        from mlops_tasks.workspace import api, login
 
         with contextlib.suppress(errors.ReleaseError):
-            self.workspace.begin_sign_in()
-        if uris.kind_of(wheel_root or "") in {"volume", "workspace"}:
-            processes.begin_import(api.import_sdk, is_awaited=False)
+            if login.is_plain(self.profile, self.environ):  # to find another one out may take a request by itself
+                self.workspace.begin_sign_in()
+        if uris.kind_of(folder) in {"volume", "workspace"} and "databricks.sdk" not in sys.modules:
+            processes.begin_import(api.import_sdk)
 
     def store(self, wheel_root: str) -> stores.Store:
         return choosing.choose_remote(wheel_root, workspace=self.workspace)

@@ -47,7 +47,7 @@ class LocalTarget:
         except (KeyError, OSError):
             return f"uid-{os.getuid()}"
 
-    def prepare(self, wheel_root: str | None) -> None: ...
+    def prepare(self, folder: str = "") -> None: ...
 
     def store(self, wheel_root: str) -> stores.Store:
         from mlops_tasks.stores import choosing

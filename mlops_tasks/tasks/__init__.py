@@ -25,6 +25,7 @@ def _end_at_once() -> None:
     written is flushed, and what modules hold is let go of: Python empties each one that is still there at last.
     """
     if _has_open_files():
+        gc.unfreeze()  # what was there before a large import is not looked through any more
         for each in gc.get_objects():
             if type(each) in {io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom}:
                 with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it is closed

@@ -177,7 +177,7 @@ class Workspace:
 
     @cached_property
     def sdk(self) -> WorkspaceClient:
-        import_sdk()
+        import_sdk()  # where no thread has begun it
         from databricks.sdk import WorkspaceClient
 
         _ = self.user

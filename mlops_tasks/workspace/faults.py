@@ -137,6 +137,7 @@ def unless_missing(action: Callable[[], T]) -> T | None:
 @contextlib.contextmanager
 def translated_sdk(host: str, call: str) -> Iterator[None]:
     """Raise the errors of databricks-sdk as ApiErrors."""
+    import databricks.sdk  # noqa: F401 - the whole first: where another thread imports it, a part of it would be in its way
     import requests
     from databricks.sdk.errors.base import DatabricksError
 

@@ -47,6 +47,11 @@ class Login:
         return f"databricks://{self.profile}" if self.profile else "databricks"
 
 
+def is_plain(profile: str | None, environ: Mapping[str, str]) -> bool:
+    """Whether a host and a token are at hand, so that `resolve` asks nobody. It may raise what `resolve` raises."""
+    return credentials.find(profile, environ).is_plain
+
+
 def resolve(profile: str | None, environ: Mapping[str, str]) -> Login:
     """The login that `profile` (an explicit one), the environment or ~/.databrickscfg give.
 

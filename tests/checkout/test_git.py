@@ -346,3 +346,16 @@ def test_a_tree_that_was_just_read_lists_the_files_that_git_would(repository: Pa
 
     assert found == listed
     assert bool(found) is (name != "ignored")
+
+
+def test_a_folder_that_the_tree_spells_otherwise_is_asked_of_git(repository: Path) -> None:
+    """As on a disk that ignores case: the folder is there by the user's name too."""
+    (repository / "inner").mkdir()
+    (repository / "inner" / "file").write_text("")
+    tree = read(repository)
+    assert tree is not None
+    spelt = tree._replace(entries=tuple(each._replace(name=each.name.upper()) for each in tree.entries))
+
+    found = ours.list_files(repository / "inner", runner=processes.run_command, tree=spelt)
+
+    assert found == ["file"]

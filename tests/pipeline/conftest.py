@@ -61,7 +61,7 @@ class Tracked:
             runs=SimpleNamespace(tracking=self.store),
             user=lambda: "ada",
             check=lambda: None,
-            prepare=lambda wheel_root: None,
+            prepare=lambda folder="": None,
             is_databricks=False,
             is_remote=False,
         )

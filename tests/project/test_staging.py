@@ -3,12 +3,13 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from mlops_tasks import errors, processes, report
+from mlops_tasks import errors, files, processes, report
 from mlops_tasks.project import staging
 
 
@@ -243,3 +244,26 @@ def test_a_run_that_finds_no_room_for_its_copy_says_so(tmp_path: Path, monkeypat
     with pytest.raises(errors.StepFailed, match="File too large") as caught, staging.disposable(staged):
         pass
     assert caught.value.cure == "make room, then `inv run`"
+
+
+@pytest.mark.parametrize("target", ["./data/a", "data//a", "data/../data/a"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_link_may_be_spelt_in_any_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, *, is_known: bool
+) -> None:
+    project = make_project(tmp_path)
+    (project / "data").mkdir()
+    (project / "data" / "a").write_text("1")
+    (project / "link").symlink_to(target)
+    later = time.time() + (2 * files.CLOCK_STEP if is_known else 0)
+    monkeypatch.setattr(time, "time", lambda: later)
+    look, names = files.Fingerprints(), ["MLproject", "data/a", "link"]
+    hashes = staging.hash_files(project, names, look=look)
+
+    with staging.drafted(project, ["MLproject"], staged_root=tmp_path / "staged") as draft:
+        staged = staging.settle(
+            draft, project, hashes, staged_root=tmp_path / "staged", report=report.Report(), look=look
+        )
+
+    assert staging.is_as_settled(staged)
+    assert os.readlink(staged / "link") == target  # noqa: PTH115 - a path would be another spelling

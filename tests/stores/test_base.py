@@ -15,8 +15,9 @@ WITHIN = 30
 class Watched(folder.FolderStore):
     """A store that tells of each file that is on its way, and waits after it has arrived until it may go on."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, expected: int = 0) -> None:
         super().__init__(top=top)
+        self.expected = expected
         self.may_end = threading.Event()
         self.sending = 0
         self.most = 0
@@ -35,7 +36,7 @@ class Watched(folder.FolderStore):
         with self._lock:
             self.sending -= 1
         arrived()
-        if len(self.begun) == 3:
+        if len(self.begun) == self.expected:
             self.all_begun.set()
         assert self.may_end.wait(WITHIN)
         return f"{folder}/{source.name}"
@@ -51,7 +52,8 @@ def sources(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_a_file_makes_room_for_the_next_when_it_has_arrived(tmp_path: Path, sources: list[Path], parallel: int) -> None:
-    store = Watched(tmp_path)
+    sources = sources[: 2 * parallel]
+    store = Watched(tmp_path, expected=len(sources))
     counted: list[int] = []
     writing = threading.Thread(
         target=base.write_files,
@@ -66,7 +68,7 @@ def test_a_file_makes_room_for_the_next_when_it_has_arrived(tmp_path: Path, sour
     writing.join(WITHIN)
     assert not writing.is_alive()
     assert store.most <= parallel
-    assert sum(counted) == 12
+    assert sum(counted) == 4 * len(sources)
 
 
 def test_a_file_that_the_store_says_nothing_of_makes_room_when_it_is_written(

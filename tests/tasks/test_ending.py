@@ -13,6 +13,8 @@ import tempfile
 
 from invoke import Collection, task
 
+from mlops_tasks import processes
+
 atexit.register(lambda: print(f"at the end {WORDS}"))
 
 from mlops_tasks.tasks import namespace as mlops
@@ -35,6 +37,8 @@ KEPT = Kept()
 def hello(c):
     LOG.write("hello\\n")
     KEPT.log.write("hello\\n")
+    with processes.importing():
+        import json
     print("printed", end="")
 
 
