@@ -149,7 +149,8 @@ class Cluster:
         if not self.owner.in_kernel:
             return {"DATABRICKS_HOST": self.site.url, "DATABRICKS_TOKEN": self.owner.token}
         folder = self.scratch / "kernel"
-        kernel_login.write(folder, host=self.site.url, token=self.owner.token, kernel=kernel)
+        there = self.runtime.entry_point
+        kernel_login.write(folder, host=self.site.url, token=self.owner.token, kernel=kernel, entry_point=there)
         return {"PYTHONPATH": str(folder)}
 
     def remove(self) -> None:

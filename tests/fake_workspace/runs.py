@@ -71,8 +71,8 @@ class Mode:
     PENDING as long, and say what they wait for.
     The first `unseen` looks at a run answer that it doesn't exist; in the next `queued` ones it waits in the queue.
     Whether serverless `reads_volumes`, where a task's Python file is in one, isn't known: one report says no.
-    A Python file's own process is logged in, as Databricks' SDK finds it, and processes that it starts are not; with
-    `login_for_all` they are too. Tasks can't write to `read_only`, folders such as `Volumes`.
+    A Python file's own process is logged in, as Databricks' SDK and MLflow find it, and processes that it starts are
+    not; with `login_for_all` they are too. Tasks can't write to `read_only`, folders such as `Volumes`.
     `shell_logs`: whether the output of a shell command is given, which isn't known of the real workspace.
     """
 

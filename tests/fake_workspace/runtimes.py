@@ -102,6 +102,15 @@ class Runtime(NamedTuple):
         """Since 14.0 a Python file runs in its own folder; serverless promises none."""
         return self.version >= (14, 0) and not self.serverless
 
+    @property
+    def entry_point(self) -> bool:
+        """Whether the kernel's dbutils has an entry_point, without which MLflow 2 isn't logged in.
+
+        It is gone in version 6 of serverless and in late builds of 5. Before 10.3 MLflow takes the login itself from
+        there, which isn't played.
+        """
+        return self.version >= (10, 3) and self.environment not in {"5", "6"}
+
 
 DEPENDENCY_MODES = {f"DEPENDENCY_MODE_{name}" for name in ("AUTO", "ENVIRONMENTS", "CLUSTER_LIBRARIES")}
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests.fake_workspace import runtimes
+from tests.fake_workspace.programs import kernel_login
 
 CELL = Path(__file__).parent / "programs" / "cell.py"
 TASK = """\
@@ -61,3 +67,14 @@ def test_a_kernel_is_not_a_plain_python(tmp_path: Path) -> None:
         "loop": "asyncio.run() cannot be called from a running event loop",
         "editable": False,
     }
+
+
+@pytest.mark.parametrize(("version", "names"), [("4", ["dbutils"]), ("5", []), ("6", [])])
+def test_dbutils_is_there_for_mlflow_2_where_its_entry_point_is(tmp_path: Path, version: str, names: list[str]) -> None:
+    task = tmp_path / "task.py"
+    task.write_text("from IPython import get_ipython\nprint([*get_ipython().ns_table['user_global']])\n")
+    there = runtimes.serverless(version).entry_point
+    folder = kernel_login.write(tmp_path / "kernel", host="h", token="t", kernel=CELL, entry_point=there)
+    command = [sys.executable, "-u", str(CELL), str(tmp_path / "answer.json"), str(task)]
+    variables = {**os.environ, "PYTHONPATH": str(folder)}
+    assert subprocess.check_output(command, text=True, env=variables) == f"{names}\n"

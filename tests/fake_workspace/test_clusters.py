@@ -312,6 +312,29 @@ print(*[name for name in os.environ if name in ("DATABRICKS_HOST", "DATABRICKS_T
     assert bench.run(python("/Workspace/Shared/login.py"))[1].split() == [bench.url]
 
 
+def test_only_the_process_of_a_python_file_has_what_mlflow_2_logs_in_with(bench: Bench) -> None:
+    code = """\
+import subprocess, sys
+ask = '''
+from importlib.util import find_spec
+from dbruntime.databricks_repl_context import get_context
+context = get_context()
+print(context and [context.apiUrl, context.apiToken, context.sslTrustAll], find_spec("IPython") is not None)
+'''
+exec(ask)
+import IPython
+entry_point = IPython.get_ipython().ns_table["user_global"]["dbutils"].entry_point
+print(sorted(vars(entry_point)), entry_point.getDbutils().notebook(), flush=True)
+subprocess.run([sys.executable, "-c", ask])
+"""
+    bench.write("Workspace/Shared/login.py", code)
+    assert bench.run(python("/Workspace/Shared/login.py"))[1].splitlines() == [
+        f"{[bench.url, f'token of {USER}', False]} True",
+        "['getDbutils', 'getLogger'] namespace()",
+        "None False",
+    ]
+
+
 @pytest.mark.full
 def test_a_classic_project_runs_by_the_command_that_mlflow_sends(bench: Bench, wheel: Path, tmp_path: Path) -> None:
     """Its environment is built from the YAML on the cluster, where conda would do it."""

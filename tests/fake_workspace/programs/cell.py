@@ -9,6 +9,7 @@ and what atexit was given is never called: the kernel is killed.
 
 import asyncio
 import builtins
+import importlib.util
 import io
 import json
 import os
@@ -61,6 +62,8 @@ def run(answer: Path, argv: list[str]) -> int:
     sys.path[:] = [folder for folder in sys.path if folder in find_folders()]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(getattr(finder, "__module__", ""))]
     del builtins.exit, builtins.quit
+    if importlib.util.find_spec("dbruntime"):  # kernel_login's
+        importlib.import_module("dbruntime")
     error = asyncio.new_event_loop().run_until_complete(execute(CELL.format(argv=argv, filename=argv[0])))
     if error:
         sys.stderr.write(error["error_trace"])
