@@ -409,7 +409,7 @@ def signals_raise() -> Iterator[None]:
     sys.unraisablehook, before = pass_over, sys.unraisablehook
     try:
         yield
+        sys.unraisablehook = before  # what a signal has cut off may go later than the block
     finally:
-        sys.unraisablehook = before
         for each in taken:
             signal.signal(each, signal.SIG_DFL)

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_tasks import processes
+from mlops_tasks import errors, processes
 
 
 def follow(tmp_path: Path, code: str, *, timeout: float | None = 60, message: str = "hello") -> tuple[int, list[str]]:
@@ -225,6 +225,22 @@ def test_a_response_that_python_cannot_let_go_of_is_passed_over_and_nothing_else
 
         sys.unraisablehook(SimpleNamespace(object=response))
         assert told == ["another", response]
+
+
+def test_a_response_that_a_signal_has_cut_off_is_passed_over_after_the_block_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: told.append(fault.object))
+    ours, theirs = socket.socketpair()
+
+    with ours, theirs, contextlib.closing(http.client.HTTPResponse(ours)) as response:
+        with pytest.raises(errors.Terminated), processes.signals_raise():
+            os.kill(os.getpid(), signal.SIGTERM)
+        sys.unraisablehook(SimpleNamespace(object=response))
+        sys.unraisablehook(SimpleNamespace(object="another"))
+
+    assert told == ["another"]
 
 
 def test_calls_side_by_side_work_at_once_and_answer_in_order() -> None:
