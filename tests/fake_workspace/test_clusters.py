@@ -268,7 +268,7 @@ def test_a_library_that_cannot_be_installed_ends_the_run_before_its_task(
 
 @pytest.mark.full
 def test_a_serverless_task_has_the_libraries_of_its_environment(bench: Bench, wheel: Path) -> None:
-    (bench.disk / "Volumes").mkdir(exist_ok=True)
+    (bench.disk / "Volumes").mkdir(parents=True, exist_ok=True)
     shutil.copy(wheel, bench.disk / "Volumes")
     bench.write("Workspace/less.py", "import mylib, os\nprint(mylib.ANSWER, os.path.isdir('/dbfs'))\n")
     spec = {"environment_version": "4", "dependencies": [f"/Volumes/{WHEEL}"]}

@@ -55,6 +55,8 @@ CLASSIC_ON = {
     "workspace": "14.3.x-cpu-ml-scala2.12",
 }
 """Below 13 there are no volumes; the test workspace runs a shell command on any runtime."""
+SPARK_ON = {"dbfs": "14.3.x-cpu-ml-scala2.12"}
+"""Newer runtimes install nothing from DBFS."""
 TEMPLATE = Path(mlops_tasks.__file__).parent / "template"
 FORCE = ("--force",)
 """Which MLflow a runtime can have is no matter here: all of the test workspace's have the running Python."""
@@ -188,7 +190,8 @@ def test_the_bundled_project_is_released(mlflow_server: MlflowServer, tmp_path: 
         git("init", "-q", "-b", "main", cwd=tmp_path)
         shutil.copytree(TEMPLATE, tmp_path, dirs_exist_ok=True)
         cluster = tmp_path / "projects" / "training" / "cluster.json"
-        runtime = {"spark": "16.4.x-cpu-ml-scala2.12", "classic": CLASSIC_ON[store]}[form]
+        spark = SPARK_ON.get(store, "16.4.x-cpu-ml-scala2.12")
+        runtime = {"spark": spark, "classic": CLASSIC_ON[store]}[form]
         spec = json.loads(cluster.read_text())
         spec["new_cluster"] |= {"spark_version": runtime, "data_security_mode": "SINGLE_USER"}
         cluster.write_text(json.dumps(spec))

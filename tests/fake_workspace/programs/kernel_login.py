@@ -1,9 +1,9 @@
 """What logs in inside a cluster's kernel: written into a folder of the kernel's own.
 
 databricks-sdk finds its part by itself, and so does MLflow 3. MLflow 2 asks the kernel's IPython for
-dbutils.entry_point before it looks at the context; of both there is what it takes and no more. The kernel imports
-`dbruntime`, which puts its IPython among the modules: in the folder it would hide a real one from other processes.
-These find the rest, where they have the kernel's PYTHONPATH, and are told nothing.
+dbutils.entry_point before it looks at the context, and matplotlib asks it for its events; there is what they take and no
+more. The kernel imports `dbruntime`, which puts its IPython among the modules: in the folder it would hide a real one
+from other processes. These find the rest, where they have the kernel's PYTHONPATH, and are told nothing.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ if IS_KERNEL:
     java = SimpleNamespace(notebook=SimpleNamespace)
     entry_point = SimpleNamespace(getDbutils=lambda: java, getLogger=SimpleNamespace)
     names = {{"dbutils": SimpleNamespace(entry_point=entry_point)}} if {entry_point!r} else {{}}
-    shell = SimpleNamespace(ns_table={{"user_global": names}})
+    events = SimpleNamespace(register=lambda name, call: None)
+    shell = SimpleNamespace(ns_table={{"user_global": names}}, events=events)
     sys.modules["IPython"] = module_from_spec(ModuleSpec("IPython", None))
     sys.modules["IPython"].get_ipython = lambda: shell
+    sys.modules["IPython"].version_info = (8, 30, 0)
 """
 _PROVIDER = """\
 from dbruntime import IS_KERNEL
