@@ -1,9 +1,9 @@
 """What logs in inside a cluster's kernel: written into a folder of the kernel's own.
 
 databricks-sdk finds its part by itself, and so does MLflow 3. MLflow 2 asks the kernel's IPython for
-dbutils.entry_point before it looks at the context, and matplotlib asks it for its events; there is what they take and no
-more. The kernel imports `dbruntime`, which puts its IPython among the modules: in the folder it would hide a real one
-from other processes. These find the rest, where they have the kernel's PYTHONPATH, and are told nothing.
+dbutils.entry_point before it looks at the context, and matplotlib asks it for its events; there is what they take and
+no more. The kernel imports `dbruntime`, which puts its IPython among the modules: in the folder it would hide a real
+one from other processes. These find the rest, where they have the kernel's PYTHONPATH, and are told nothing.
 """
 
 from __future__ import annotations
