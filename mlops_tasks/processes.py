@@ -409,7 +409,11 @@ def signals_raise() -> Iterator[None]:
     sys.unraisablehook, before = pass_over, sys.unraisablehook
     try:
         yield
-        sys.unraisablehook = before  # what a signal has cut off may go later than the block
+    except BaseException:
+        if "http.client" in sys.modules:  # one may go as late as Python itself, when no hook is asked any more
+            sys.modules["http.client"].HTTPResponse.fp = None
+        raise
     finally:
+        sys.unraisablehook = before
         for each in taken:
             signal.signal(each, signal.SIG_DFL)
