@@ -39,7 +39,7 @@ SLOW = {
     *("tests.fake_workspace.environments", "tests.support.benches"),  # clusters
     "tests.fake_workspace.mlflow_server",
 }
-"""Modules whose use takes seconds: `--quick` leaves out the test modules that import one of them, and the mark slow."""
+"""Modules whose use takes seconds: `--quick` leaves out test modules that import one of them, and tests marked slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
